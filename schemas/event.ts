@@ -1,0 +1,131 @@
+import { type Static, type TObject, type TProperties, Type } from '@sinclair/typebox';
+import { RunId, Time } from './common.ts';
+import { RunError, RunResult, Usage } from './run.ts';
+
+export const Step = Type.Union([
+  Type.Literal('workspace'),
+  Type.Literal('agent'),
+  Type.Literal('verify'),
+  Type.Literal('commit'),
+  Type.Literal('push'),
+  Type.Literal('pull_request'),
+]);
+export type Step = Static<typeof Step>;
+
+/** Kinds and statuses of a tool call, as ACP names them (https://agentclientprotocol.com/protocol/tool-calls). */
+export const ToolKind = Type.Union(
+  (['read', 'edit', 'delete', 'move', 'search', 'execute', 'think', 'fetch', 'switch_mode', 'other'] as const).map(
+    (kind) => Type.Literal(kind),
+  ),
+);
+export type ToolKind = Static<typeof ToolKind>;
+export const ToolStatus = Type.Union(
+  (['pending', 'in_progress', 'completed', 'failed'] as const).map((status) => Type.Literal(status)),
+);
+export type ToolStatus = Static<typeof ToolStatus>;
+
+const ToolCall = Type.Object({
+  tool_call_id: Type.String(),
+  title: Type.Optional(Type.String()),
+  kind: Type.Optional(ToolKind),
+  status: Type.Optional(ToolStatus),
+  locations: Type.Optional(Type.Array(Type.Object({ path: Type.String(), line: Type.Optional(Type.Integer()) }))),
+  diff: Type.Optional(
+    Type.Array(Type.Object({ path: Type.String(), old_text: Type.Optional(Type.String()), new_text: Type.String() })),
+  ),
+  output: Type.Optional(Type.String()),
+});
+
+const Text = Type.Object({ text: Type.String() });
+const Ended = Type.Object({
+  result: Type.Optional(RunResult),
+  error: Type.Optional(RunError),
+  usage: Usage,
+  duration_ms: Type.Integer(),
+});
+
+/** Shape of `data` by event type: the vocabulary of the log. */
+export const eventData = {
+  'run.queued': Type.Object({ position: Type.Integer() }),
+  'run.started': Type.Object({ attempt: Type.Integer(), agent: Type.String(), model: Type.Optional(Type.String()) }),
+  'run.waiting': Type.Object({ permission_id: Type.String() }),
+  'run.resumed': Type.Object({ cause: Type.String() }),
+  'step.started': Type.Object({ step: Step }),
+  'step.finished': Type.Object({ step: Step, duration_ms: Type.Integer() }),
+  'message.delta': Text,
+  'thought.delta': Text,
+  'tool.started': ToolCall,
+  'tool.updated': ToolCall,
+  'plan.entries': Type.Object({
+    entries: Type.Array(Type.Object({ content: Type.String(), priority: Type.String(), status: Type.String() })),
+  }),
+  'permission.requested': Type.Object({
+    permission_id: Type.String(),
+    tool_call_id: Type.String(),
+    options: Type.Array(Type.Object({ option_id: Type.String(), name: Type.String(), kind: Type.String() })),
+    deadline: Time,
+  }),
+  'permission.resolved': Type.Object({
+    permission_id: Type.String(),
+    decision: Type.Union([Type.Literal('allow'), Type.Literal('reject')]),
+    by: Type.String(),
+  }),
+  'plan.saved': Type.Object({ version: Type.Integer() }),
+  'commit.created': Type.Object({ sha: Type.String(), subject: Type.String() }),
+  'branch.pushed': Type.Object({ ref: Type.String(), sha: Type.String() }),
+  'pull_request.opened': Type.Object({ number: Type.Integer(), url: Type.String() }),
+  'pull_request.updated': Type.Object({ number: Type.Integer(), url: Type.String() }),
+  'usage.updated': Type.Object({ ...Usage.properties, model: Type.Optional(Type.String()) }),
+  log: Type.Object({
+    level: Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),
+    text: Type.String(),
+  }),
+  'run.succeeded': Ended,
+  'run.failed': Ended,
+  'run.canceled': Ended,
+  'run.timed_out': Ended,
+} as const satisfies Record<string, TObject<TProperties>>;
+
+export type EventType = keyof typeof eventData;
+export type EventData = { [T in EventType]: Static<(typeof eventData)[T]> };
+
+/** What a producer hands to the log: an event before it has a place in it. */
+export type EventDraft = { [T in EventType]: { type: T; data: EventData[T] } }[EventType];
+
+/** An event of a run, durable and numbered 1, 2, 3 ... without a gap. */
+export type RunEvent = EventDraft & { seq: number; run_id: string; time: string };
+
+export const TERMINAL_EVENTS: ReadonlySet<string> = new Set<EventType>([
+  'run.succeeded',
+  'run.failed',
+  'run.canceled',
+  'run.timed_out',
+]);
+
+/** Envelope as the wire shows it; `data` by type is in `eventData`. */
+export const Event = Type.Object(
+  {
+    seq: Type.Integer({ minimum: 1 }),
+    run_id: RunId,
+    time: Time,
+    type: Type.Union(Object.keys(eventData).map((type) => Type.Literal(type))),
+    data: Type.Record(Type.String(), Type.Unknown()),
+  },
+  { $id: 'Event' },
+);
+
+export const EventPage = Type.Object(
+  {
+    items: Type.Array(Event),
+    next_after: Type.Integer({ description: '`after` of the next page.' }),
+  },
+  { $id: 'EventPage' },
+);
+
+export const EventQuery = Type.Object(
+  {
+    after: Type.Optional(Type.Integer({ minimum: 0, description: 'Events with a greater `seq`.' })),
+    limit: Type.Integer({ minimum: 1, maximum: 1000, default: 1000 }),
+  },
+  { additionalProperties: false },
+);

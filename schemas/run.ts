@@ -1,0 +1,86 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { PageQuery, RunId, TicketId, Time } from './common.ts';
+
+export const Action = Type.Union([Type.Literal('chat'), Type.Literal('make_plan'), Type.Literal('dev')]);
+export type Action = Static<typeof Action>;
+
+export const RunState = Type.Union([
+  Type.Literal('queued'),
+  Type.Literal('running'),
+  Type.Literal('waiting'),
+  Type.Literal('succeeded'),
+  Type.Literal('failed'),
+  Type.Literal('canceled'),
+  Type.Literal('timed_out'),
+]);
+export type RunState = Static<typeof RunState>;
+
+const Message = Type.String({ minLength: 1, maxLength: 65_536, description: 'Required for `chat`.' });
+
+/** The seed's `POST /command`. */
+export const Command = Type.Object(
+  { ticket_id: TicketId, action: Action, message: Type.Optional(Message) },
+  { $id: 'Command', additionalProperties: false },
+);
+
+export const CreateRun = Type.Object(
+  { action: Action, message: Type.Optional(Message), agent: Type.Optional(Type.String({ maxLength: 64 })) },
+  { $id: 'CreateRun', additionalProperties: false },
+);
+
+export const Usage = Type.Object({
+  input_tokens: Type.Integer(),
+  output_tokens: Type.Integer(),
+  cached_tokens: Type.Integer(),
+});
+export type Usage = Static<typeof Usage>;
+
+export const RunError = Type.Object({
+  code: Type.String(),
+  title: Type.String(),
+  detail: Type.String(),
+  remedy: Type.String(),
+  retryable: Type.Boolean(),
+});
+export type RunError = Static<typeof RunError>;
+
+/** What a run achieved: `text` of a chat, `plan_version` of a plan, the rest of a `dev`. */
+export const RunResult = Type.Object({
+  text: Type.Optional(Type.String()),
+  plan_version: Type.Optional(Type.Integer()),
+  commits: Type.Optional(Type.Array(Type.String(), { description: 'Commit ids, oldest first.' })),
+  files_changed: Type.Optional(Type.Integer()),
+  pull_request: Type.Optional(Type.Object({ number: Type.Integer(), url: Type.String(), created: Type.Boolean() })),
+});
+export type RunResult = Static<typeof RunResult>;
+
+export const RunSummary = Type.Object({ run_id: RunId, action: Action, state: RunState, created_at: Time });
+
+export const Run = Type.Object(
+  {
+    run_id: RunId,
+    ticket_id: TicketId,
+    action: Action,
+    message: Type.Optional(Type.String()),
+    state: RunState,
+    attempt: Type.Integer({ description: 'How many times the run was started; 0 while it was never.' }),
+    agent: Type.String(),
+    queue_position: Type.Optional(Type.Integer({ description: '1 is next.' })),
+    plan_version: Type.Optional(Type.Integer()),
+    usage: Usage,
+    result: Type.Optional(RunResult),
+    error: Type.Optional(RunError),
+    created_at: Time,
+    started_at: Type.Optional(Time),
+    finished_at: Type.Optional(Time),
+  },
+  { $id: 'Run' },
+);
+export type Run = Static<typeof Run>;
+
+export const RunList = Type.Object(
+  { items: Type.Array(Run), next_cursor: Type.Union([Type.String(), Type.Null()]) },
+  { $id: 'RunList' },
+);
+
+export const RunQuery = Type.Object({ ...PageQuery, state: Type.Optional(RunState) }, { additionalProperties: false });

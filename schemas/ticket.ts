@@ -1,0 +1,107 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { PageQuery, TicketId, Time } from './common.ts';
+import { RunSummary } from './run.ts';
+
+export const RepoUrl = Type.String({
+  minLength: 1,
+  maxLength: 512,
+  description:
+    'https://HOST/OWNER/REPO or git@HOST:OWNER/REPO, HOST one of ALLOWED_REPO_HOSTS; no credentials, port, query or fragment.',
+  examples: ['https://github.com/acme/widgets'],
+});
+
+export const CreateTicket = Type.Object(
+  {
+    ticket_id: TicketId,
+    repo_url: RepoUrl,
+    title: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+    description: Type.Optional(Type.String({ maxLength: 65_536 })),
+    base_branch: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+  },
+  { $id: 'CreateTicket', additionalProperties: false },
+);
+export type CreateTicket = Static<typeof CreateTicket>;
+
+export const PullRequest = Type.Object({
+  number: Type.Integer(),
+  url: Type.String(),
+});
+export type PullRequest = Static<typeof PullRequest>;
+
+export const TicketState = Type.Union([Type.Literal('ready'), Type.Literal('creating'), Type.Literal('failed')], {
+  description: 'State of the workspace: being created, ready to work in, or not created (create the ticket again).',
+});
+
+export const Ticket = Type.Object(
+  {
+    ticket_id: TicketId,
+    repo_url: Type.String(),
+    title: Type.Optional(Type.String()),
+    description: Type.Optional(Type.String()),
+    branch: Type.String(),
+    base_branch: Type.String(),
+    state: TicketState,
+    plan_version: Type.Optional(Type.Integer()),
+    pull_request: Type.Optional(PullRequest),
+    last_run: Type.Optional(RunSummary),
+    created_at: Time,
+    updated_at: Time,
+  },
+  { $id: 'Ticket' },
+);
+export type Ticket = Static<typeof Ticket>;
+
+export const TicketList = Type.Object(
+  { items: Type.Array(Ticket), next_cursor: Type.Union([Type.String(), Type.Null()]) },
+  { $id: 'TicketList' },
+);
+
+export const TicketQuery = Type.Object(
+  { ...PageQuery, state: Type.Optional(TicketState) },
+  { additionalProperties: false },
+);
+
+export const DeleteTicketQuery = Type.Object(
+  { force: Type.Boolean({ default: false, description: 'Delete even when work has not been pushed.' }) },
+  { additionalProperties: false },
+);
+
+/** The seed's answer to `POST /create_ticket`. */
+export const TicketCreated = Type.Object(
+  {
+    status: Type.Literal('ok'),
+    ticket_id: TicketId,
+    message: Type.String(),
+    branch: Type.String(),
+    created: Type.Boolean(),
+  },
+  { $id: 'TicketCreated' },
+);
+
+export const FileChange = Type.Object({
+  path: Type.String(),
+  old_path: Type.Optional(Type.String()),
+  status: Type.Union([
+    Type.Literal('added'),
+    Type.Literal('modified'),
+    Type.Literal('deleted'),
+    Type.Literal('renamed'),
+    Type.Literal('type_changed'),
+  ]),
+  additions: Type.Integer(),
+  deletions: Type.Integer(),
+  binary: Type.Boolean(),
+});
+export type FileChange = Static<typeof FileChange>;
+
+export const Diff = Type.Object(
+  {
+    base: Type.String({ description: 'Commit the branch is compared with.' }),
+    head: Type.String({ description: 'Newest commit of the branch.' }),
+    files: Type.Array(FileChange),
+    patch: Type.String({ description: 'Unified diff; cut at 5 MB, then `truncated` is true.' }),
+    truncated: Type.Boolean(),
+  },
+  { $id: 'Diff' },
+);
+export type Diff = Static<typeof Diff>;

@@ -1,0 +1,174 @@
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { resolve } from 'node:path';
+import { parseEnv } from 'node:util';
+import { FormatRegistry } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { Settings } from './settings.ts';
+
+FormatRegistry.Set('uri', (value) => URL.canParse(value));
+
+/** Variables of this prefix that are not settings of the server but of its clients. */
+const CLIENT_VARIABLES = new Set(['PULLWRIGHT_URL', 'PULLWRIGHT_API_KEY']);
+
+export type Config = Readonly<
+  Omit<Settings, 'ALLOWED_HOSTS' | 'ALLOWED_REPO_HOSTS' | 'CORS_ORIGINS' | 'VERIFY_COMMAND'> & {
+    ALLOWED_HOSTS: readonly string[];
+    ALLOWED_REPO_HOSTS: readonly string[];
+    CORS_ORIGINS: readonly string[];
+    VERIFY_COMMAND?: readonly [string, ...string[]];
+  }
+>;
+
+/** All that is wrong with the settings, one line each, naming the variable and the remedy. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`The settings are not valid:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+/**
+ * Reads the settings from an environment and a `.env` file; variables of the environment win.
+ * @param env the environment, usually `process.env`
+ * @param envFile path of the `.env` file; it need not exist
+ * @throws ConfigError with every problem at once
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>, envFile = '.env'): Config {
+  const problems: string[] = [];
+  const fromFile = readEnvFile(envFile, problems);
+  const given: Record<string, string> = {};
+  for (const [name, value] of Object.entries({ ...fromFile, ...env })) {
+    // An empty variable counts as unset: compose files and CI hand them over that way.
+    if (value !== undefined && value !== '') given[name] = value;
+  }
+  problems.push(...unknownSettings(given));
+
+  const raw: Record<string, unknown> = {};
+  for (const name of Object.keys(Settings.properties)) if (name in given) raw[name] = given[name];
+  const settings = Value.Default(Settings, Value.Convert(Settings, raw));
+  for (const error of Value.Errors(Settings, settings)) {
+    problems.push(describe(error.path.slice(1), error.value, error.message));
+  }
+  if (!Value.Check(Settings, settings)) throw new ConfigError([...new Set(problems)]);
+
+  const { ALLOWED_HOSTS, ALLOWED_REPO_HOSTS, CORS_ORIGINS, VERIFY_COMMAND, ...rest } = settings;
+  const verify = VERIFY_COMMAND === undefined ? undefined : parseCommand(VERIFY_COMMAND, problems);
+  const config: Config = {
+    ...rest,
+    DATA_DIR: resolve(settings.DATA_DIR),
+    TICKETS_ROOT: resolve(settings.TICKETS_ROOT),
+    ALLOWED_HOSTS: split(ALLOWED_HOSTS).map((host) => host.toLowerCase()),
+    ALLOWED_REPO_HOSTS: split(ALLOWED_REPO_HOSTS).map((host) => host.toLowerCase()),
+    CORS_ORIGINS: split(CORS_ORIGINS),
+    ...secret('GITHUB_TOKEN', settings.GITHUB_TOKEN, settings.GITHUB_TOKEN_FILE, problems),
+    ...secret('GEMINI_API_KEY', settings.GEMINI_API_KEY, settings.GEMINI_API_KEY_FILE, problems),
+    ...(verify === undefined ? {} : { VERIFY_COMMAND: verify }),
+  };
+  problems.push(...contradictions(config));
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(config);
+}
+
+/** Whether a listening address is reachable from this machine only. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+function readEnvFile(path: string, problems: string[]): Record<string, string | undefined> {
+  try {
+    return parseEnv(readFileSync(path, 'utf8'));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {};
+    problems.push(
+      `${path} cannot be read (${error instanceof Error ? error.message : error}). Make it readable, or remove it.`,
+    );
+    return {};
+  }
+}
+
+function unknownSettings(given: Record<string, string>): string[] {
+  return Object.keys(given)
+    .filter((name) => name.startsWith('PULLWRIGHT_') && !CLIENT_VARIABLES.has(name))
+    .map((name) => {
+      const bare = name.slice('PULLWRIGHT_'.length);
+      return bare in Settings.properties
+        ? `${name} is not a setting. The setting is called ${bare}.`
+        : `${name} is not a setting. Remove it; docs/configuration.md lists the settings.`;
+    });
+}
+
+function describe(name: string, value: unknown, message: string): string {
+  const property = Object.entries(Settings.properties).find(([key]) => key === name)?.[1];
+  const shown = /KEY|TOKEN/.test(name) ? '(not shown)' : JSON.stringify(value);
+  return `${name} is ${shown}: ${message.toLowerCase()}. ${property?.description ?? ''}`.trim();
+}
+
+function parseCommand(value: string, problems: string[]): readonly [string, ...string[]] | undefined {
+  try {
+    const parsed: unknown = JSON.parse(value);
+    if (Array.isArray(parsed) && parsed.every((part) => typeof part === 'string')) {
+      const [program, ...args] = parsed;
+      if (program) return [program, ...args];
+    }
+  } catch {
+    // Said below: not JSON and not an array of strings have the same remedy.
+  }
+  problems.push('VERIFY_COMMAND is not a JSON array of strings. Write it like ["npm","test"].');
+  return undefined;
+}
+
+function secret<Name extends 'GITHUB_TOKEN' | 'GEMINI_API_KEY'>(
+  name: Name,
+  value: string | undefined,
+  file: string | undefined,
+  problems: string[],
+): { [N in Name]?: string } {
+  const found: { [N in Name]?: string } = {};
+  if (file === undefined) {
+    if (value !== undefined) found[name] = value.trim();
+    return found;
+  }
+  if (value !== undefined) problems.push(`${name} and ${name}_FILE are both set. Keep one of them.`);
+  try {
+    found[name] = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    problems.push(
+      `${name}_FILE cannot be read (${error instanceof Error ? error.message : error}). Name a readable file.`,
+    );
+  }
+  return found;
+}
+
+function contradictions(config: Config): string[] {
+  const problems: string[] = [];
+  const local = isLoopback(config.HOST);
+  if (!local && config.API_KEY === undefined) {
+    problems.push(
+      `HOST is ${JSON.stringify(config.HOST)}, which others can reach, and API_KEY is not set. Set API_KEY, or set HOST=127.0.0.1.`,
+    );
+  }
+  if (!local && config.SANDBOX === 'none') {
+    problems.push(
+      `SANDBOX is "none", which is for loopback only, and HOST is ${JSON.stringify(config.HOST)}. Set SANDBOX=bubblewrap, or set HOST=127.0.0.1.`,
+    );
+  }
+  for (const origin of config.CORS_ORIGINS) {
+    if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
+      problems.push(
+        `CORS_ORIGINS holds ${JSON.stringify(origin)}, which is not an origin. Write it like https://tickets.example.org.`,
+      );
+    }
+  }
+  return problems;
+}
+
+function split(value: string): string[] {
+  return value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}

@@ -1,0 +1,82 @@
+import { type Static, Type } from '@sinclair/typebox';
+
+const flag = (fallback: boolean, description: string) => Type.Boolean({ default: fallback, description });
+const count = (fallback: number, minimum: number, maximum: number, description: string) =>
+  Type.Integer({ default: fallback, minimum, maximum, description });
+const text = (description: string, fallback?: string) =>
+  Type.String({ minLength: 1, description, ...(fallback === undefined ? {} : { default: fallback }) });
+const list = (fallback: string, description: string) =>
+  Type.String({ default: fallback, description: `${description} Comma-separated.` });
+
+/** Every setting of the server: an environment variable, or a line in `.env`. `docs/configuration.md` is made from it. */
+export const Settings = Type.Object({
+  PORT: count(8000, 0, 65_535, 'TCP port to listen on; 0 takes a free one.'),
+  HOST: text('Address to listen on. Any other than a loopback address needs API_KEY.', '127.0.0.1'),
+  ALLOWED_HOSTS: list(
+    '',
+    'Further host names that requests may name in `Host`, such as the public name behind a proxy.',
+  ),
+  API_KEY: Type.Optional(
+    Type.String({
+      minLength: 16,
+      description:
+        'Key that clients send as `X-API-Key` or `Authorization: Bearer`. Without it the server answers on loopback only.',
+    }),
+  ),
+  CORS_ORIGINS: list('', 'Exact origins that browsers may call from, such as https://tickets.example.org.'),
+  RATE_LIMIT_PER_MINUTE: count(600, 1, 1_000_000, 'Requests per minute and client address.'),
+  LOG_LEVEL: Type.Union(
+    (['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const).map((level) => Type.Literal(level)),
+    { default: 'info', description: 'Least level that is logged: trace, debug, info, warn, error, fatal or silent.' },
+  ),
+  DATA_DIR: text('Folder of the store, the mirrors and the conversations.', './data'),
+  TICKETS_ROOT: text('Folder of the workspaces, one per ticket.', './tickets'),
+  SHUTDOWN_SECONDS: count(20, 1, 3600, 'Longest time a graceful stop may take.'),
+
+  ALLOWED_REPO_HOSTS: list('github.com', 'Hosts that repositories may come from.'),
+  GITHUB_TOKEN: Type.Optional(
+    text(
+      'Token for git and the pull requests: contents and pull requests, read and write. Without it, the login of the gh command is used.',
+    ),
+  ),
+  GITHUB_TOKEN_FILE: Type.Optional(text('File that holds the token, instead of GITHUB_TOKEN.')),
+  GITHUB_HTTP_UNIX_SOCKET: Type.Optional(text('Unix socket through which gh reaches the API, for a local relay.')),
+  GIT_AUTHOR_NAME: text('Author of the commits.', 'Pullwright'),
+  GIT_AUTHOR_EMAIL: text('Their e-mail address.', 'pullwright@users.noreply.github.com'),
+  GIT_TIMEOUT_SECONDS: count(1800, 5, 86_400, 'Longest time one git command may take.'),
+
+  MAX_CONCURRENT_RUNS: count(4, 1, 1000, 'Runs that are carried out at once.'),
+  MAX_QUEUED_RUNS: count(100, 1, 100_000, 'Runs that may wait; one more is answered 429.'),
+  RUN_TIMEOUT_SECONDS: count(3600, 5, 86_400, 'Longest time of a run.'),
+  REQUIRE_PLAN_APPROVAL: flag(false, 'Whether dev needs an approved plan.'),
+  VERIFY_COMMAND: Type.Optional(
+    text(
+      'Command that must succeed in the workspace before dev commits, as a JSON array such as ["npm","test"]. Its failure is given back to the agent.',
+    ),
+  ),
+  VERIFY_ATTEMPTS: count(3, 1, 20, 'How often the command is tried.'),
+
+  AGENT: text('Agent of a run that names none.', 'gemini'),
+  AGENT_IDLE_SECONDS: count(
+    300,
+    0,
+    86_400,
+    'How long an idle agent process is kept for the next command of its ticket.',
+  ),
+  AGENT_START_SECONDS: count(60, 1, 3600, 'Longest time an agent may take to start.'),
+  SANDBOX: Type.Union(
+    (['auto', 'bubblewrap', 'none'] as const).map((kind) => Type.Literal(kind)),
+    {
+      default: 'auto',
+      description:
+        'auto and bubblewrap: agents run in a bubblewrap sandbox, or not at all. none: without walls, on loopback only; for development on systems without bubblewrap.',
+    },
+  ),
+  GEMINI_API_KEY: Type.Optional(text('Key of the Gemini API (https://aistudio.google.com/apikey).')),
+  GEMINI_API_KEY_FILE: Type.Optional(text('File that holds the key, instead of GEMINI_API_KEY.')),
+  GEMINI_MODEL: Type.Optional(text('Model to use, such as gemini-2.5-pro; the Gemini CLI chooses when unset.')),
+  GOOGLE_GEMINI_BASE_URL: Type.Optional(
+    Type.String({ format: 'uri', pattern: '^https?://', description: 'Address of the Gemini API, for a relay.' }),
+  ),
+});
+export type Settings = Static<typeof Settings>;

@@ -28,8 +28,8 @@ export const PullRequest = Type.Object({
 });
 export type PullRequest = Static<typeof PullRequest>;
 
-export const TicketState = Type.Union([Type.Literal('ready'), Type.Literal('creating'), Type.Literal('failed')], {
-  description: 'State of the workspace: being created, ready to work in, or not created (create the ticket again).',
+export const TicketState = Type.Union([Type.Literal('ready'), Type.Literal('creating')], {
+  description: 'State of the workspace: being created, or ready to work in.',
 });
 
 export const Ticket = Type.Object(

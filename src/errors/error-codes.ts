@@ -21,7 +21,6 @@ export const ERROR_CODES = {
   run_not_found: row(404, 'There is no such run', false, 'List runs with GET /v1/runs.'),
   plan_not_found: row(404, 'There is no such plan', false, 'Make one with the action make_plan.'),
   agent_not_found: row(404, 'There is no such agent', false, 'List agents with GET /v1/agents.'),
-  method_not_allowed: row(405, 'The method is not allowed here', false, 'See /docs for the routes.'),
   not_acceptable: row(406, 'No acceptable representation', false, 'Ask for one of the types in the documentation.'),
   ticket_repo_mismatch: row(
     409,

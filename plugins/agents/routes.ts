@@ -1,0 +1,17 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { AgentList } from '../../schemas/agent.ts';
+
+export const agentRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/v1/agents',
+    {
+      schema: {
+        summary: 'List the agents',
+        description: 'Configured agents, their versions, and for one that cannot work, why not.',
+        tags: ['agents'],
+        response: { 200: AgentList, default: app.problemResponse },
+      },
+    },
+    async () => ({ items: await app.agents.list() }),
+  );
+};

@@ -1,0 +1,68 @@
+import { type RunEvent, TERMINAL_EVENTS } from '../../schemas/event.ts';
+import type { EventView } from '../sse.ts';
+
+const END = '__END__';
+
+/**
+ * The original service's stream: a frame per line of agent text, a short line for each thing that happened, and
+ * `__END__`. Text is held back until its line is complete, so one view serves one stream.
+ */
+export function createLineView(): EventView {
+  let line = '';
+
+  return {
+    // A comment, so that the headers reach the client before the agent says its first word.
+    opening: ':\n\n',
+    frame(event) {
+      if (event.type === 'message.delta') {
+        const lines = (line + event.data.text).split(/\r\n|\n|\r(?!$)/);
+        line = lines.pop() ?? '';
+        return lines.map((text) => frame(event, text)).join('');
+      }
+      const ended = TERMINAL_EVENTS.has(event.type);
+      const said = progress(event);
+      if (said.length === 0 && !ended) return '';
+      const rest = line === '' ? [] : [line];
+      line = '';
+      return [...rest, ...said].map((text) => frame(event, text)).join('') + (ended ? raw(event, END) : '');
+    },
+  };
+}
+
+/** A line of text; one that reads like the end of the stream is indented, since it is not. */
+function frame(event: RunEvent, text: string): string {
+  return raw(event, text === END ? ` ${text}` : text);
+}
+
+function raw(event: RunEvent, text: string): string {
+  return `id: ${event.seq}\ndata: ${text}\n\n`;
+}
+
+/** What an event that is not agent text is told as. */
+function progress(event: RunEvent): string[] {
+  switch (event.type) {
+    case 'run.queued':
+      return event.data.position > 1 ? [`[queued] position ${event.data.position}`] : [];
+    case 'tool.started':
+      return [oneLine(`[tool] ${event.data.kind ?? 'other'} ${event.data.title ?? ''}`)];
+    case 'plan.saved':
+      return [`[plan] version ${event.data.version}`];
+    case 'commit.created':
+      return [oneLine(`[commit] ${event.data.sha.slice(0, 12)} ${event.data.subject}`)];
+    case 'branch.pushed':
+      return [`[push] ${event.data.ref}`];
+    case 'pull_request.opened':
+    case 'pull_request.updated':
+      return [`[pull_request] ${event.data.url}`];
+    case 'run.failed':
+    case 'run.canceled':
+    case 'run.timed_out':
+      return [oneLine(`Error: ${event.data.error?.detail ?? event.type}`)];
+    default:
+      return [];
+  }
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, ' ').trim().slice(0, 500);
+}

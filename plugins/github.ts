@@ -1,0 +1,21 @@
+import fp from 'fastify-plugin';
+import { createGitHub, type GitHub } from '../src/github/pull-requests.ts';
+import { createTokenSource, type TokenSource } from '../src/github/token.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    githubToken: TokenSource;
+    github: GitHub;
+  }
+}
+
+/** `app.github`, pull requests through the gh command, and `app.githubToken`, the token it and git use. */
+export default fp(
+  async (app) => {
+    const { config, parentEnv } = app;
+    const token = createTokenSource({ config, parentEnv });
+    app.decorate('githubToken', token);
+    app.decorate('github', createGitHub({ config, parentEnv, token, logger: app.log }));
+  },
+  { name: 'github', dependencies: ['config'] },
+);

@@ -1,0 +1,22 @@
+import fp from 'fastify-plugin';
+import { isLoopback } from '../src/config/load-config.ts';
+import { AppError } from '../src/errors/app-error.ts';
+
+/**
+ * Refuses requests that name another host than the ones served, so that a page that points its own name at this
+ * machine (DNS rebinding) cannot talk to the server.
+ */
+export default fp(
+  async (app) => {
+    const { HOST, ALLOWED_HOSTS } = app.config;
+    const known = new Set(['localhost', '127.0.0.1', '[::1]', HOST.toLowerCase(), ...ALLOWED_HOSTS]);
+    // Behind a public address any name may lead here, and the API key protects; ALLOWED_HOSTS narrows it down.
+    if (!isLoopback(HOST) && ALLOWED_HOSTS.length === 0) return;
+    app.addHook('onRequest', async (request) => {
+      const name = request.host.replace(/:\d+$/, '').toLowerCase();
+      if (!known.has(name))
+        throw new AppError('host_not_allowed', `The name ${JSON.stringify(name.slice(0, 100))} is not served.`);
+    });
+  },
+  { name: 'host-check', dependencies: ['config'] },
+);

@@ -1,0 +1,86 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import { OptionalKind, type TSchema } from '@sinclair/typebox';
+import fp from 'fastify-plugin';
+import { eventData } from '../schemas/event.ts';
+import { Problem } from '../schemas/problem.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Response schema of every error. */
+    problemResponse: typeof problemResponse;
+  }
+}
+
+const problemResponse = {
+  description: 'Any error, as a problem (RFC 9457).',
+  content: { 'application/problem+json': { schema: Problem } },
+};
+
+/** The page loads what this server has and nothing else. */
+const PAGE_POLICY =
+  "default-src 'none'; connect-src 'self'; font-src 'self' data:; img-src 'self' data:; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/** `/openapi.json` (OpenAPI 3.1) from the route schemas, and `/docs` to read it. */
+export default fp<{ version: string }>(
+  async (app, { version }) => {
+    app.decorate('problemResponse', problemResponse);
+    await app.register(swagger, {
+      openapi: {
+        openapi: '3.1.0',
+        info: {
+          title: 'Pullwright',
+          version,
+          description: `Turns a ticket into a reviewed pull request with a coding agent.\n\n${eventTable()}`,
+          license: { name: 'MIT', identifier: 'MIT' },
+        },
+        tags: [
+          { name: 'seed', description: 'The three calls of the original service.' },
+          { name: 'tickets', description: 'A ticket is a workspace on a branch of a repository.' },
+          { name: 'plans', description: 'What is to be done, in versions that people edit and approve.' },
+          { name: 'runs', description: 'One command to the agent, as a durable log of events.' },
+          { name: 'agents', description: 'The coding agents.' },
+          { name: 'health', description: 'For monitors.' },
+        ],
+        components: {
+          securitySchemes: {
+            apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+            bearer: { type: 'http', scheme: 'bearer' },
+          },
+        },
+        security: [{ apiKey: [] }, { bearer: [] }],
+      },
+      refResolver: {
+        buildLocalReference: (json, _base, _fragment, index) =>
+          typeof json.$id === 'string' ? json.$id : `schema-${index}`,
+      },
+    });
+    await app.register(async (docs) => {
+      docs.addHook('onRoute', (route) => {
+        route.config = { ...route.config, public: true };
+      });
+      docs.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) => {
+        reply.header('cache-control', 'no-cache');
+        return app.swagger();
+      });
+      await docs.register(swaggerUi, {
+        routePrefix: '/docs',
+        staticCSP: true,
+        transformStaticCSP: () => PAGE_POLICY,
+        uiConfig: { url: '/openapi.json' },
+      });
+    });
+  },
+  { name: 'openapi', dependencies: ['validation'] },
+);
+
+/** The event vocabulary as Markdown, since OpenAPI cannot describe the frames of a stream. */
+function eventTable(): string {
+  const rows = Object.entries(eventData).map(([type, schema]) => {
+    const fields = Object.entries<TSchema>(schema.properties).map(([name, field]) =>
+      field[OptionalKind] === undefined ? name : `${name}?`,
+    );
+    return `| \`${type}\` | ${fields.map((field) => `\`${field}\``).join(', ')} |`;
+  });
+  return ['Events of a run:', '', '| type | data |', '|---|---|', ...rows].join('\n');
+}

@@ -1,0 +1,18 @@
+import fp from 'fastify-plugin';
+import { createPlans, type Plans } from '../../src/plans/plans.ts';
+import { planRoutes } from './routes.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    plans: Plans;
+  }
+}
+
+/** `app.plans` and the routes of plans. */
+export default fp(
+  async (app) => {
+    app.decorate('plans', createPlans(app.store));
+    await app.register(planRoutes);
+  },
+  { name: 'plans', dependencies: ['store', 'openapi'] },
+);

@@ -1,0 +1,85 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { TicketParams } from '../../schemas/common.ts';
+import { ApprovePlan, Plan, PlanQuery, PutPlan } from '../../schemas/plan.ts';
+import { AppError } from '../../src/errors/app-error.ts';
+
+export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  const { plans, problemResponse } = app;
+  const tags = ['plans'];
+
+  app.get(
+    '/v1/tickets/:ticket_id/plan',
+    {
+      schema: {
+        summary: 'Read the plan',
+        description: 'The newest version, or the one asked for. `ETag` names the version.',
+        tags,
+        params: TicketParams,
+        querystring: PlanQuery,
+        response: { 200: Plan, default: problemResponse },
+      },
+    },
+    async (request, reply) => {
+      const plan = await plans.get(request.params.ticket_id, request.query.version);
+      reply.header('etag', etag(plan.version));
+      return plan;
+    },
+  );
+
+  app.put(
+    '/v1/tickets/:ticket_id/plan',
+    {
+      schema: {
+        summary: 'Edit the plan',
+        description:
+          'Saves a person’s edit as the next version. `If-Match` names the version that was edited; when another one came meanwhile the answer is 412 and nothing is saved.',
+        tags,
+        params: TicketParams,
+        body: PutPlan,
+        response: { 200: Plan, default: problemResponse },
+      },
+    },
+    async (request, reply) => {
+      const edited = editedVersion(request.headers['if-match']);
+      const plan = await plans.edit(request.params.ticket_id, request.body.body, edited);
+      reply.header('etag', etag(plan.version));
+      return plan;
+    },
+  );
+
+  app.post(
+    '/v1/tickets/:ticket_id/plan/approve',
+    {
+      schema: {
+        summary: 'Approve the plan',
+        tags,
+        params: TicketParams,
+        body: ApprovePlan,
+        response: { 200: Plan, default: problemResponse },
+      },
+    },
+    async (request) => plans.approve(request.params.ticket_id, request.body.version),
+  );
+};
+
+function etag(version: number): string {
+  return `"${version}"`;
+}
+
+/** Version named by `If-Match` (RFC 9110 §13.1.1); a plan has one strong validator, its number. */
+function editedVersion(header: string | undefined): number {
+  if (header === undefined) {
+    throw new AppError(
+      'precondition_required',
+      'Editing a plan needs If-Match with the ETag of the plan that was read.',
+    );
+  }
+  const version = /^\s*"(\d{1,9})"\s*$/.exec(header)?.[1];
+  if (version === undefined) {
+    throw new AppError(
+      'plan_version_mismatch',
+      'If-Match does not name a version of the plan; send the ETag as it was given.',
+    );
+  }
+  return Number(version);
+}

@@ -1,0 +1,33 @@
+import fp from 'fastify-plugin';
+import { createRunEngine, type RunEngine } from '../../src/runs/run-engine.ts';
+import { runRoutes } from './routes.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    runs: RunEngine;
+  }
+}
+
+/** `app.runs`, which carries out commands one after another per ticket, and the routes of runs. */
+export default fp(
+  async (app) => {
+    const { config, store, workspaces, sandbox, agents, plans, github } = app;
+    const runs = createRunEngine({
+      config,
+      store,
+      log: app.eventLog,
+      workspaces,
+      sandbox,
+      agents,
+      plans,
+      github,
+      logger: app.log,
+    });
+    app.decorate('runs', runs);
+    app.addHook('onReady', () => runs.start());
+    // Before the streams end: their readers see how the runs that were under way ended.
+    app.addHook('preClose', () => runs.stop((config.SHUTDOWN_SECONDS * 1000) / 2));
+    await app.register(runRoutes);
+  },
+  { name: 'runs', dependencies: ['store', 'workspaces', 'agents', 'plans', 'github'] },
+);

@@ -1,0 +1,21 @@
+import fp from 'fastify-plugin';
+import { createEventLog, type EventLog } from '../src/events/event-log.ts';
+import { openStore, type Store } from '../src/store/open-store.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    store: Store;
+    eventLog: EventLog;
+  }
+}
+
+/** `app.store`, the durable store, and `app.eventLog`, the log of events on it. */
+export default fp(
+  async (app) => {
+    const store = await openStore(app.config.DATA_DIR);
+    app.decorate('store', store);
+    app.decorate('eventLog', createEventLog(store));
+    app.addHook('onClose', () => store.close());
+  },
+  { name: 'store', dependencies: ['config'] },
+);

@@ -1,0 +1,21 @@
+import fp from 'fastify-plugin';
+import { createTickets, type Tickets } from '../../src/tickets/tickets.ts';
+import { ticketRoutes } from './routes.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    tickets: Tickets;
+  }
+}
+
+/** `app.tickets` and the routes of tickets. */
+export default fp(
+  async (app) => {
+    const { config, store, workspaces, agents } = app;
+    const tickets = createTickets({ config, store, workspaces, agents });
+    await tickets.recover();
+    app.decorate('tickets', tickets);
+    await app.register(ticketRoutes);
+  },
+  { name: 'tickets', dependencies: ['store', 'workspaces', 'agents'] },
+);

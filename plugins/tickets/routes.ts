@@ -1,0 +1,107 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Type } from '@sinclair/typebox';
+import { TicketParams } from '../../schemas/common.ts';
+import { CreateTicket, DeleteTicketQuery, Diff, Ticket, TicketList, TicketQuery } from '../../schemas/ticket.ts';
+import { AppError } from '../../src/errors/app-error.ts';
+
+export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  const { tickets, problemResponse } = app;
+  const tags = ['tickets'];
+
+  app.post(
+    '/v1/tickets',
+    {
+      schema: {
+        summary: 'Create a ticket',
+        description:
+          'Checks the repository out on branch `ticket_<ticket_id>`. For a ticket that exists, brings the base branch in. Answers when the workspace is ready.',
+        tags,
+        body: CreateTicket,
+        response: { 200: Ticket, 201: Ticket, default: problemResponse },
+      },
+    },
+    async (request, reply) => {
+      const { ticket, created } = await tickets.create(request.body, app.closing);
+      if (created) reply.code(201).header('location', `/v1/tickets/${ticket.ticket_id}`);
+      return ticket;
+    },
+  );
+
+  app.get(
+    '/v1/tickets',
+    {
+      schema: {
+        summary: 'List tickets, newest first',
+        tags,
+        querystring: TicketQuery,
+        response: { 200: TicketList, default: problemResponse },
+      },
+    },
+    async (request) => tickets.list(request.query),
+  );
+
+  app.get(
+    '/v1/tickets/:ticket_id',
+    {
+      schema: {
+        summary: 'Read a ticket',
+        tags,
+        params: TicketParams,
+        response: { 200: Ticket, default: problemResponse },
+      },
+    },
+    async (request) => tickets.get(request.params.ticket_id),
+  );
+
+  app.delete(
+    '/v1/tickets/:ticket_id',
+    {
+      schema: {
+        summary: 'Delete a ticket',
+        description:
+          'Removes the workspace, the plans, the runs and the conversation; the branch on GitHub stays. Work that was not pushed is kept unless `force=true`, which also cancels runs under way.',
+        tags,
+        params: TicketParams,
+        querystring: DeleteTicketQuery,
+        response: { 204: Type.Null({ description: 'Deleted.' }), default: problemResponse },
+      },
+    },
+    async (request, reply) => {
+      const { ticket_id } = await tickets.row(request.params.ticket_id);
+      if (request.query.force) await app.runs.cancelTicket(ticket_id);
+      else if ((await app.store.runs.unfinished(ticket_id)).length > 0) {
+        throw new AppError('ticket_busy', `Ticket ${ticket_id} has runs that have not ended.`);
+      }
+      await tickets.remove(ticket_id, request.query.force);
+      return reply.code(204).send(null);
+    },
+  );
+
+  app.get(
+    '/v1/tickets/:ticket_id/diff',
+    {
+      schema: {
+        summary: 'Read the changes',
+        description:
+          'The ticket branch, with changes that are not committed yet, against its base. `Accept: text/x-diff` gives the unified diff alone.',
+        tags,
+        params: TicketParams,
+        response: {
+          200: {
+            description: 'The changes.',
+            content: { 'application/json': { schema: Diff }, 'text/x-diff': { schema: Type.String() } },
+          },
+          default: problemResponse,
+        },
+      },
+    },
+    async (request, reply) => {
+      const diff = await tickets.diff(request.params.ticket_id);
+      reply.header('vary', 'accept');
+      if (/\btext\/x-diff\b/.test(request.headers.accept ?? '')) {
+        return reply.type('text/x-diff; charset=utf-8').serializer(String).send(diff.patch);
+      }
+      return reply.type('application/json').send(diff);
+    },
+  );
+};

@@ -1,0 +1,22 @@
+import { Ajv, type Options } from 'ajv';
+import addFormats from 'ajv-formats';
+import fp from 'fastify-plugin';
+
+/**
+ * Validators for requests. Bodies are taken as they are: nothing is converted, and an unknown field is an error. Query
+ * strings, parameters and headers arrive as text and are converted.
+ */
+export default fp(
+  async (app) => {
+    const body = validator({ coerceTypes: false });
+    const text = validator({ coerceTypes: 'array' });
+    app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? body : text).compile(schema));
+  },
+  { name: 'validation' },
+);
+
+function validator(options: Options): Ajv {
+  const ajv = new Ajv({ useDefaults: true, removeAdditional: false, allErrors: true, strict: false, ...options });
+  addFormats.default(ajv);
+  return ajv;
+}

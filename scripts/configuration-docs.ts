@@ -1,0 +1,119 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import type { TSchema } from '@sinclair/typebox';
+import { Settings } from '../src/config/settings.ts';
+
+/** `docs/configuration.md` from the settings. With `--check`, writes nothing and fails when the file is not up to date. */
+
+const FILE = new URL('../docs/configuration.md', import.meta.url);
+
+const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
+  [
+    'Server',
+    [
+      'PORT',
+      'HOST',
+      'ALLOWED_HOSTS',
+      'API_KEY',
+      'CORS_ORIGINS',
+      'RATE_LIMIT_PER_MINUTE',
+      'LOG_LEVEL',
+      'DATA_DIR',
+      'TICKETS_ROOT',
+      'SHUTDOWN_SECONDS',
+    ],
+  ],
+  [
+    'Repositories and GitHub',
+    [
+      'ALLOWED_REPO_HOSTS',
+      'GITHUB_TOKEN',
+      'GITHUB_TOKEN_FILE',
+      'GITHUB_HTTP_UNIX_SOCKET',
+      'GIT_AUTHOR_NAME',
+      'GIT_AUTHOR_EMAIL',
+      'GIT_TIMEOUT_SECONDS',
+    ],
+  ],
+  [
+    'Runs',
+    [
+      'MAX_CONCURRENT_RUNS',
+      'MAX_QUEUED_RUNS',
+      'RUN_TIMEOUT_SECONDS',
+      'REQUIRE_PLAN_APPROVAL',
+      'VERIFY_COMMAND',
+      'VERIFY_ATTEMPTS',
+    ],
+  ],
+  [
+    'Agents and models',
+    [
+      'AGENT',
+      'AGENT_IDLE_SECONDS',
+      'AGENT_START_SECONDS',
+      'SANDBOX',
+      'GEMINI_API_KEY',
+      'GEMINI_API_KEY_FILE',
+      'GEMINI_MODEL',
+      'GOOGLE_GEMINI_BASE_URL',
+    ],
+  ],
+];
+
+const INTRODUCTION = `# Configuration
+
+<!-- Made from src/config/settings.ts by \`npm run docs\`. Change it there. -->
+
+Each setting is an environment variable, or a line \`NAME=value\` in the file \`.env\` of the folder in which the server
+starts; the environment wins. An empty value counts as none. When a value is not valid, the server does not start and
+names every problem at once.
+`;
+
+const NOT_SETTINGS = `## Variables of the environment
+
+These are not settings, and \`.env\` does not take them. git and gh get them from the server's environment when they are
+set: \`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\`, \`SSL_CERT_DIR\`.
+`;
+
+/** The whole document. Throws when a setting is in no group, or in two. */
+function document(): string {
+  const grouped = GROUPS.flatMap(([, names]) => names);
+  const all = Object.keys(Settings.properties);
+  const wrong = all.filter((name) => grouped.filter((other) => other === name).length !== 1);
+  if (wrong.length > 0)
+    throw new Error(`Not in exactly one group of scripts/configuration-docs.ts: ${wrong.join(', ')}`);
+  const sections = GROUPS.map(([title, names]) => `## ${title}\n\n${table(names)}\n`);
+  return [INTRODUCTION, ...sections, NOT_SETTINGS].join('\n');
+}
+
+function table(names: readonly (keyof Settings)[]): string {
+  const rows = names.map((name) => {
+    const schema = Settings.properties[name];
+    return [`\`${name}\``, values(schema), fallback(schema), schema.description ?? ''].map(cell).join(' | ');
+  });
+  return ['name | value | default | what', '--- | --- | --- | ---', ...rows].map((row) => `| ${row} |`).join('\n');
+}
+
+function values(schema: TSchema): string {
+  if (Array.isArray(schema.anyOf)) return schema.anyOf.map((option: TSchema) => `\`${option.const}\``).join(', ');
+  if (schema.type === 'boolean') return '`true`, `false`';
+  if (schema.type === 'integer') return `${schema.minimum} to ${schema.maximum}`;
+  if (schema.format === 'uri') return 'URL';
+  return schema.minLength > 1 ? `text of at least ${schema.minLength} characters` : 'text';
+}
+
+function fallback({ default: value }: TSchema): string {
+  return value === undefined || value === '' ? '' : `\`${value}\``;
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|');
+}
+
+const wanted = document();
+if (!process.argv.includes('--check')) {
+  await writeFile(FILE, wanted);
+} else if ((await readFile(FILE, 'utf8').catch(() => '')) !== wanted) {
+  console.error('docs/configuration.md is not up to date with src/config/settings.ts. Run: npm run docs');
+  process.exitCode = 1;
+}

@@ -1,0 +1,204 @@
+import { Readable, Writable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
+import {
+  type AnyMessage,
+  client,
+  MessageTooLargeError,
+  methods,
+  ndJsonStream,
+  PROTOCOL_VERSION,
+  RequestError,
+} from '@agentclientprotocol/sdk';
+import { AppError } from '../errors/app-error.ts';
+import type { SandboxedProcess } from '../sandbox/types.ts';
+import { createTurn, type Turn, type TurnOptions } from './acp-turn.ts';
+import { isRecord } from './acp-updates.ts';
+import type { AgentDefinition, TurnUsage } from './agent-definition.ts';
+import { readLines } from './read-lines.ts';
+import { createRedact } from './redact.ts';
+
+/** Longest message of an agent, in bytes; a longer one ends the connection. */
+const MAX_MESSAGE = 16 * 1024 * 1024;
+/** Longest wait for the mark that a replay has ended. */
+const REPLAY_MS = 2000;
+/** Longest wait for the end of a process whose pipes have closed. */
+const EXIT_MS = 1000;
+const MAX_SESSION_ID = 256;
+const STOP_REASONS = ['end_turn', 'max_tokens', 'max_turn_requests', 'refusal', 'cancelled'] as const;
+/** How many lines of stderr are kept to explain a crash. */
+const LAST_LINES = 20;
+
+/** Why a turn ended: https://agentclientprotocol.com/protocol/prompt-turn#stop-reasons */
+export type StopReason = (typeof STOP_REASONS)[number];
+
+export type SessionOptions = Omit<TurnOptions, 'onEvent'> & {
+  process: SandboxedProcess;
+  definition: AgentDefinition;
+  /** Session to go on with. */
+  load: string | undefined;
+};
+
+export type Session = {
+  sessionId: string;
+  /** Whether it is the session that was to be loaded. */
+  continued: boolean;
+  /**
+   * One turn; every update becomes events while it lasts.
+   * @throws AppError for what the model or the agent failed at
+   */
+  prompt(text: string, onEvent: TurnOptions['onEvent']): Promise<{ stopReason: StopReason; usage: TurnUsage }>;
+  /** Asks the agent to end the turn. */
+  cancel(): void;
+};
+
+/**
+ * Speaks ACP with a process that has just been started, until there is a session to prompt.
+ * https://agentclientprotocol.com/protocol/overview
+ * @throws AppError when the agent ends, breaks the protocol or has no access to its model
+ */
+export async function openSession(options: SessionOptions): Promise<Session> {
+  const { process, definition, root } = options;
+  const explain = explainer(options);
+  const replayed = Promise.withResolvers<void>();
+  let turn: Turn | undefined;
+
+  readLines(process.stderr, (line) => {
+    if (!definition.isNoise(line)) turn?.log(line);
+  });
+  const updates = takeUpdates((update) => {
+    if (isRecord(update) && update.sessionUpdate === definition.replayEndsWith) replayed.resolve();
+    // Outside a turn, updates are a replay or news about the session.
+    turn?.update(update);
+  });
+  const stream = ndJsonStream(Writable.toWeb(process.stdin), Readable.toWeb(process.stdout), {
+    maxMessageBytes: MAX_MESSAGE,
+  });
+  const { agent } = client({ name: 'pullwright' })
+    .onRequest(
+      methods.client.session.requestPermission,
+      ({ params }) => turn?.permission(params) ?? { outcome: { outcome: 'cancelled' } },
+    )
+    .connect({ writable: stream.writable, readable: stream.readable.pipeThrough(updates) });
+
+  async function begin(): Promise<Pick<Session, 'sessionId' | 'continued'>> {
+    await agent.request(methods.agent.initialize, {
+      protocolVersion: PROTOCOL_VERSION,
+      clientInfo: { name: 'pullwright', version: '1' },
+      clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false },
+    });
+    if (options.load !== undefined && (await loadSession(options.load))) {
+      return { sessionId: options.load, continued: true };
+    }
+    // The SDK does not check what agents answer.
+    const created: unknown = await agent.request(methods.agent.session.new, { cwd: root, mcpServers: [] });
+    if (!isRecord(created) || typeof created.sessionId !== 'string' || created.sessionId.length > MAX_SESSION_ID) {
+      throw protocolError(definition, 'it gave no session id');
+    }
+    return { sessionId: created.sessionId, continued: false };
+  }
+
+  async function loadSession(sessionId: string): Promise<boolean> {
+    try {
+      await agent.request(methods.agent.session.load, { sessionId, cwd: root, mcpServers: [] });
+    } catch (error) {
+      // The agent does not know the session any more; that is no reason to give up.
+      if (error instanceof RequestError) return false;
+      throw error;
+    }
+    if (definition.replayEndsWith !== undefined) {
+      await Promise.race([replayed.promise, pause(REPLAY_MS, undefined, { ref: false })]);
+    }
+    return true;
+  }
+
+  const { sessionId, continued } = await begin().catch(explain);
+
+  return {
+    sessionId,
+    continued,
+
+    async prompt(text, onEvent) {
+      const current = createTurn({ ...options, onEvent });
+      turn = current;
+      try {
+        const answer: unknown = await agent.request(methods.agent.session.prompt, {
+          sessionId,
+          prompt: [{ type: 'text', text: definition.promptText(text) }],
+        });
+        const stopReason = isRecord(answer) && STOP_REASONS.find((reason) => reason === answer.stopReason);
+        if (!stopReason) throw protocolError(definition, 'it did not say why the turn ended');
+        const usage = definition.usage(answer._meta);
+        if (usage.input_tokens + usage.output_tokens > 0) current.push({ type: 'usage.updated', data: usage });
+        if (stopReason === 'refusal') throw new AppError('agent_refused', 'The model refused to answer.');
+        if (stopReason === 'end_turn' && !current.answered()) {
+          throw new AppError('agent_refused', 'The model gave no answer; its safety filter may have held it back.');
+        }
+        return { stopReason, usage };
+      } catch (error) {
+        return await explain(error);
+      } finally {
+        current.end();
+        turn = undefined;
+      }
+    },
+
+    cancel() {
+      turn?.cancel();
+      agent.notify(methods.agent.session.cancel, { sessionId }).catch(() => {
+        // The agent is gone, and with it what was to be canceled.
+      });
+    },
+  };
+}
+
+/**
+ * Takes the updates out of the messages before the SDK sees them: here they keep their place before the answer that
+ * ends the turn, and one that the SDK does not know does no harm.
+ */
+function takeUpdates(onUpdate: (update: unknown) => void): TransformStream<AnyMessage, AnyMessage> {
+  return new TransformStream({
+    transform(message, controller) {
+      if (!('method' in message) || message.method !== methods.client.session.update) controller.enqueue(message);
+      else if (isRecord(message.params)) onUpdate(message.params.update);
+    },
+  });
+}
+
+/** Turns what went wrong with a process, as the SDK throws it, into what it means. */
+function explainer({ process, definition, secrets }: SessionOptions): (error: unknown) => Promise<never> {
+  const redact = createRedact(secrets);
+  const lastLines: string[] = [];
+  readLines(process.stderr, (line) => {
+    lastLines.push(redact(line));
+    if (lastLines.length > LAST_LINES) lastLines.shift();
+  });
+
+  return async (error) => {
+    if (error instanceof AppError) throw error;
+    if (error instanceof RequestError) {
+      const message = redact(detailOf(error));
+      const meaning = definition.classifyError({ code: error.code, message });
+      throw meaning ?? protocolError(definition, `${message} (${error.code})`, error);
+    }
+    if (error instanceof MessageTooLargeError) throw protocolError(definition, error.message, error);
+    // The connection is gone. The pipes close a little before the process is known to have ended.
+    const exit = await Promise.race([process.exited, pause(EXIT_MS, undefined, { ref: false })]);
+    if (!exit) throw protocolError(definition, error instanceof Error ? error.message : String(error), error);
+    const words = lastLines.join('\n');
+    const how = exit.signal ?? `exit code ${exit.code}`;
+    const cause = new Error(words, { cause: error });
+    throw (
+      definition.classifyError({ message: words }) ??
+      new AppError('agent_crashed', `${definition.title} ended unexpectedly (${how}).`, { cause })
+    );
+  };
+}
+
+/** Agents put what happened into `data.details` when the message is only "Internal error". */
+function detailOf({ message, data }: RequestError): string {
+  return isRecord(data) && typeof data.details === 'string' ? data.details : message;
+}
+
+function protocolError({ title }: AgentDefinition, what: string, cause?: unknown): AppError {
+  return new AppError('agent_protocol', `${title} broke the protocol: ${what.slice(0, 300)}.`, { cause });
+}

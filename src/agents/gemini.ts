@@ -1,0 +1,201 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Config } from '../config/load-config.ts';
+import { AppError } from '../errors/app-error.ts';
+import type { Place } from '../sandbox/types.ts';
+import { isRecord } from './acp-updates.ts';
+import type { AgentDefinition, AgentMode, LaunchContext, TurnUsage } from './agent-definition.ts';
+import { prepareGeminiLoad } from './gemini-conversation.ts';
+import { classifyGeminiError } from './gemini-errors.ts';
+
+const PACKAGE = '@google/gemini-cli';
+
+/**
+ * The policy of each mode with the hash of its content. Gemini CLI starts without a word when its policy file is
+ * missing or broken, and then allows far more; so nothing is started on a file that is not exactly this one.
+ */
+const POLICIES: Record<AgentMode, { file: string; sha256: string }> = {
+  read: {
+    file: fileURLToPath(new URL('policies/read.toml', import.meta.url)),
+    sha256: '28360a1a6d538c545467958b7ea3e8d7448bfe3e12f4f293384dfbc1a4f2e697',
+  },
+  write: {
+    file: fileURLToPath(new URL('policies/write.toml', import.meta.url)),
+    sha256: '26f1152d5eea1db8c2659498fcea551b1ab6472ca450e3838d382dd03c6e98da',
+  },
+};
+
+/** A policy here makes Gemini CLI ignore `--admin-policy`. */
+const SYSTEM_POLICIES = '/etc/gemini-cli/policies';
+
+/** Name of the project in Gemini's own files, so that it does not depend on the path of the workspace. */
+const PROJECT = 'ticket';
+
+/** Lines of stderr that tell nothing about the run; indented ones belong to an object or a stack trace. */
+const NOISE =
+  /^(?:[\s}\]]|Ripgrep is not available|Skipping project agents|Project hooks disabled|\[STARTUP\]|Error handling request|Loaded cached credentials|\(node:\d+\)|\(Use `node)/;
+
+/** Gemini CLI over ACP, with a key of the Gemini API. Its folder is never trusted: it takes nothing from the repository. */
+export const gemini: AgentDefinition = {
+  name: 'gemini',
+  title: 'Gemini CLI',
+  version: () => installation().version,
+
+  async check(config) {
+    try {
+      installation();
+      await checkPolicy('read');
+      await checkPolicy('write');
+    } catch (error) {
+      if (error instanceof AppError) return error;
+      throw error;
+    }
+    if (config.GEMINI_API_KEY !== undefined) return undefined;
+    return new AppError('agent_auth', 'GEMINI_API_KEY is not set.', {
+      remedy: 'Set GEMINI_API_KEY to a key from https://aistudio.google.com/apikey.',
+    });
+  },
+
+  async prepareLaunch(context) {
+    const { config, mode, sandbox } = context;
+    await checkPolicy(mode);
+    if (sandbox.kind === 'none') await checkSystemPolicies();
+    const home = await writeHome(context);
+
+    const agent: Place = { host: installation().folder, inside: '/opt/agent' };
+    const policy: Place = { host: POLICIES[mode].file, inside: '/opt/policy.toml' };
+    const { node } = sandbox.layout({ workspace: context.workspace, home });
+    return {
+      argv: [node, join(sandbox.path(agent), 'bundle/gemini.js'), '--acp', '--admin-policy', sandbox.path(policy)],
+      env: {
+        ...modelAccess(config),
+        GEMINI_CLI_TRUST_WORKSPACE: 'false',
+        GEMINI_CLI_NO_RELAUNCH: 'true',
+        NO_COLOR: '1',
+      },
+      mounts: [agent, policy],
+      home: {
+        folder: home,
+        readOnly: ['.gemini/settings.json', '.gemini/projects.json'],
+        writable: [`.gemini/tmp/${PROJECT}/chats`],
+      },
+    };
+  },
+
+  prepareLoad: (conversation, sessionId) => prepareGeminiLoad(join(conversation, 'chats'), sessionId),
+  replayEndsWith: 'available_commands_update',
+  // A prompt that begins like this is taken for a command of Gemini CLI.
+  promptText: (text) => (/^\s*[/$]/.test(text) ? `Request:\n${text}` : text),
+  usage: turnUsage,
+  isNoise: (line) => NOISE.test(line),
+  classifyError: classifyGeminiError,
+};
+
+/** Where the model is and the key to it, as the agent's process gets them. */
+function modelAccess({ GEMINI_API_KEY, GOOGLE_GEMINI_BASE_URL }: Config): Record<string, string> {
+  return {
+    ...(GEMINI_API_KEY === undefined ? {} : { GEMINI_API_KEY }),
+    ...(GOOGLE_GEMINI_BASE_URL === undefined ? {} : { GOOGLE_GEMINI_BASE_URL }),
+  };
+}
+
+function installation(): { folder: string; version: string } {
+  try {
+    const require = createRequire(import.meta.url);
+    const manifest = require.resolve(`${PACKAGE}/package.json`);
+    return { folder: dirname(manifest), version: String(require(manifest).version) };
+  } catch (cause) {
+    throw new AppError('agent_unavailable', `The package ${PACKAGE} is not installed.`, {
+      cause,
+      remedy: 'Run npm install in the folder of the server.',
+    });
+  }
+}
+
+async function checkPolicy(mode: AgentMode): Promise<void> {
+  const { file, sha256 } = POLICIES[mode];
+  const content = await readFile(file).catch(() => undefined);
+  const found = content && createHash('sha256').update(content).digest('hex');
+  if (found === sha256) return;
+  throw new AppError('agent_unavailable', `The policy file ${file} is ${found ? 'not the original' : 'missing'}.`, {
+    remedy: 'Install the server again; agents are not started without their policy.',
+  });
+}
+
+async function checkSystemPolicies(): Promise<void> {
+  const files = await readdir(SYSTEM_POLICIES).catch(() => []);
+  if (!files.some((file) => file.endsWith('.toml'))) return;
+  throw new AppError('agent_unavailable', `The policies in ${SYSTEM_POLICIES} would replace those of the server.`, {
+    remedy: `Set SANDBOX=bubblewrap, or move the files out of ${SYSTEM_POLICIES}.`,
+  });
+}
+
+/**
+ * A new home for every process, in which only the chats are those of before: settings, extensions or hooks that an
+ * agent left behind would be obeyed by the next one.
+ */
+async function writeHome({ config, sandbox, workspace, conversation }: LaunchContext): Promise<string> {
+  const home = join(conversation, 'home');
+  const chats = join(conversation, 'chats');
+  await rm(home, { recursive: true, force: true });
+  await mkdir(chats, { recursive: true, mode: 0o700 });
+  await mkdir(join(home, '.gemini/tmp', PROJECT), { recursive: true, mode: 0o700 });
+  await symlink(chats, join(home, '.gemini/tmp', PROJECT, 'chats'));
+  const root = sandbox.layout({ workspace, home }).workspace;
+  await writeFile(join(home, '.gemini/projects.json'), JSON.stringify({ projects: { [root]: PROJECT } }));
+  await writeFile(join(home, '.gemini/settings.json'), JSON.stringify(settings(config)));
+  return home;
+}
+
+/** https://geminicli.com/docs/reference/configuration/ */
+function settings({ GEMINI_MODEL }: Config) {
+  return {
+    security: {
+      auth: { selectedType: 'gemini-api-key', enforcedType: 'gemini-api-key' },
+      environmentVariableRedaction: { enabled: true },
+      disableYoloMode: true,
+      disableAlwaysAllow: true,
+    },
+    // A `.env` of the repository could bring another key.
+    advanced: { ignoreLocalEnv: true },
+    general: {
+      enableAutoUpdate: false,
+      enableAutoUpdateNotification: false,
+      // Conversations last as long as their ticket.
+      sessionRetention: { enabled: false },
+      // Escaping it is a matter of one approval; the policies are what keeps reading apart from writing.
+      plan: { enabled: false },
+      topicUpdateNarration: false,
+      // About 15 s of trying; with 10, the default, a rate limit keeps a run busy for minutes.
+      maxAttempts: 3,
+    },
+    privacy: { usageStatisticsEnabled: false },
+    telemetry: { enabled: false },
+    tools: { shell: { enableInteractiveShell: false } },
+    skills: { enabled: false },
+    hooksConfig: { enabled: false },
+    experimental: { enableAgents: false },
+    ...(GEMINI_MODEL === undefined ? {} : { model: { name: GEMINI_MODEL } }),
+  };
+}
+
+/** Gemini CLI 0.61 tells tokens per turn and model in `_meta.quota`, those taken from its cache among the input. */
+function turnUsage(meta: unknown): TurnUsage {
+  const quota = isRecord(meta) && isRecord(meta.quota) ? meta.quota : {};
+  const tokens = isRecord(quota.token_count) ? quota.token_count : {};
+  const models = Array.isArray(quota.model_usage) ? quota.model_usage.filter(isRecord) : [];
+  const model = models[0]?.model;
+  return {
+    input_tokens: count(tokens.input_tokens),
+    output_tokens: count(tokens.output_tokens),
+    cached_tokens: 0,
+    ...(typeof model === 'string' ? { model } : {}),
+  };
+}
+
+function count(value: unknown): number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : 0;
+}

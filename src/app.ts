@@ -1,0 +1,79 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import Fastify, { LogController } from 'fastify';
+import type { Logger } from 'pino';
+import packageJson from '../package.json' with { type: 'json' };
+import agents from '../plugins/agents/index.ts';
+import auth from '../plugins/auth.ts';
+import command from '../plugins/command/index.ts';
+import config from '../plugins/config.ts';
+import cors from '../plugins/cors.ts';
+import events from '../plugins/events/index.ts';
+import github from '../plugins/github.ts';
+import health from '../plugins/health.ts';
+import hostCheck from '../plugins/host-check.ts';
+import lifecycle from '../plugins/lifecycle.ts';
+import openapi from '../plugins/openapi.ts';
+import plans from '../plugins/plans/index.ts';
+import problem, { sendProblem } from '../plugins/problem.ts';
+import rateLimit from '../plugins/rate-limit.ts';
+import runs from '../plugins/runs/index.ts';
+import securityHeaders from '../plugins/security-headers.ts';
+import sse from '../plugins/sse.ts';
+import store from '../plugins/store.ts';
+import tickets from '../plugins/tickets/index.ts';
+import validation from '../plugins/validation.ts';
+import workspaces from '../plugins/workspaces.ts';
+import type { Config } from './config/load-config.ts';
+import { AppError } from './errors/app-error.ts';
+
+export type AppOptions = {
+  config: Config;
+  /** Environment that git and gh take proxies, certificates and the operator's git settings from. */
+  parentEnv: Readonly<Record<string, string | undefined>>;
+  logger: Logger;
+};
+
+/**
+ * Builds the server: each capability is a plugin, and this list is the order in which they boot.
+ * @returns the application, not yet listening
+ * @throws what keeps a plugin from booting, such as a store that cannot be opened
+ */
+export async function buildApp(options: AppOptions) {
+  const { name, version } = packageJson;
+  const app = Fastify({
+    loggerInstance: options.logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: 1_048_576,
+    requestTimeout: 30_000,
+    http: { headersTimeout: 15_000 },
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 200 },
+    frameworkErrors: (error, request, reply) =>
+      void sendProblem(new AppError('invalid_request', 'The URL is not valid.', { cause: error }), request, reply),
+  }).withTypeProvider<TypeBoxTypeProvider>();
+
+  await app.register(config, options);
+  await app.register(lifecycle);
+  await app.register(hostCheck);
+  await app.register(rateLimit);
+  await app.register(problem);
+  await app.register(validation);
+  await app.register(cors);
+  await app.register(securityHeaders);
+  await app.register(auth);
+  await app.register(openapi, { version });
+
+  await app.register(store);
+  await app.register(github);
+  await app.register(workspaces);
+  await app.register(agents);
+  await app.register(tickets);
+  await app.register(plans);
+  await app.register(runs);
+  await app.register(sse);
+  await app.register(events);
+  await app.register(command);
+  await app.register(health, { name, version });
+
+  return app;
+}

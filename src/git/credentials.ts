@@ -1,0 +1,40 @@
+import { fileURLToPath } from 'node:url';
+import { type RepoRef, remoteUrl } from './repo-url.ts';
+
+const ASKPASS = fileURLToPath(new URL('askpass.sh', import.meta.url));
+
+/** Variables for one command that talks to a server, and how to take the token out of what it prints. */
+export type Credentials = { env: Record<string, string>; hasToken: boolean; redact(text: string): string };
+
+/**
+ * @param token gives the token for a host, if there is one
+ * @param resolveUrl gives the address git really uses for a URL, after the operator's rewrites
+ * @returns a function that prepares one command's credentials; without a token git reads public repositories only
+ */
+export function createCredentials(
+  token: (host: string) => Promise<string | undefined>,
+  resolveUrl: (url: string) => Promise<string>,
+): (repo: RepoRef) => Promise<Credentials> {
+  const addresses = new Map<string, URL | null>();
+
+  async function addressOf(url: string): Promise<URL | null> {
+    const known = addresses.get(url);
+    if (known !== undefined) return known;
+    const address = URL.parse(await resolveUrl(url));
+    addresses.set(url, address);
+    return address;
+  }
+
+  return async (repo) => {
+    const secret = await token(repo.host);
+    const address = secret === undefined ? null : await addressOf(remoteUrl(repo));
+    if (secret === undefined || !address) return { env: {}, hasToken: false, redact: (text) => text };
+
+    const encoded = Buffer.from(`x-access-token:${secret}`).toString('base64');
+    return {
+      env: { GIT_ASKPASS: ASKPASS, PULLWRIGHT_GIT_ORIGIN: address.origin, PULLWRIGHT_GIT_TOKEN: secret },
+      hasToken: true,
+      redact: (text) => text.replaceAll(secret, '***').replaceAll(encoded, '***'),
+    };
+  };
+}

@@ -1,0 +1,102 @@
+import type { Config } from '../config/load-config.ts';
+
+export type ParentEnv = Readonly<Record<string, string | undefined>>;
+
+/** What git needs of the server's environment to be found and to reach the network. Nothing else is handed on. */
+const FORWARDED = [
+  'PATH',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+  'GIT_SSL_CAINFO',
+  'HTTPS_PROXY',
+  'https_proxy',
+  'NO_PROXY',
+  'no_proxy',
+];
+
+/** Said on each command and after the operator's own settings, so that neither can loosen them. */
+const SETTINGS: readonly [string, string][] = [
+  ['core.hooksPath', '/dev/null'],
+  ['core.fsmonitor', 'false'],
+  ['core.quotePath', 'false'],
+  ['submodule.recurse', 'false'],
+  // Tickets borrow objects from the mirrors: nothing may be collected behind their back.
+  ['gc.auto', '0'],
+  ['maintenance.auto', 'false'],
+  // A commit that was reported must survive a power loss.
+  ['core.fsync', 'committed'],
+  ['core.fsyncMethod', 'batch'],
+  // A redirect could lead past the allowed hosts; a stalled transfer must end.
+  ['http.followRedirects', 'false'],
+  ['http.lowSpeedLimit', '1000'],
+  ['http.lowSpeedTime', '60'],
+];
+
+/**
+ * The environment of every git command: no file of the machine or of a person decides what git does.
+ * @param parentEnv the server's own environment; of git's variables only `GIT_ALLOW_PROTOCOL` and `GIT_CONFIG_*` (the
+ *   operator's settings, such as a URL rewrite) count
+ */
+export function gitEnvironment(
+  config: Pick<Config, 'GIT_AUTHOR_NAME' | 'GIT_AUTHOR_EMAIL'>,
+  parentEnv: ParentEnv,
+): Record<string, string> {
+  return {
+    ...pick(parentEnv, FORWARDED),
+    ...bareEnvironment(),
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_ATTR_NOSYSTEM: '1',
+    GIT_LITERAL_PATHSPECS: '1',
+    GIT_ALLOW_PROTOCOL: parentEnv.GIT_ALLOW_PROTOCOL ?? 'https',
+    GIT_AUTHOR_NAME: config.GIT_AUTHOR_NAME,
+    GIT_AUTHOR_EMAIL: config.GIT_AUTHOR_EMAIL,
+    GIT_COMMITTER_NAME: config.GIT_AUTHOR_NAME,
+    GIT_COMMITTER_EMAIL: config.GIT_AUTHOR_EMAIL,
+    ...settingsAsVariables([...operatorSettings(parentEnv), ...SETTINGS]),
+  };
+}
+
+/** For questions about the server's own git directories: simple-git refuses the variables that carry settings. */
+export function questionEnvironment(parentEnv: ParentEnv): Record<string, string> {
+  return { ...pick(parentEnv, ['PATH']), ...bareEnvironment() };
+}
+
+function bareEnvironment(): Record<string, string> {
+  return {
+    HOME: '/nonexistent',
+    LC_ALL: 'C',
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_TERMINAL_PROMPT: '0',
+    GIT_NO_REPLACE_OBJECTS: '1',
+    GIT_OPTIONAL_LOCKS: '0',
+  };
+}
+
+function pick(env: ParentEnv, names: readonly string[]): Record<string, string> {
+  const picked: Record<string, string> = {};
+  for (const name of names) {
+    const value = env[name];
+    if (value !== undefined) picked[name] = value;
+  }
+  return picked;
+}
+
+function operatorSettings(env: ParentEnv): [string, string][] {
+  const settings: [string, string][] = [];
+  for (let index = 0; index < Number(env.GIT_CONFIG_COUNT ?? 0); index += 1) {
+    const key = env[`GIT_CONFIG_KEY_${index}`];
+    const value = env[`GIT_CONFIG_VALUE_${index}`];
+    if (key === undefined || value === undefined) break;
+    settings.push([key, value]);
+  }
+  return settings;
+}
+
+function settingsAsVariables(settings: readonly (readonly [string, string])[]): Record<string, string> {
+  const variables: Record<string, string> = { GIT_CONFIG_COUNT: String(settings.length) };
+  for (const [index, [key, value]] of settings.entries()) {
+    variables[`GIT_CONFIG_KEY_${index}`] = key;
+    variables[`GIT_CONFIG_VALUE_${index}`] = value;
+  }
+  return variables;
+}

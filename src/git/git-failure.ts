@@ -1,0 +1,125 @@
+import { AppError } from '../errors/app-error.ts';
+import type { ErrorCode } from '../errors/error-codes.ts';
+import type { RepoRef } from './repo-url.ts';
+
+export type GitFailure = {
+  /** git's subcommand, such as `fetch`. */
+  command: string;
+  stdout: string;
+  stderr: string;
+  /** Set when the command talked to a server. */
+  repo: RepoRef | undefined;
+  hasToken: boolean;
+};
+
+type Rule = readonly [pattern: RegExp, code: ErrorCode, detail: (failure: GitFailure, name: string) => string];
+
+/** What git itself (LC_ALL=C) prints on stderr, the most telling first. */
+const RULES: readonly Rule[] = [
+  [
+    // A checkout that cannot write a file does not say why (entry.c).
+    /No space left on device|Disk quota exceeded|Out of diskspace|^error: unable to write file [^:]*$/im,
+    'disk_full',
+    ({ command }) => `The disk is full: git ${command} found no space left.`,
+  ],
+  [
+    /couldn't find remote ref|Remote branch .* not found/,
+    'base_branch_not_found',
+    (_, name) => `${name} has no such branch.`,
+  ],
+  [
+    /Authentication failed|error: 401|could not read (Username|Password)/,
+    'github_auth',
+    ({ hasToken }, name) =>
+      hasToken
+        ? `The git server refused the credentials for ${name}.`
+        : `The git server asks for credentials for ${name}, which is private or does not exist, and no token is set.`,
+  ],
+  [
+    /error: 403/,
+    'github_forbidden',
+    (failure, name) => `The git server refuses access to ${name}${remoteReason(failure)}.`,
+  ],
+  [
+    /error: 30\d/,
+    'repo_not_found',
+    (_, name) => `${name} has moved; redirects are not followed. Use the repository's present URL.`,
+  ],
+  [
+    /repository .*not found|error: 404|not valid: is this a git repository/,
+    'repo_not_found',
+    (_, name) => `${name} was not found, or the token may not read it.`,
+  ],
+  [/error: 429/, 'github_rate_limited', (_, name) => `The git server limits the rate of requests for ${name}.`],
+  [
+    /error: 5\d\d/,
+    'github_failed',
+    (failure, name) => `The git server failed to answer for ${name}: ${gitSaid(failure)}`,
+  ],
+  [
+    /Could not resolve|Failed to connect|Couldn't connect|Connection (refused|reset|timed out)|Operation (too slow|timed out)|Network is unreachable|No route to host|Recv failure|Send failure|Empty reply|early EOF|hung up unexpectedly|unexpected disconnect|RPC failed|SSL|TLS|certificate|Proxy CONNECT|transfer closed/i,
+    'network_unreachable',
+    (failure, name) => `The git server of ${name} was not reached: ${gitSaid(failure)}`,
+  ],
+  [
+    /Unable to process path|unable to (index|stat) /,
+    'workspace_tampered',
+    (failure) => `The workspace holds a file that git cannot read: ${gitSaid(failure)}`,
+  ],
+];
+
+/** The AppError for a git command that failed: by what it printed; else `clone_failed`, or `internal` for a local one. */
+export function gitFailure(failure: GitFailure): AppError {
+  const { command, stdout, stderr, repo } = failure;
+  const cause = new Error(`git ${command} failed: ${stderr.trim() || '(it said nothing)'}`);
+  const name = repo ? `${repo.owner}/${repo.name}` : 'the repository';
+  if (/^!\t/m.test(stdout)) {
+    return new AppError('push_rejected', `${name} refused the push: ${pushReason(failure)}`, { cause });
+  }
+  const said = withoutForeignText(stderr);
+  const rule = RULES.find(([pattern]) => pattern.test(said));
+  if (rule) return new AppError(rule[1], rule[2](failure, name), { cause });
+  if (repo) return new AppError('clone_failed', `git ${command} failed for ${name}: ${gitSaid(failure)}`, { cause });
+  return new AppError('internal', `git ${command} failed: ${gitSaid(failure)}`, { cause });
+}
+
+/** A remote's words and a repository's name could look like any rule. */
+function withoutForeignText(stderr: string): string {
+  return stderr.replace(/^remote: .*$/gm, '').replace(/'https?:[^']*'/g, '');
+}
+
+/** The one line that says most: the last `fatal:` or `error:`. */
+function gitSaid({ stderr }: GitFailure): string {
+  const lines = printableLines(stderr).filter((line) => /^(fatal|error): /.test(line));
+  return bounded((lines.at(-1) ?? printableLines(stderr).at(-1) ?? 'it gave no reason.').replace(/^\w+: /, ''), 300);
+}
+
+/** The server's own words are the remedy here (branch protection, push protection, a hook), so they are passed on. */
+function pushReason(failure: GitFailure): string {
+  const flagged = /^!\t[^\t]*\t(.*)$/m.exec(failure.stdout)?.[1];
+  const said = remoteLines(failure.stderr);
+  return bounded([flagged ?? 'no reason given', ...said].join('\n'), 1500);
+}
+
+function remoteReason({ stderr }: GitFailure): string {
+  const said = remoteLines(stderr)[0];
+  return said === undefined ? '' : ` (${bounded(said, 200).replace(/\.$/, '')})`;
+}
+
+function remoteLines(stderr: string): string[] {
+  return printableLines(stderr)
+    .filter((line) => line.startsWith('remote: ') && !/\d+% \(/.test(line))
+    .map((line) => line.slice('remote: '.length).trim())
+    .filter((line) => line !== '');
+}
+
+function printableLines(text: string): string[] {
+  return text
+    .split(/[\r\n]+/)
+    .map((line) => line.replace(/\p{C}+/gu, ' ').trim())
+    .filter((line) => line !== '');
+}
+
+function bounded(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length)}...` : text;
+}

@@ -1,0 +1,153 @@
+import type { Config } from '../config/load-config.ts';
+import type { Logger } from '../config/logger.ts';
+import { AppError } from '../errors/app-error.ts';
+import { type Credentials, createCredentials } from './credentials.ts';
+import { gitEnvironment, type ParentEnv, questionEnvironment } from './git-environment.ts';
+import { gitFailure } from './git-failure.ts';
+import { type ProcessResult, runGitProcess } from './git-process.ts';
+import { createProgressReader, type GitProgress } from './git-progress.ts';
+import { type AskGit, createAskGit, gitVersion } from './git-questions.ts';
+import type { RepoRef } from './repo-url.ts';
+
+export type GitOptions = {
+  gitDir?: string;
+  workTree?: string;
+  /** An index other than the git directory's own. */
+  indexFile?: string;
+  /** An object directory, other than the git directory's own, that new objects go to. */
+  objects?: string;
+  /** What the command reads from stdin. */
+  input?: string | Uint8Array;
+  /** The repository the command talks to; only then it may have the token. */
+  repo?: RepoRef;
+  /** Ends the command, and the call with its reason when that is an AppError, else with `canceled`. */
+  signal?: AbortSignal | undefined;
+  /** For commands that were given `--progress` or `-v`. */
+  onProgress?: ((progress: GitProgress) => void) | undefined;
+  /** Exit codes that are an answer, not a failure; 0 by default. */
+  exitCodes?: readonly number[];
+  /** Bytes of stdout after which the command is ended and the answer is `truncated`. Without it, 256 MiB and an error. */
+  maxOutput?: number;
+};
+
+export type GitOutput = { stdout: Buffer; stderr: string; exitCode: number; truncated: boolean };
+
+export type Git = {
+  /**
+   * Runs one git command in the clean environment, as a process group that ends as a whole.
+   * @throws AppError by git-failure.ts; `canceled`; `timed_out` after GIT_TIMEOUT_SECONDS
+   */
+  run(args: readonly [string, ...string[]], options?: GitOptions): Promise<GitOutput>;
+  ask: AskGit;
+  /** @throws AppError `internal` when git is missing or too old */
+  checkVersion(): Promise<void>;
+};
+
+/** `merge-tree --write-tree` came with this one. */
+const OLDEST_GIT = [2, 38] as const;
+const MAX_OUTPUT = 256 * 1024 * 1024;
+
+/**
+ * @param deps.parentEnv the server's own environment; see git-environment.ts for what is taken from it
+ * @param deps.token gives the token for a host, if there is one
+ */
+export function createGit(deps: {
+  config: Pick<Config, 'GIT_AUTHOR_NAME' | 'GIT_AUTHOR_EMAIL' | 'GIT_TIMEOUT_SECONDS'>;
+  parentEnv: ParentEnv;
+  token: (host: string) => Promise<string | undefined>;
+  logger?: Pick<Logger, 'debug'>;
+}): Git {
+  const { config, parentEnv, token, logger } = deps;
+  const timeoutMs = config.GIT_TIMEOUT_SECONDS * 1000;
+  const env = gitEnvironment(config, parentEnv);
+  const plainEnv = questionEnvironment(parentEnv);
+  const credentialsFor = createCredentials(token, async (url) => {
+    const { stdout } = await run(['ls-remote', '--get-url', '--', url]);
+    return stdout.toString().trim();
+  });
+
+  async function run(args: readonly [string, ...string[]], options: GitOptions = {}): Promise<GitOutput> {
+    const { repo, signal, maxOutput, onProgress } = options;
+    if (signal?.aborted) throw canceled(signal);
+    const credentials = repo && (await credentialsFor(repo));
+    const startedAt = performance.now();
+    const result = await runGitProcess({
+      args,
+      env: { ...env, ...placement(options), ...credentials?.env },
+      input: options.input,
+      signal,
+      timeoutMs,
+      maxOutput: maxOutput ?? MAX_OUTPUT,
+      onStderr: onProgress && createProgressReader(onProgress),
+    });
+    const command = args[0];
+    logger?.debug({ command, ended: result.ended, duration_ms: Math.round(performance.now() - startedAt) }, 'git ran');
+
+    if (result.ended === 'canceled') throw canceled(signal);
+    if (result.ended === 'timed out') throw timedOut(command, config.GIT_TIMEOUT_SECONDS);
+    if (result.ended === 'not started') throw notStarted(result.cause);
+    const truncated = result.ended === 'output limit';
+    if (truncated && maxOutput === undefined) throw new AppError('internal', `git ${command} printed too much.`);
+    if (!truncated && !(options.exitCodes ?? [0]).includes(result.exitCode ?? -1)) {
+      throw failure(command, result, repo, credentials);
+    }
+    return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode ?? 0, truncated };
+  }
+
+  return {
+    run,
+    ask: createAskGit(plainEnv, timeoutMs),
+
+    async checkVersion() {
+      const version = await gitVersion(plainEnv);
+      if (!version) throw notStarted(undefined);
+      const [major, minor] = version;
+      if (major > OLDEST_GIT[0] || (major === OLDEST_GIT[0] && minor >= OLDEST_GIT[1])) return;
+      throw new AppError('internal', `git ${major}.${minor} is too old; ${OLDEST_GIT.join('.')} or later is needed.`, {
+        remedy: 'Install a newer git.',
+      });
+    },
+  };
+}
+
+/** The error of a call whose signal was aborted: the reason, when it is one of ours. */
+export function canceled(signal: AbortSignal | undefined): AppError {
+  const reason: unknown = signal?.reason;
+  return reason instanceof AppError ? reason : new AppError('canceled', 'The work was canceled.', { cause: reason });
+}
+
+/** Variables that say where the repository is. git is always told: it never looks for one, least of all in a workspace. */
+function placement({ gitDir, workTree, indexFile, objects }: GitOptions): Record<string, string> {
+  return {
+    GIT_DIR: gitDir ?? '/nonexistent',
+    ...(workTree === undefined ? {} : { GIT_WORK_TREE: workTree }),
+    ...(indexFile === undefined ? {} : { GIT_INDEX_FILE: indexFile }),
+    ...(objects === undefined ? {} : { GIT_OBJECT_DIRECTORY: objects }),
+  };
+}
+
+function failure(
+  command: string,
+  result: ProcessResult,
+  repo: RepoRef | undefined,
+  credentials: Credentials | undefined,
+): AppError {
+  const redact = credentials?.redact ?? ((text: string) => text);
+  return gitFailure({
+    command,
+    stdout: redact(result.stdout.subarray(0, 64 * 1024).toString()),
+    stderr: redact(result.stderr),
+    repo,
+    hasToken: credentials?.hasToken ?? false,
+  });
+}
+
+function timedOut(command: string, seconds: number): AppError {
+  return new AppError('timed_out', `git ${command} was stopped after ${seconds} seconds.`, {
+    remedy: 'Raise GIT_TIMEOUT_SECONDS, or look for what makes git slow.',
+  });
+}
+
+function notStarted(cause: unknown): AppError {
+  return new AppError('internal', 'git could not be started.', { cause, remedy: 'Install git and put it on PATH.' });
+}

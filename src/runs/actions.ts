@@ -1,0 +1,119 @@
+import type { Plan } from '../../schemas/plan.ts';
+import type { Action, RunResult } from '../../schemas/run.ts';
+import { AppError } from '../errors/app-error.ts';
+import { parseRepoUrl } from '../git/repo-url.ts';
+import { planText } from '../plans/plan-text.ts';
+import { takeTurn } from './agent-turn.ts';
+import { commandPrompt, PLAN_AGAIN_PROMPT } from './prompts.ts';
+import { publish } from './publish.ts';
+import type { ActionDeps, RunContext } from './run-context.ts';
+import { verify } from './verify.ts';
+
+/** Each action carries out a claimed run and returns its result; it throws an AppError when it cannot. */
+export const actions: Record<Action, (deps: ActionDeps, context: RunContext) => Promise<RunResult>> = {
+  chat,
+  make_plan: makePlan,
+  dev,
+};
+
+async function chat(deps: ActionDeps, context: RunContext): Promise<RunResult> {
+  await prepareWorkspace(deps, context);
+  const segments = await askAgent(deps, context, 'read', undefined);
+  return { text: segments.join('\n\n') };
+}
+
+async function makePlan(deps: ActionDeps, context: RunContext): Promise<RunResult> {
+  await prepareWorkspace(deps, context);
+  const plan = await writePlan(deps, context);
+  return { plan_version: plan.version };
+}
+
+async function dev(deps: ActionDeps, context: RunContext): Promise<RunResult> {
+  const { writer } = context;
+  await prepareWorkspace(deps, context);
+  const plan = await pinPlan(deps, context);
+  if (writer.progress.commit === undefined) {
+    if (writer.progress.agent === undefined) await askAgent(deps, context, 'write', plan);
+    await verify(deps, context);
+  }
+  return publish(deps, context, plan);
+}
+
+/** Brings the workspace up to date. What keeps the base branch out is said and does not stop the command. */
+async function prepareWorkspace(deps: ActionDeps, { run, ticket, writer, signal }: RunContext): Promise<void> {
+  const onProgress = ({ stage, percent }: { stage: string; percent: number }) =>
+    writer.emit({ type: 'log', data: { level: 'info', text: `${stage}: ${percent}%` } });
+  await writer.step('workspace', async () => {
+    const repo = parseRepoUrl(ticket.repo_url, deps.config.ALLOWED_REPO_HOSTS);
+    const request = { ticketId: run.ticket_id, repo, baseBranch: ticket.base_branch };
+    const { created } = await deps.workspaces.create(request, { signal, onProgress });
+    if (created) return;
+    try {
+      const { notes } = await deps.workspaces.sync(run.ticket_id, { signal, onProgress });
+      for (const note of notes) writer.emit({ type: 'log', data: { level: 'info', text: note } });
+    } catch (error) {
+      if (signal.aborted || !(error instanceof AppError)) throw error;
+      writer.emit({
+        type: 'log',
+        data: { level: 'warn', text: `The base branch was not brought in: ${error.message}` },
+      });
+    }
+  });
+}
+
+async function askAgent(
+  deps: ActionDeps,
+  { run, ticket, writer, signal }: RunContext,
+  mode: 'read' | 'write',
+  plan: Plan | undefined,
+): Promise<string[]> {
+  return writer.step('agent', async () => {
+    const segments = await takeTurn(deps, {
+      run,
+      mode,
+      prompt: (conversation) =>
+        commandPrompt({
+          action: mode === 'write' ? 'dev' : run.action === 'chat' ? 'chat' : 'make_plan',
+          ticket: {
+            ticketId: ticket.ticket_id,
+            title: ticket.title,
+            description: ticket.description,
+            branch: ticket.branch,
+            baseBranch: ticket.base_branch,
+          },
+          message: run.message ?? undefined,
+          plan,
+          conversation,
+        }),
+      writer,
+      signal,
+    });
+    // A plan that dev makes first is not the end of dev's own agent step.
+    if (mode === 'write' || run.action !== 'dev') writer.progress.agent = { text: segments.join('\n\n') };
+    return segments;
+  });
+}
+
+async function writePlan(deps: ActionDeps, context: RunContext): Promise<Plan> {
+  const { run, writer, signal } = context;
+  const newest = await deps.store.plans.get(run.ticket_id);
+  const plan = newest && { ...newest, approved_at: newest.approved_at ?? newest.created_at };
+  let body = planText(await askAgent(deps, context, 'read', plan));
+  if (body === undefined) {
+    body = planText(await takeTurn(deps, { run, mode: 'read', prompt: () => PLAN_AGAIN_PROMPT, writer, signal }));
+  }
+  if (body === undefined) throw new AppError('plan_empty', 'The agent ended its turn without a plan.');
+  const saved = await deps.plans.save(run.ticket_id, body);
+  await writer.save({ plan_version: saved.version }, [{ type: 'plan.saved', data: { version: saved.version } }]);
+  return saved;
+}
+
+/** The plan of this run: the one it was pinned to before, the newest that may be carried out, or a new one. */
+async function pinPlan(deps: ActionDeps, context: RunContext): Promise<Plan> {
+  const { run, writer } = context;
+  if (run.plan_version !== null) return deps.plans.get(run.ticket_id, run.plan_version);
+  const plan = await deps.plans.forDev(run.ticket_id, deps.config.REQUIRE_PLAN_APPROVAL);
+  if (plan === undefined) return writePlan(deps, context);
+  await writer.save({ plan_version: plan.version });
+  return plan;
+}

@@ -1,0 +1,86 @@
+import type { EventDraft } from '../../schemas/event.ts';
+import type { Usage } from '../../schemas/run.ts';
+import type { AgentMode } from '../agents/agent-definition.ts';
+import type { Agents } from '../agents/agents.ts';
+import type { Store } from '../store/open-store.ts';
+import type { RunRow } from '../store/runs.ts';
+import type { Workspaces } from '../workspaces/workspaces.ts';
+import type { Progress, RunWriter } from './run-writer.ts';
+
+export type Turn = {
+  run: RunRow;
+  mode: AgentMode;
+  /** The prompt; given the earlier conversation when the agent does not remember it. */
+  prompt: (conversation: { request: string; answer: string }[]) => string;
+  writer: RunWriter;
+  signal: AbortSignal;
+};
+
+type Deps = { store: Store; workspaces: Workspaces; agents: Agents };
+
+/**
+ * One prompt to the ticket's agent, in the ticket's conversation; its updates become events of the run.
+ * @returns what the agent said, one text for each stretch between tool calls
+ * @throws AppError what the agent or its model could not do; the signal's reason when aborted
+ */
+export async function takeTurn({ store, workspaces, agents }: Deps, turn: Turn): Promise<string[]> {
+  const { run, writer } = turn;
+  const [{ workspace, gitDir, mirror }, sessionId, conversation] = await Promise.all([
+    workspaces.paths(run.ticket_id),
+    store.runs.lastSession(run.ticket_id, run.agent),
+    earlierExchanges(store, run),
+  ]);
+  const before = writer.usage;
+  const segments: string[] = [];
+  let talking = false;
+
+  const onEvent = (draft: EventDraft): void => {
+    if (draft.type === 'message.delta') {
+      if (talking) segments.push((segments.pop() ?? '') + draft.data.text);
+      else segments.push(draft.data.text);
+      talking = true;
+    } else if (draft.type === 'tool.started') {
+      talking = false;
+    }
+    if (draft.type === 'usage.updated') {
+      const total = add(before, draft.data);
+      writer.setUsage(total);
+      writer.emit({ type: 'usage.updated', data: { ...draft.data, ...total } });
+    } else {
+      writer.emit(draft);
+    }
+  };
+
+  const ended = await agents.prompt({
+    ticketId: run.ticket_id,
+    agent: run.agent,
+    mode: turn.mode,
+    workspace,
+    readOnlyPaths: [gitDir, mirror],
+    ...(sessionId === undefined ? {} : { sessionId }),
+    text: (continued) => turn.prompt(continued ? [] : conversation),
+    signal: turn.signal,
+    onEvent,
+    onSession: writer.setSession,
+  });
+  writer.setUsage(add(before, ended.usage));
+  await writer.save();
+  return segments;
+}
+
+function add(a: Usage, b: Usage): Usage {
+  return {
+    input_tokens: a.input_tokens + b.input_tokens,
+    output_tokens: a.output_tokens + b.output_tokens,
+    cached_tokens: a.cached_tokens + b.cached_tokens,
+  };
+}
+
+async function earlierExchanges(store: Store, run: RunRow): Promise<{ request: string; answer: string }[]> {
+  const ended = await store.runs.ended(run.ticket_id, 20);
+  return ended.flatMap((earlier) => {
+    const { agent }: Progress = JSON.parse(earlier.progress);
+    if (agent === undefined || agent.text === '') return [];
+    return [{ request: [earlier.action, earlier.message].filter(Boolean).join(': '), answer: agent.text }];
+  });
+}

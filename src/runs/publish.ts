@@ -1,0 +1,98 @@
+import type { Plan } from '../../schemas/plan.ts';
+import type { RunResult } from '../../schemas/run.ts';
+import { AppError } from '../errors/app-error.ts';
+import { parseRepoUrl } from '../git/repo-url.ts';
+import { pullRequestText } from '../github/pull-request-text.ts';
+import { planGoal } from '../plans/plan-text.ts';
+import type { ActionDeps, RunContext } from './run-context.ts';
+
+/**
+ * Commits what the agent changed, pushes the branch and ensures the pull request. Each step that an earlier attempt
+ * finished is left out; what the steps find decides, not what the agent said.
+ * @throws AppError `no_changes` when there is nothing to publish, or what git or GitHub refused
+ */
+export async function publish(deps: ActionDeps, context: RunContext, plan: Plan): Promise<RunResult> {
+  const commit = await commitWork(deps, context, plan);
+  const { run, ticket, writer, signal } = context;
+  const { progress } = writer;
+
+  if (progress.push === undefined) {
+    await writer.step('push', async () => {
+      const pushed = await deps.workspaces.push(run.ticket_id, { signal });
+      progress.push = pushed;
+      writer.emit({ type: 'branch.pushed', data: pushed });
+    });
+  }
+
+  const pull = await writer.step('pull_request', async () => {
+    const commits = await deps.workspaces.commits(run.ticket_id);
+    const text = pullRequestText({
+      ticketId: run.ticket_id,
+      subject: ticket.title ?? planGoal(plan.body),
+      plan: { version: plan.version, body: plan.body },
+      summary: progress.agent?.text,
+      commits,
+      check: deps.config.VERIFY_COMMAND,
+    });
+    const ensured = await deps.github.ensurePullRequest({
+      repo: parseRepoUrl(ticket.repo_url, deps.config.ALLOWED_REPO_HOSTS),
+      ticketId: run.ticket_id,
+      head: ticket.branch,
+      base: ticket.base_branch,
+      title: text.title,
+      body: text.body,
+      signal,
+    });
+    const { number, url, created } = ensured;
+    await deps.store.tickets.update(run.ticket_id, { pull_request_number: number, pull_request_url: url });
+    writer.emit({ type: created ? 'pull_request.opened' : 'pull_request.updated', data: { number, url } });
+    return { number, url, created };
+  });
+
+  return {
+    plan_version: plan.version,
+    commits: [commit.sha],
+    files_changed: commit.filesChanged,
+    pull_request: pull,
+  };
+}
+
+async function commitWork(deps: ActionDeps, { run, ticket, writer }: RunContext, plan: Plan) {
+  const { progress } = writer;
+  if (progress.commit !== undefined) return progress.commit;
+  return writer.step('commit', async () => {
+    const goal = ticket.title ?? planGoal(plan.body) ?? 'carry out the plan';
+    const commit = await deps.workspaces.commit(run.ticket_id, {
+      subject: `${run.ticket_id}: ${goal.replace(/\s+/g, ' ')}`.slice(0, 100),
+      body: progress.agent?.text.slice(0, 4000) ?? '',
+      trailers: [
+        ['Ticket', run.ticket_id],
+        ['Plan-Version', String(plan.version)],
+        ['Run-Id', run.run_id],
+      ],
+    });
+    const made = commit ?? (await unpublished(deps, run.ticket_id));
+    if (made === undefined) throw new AppError('no_changes', 'The agent ended its turn without changing a file.');
+    progress.commit = made;
+    const { sha, subject } = made;
+    if (commit !== undefined) {
+      for (const note of commit.notes) writer.emit({ type: 'log', data: { level: 'warn', text: note } });
+      writer.emit({ type: 'commit.created', data: { sha, subject } });
+    }
+    return made;
+  });
+}
+
+/** A commit that an earlier run or attempt made and could not publish. */
+async function unpublished(deps: ActionDeps, ticketId: string) {
+  const [status, commits, ticket] = await Promise.all([
+    deps.workspaces.status(ticketId),
+    deps.workspaces.commits(ticketId),
+    deps.store.tickets.get(ticketId),
+  ]);
+  const last = commits.at(-1);
+  const published = !status.unpushed && ticket?.pull_request_number !== null;
+  if (last === undefined || published) return undefined;
+  const { files } = await deps.workspaces.diff(ticketId);
+  return { ...last, filesChanged: files.length };
+}

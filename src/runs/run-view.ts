@@ -1,0 +1,36 @@
+import type { Run, RunError } from '../../schemas/run.ts';
+import { type AppError, toAppError } from '../errors/app-error.ts';
+import type { RunRow } from '../store/runs.ts';
+
+/** A stored run as clients see it. */
+export function toRun(row: RunRow, queuePosition?: number): Run {
+  return {
+    run_id: row.run_id,
+    ticket_id: row.ticket_id,
+    action: row.action,
+    ...(row.message === null ? {} : { message: row.message }),
+    state: row.state,
+    attempt: row.attempt,
+    agent: row.agent,
+    ...(queuePosition === undefined ? {} : { queue_position: queuePosition }),
+    ...(row.plan_version === null ? {} : { plan_version: row.plan_version }),
+    usage: JSON.parse(row.usage),
+    ...(row.result === null ? {} : { result: JSON.parse(row.result) }),
+    ...(row.error === null ? {} : { error: JSON.parse(row.error) }),
+    created_at: row.created_at,
+    ...(row.started_at === null ? {} : { started_at: row.started_at }),
+    ...(row.finished_at === null ? {} : { finished_at: row.finished_at }),
+  };
+}
+
+/** An error as the terminal event and the run show it. */
+export function toRunError(error: unknown): RunError {
+  const known: AppError = toAppError(error);
+  return {
+    code: known.code,
+    title: known.title,
+    detail: known.message,
+    remedy: known.remedy,
+    retryable: known.retryable,
+  };
+}

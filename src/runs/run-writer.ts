@@ -1,0 +1,110 @@
+import type { EventDraft, Step } from '../../schemas/event.ts';
+import type { Usage } from '../../schemas/run.ts';
+import type { EventLog } from '../events/event-log.ts';
+import type { RunPatch, RunRow } from '../store/runs.ts';
+
+/** Neighbouring text is joined up to this many characters an event. */
+const JOINED_CHARACTERS = 16_384;
+
+/** What the steps that are done left behind, kept with the run so that a later attempt goes on after them. */
+export type Progress = {
+  agent?: { text: string };
+  commit?: { sha: string; subject: string; filesChanged: number };
+  push?: { ref: string; sha: string };
+};
+
+export type RunWriter = ReturnType<typeof createRunWriter>;
+
+/**
+ * The only writer of a run's events. `emit` never waits: what arrives while the last batch is being made durable goes
+ * into the next one, with neighbouring pieces of text joined.
+ * @param onFailure called once when writing is over for this attempt, for example because another one took over
+ */
+export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: unknown) => void) {
+  let pending: EventDraft[] = [];
+  let patch: RunPatch = {};
+  let writing: Promise<void> | undefined;
+  let failed: { error: unknown } | undefined;
+  let usage: Usage = JSON.parse(row.usage);
+  const progress: Progress = JSON.parse(row.progress);
+
+  async function writeAll(): Promise<void> {
+    while ((pending.length > 0 || Object.keys(patch).length > 0) && failed === undefined) {
+      const [drafts, changes] = [pending, patch];
+      pending = [];
+      patch = {};
+      try {
+        await log.append(row.run_id, row.attempt, drafts, changes);
+      } catch (error) {
+        failed = { error };
+        onFailure(error);
+      }
+    }
+    writing = undefined;
+  }
+
+  function write(): Promise<void> {
+    writing ??= writeAll();
+    return writing;
+  }
+
+  const writer = {
+    progress,
+
+    get usage(): Usage {
+      return usage;
+    },
+
+    /** Queues an event; it is durable, and then visible, soon. */
+    emit(draft: EventDraft): void {
+      const last = pending.at(-1);
+      if (
+        last !== undefined &&
+        (last.type === 'message.delta' || last.type === 'thought.delta') &&
+        draft.type === last.type &&
+        last.data.text.length + draft.data.text.length <= JOINED_CHARACTERS
+      ) {
+        pending[pending.length - 1] = { type: draft.type, data: { text: last.data.text + draft.data.text } };
+      } else {
+        pending.push(draft);
+      }
+      void write();
+    },
+
+    /** Sets the tokens that the run has used so far. */
+    setUsage(total: Usage): void {
+      usage = total;
+      patch.usage = JSON.stringify(total);
+    },
+
+    /** Sets the agent's id of the conversation; it stays known whatever becomes of the run. */
+    setSession(sessionId: string): void {
+      patch.session_id = sessionId;
+      void write();
+    },
+
+    /**
+     * Writes everything queued and the given changes of the run; resolves when all of it is durable.
+     * @throws what stopped the writing, a FencedError when another attempt took over
+     */
+    async save(changes: RunPatch = {}, drafts: readonly EventDraft[] = []): Promise<void> {
+      pending.push(...drafts);
+      patch = { ...patch, ...changes };
+      await write();
+      if (failed !== undefined) throw failed.error;
+    },
+
+    /** Runs a step between its two events; what it left in `progress` is durable when this resolves. */
+    async step<T>(step: Step, work: () => Promise<T>): Promise<T> {
+      const started = performance.now();
+      await writer.save({}, [{ type: 'step.started', data: { step } }]);
+      const value = await work();
+      const duration_ms = Math.round(performance.now() - started);
+      await writer.save({ progress: JSON.stringify(progress) }, [
+        { type: 'step.finished', data: { step, duration_ms } },
+      ]);
+      return value;
+    },
+  };
+  return writer;
+}

@@ -1,0 +1,61 @@
+import type { Readable, Writable } from 'node:stream';
+
+/** A file or folder of the host, and the absolute path at which a sandboxed process finds it. */
+export type Place = { host: string; inside: string };
+
+/**
+ * The home of a sandboxed process: empty, but for these paths of `folder` (relative to it). Only what is written to
+ * `writable` stays.
+ */
+export type SandboxHome = { folder: string; readOnly?: readonly string[]; writable?: readonly string[] };
+
+export type SandboxRequest = {
+  /** Program and arguments as the process inside sees them. Anyone on the host can read them: no secrets. */
+  argv: readonly [string, ...string[]];
+  /** Variables beside PATH, HOME and LANG. */
+  env?: Readonly<Record<string, string>>;
+  /** Folder of the host that the process works in. */
+  workspace: string;
+  /** Whether it may write there; its `.git` it may never write. */
+  writable: boolean;
+  home?: SandboxHome;
+  /** What it can read besides. */
+  mounts?: readonly Place[];
+  /** What it can read at the same absolute path as outside, such as the git directory that `.git` points to. */
+  readOnlyPaths?: readonly string[];
+};
+
+export type Exit = { code: number | null; signal: NodeJS.Signals | null };
+
+export type SandboxedProcess = {
+  /** Id on the host: of the sandbox, not of the program in it. */
+  pid: number;
+  stdin: Writable;
+  stdout: Readable;
+  stderr: Readable;
+  /** Settles when the program has ended, even while something it started holds the pipes. */
+  exited: Promise<Exit>;
+  /** Ends the program and all that it started, at once; resolves when they are gone. */
+  kill(): Promise<void>;
+};
+
+/** What to start on the host so that a request is carried out. */
+export type Command = {
+  file: string;
+  args: readonly string[];
+  env: Readonly<Record<string, string>>;
+  cwd: string;
+  /** Text that the process finds on file descriptor 3. */
+  input?: string;
+};
+
+/** One way to confine a process, or not to. */
+export type Confinement = {
+  kind: 'bubblewrap' | 'none';
+  path(place: Place): string;
+  layout(request: { workspace: string; home: string }): Layout;
+  command(request: SandboxRequest): Promise<Command>;
+};
+
+/** Absolute paths as the process inside sees them. */
+export type Layout = { workspace: string; home: string; node: string };

@@ -1,0 +1,47 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import SQLite from 'better-sqlite3';
+import { Kysely, SqliteDialect, sql } from 'kysely';
+import { Migrator } from 'kysely/migration';
+import { createEventStore } from './events.ts';
+import { createGroupCommit } from './group-commit.ts';
+import { migrations } from './migrations.ts';
+import { createPlanStore } from './plans.ts';
+import { createRunStore } from './runs.ts';
+import type { Database } from './schema.ts';
+import { createTicketStore } from './tickets.ts';
+
+export type Store = Awaited<ReturnType<typeof openStore>>;
+
+/**
+ * Opens the embedded store, SQLite in `DIRECTORY/pullwright.db`, and brings its tables up to date.
+ * What a promise of the store resolved for is on the disk (WAL, synchronous=FULL).
+ * @throws the driver's error when the folder cannot be written or the file is not a database
+ */
+export async function openStore(directory: string) {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const sqlite = new SQLite(join(directory, 'pullwright.db'), { timeout: 10_000 });
+  sqlite.pragma('journal_mode = WAL');
+  sqlite.pragma('synchronous = FULL');
+  sqlite.pragma('foreign_keys = ON');
+  const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: sqlite }) });
+
+  const { error } = await new Migrator({ db, provider: { getMigrations: async () => migrations } }).migrateToLatest();
+  if (error !== undefined) {
+    await db.destroy();
+    throw error;
+  }
+
+  const commit = createGroupCommit(db);
+  return {
+    tickets: createTicketStore(db),
+    plans: createPlanStore(db),
+    runs: createRunStore(db, commit),
+    events: createEventStore(db),
+    /** Whether the store answers. */
+    async ping(): Promise<void> {
+      await sql`select 1`.execute(db);
+    },
+    close: () => db.destroy(),
+  };
+}

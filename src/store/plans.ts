@@ -1,0 +1,80 @@
+import type { Kysely, Selectable } from 'kysely';
+import type { Database, PlanTable } from './schema.ts';
+import { ticketKey } from './tickets.ts';
+
+export type PlanRow = Selectable<PlanTable>;
+export type PlanStore = ReturnType<typeof createPlanStore>;
+
+export function createPlanStore(db: Kysely<Database>) {
+  return {
+    /** The named version, or the newest. */
+    get(ticketId: string, version?: number): Promise<PlanRow | undefined> {
+      let select = db.selectFrom('plans').selectAll().where('ticket_key', '=', ticketKey(ticketId));
+      if (version !== undefined) select = select.where('version', '=', version);
+      return select.orderBy('version', 'desc').executeTakeFirst();
+    },
+
+    /** Newest version of each ticket that has a plan, by ticket key. */
+    async newestVersions(ticketKeys: readonly string[]): Promise<Map<string, number>> {
+      if (ticketKeys.length === 0) return new Map();
+      const rows = await db
+        .selectFrom('plans')
+        .select((eb) => ['ticket_key', eb.fn.max('version').as('version')])
+        .where('ticket_key', 'in', ticketKeys)
+        .groupBy('ticket_key')
+        .execute();
+      return new Map(rows.map((row) => [row.ticket_key, row.version]));
+    },
+
+    /**
+     * Adds the next version.
+     * @param expected version that must be the newest; nothing is added and `undefined` returned when it is not
+     */
+    add(
+      ticketId: string,
+      plan: { body: string; author: PlanRow['author']; expected?: number },
+    ): Promise<PlanRow | undefined> {
+      const key = ticketKey(ticketId);
+      return db.transaction().execute(async (trx) => {
+        const newest = await trx
+          .selectFrom('plans')
+          .select('version')
+          .where('ticket_key', '=', key)
+          .orderBy('version', 'desc')
+          .executeTakeFirst();
+        const version = newest?.version ?? 0;
+        if (plan.expected !== undefined && plan.expected !== version) return undefined;
+        return trx
+          .insertInto('plans')
+          .values({
+            ticket_key: key,
+            version: version + 1,
+            body: plan.body,
+            author: plan.author,
+            approved_at: null,
+            created_at: new Date().toISOString(),
+          })
+          .returningAll()
+          .executeTakeFirstOrThrow();
+      });
+    },
+
+    /** Approves a version if it is still the newest; approving again keeps the first time. */
+    approve(ticketId: string, version: number): Promise<PlanRow | undefined> {
+      const key = ticketKey(ticketId);
+      return db
+        .updateTable('plans')
+        .set((eb) => ({ approved_at: eb.fn.coalesce('approved_at', eb.val(new Date().toISOString())) }))
+        .where('ticket_key', '=', key)
+        .where('version', '=', version)
+        .where('version', '=', (eb) =>
+          eb
+            .selectFrom('plans as newest')
+            .select((e) => e.fn.max('newest.version').as('version'))
+            .where('newest.ticket_key', '=', key),
+        )
+        .returningAll()
+        .executeTakeFirst();
+    },
+  };
+}

@@ -1,0 +1,68 @@
+import type { Generated } from 'kysely';
+import type { Action, RunState } from '../../schemas/run.ts';
+
+/** Times are RFC 3339 text in UTC, JSON is text: the same on SQLite and PostgreSQL. */
+export type Database = {
+  tickets: TicketTable;
+  plans: PlanTable;
+  runs: RunTable;
+  events: EventTable;
+};
+
+export type TicketTable = {
+  /** `ticket_id` in lower case: ids are unique without regard to case. */
+  ticket_key: string;
+  ticket_id: string;
+  repo_url: string;
+  title: string | null;
+  description: string | null;
+  branch: string;
+  base_branch: string;
+  state: 'creating' | 'ready';
+  pull_request_number: number | null;
+  pull_request_url: string | null;
+  created_at: string;
+  updated_at: string;
+};
+
+export type PlanTable = {
+  ticket_key: string;
+  version: number;
+  body: string;
+  author: 'agent' | 'person';
+  approved_at: string | null;
+  created_at: string;
+};
+
+export type RunTable = {
+  run_id: string;
+  ticket_key: string;
+  ticket_id: string;
+  action: Action;
+  message: string | null;
+  agent: string;
+  state: RunState;
+  /** Grows with each start; a writer that names an older attempt writes nothing. */
+  attempt: Generated<number>;
+  last_seq: Generated<number>;
+  /** The agent's own id of the conversation the run was part of. */
+  session_id: string | null;
+  plan_version: number | null;
+  /** JSON: what the steps that are done left behind, so that a later attempt goes on after them. */
+  progress: Generated<string>;
+  /** JSON: tokens used. */
+  usage: Generated<string>;
+  result: string | null;
+  error: string | null;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+};
+
+export type EventTable = {
+  run_id: string;
+  seq: number;
+  time: string;
+  type: string;
+  data: string;
+};

@@ -1,0 +1,70 @@
+import type { Insertable, Kysely, Selectable, Updateable } from 'kysely';
+import { decodeCursor, encodeCursor } from './cursors.ts';
+import type { Database, TicketTable } from './schema.ts';
+
+export type TicketRow = Selectable<TicketTable>;
+export type TicketStore = ReturnType<typeof createTicketStore>;
+
+/** `ticket_id` as the store compares it. */
+export function ticketKey(ticketId: string): string {
+  return ticketId.toLowerCase();
+}
+
+export function createTicketStore(db: Kysely<Database>) {
+  return {
+    get(ticketId: string): Promise<TicketRow | undefined> {
+      return db.selectFrom('tickets').selectAll().where('ticket_key', '=', ticketKey(ticketId)).executeTakeFirst();
+    },
+
+    /** Inserts unless the id is taken; tells whether it did. */
+    async insert(row: Insertable<TicketTable>): Promise<boolean> {
+      const inserted = await db
+        .insertInto('tickets')
+        .values(row)
+        .onConflict((conflict) => conflict.column('ticket_key').doNothing())
+        .returning('ticket_key')
+        .executeTakeFirst();
+      return inserted !== undefined;
+    },
+
+    async update(ticketId: string, changes: Updateable<TicketTable>): Promise<void> {
+      await db
+        .updateTable('tickets')
+        .set({ ...changes, updated_at: new Date().toISOString() })
+        .where('ticket_key', '=', ticketKey(ticketId))
+        .execute();
+    },
+
+    /** Removes the ticket with its plans, runs and events. */
+    async remove(ticketId: string): Promise<void> {
+      await db.deleteFrom('tickets').where('ticket_key', '=', ticketKey(ticketId)).execute();
+    },
+
+    /** A page, newest first. */
+    async list(query: { cursor?: string | undefined; limit: number; state?: TicketRow['state'] | undefined }) {
+      let select = db.selectFrom('tickets').selectAll();
+      if (query.state !== undefined) select = select.where('state', '=', query.state);
+      if (query.cursor !== undefined) {
+        const [createdAt = '', key = ''] = decodeCursor(query.cursor, 2);
+        select = select.where((eb) =>
+          eb.or([
+            eb('created_at', '<', createdAt),
+            eb.and([eb('created_at', '=', createdAt), eb('ticket_key', '<', key)]),
+          ]),
+        );
+      }
+      const rows = await select
+        .orderBy('created_at', 'desc')
+        .orderBy('ticket_key', 'desc')
+        .limit(query.limit + 1)
+        .execute();
+      const items = rows.slice(0, query.limit);
+      const last = rows.length > query.limit ? items.at(-1) : undefined;
+      return { items, nextCursor: last ? encodeCursor([last.created_at, last.ticket_key]) : null };
+    },
+
+    inState(state: TicketRow['state']): Promise<TicketRow[]> {
+      return db.selectFrom('tickets').selectAll().where('state', '=', state).execute();
+    },
+  };
+}

@@ -1,0 +1,18 @@
+import { canceled } from '../git/git.ts';
+
+/**
+ * Waits for work that itself goes on.
+ * @throws AppError `canceled`, or the signal's reason when that is an AppError, as soon as the signal is aborted
+ */
+export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(canceled(signal));
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

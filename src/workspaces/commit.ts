@@ -1,0 +1,111 @@
+import { readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AppError } from '../errors/app-error.ts';
+import type { Git } from '../git/git.ts';
+import { type CommitText, commitMessage } from './commit-message.ts';
+import { restoreGitFile, unnest } from './git-file.ts';
+import {
+  type Changes,
+  checkWorkspace,
+  listChanges,
+  MAX_FILE_BYTES,
+  type Place,
+  splitZ,
+  withScratchIndex,
+  writeTree,
+} from './snapshot.ts';
+
+export type Commit = { sha: string; subject: string; filesChanged: number; notes: string[] };
+
+const GITLINK = '160000';
+/** How deep repositories in repositories are looked for. */
+const MAX_NESTING = 10;
+
+/**
+ * Commits everything in the workspace to the ticket's branch. No agent may be at work in it meanwhile.
+ * @param folders `staging` beside the git directories, `quarantine` beside the workspaces
+ * @returns undefined when there is nothing to commit
+ * @throws AppError `workspace_tampered`, `file_too_large`
+ */
+export async function commitWorkspace(
+  git: Git,
+  place: Place,
+  folders: { staging: string; quarantine: string },
+  branch: string,
+  text: CommitText,
+): Promise<Commit | undefined> {
+  const { gitDir, workspace } = place;
+  await checkWorkspace(place);
+  await checkHead(gitDir, branch);
+  const notes = await restoreGitFile(place, folders.quarantine);
+
+  return withScratchIndex(gitDir, folders.staging, async ({ indexFile }) => {
+    let changes = await listChanges(git, place, indexFile);
+    for (let depth = 0; changes.nested.length > 0; depth += 1) {
+      if (depth === MAX_NESTING) throw tampered('The workspace holds repositories in repositories without end.');
+      for (const folder of changes.nested) {
+        await unnest(workspace, folder, folders.quarantine);
+        notes.push(`${folder} was a git repository of its own; its files were committed, its .git was moved away.`);
+      }
+      changes = await listChanges(git, place, indexFile);
+    }
+    refuseLargeFiles(changes);
+    const tree = await writeTree(git, place, indexFile, changes);
+
+    const ref = `refs/heads/${branch}`;
+    const parent = await git.ask(gitDir).commit(ref);
+    if (parent === undefined) throw tampered(`The branch ${branch} is gone.`);
+    const filesChanged = await countChangedFiles(git, gitDir, parent, tree);
+    const message = commitMessage(text);
+    let sha = parent;
+    if (filesChanged > 0) {
+      const made = await git.run(['commit-tree', '-p', parent, tree], { gitDir, input: message.text });
+      sha = made.stdout.toString().trim();
+      await git.run(['update-ref', '-m', 'commit', ref, sha, parent], { gitDir });
+    }
+    // Also without a change: this is what mends the index after a commit that was cut short just before.
+    await rename(indexFile, join(gitDir, 'index'));
+    return filesChanged > 0 ? { sha, subject: message.subject, filesChanged, notes } : undefined;
+  });
+}
+
+/** The index belongs to the branch of HEAD. On another branch, a commit would undo the difference between the two. */
+export async function checkHead(gitDir: string, branch: string): Promise<void> {
+  const head = await readFile(join(gitDir, 'HEAD'), 'utf8');
+  if (head.trim() !== `ref: refs/heads/${branch}`) {
+    throw new AppError('workspace_tampered', `The workspace is not on the branch ${branch} any more.`, {
+      remedy: `Run git checkout ${branch} in it, or delete the ticket with force=true.`,
+    });
+  }
+}
+
+function refuseLargeFiles({ tooLarge }: Changes): void {
+  if (tooLarge.length === 0) return;
+  const names = tooLarge.slice(0, 5).map(({ path, bytes }) => `${path} (${Math.ceil(bytes / 1024 ** 2)} MiB)`);
+  const more = tooLarge.length > 5 ? ` and ${tooLarge.length - 5} more` : '';
+  throw new AppError(
+    'file_too_large',
+    `The workspace holds files above ${MAX_FILE_BYTES / 1024 ** 2} MiB: ${names.join(', ')}${more}.`,
+  );
+}
+
+/** @throws AppError `workspace_tampered` when a submodule changed: what it would name exists nowhere else */
+async function countChangedFiles(git: Git, gitDir: string, parent: string, tree: string): Promise<number> {
+  const { stdout } = await git.run(['diff-tree', '-r', '-z', '--raw', '--find-renames', parent, tree], { gitDir });
+  const records = splitZ(stdout).map(String);
+  let files = 0;
+  for (let index = 0; index < records.length; index += 1) {
+    const [from = '', to = '', , , status = ''] = (records[index] ?? '').slice(1).split(' ');
+    const path = records[index + 1] ?? '';
+    if (from === GITLINK || to === GITLINK) {
+      throw tampered(`${path} is a submodule, and submodules cannot be changed here.`);
+    }
+    files += 1;
+    index += status.startsWith('R') ? 2 : 1;
+  }
+  return files;
+}
+
+function tampered(detail: string): AppError {
+  return new AppError('workspace_tampered', detail);
+}

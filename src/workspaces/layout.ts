@@ -1,0 +1,45 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { TicketId } from '../../schemas/common.ts';
+import type { Config } from '../config/load-config.ts';
+import { AppError } from '../errors/app-error.ts';
+
+/** Where everything lies. DATA_DIR and TICKETS_ROOT may be two file systems: each has its own staging and trash. */
+export type Layout = ReturnType<typeof createLayout>;
+
+const TICKET_ID = new RegExp(TicketId.pattern ?? '');
+
+export function createLayout(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>) {
+  const { DATA_DIR, TICKETS_ROOT } = config;
+  return {
+    data: {
+      mirrors: join(DATA_DIR, 'mirrors'),
+      gitDirs: join(DATA_DIR, 'gitdirs'),
+      staging: join(DATA_DIR, 'staging'),
+      trash: join(DATA_DIR, 'trash'),
+    },
+    tickets: {
+      root: TICKETS_ROOT,
+      staging: join(TICKETS_ROOT, '.staging'),
+      trash: join(TICKETS_ROOT, '.trash'),
+      /** `.git` of nested repositories, by ticket: moved out of a workspace, kept as long as it. */
+      quarantine: join(TICKETS_ROOT, '.quarantine'),
+    },
+
+    /** @param repoUrl the normalised one */
+    mirror(repoUrl: string): string {
+      const key = createHash('sha256').update(repoUrl).digest('hex').slice(0, 16);
+      return join(DATA_DIR, 'mirrors', `${key}.git`);
+    },
+
+    /** @throws AppError `invalid_request` for an id that is not one: it would leave these folders */
+    ticket(ticketId: string): { workspace: string; gitDir: string } {
+      if (!TICKET_ID.test(ticketId)) {
+        throw new AppError('invalid_request', 'The ticket id is not valid.', {
+          errors: [{ path: '/ticket_id', message: 'must be letters, digits and inner dashes' }],
+        });
+      }
+      return { workspace: join(TICKETS_ROOT, ticketId), gitDir: join(DATA_DIR, 'gitdirs', `${ticketId}.git`) };
+    },
+  };
+}

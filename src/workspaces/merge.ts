@@ -1,0 +1,41 @@
+import { AppError } from '../errors/app-error.ts';
+import type { Git } from '../git/git.ts';
+import { splitZ } from './snapshot.ts';
+
+/**
+ * Brings a commit into another, in memory: no file is touched.
+ * @param names what a person calls the two, for the message: `theirs` comes into `ours`
+ * @returns the commit that holds both: one of them, or a new merge
+ * @throws AppError `merge_conflict` naming the files
+ */
+export async function mergeCommits(
+  git: Git,
+  gitDir: string,
+  ours: string,
+  theirs: string,
+  names: { ours: string; theirs: string },
+): Promise<string> {
+  const base = await git.ask(gitDir).mergeBase(ours, theirs);
+  if (base === theirs) return ours;
+  if (base === ours) return theirs;
+  if (base === undefined) throw conflict(`${names.theirs} and ${names.ours} have no history in common.`);
+
+  const flags = ['--write-tree', '-z', '--name-only', '--no-messages'];
+  const merged = await git.run(['merge-tree', ...flags, ours, theirs], { gitDir, exitCodes: [0, 1] });
+  const [tree = '', ...files] = splitZ(merged.stdout).map(String);
+  if (merged.exitCode === 1) throw conflict(`${names.theirs} and ${names.ours} both changed ${list(files)}.`);
+
+  const message = `Merge branch '${names.theirs}' into ${names.ours}\n`;
+  const made = await git.run(['commit-tree', '-p', ours, '-p', theirs, tree], { gitDir, input: message });
+  return made.stdout.toString().trim();
+}
+
+/** `a, b and 3 more`. */
+export function list(items: readonly string[], most = 20): string {
+  const shown = items.slice(0, most).join(', ');
+  return items.length > most ? `${shown} and ${items.length - most} more` : shown;
+}
+
+function conflict(detail: string): AppError {
+  return new AppError('merge_conflict', detail);
+}

@@ -1,0 +1,117 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { appendFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Git } from '../git/git.ts';
+import type { GitProgress } from '../git/git-progress.ts';
+import { type RepoRef, remoteUrl } from '../git/repo-url.ts';
+import type { Layout } from './layout.ts';
+import { removeLeftovers } from './leftovers.ts';
+import { exists } from './open-ticket.ts';
+import { listRemote, type RemoteHeads } from './remote-heads.ts';
+import { createSharedFlights, type JoinOptions } from './shared-flight.ts';
+import type { Trash } from './trash.ts';
+
+/** Branches that a ticket needs, as far as the remote has them. Without a base branch, the remote's default branch. */
+export type Want = { repo: RepoRef; baseBranch: string | undefined; ticketBranch: string };
+
+export type Mirrors = {
+  /**
+   * Brings the mirror of a repository up to date with the remote, and makes it the first time. Calls for one
+   * repository share their network traffic.
+   * @returns what the remote has; the commits of the wanted branches are in the mirror now
+   */
+  refresh(want: Want, options: JoinOptions<GitProgress>): Promise<RemoteHeads>;
+  /** Keeps commits that a ticket borrows, whatever the remote does to its branches and whoever runs `git gc`. */
+  protect(mirror: string, ticketId: string, commits: readonly string[]): Promise<void>;
+  /** Ends that for a ticket. */
+  release(mirror: string, ticketId: string): Promise<void>;
+  /** Ends it for all tickets that are not in the set. */
+  releaseAllBut(mirror: string, ticketIds: ReadonlySet<string>): Promise<void>;
+};
+
+type Fetched = { branch: string; sha: string };
+type FetchOptions = { signal: AbortSignal; onProgress: (progress: GitProgress) => void };
+
+/** One bare repository per remote, with the branches that tickets need and nothing else. */
+export function createMirrors(deps: { git: Git; layout: Layout; trash: Trash }): Mirrors {
+  const { git, layout, trash } = deps;
+
+  const share = createSharedFlights<Want, RemoteHeads, GitProgress>(async (wants, options) => {
+    const [first] = wants;
+    if (!first) throw new Error('a flight without passengers');
+    const heads = await listRemote(git, first.repo, options.signal);
+    const names = new Set(wants.flatMap((want) => [want.baseBranch ?? heads.defaultBranch ?? '', want.ticketBranch]));
+    const branches = [...names].flatMap((branch) => {
+      const sha = heads.branches.get(branch);
+      return sha === undefined ? [] : [{ branch, sha }];
+    });
+    const mirror = layout.mirror(first.repo.url);
+    if (branches.length === 0) return heads;
+    if (await exists(mirror)) await updateMirror(mirror, first.repo, branches, options);
+    else await makeMirror(mirror, first.repo, branches, options);
+
+    // A branch may have moved between the list and the fetch; what counts is what the mirror has.
+    const fetched = await git.ask(mirror).refs('refs/fetched/');
+    const present = new Map(heads.branches);
+    for (const { branch, sha } of branches) present.set(branch, fetched.get(fetchedRef(branch)) ?? sha);
+    return { ...heads, branches: present };
+  });
+
+  async function makeMirror(mirror: string, repo: RepoRef, branches: readonly Fetched[], options: FetchOptions) {
+    const staged = join(layout.data.staging, randomUUID());
+    try {
+      await git.run(['init', '--quiet', '--bare', '--template='], { gitDir: staged });
+      // Said in the configuration too, for the person who runs git here by hand.
+      await appendFile(join(staged, 'config'), '[gc]\n\tauto = 0\n');
+      await fetchBranches(staged, repo, branches, options);
+      await rename(staged, mirror);
+    } catch (error) {
+      await trash.discard(staged, layout.data.trash);
+      throw error;
+    }
+  }
+
+  async function updateMirror(mirror: string, repo: RepoRef, branches: readonly Fetched[], options: FetchOptions) {
+    const present = await git.ask(mirror).refs('refs/fetched/');
+    const changed = branches.filter(({ branch, sha }) => present.get(fetchedRef(branch)) !== sha);
+    if (changed.length === 0) return;
+    try {
+      await fetchBranches(mirror, repo, changed, options);
+    } catch (error) {
+      await removeLeftovers(mirror, 'refs/fetched');
+      throw error;
+    }
+  }
+
+  async function fetchBranches(gitDir: string, repo: RepoRef, branches: readonly Fetched[], options: FetchOptions) {
+    const refspecs = branches.map(({ branch }) => `+refs/heads/${branch}:${fetchedRef(branch)}`);
+    const flags = ['--progress', '--no-tags', '--no-write-fetch-head', '--no-auto-gc', '--no-recurse-submodules'];
+    await git.run(['fetch', ...flags, '--', remoteUrl(repo), ...refspecs], { gitDir, repo, ...options });
+  }
+
+  async function deleteRefs(mirror: string, ofTicket: (ticketId: string) => boolean): Promise<void> {
+    const refs = await git.ask(mirror).refs('refs/tickets/');
+    const lines = [...refs.keys()].filter((ref) => ofTicket(ref.split('/')[2] ?? '')).map((ref) => `delete ${ref}\n`);
+    if (lines.length > 0) await git.run(['update-ref', '--stdin'], { gitDir: mirror, input: lines.join('') });
+  }
+
+  return {
+    refresh: (want, options) => share(want.repo.url, want, options),
+
+    async protect(mirror, ticketId, commits) {
+      const lines = [...new Set(commits)].map((sha) => `update refs/tickets/${ticketId}/${sha} ${sha}\n`);
+      await git.run(['update-ref', '--stdin'], { gitDir: mirror, input: lines.join('') });
+    },
+
+    release: (mirror, ticketId) => deleteRefs(mirror, (id) => id === ticketId),
+    releaseAllBut: (mirror, ticketIds) => deleteRefs(mirror, (id) => !ticketIds.has(id)),
+  };
+}
+
+/**
+ * Where the mirror keeps a branch. Not by its name: `a` may give way to `a/b` on the remote, or differ from `A` by case
+ * only, and both clash as files.
+ */
+function fetchedRef(branch: string): string {
+  return `refs/fetched/${createHash('sha256').update(branch).digest('hex').slice(0, 32)}`;
+}

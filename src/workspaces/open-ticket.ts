@@ -1,0 +1,61 @@
+import { lstat } from 'node:fs/promises';
+import { AppError } from '../errors/app-error.ts';
+import { ticketBranch } from '../git/branch-name.ts';
+import { isMissing } from './file-errors.ts';
+import type { Layout } from './layout.ts';
+import { readRecord } from './ticket-record.ts';
+
+/** A ticket that exists: where it is, and the names of what git knows of it. */
+export type OpenTicket = {
+  ticketId: string;
+  workspace: string;
+  gitDir: string;
+  mirror: string;
+  repoUrl: string;
+  /** Short names. */
+  branch: string;
+  baseBranch: string;
+  /** The ticket's branch; that branch and the base as last seen on the remote. Full names. */
+  ref: string;
+  pushedRef: string;
+  baseRef: string;
+};
+
+/** The ticket, or undefined when there is none of this very name. */
+export async function findTicket(layout: Layout, ticketId: string): Promise<OpenTicket | undefined> {
+  const { workspace, gitDir } = layout.ticket(ticketId);
+  const record = await readRecord(gitDir);
+  // A file system that ignores case shows the files of another ticket.
+  if (record?.ticket_id !== ticketId || !(await exists(workspace))) return undefined;
+  const branch = ticketBranch(ticketId);
+  return {
+    ticketId,
+    workspace,
+    gitDir,
+    mirror: layout.mirror(record.repo_url),
+    repoUrl: record.repo_url,
+    branch,
+    baseBranch: record.base_branch,
+    ref: `refs/heads/${branch}`,
+    pushedRef: `refs/remotes/origin/${branch}`,
+    baseRef: `refs/remotes/origin/${record.base_branch}`,
+  };
+}
+
+/** @throws AppError `ticket_not_found` */
+export async function openTicket(layout: Layout, ticketId: string): Promise<OpenTicket> {
+  const ticket = await findTicket(layout, ticketId);
+  if (!ticket) throw new AppError('ticket_not_found', `There is no workspace of a ticket ${ticketId}.`);
+  return ticket;
+}
+
+/** Also true for a link, dead or not: something is in the place. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}

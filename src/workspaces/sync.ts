@@ -1,0 +1,61 @@
+import { AppError } from '../errors/app-error.ts';
+import type { Git } from '../git/git.ts';
+import type { GitProgress } from '../git/git-progress.ts';
+import { parseRepoUrl } from '../git/repo-url.ts';
+import { checkHead } from './commit.ts';
+import type { Layout } from './layout.ts';
+import { mergeCommits } from './merge.ts';
+import type { Mirrors } from './mirrors.ts';
+import { moveWorkspace } from './move-workspace.ts';
+import type { OpenTicket } from './open-ticket.ts';
+import { chooseBase } from './remote-heads.ts';
+import type { JoinOptions } from './shared-flight.ts';
+import { checkWorkspace } from './snapshot.ts';
+
+export type Synced = { head: string; base: string; updated: boolean; notes: string[] };
+
+/**
+ * Fetches, and brings into the ticket's branch what others pushed to it and what is new in the base branch. Work that
+ * is not committed stays; when it is in the way, so does everything else, and a note says so.
+ * @throws AppError `merge_conflict` with the workspace unchanged; `base_branch_not_found`; those of a fetch
+ */
+export async function syncTicket(
+  deps: { git: Git; layout: Layout; mirrors: Mirrors; allowedHosts: readonly string[] },
+  ticket: OpenTicket,
+  options: JoinOptions<GitProgress>,
+): Promise<Synced> {
+  const { git, layout, mirrors, allowedHosts } = deps;
+  const { gitDir, branch, baseBranch, ref } = ticket;
+  await checkWorkspace(ticket);
+  await checkHead(gitDir, branch);
+
+  const repo = parseRepoUrl(ticket.repoUrl, allowedHosts);
+  const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
+  const base = chooseBase(heads, repo, baseBranch).sha;
+  const pushed = heads.branches.get(branch);
+  await mirrors.protect(ticket.mirror, ticket.ticketId, pushed === undefined ? [base] : [base, pushed]);
+  const seen = [
+    `update ${ticket.baseRef} ${base}\n`,
+    pushed === undefined ? '' : `update ${ticket.pushedRef} ${pushed}\n`,
+  ];
+  await git.run(['update-ref', '--stdin'], { gitDir, input: seen.join('') });
+
+  const before = await headOf(git, ticket);
+  const merge = (ours: string, theirs: string, name: string) =>
+    mergeCommits(git, gitDir, ours, theirs, { ours: branch, theirs: name });
+  const withPushed = pushed === undefined ? before : await merge(before, pushed, `origin/${branch}`);
+  const head = await merge(withPushed, base, baseBranch);
+  if (head === before) return { head, base, updated: false, notes: [] };
+
+  const inTheWay = await moveWorkspace(git, ticket, layout.data.staging, ref, before, head);
+  if (inTheWay === undefined) return { head, base, updated: true, notes: [] };
+  const note = `What is new on the remote was not brought in: ${inTheWay} has changes that are not committed.`;
+  return { head: before, base, updated: false, notes: [note] };
+}
+
+/** @throws AppError `workspace_tampered` */
+export async function headOf(git: Git, { gitDir, branch, ref }: OpenTicket): Promise<string> {
+  const head = await git.ask(gitDir).commit(ref);
+  if (head === undefined) throw new AppError('workspace_tampered', `The branch ${branch} is gone.`);
+  return head;
+}

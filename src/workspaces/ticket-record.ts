@@ -1,0 +1,29 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Static, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { isMissing } from './file-errors.ts';
+
+/** What git cannot say about a ticket. It lies in the ticket's git directory, so that workspaces need no database. */
+const TicketRecord = Type.Object({
+  ticket_id: Type.String(),
+  repo_url: Type.String(),
+  base_branch: Type.String(),
+});
+export type TicketRecord = Static<typeof TicketRecord>;
+
+const FILE = 'pullwright.json';
+
+export async function writeRecord(gitDir: string, record: TicketRecord): Promise<void> {
+  await writeFile(join(gitDir, FILE), `${JSON.stringify(record, null, 2)}\n`);
+}
+
+/** The record in a git directory, or undefined when there is none. */
+export async function readRecord(gitDir: string): Promise<TicketRecord | undefined> {
+  try {
+    return Value.Decode(TicketRecord, JSON.parse(await readFile(join(gitDir, FILE), 'utf8')));
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}

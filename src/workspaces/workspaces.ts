@@ -1,0 +1,209 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Diff } from '../../schemas/ticket.ts';
+import type { Config } from '../config/load-config.ts';
+import type { Logger } from '../config/logger.ts';
+import { AppError } from '../errors/app-error.ts';
+import { ticketBranch, validateBranchName } from '../git/branch-name.ts';
+import type { Git } from '../git/git.ts';
+import type { GitProgress } from '../git/git-progress.ts';
+import { parseRepoUrl, type RepoRef, remoteUrl } from '../git/repo-url.ts';
+import { type Commit, commitWorkspace } from './commit.ts';
+import type { CommitText } from './commit-message.ts';
+import { buildWorkspace } from './create-workspace.ts';
+import { tellFullDisk } from './file-errors.ts';
+import { commitsOf, diffOf, statusOf, type WorkspaceStatus } from './inspect.ts';
+import { createKeyedMutex } from './keyed-mutex.ts';
+import { createLayout } from './layout.ts';
+import { createMirrors } from './mirrors.ts';
+import { finishMove } from './move-workspace.ts';
+import { exists, findTicket, type OpenTicket, openTicket } from './open-ticket.ts';
+import { recoverFolders } from './recover.ts';
+import { chooseBase } from './remote-heads.ts';
+import { headOf, type Synced, syncTicket } from './sync.ts';
+import { createTrash } from './trash.ts';
+
+export type WorkOptions = {
+  signal?: AbortSignal | undefined;
+  /** How far clone, fetch, checkout and push are. */
+  onProgress?: ((progress: GitProgress) => void) | undefined;
+};
+
+export type CreateRequest = { ticketId: string; repo: RepoRef; baseBranch?: string | undefined };
+
+export type Created = {
+  /** False when the workspace was there already; then nothing was fetched. */
+  created: boolean;
+  branch: string;
+  baseBranch: string;
+  /** Newest commits of the base branch and of the ticket's branch. */
+  base: string;
+  head: string;
+  /** For a person: what the server does not do with this repository. */
+  notes: string[];
+};
+
+export type Workspaces = {
+  /** To be called once, before all else. */
+  recover(): Promise<void>;
+  /** Makes a ticket's workspace, all or nothing; again is harmless. Throws also `ticket_repo_mismatch`. */
+  create(request: CreateRequest, options?: WorkOptions): Promise<Created>;
+  sync(ticketId: string, options?: WorkOptions): Promise<Synced>;
+  commit(ticketId: string, text: CommitText): Promise<Commit | undefined>;
+  /** Pushes the ticket's branch, never by force; a remote that has it already is success. `ref` is the full name. */
+  push(ticketId: string, options?: WorkOptions): Promise<{ ref: string; sha: string }>;
+  diff(ticketId: string): Promise<Diff>;
+  status(ticketId: string): Promise<WorkspaceStatus>;
+  commits(ticketId: string, since?: string): Promise<{ sha: string; subject: string }[]>;
+  /** Removes a workspace and everything it held; its disk space is freed later. None there is harmless. */
+  remove(ticketId: string): Promise<void>;
+  /** Absolute paths. The git directory borrows objects from the mirror. */
+  paths(ticketId: string): Promise<{ workspace: string; gitDir: string; mirror: string }>;
+  /** Resolves when nothing is left to delete. */
+  close(): Promise<void>;
+};
+
+/**
+ * A workspace per ticket: a plain checkout in TICKETS_ROOT whose git directory lies in DATA_DIR, out of reach of what
+ * works in the checkout, and borrows its objects from one mirror per repository.
+ * Each method but `recover`, `create`, `remove` and `close` throws AppError `ticket_not_found`.
+ */
+export function createWorkspaces(deps: {
+  config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'ALLOWED_REPO_HOSTS'>;
+  git: Git;
+  logger?: Logger;
+}): Workspaces {
+  const { config, git, logger } = deps;
+  const allowedHosts = config.ALLOWED_REPO_HOSTS;
+  const layout = createLayout(config);
+  const trash = createTrash(logger);
+  const mirrors = createMirrors({ git, layout, trash });
+  const oneAtATime = createKeyedMutex();
+  const { staging } = layout.data;
+
+  /** Work that changes a ticket: alone with it, and with nothing of an earlier one left half done. */
+  async function change<T>(
+    ticketId: string,
+    signal: AbortSignal | undefined,
+    work: (ticket: OpenTicket) => Promise<T>,
+  ): Promise<T> {
+    return oneAtATime(ticketId.toLowerCase(), signal, async () => {
+      const ticket = await openTicket(layout, ticketId);
+      await finishMove(git, ticket, staging, ticket.ref);
+      return work(ticket);
+    }).catch(rethrow);
+  }
+
+  async function createNew({ ticketId, repo, baseBranch }: CreateRequest, options: WorkOptions): Promise<Created> {
+    const branch = ticketBranch(ticketId);
+    await refuseOccupied(ticketId);
+    const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
+    const base = chooseBase(heads, repo, baseBranch);
+    const remoteHead = heads.branches.get(branch);
+    const head = remoteHead ?? base.sha;
+    await mirrors.protect(layout.mirror(repo.url), ticketId, [base.sha, head]);
+    const wanted = { ticketId, repo, branch, baseBranch: base.branch, base: base.sha, remoteHead };
+    const notes = await buildWorkspace({ git, layout, trash }, wanted, options);
+    if (remoteHead !== undefined) notes.push(`The branch ${branch} exists on the remote; the ticket goes on from it.`);
+    logger?.info({ ticket_id: ticketId, repo: repo.url, head }, 'workspace created');
+    return { created: true, branch, baseBranch: base.branch, base: base.sha, head, notes };
+  }
+
+  async function describeExisting(ticket: OpenTicket, { repo, baseBranch }: CreateRequest): Promise<Created> {
+    if (ticket.repoUrl.toLowerCase() !== repo.url.toLowerCase()) {
+      throw new AppError('ticket_repo_mismatch', `Ticket ${ticket.ticketId} belongs to ${ticket.repoUrl}.`);
+    }
+    const head = await headOf(git, ticket);
+    const base = (await git.ask(ticket.gitDir).commit(ticket.baseRef)) ?? head;
+    const kept = `The ticket keeps its base branch ${ticket.baseBranch}.`;
+    const notes = baseBranch === undefined || baseBranch === ticket.baseBranch ? [] : [kept];
+    return { created: false, branch: ticket.branch, baseBranch: ticket.baseBranch, base, head, notes };
+  }
+
+  /** What is in the place is never replaced, nor is a ticket whose id a file system could take for this one. */
+  async function refuseOccupied(ticketId: string): Promise<void> {
+    const others = await readdir(layout.tickets.root);
+    const other = others.find((name) => name.toLowerCase() === ticketId.toLowerCase());
+    if (other === undefined) return;
+    if (other !== ticketId) {
+      throw new AppError('invalid_request', `The id ${ticketId} differs from the existing ${other} by case only.`);
+    }
+    throw new AppError('workspace_tampered', `${other} in TICKETS_ROOT is not a workspace of this server.`, {
+      remedy: 'Move it away, or use another ticket id.',
+    });
+  }
+
+  return {
+    async recover() {
+      await git.checkVersion();
+      await recoverFolders({ git, layout, mirrors, trash, logger }).catch(rethrow);
+    },
+
+    async create(request, options = {}) {
+      const { ticketId, baseBranch } = request;
+      layout.ticket(ticketId);
+      if (baseBranch !== undefined) refuseOwnBranch(validateBranchName(baseBranch), ticketBranch(ticketId));
+      return oneAtATime(ticketId.toLowerCase(), options.signal, async () => {
+        const existing = await findTicket(layout, ticketId);
+        return existing ? describeExisting(existing, request) : createNew(request, options);
+      }).catch(rethrow);
+    },
+
+    sync: (ticketId, options = {}) =>
+      change(ticketId, options.signal, (ticket) => syncTicket({ git, layout, mirrors, allowedHosts }, ticket, options)),
+
+    commit: (ticketId, text) =>
+      change(ticketId, undefined, (ticket) =>
+        commitWorkspace(
+          git,
+          ticket,
+          { staging, quarantine: join(layout.tickets.quarantine, ticketId) },
+          ticket.branch,
+          text,
+        ),
+      ),
+
+    push: (ticketId, options = {}) =>
+      change(ticketId, options.signal, async (ticket) => {
+        const { gitDir, ref, pushedRef } = ticket;
+        const repo = parseRepoUrl(ticket.repoUrl, allowedHosts);
+        const sha = await headOf(git, ticket);
+        const flags = ['--porcelain', '--progress', '--no-verify', '--recurse-submodules=no'];
+        await git.run(['push', ...flags, '--', remoteUrl(repo), `${sha}:${ref}`], { gitDir, repo, ...options });
+        await git.run(['update-ref', '-m', 'push', pushedRef, sha], { gitDir });
+        return { ref, sha };
+      }),
+
+    diff: async (ticketId) => diffOf(git, staging, await openTicket(layout, ticketId)).catch(rethrow),
+    status: async (ticketId) => statusOf(git, staging, await openTicket(layout, ticketId)).catch(rethrow),
+    commits: async (ticketId, since) => commitsOf(git, await openTicket(layout, ticketId), since),
+
+    remove: (ticketId) =>
+      oneAtATime(ticketId.toLowerCase(), undefined, async () => {
+        const ticket = await findTicket(layout, ticketId);
+        if (!ticket) return;
+        // The workspace first: without it the ticket is gone, and a restart clears the rest.
+        await trash.discard(ticket.workspace, layout.tickets.trash);
+        await trash.discard(ticket.gitDir, layout.data.trash);
+        await trash.discard(join(layout.tickets.quarantine, ticketId), layout.tickets.trash);
+        if (await exists(ticket.mirror)) await mirrors.release(ticket.mirror, ticketId);
+      }).catch(rethrow),
+
+    async paths(ticketId) {
+      const { workspace, gitDir, mirror } = await openTicket(layout, ticketId);
+      return { workspace, gitDir, mirror };
+    },
+
+    close: () => trash.close(),
+  };
+}
+
+/** A pull request needs two branches, and git cannot keep both `ticket_X` and `ticket_X/y`. */
+function refuseOwnBranch(baseBranch: string, branch: string): void {
+  if (baseBranch !== branch && !baseBranch.startsWith(`${branch}/`)) return;
+  throw new AppError('invalid_request', `${baseBranch} cannot be the base of the ticket whose branch is ${branch}.`);
+}
+
+function rethrow(error: unknown): never {
+  throw tellFullDisk(error);
+}

@@ -1,0 +1,3 @@
+export { type FormatOptions, format } from './format.ts';
+export { formatIso, parseIso } from './iso.ts';
+export { parse } from './parse.ts';

@@ -1,0 +1,311 @@
+import t from 'tap';
+import type { EventDraft } from '../../schemas/event.ts';
+import { mapUpdate } from '../../src/agents/acp-updates.ts';
+import type { AgentDefinition } from '../../src/agents/agent-definition.ts';
+import { decidePermission } from '../../src/agents/permissions.ts';
+import { createRedact, redactEvents } from '../../src/agents/redact.ts';
+import { createStartLimit } from '../../src/agents/start-limit.ts';
+import type { Place } from '../../src/sandbox/types.ts';
+import { allGone, descendants } from '../sandbox/process-tree.ts';
+import { makeWorld, type Owner, said } from './fixtures.ts';
+
+const SCRIPT: Place = { host: new URL('scripted-agent.mjs', import.meta.url).pathname, inside: '/opt/agent.mjs' };
+const KEY = 'AIzaSyStandInKey0123456789';
+
+/** A second agent takes no more than this. */
+function scripted(oddity = 'none'): AgentDefinition {
+  return {
+    name: 'scripted',
+    title: 'Scripted agent',
+    version: () => '1.0.0',
+    check: async () => undefined,
+    prepareLaunch: async ({ sandbox, workspace, conversation }) => ({
+      argv: [sandbox.layout({ workspace, home: conversation }).node, sandbox.path(SCRIPT), oddity],
+      mounts: [SCRIPT],
+      home: { folder: conversation },
+    }),
+    prepareLoad: async () => true,
+    promptText: (text) => text,
+    usage: () => ({ input_tokens: 0, output_tokens: 0, cached_tokens: 0 }),
+    isNoise: (line) => line.startsWith('noise'),
+    classifyError: () => undefined,
+  };
+}
+
+async function makeScripted(t: Owner, oddity?: string, settings: Record<string, string> = {}) {
+  const world = await makeWorld(t);
+  const agents = world.agents({ GEMINI_API_KEY: KEY, AGENT: 'scripted', ...settings }, [scripted(oddity)]);
+  const play = (steps: object[], options: Parameters<typeof world.prompt>[3] & { mode?: 'read' | 'write' } = {}) =>
+    world.prompt(agents, options.mode ?? 'read', JSON.stringify(steps), { agent: 'scripted', ...options });
+  return { agents, play };
+}
+
+t.test('updates become events', (t) => {
+  const context = { root: '/work', redact: createRedact([KEY]) };
+  const map = (update: unknown) => mapUpdate(update, context);
+
+  t.same(map({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: 'Hi' } }), [
+    { type: 'message.delta', data: { text: 'Hi' } },
+  ]);
+  t.same(map({ sessionUpdate: 'agent_thought_chunk', content: { type: 'text', text: 'Hm' } }), [
+    { type: 'thought.delta', data: { text: 'Hm' } },
+  ]);
+  const call = {
+    toolCallId: 'c1',
+    title: `Editing /work/src/a.ts with ${KEY}, in /work, not /work2/b or /net/work/c`,
+    kind: 'edit',
+    status: 'in_progress',
+    locations: [{ path: '/work/src/a.ts', line: 3 }, { path: '/etc/hosts' }, { path: 7 }],
+    content: [
+      { type: 'diff', path: '/work/src/a.ts', oldText: 'a', newText: `b ${KEY}` },
+      { type: 'content', content: { type: 'text', text: `said ${KEY}` } },
+      { type: 'terminal', terminalId: 't' },
+    ],
+  };
+  t.same(map({ sessionUpdate: 'tool_call', ...call }), [
+    {
+      type: 'tool.started',
+      data: {
+        tool_call_id: 'c1',
+        title: 'Editing src/a.ts with [redacted], in ., not /work2/b or /net/work/c',
+        kind: 'edit',
+        status: 'in_progress',
+        locations: [{ path: 'src/a.ts', line: 3 }, { path: '/etc/hosts' }],
+        diff: [{ path: 'src/a.ts', old_text: 'a', new_text: 'b [redacted]' }],
+        output: 'said [redacted]',
+      },
+    },
+  ]);
+  t.same(map({ sessionUpdate: 'tool_call_update', toolCallId: 'c1', kind: 'juggle', status: 'lost' }), [
+    { type: 'tool.updated', data: { tool_call_id: 'c1', kind: 'other' } },
+  ]);
+  t.same(map({ sessionUpdate: 'plan', entries: [{ content: 'look', priority: 'high', status: 'pending' }, 1] }), [
+    { type: 'plan.entries', data: { entries: [{ content: 'look', priority: 'high', status: 'pending' }] } },
+  ]);
+
+  const long = { type: 'content', content: { type: 'text', text: 'é'.repeat(40_000) } };
+  const [cut] = map({ sessionUpdate: 'tool_call_update', toolCallId: 'c1', content: [long] });
+  const output = cut?.type === 'tool.updated' ? (cut.data.output ?? '') : '';
+  t.match(output, /^é+\n\[14464 bytes cut\]$/, 'too much output is cut and marked');
+  t.equal(Buffer.byteLength(output), 65_536 + '\n[14464 bytes cut]'.length);
+
+  for (const hostile of [
+    ...[undefined, null, 1, 'x', [], {}, { sessionUpdate: 'brand_new' }, { sessionUpdate: 'agent_message_chunk' }],
+    ...[{ sessionUpdate: 'agent_message_chunk', content: { type: 'image' } }, { sessionUpdate: 'tool_call' }],
+    ...[{ sessionUpdate: 'user_message_chunk', content: { type: 'text', text: 'x' } }],
+  ]) {
+    t.same(map(hostile), [], `nothing comes of ${JSON.stringify(hostile)}`);
+  }
+  t.end();
+});
+
+t.test('permission requests get the answer of the mode', (t) => {
+  const options = [
+    { optionId: 'always', name: 'Always', kind: 'allow_always' as const },
+    { optionId: 'once', name: 'Once', kind: 'allow_once' as const },
+    { optionId: 'no', name: 'No', kind: 'reject_once' as const },
+  ];
+  const allowed = { decision: 'allow', outcome: { outcome: 'selected', optionId: 'once' } };
+  const rejected = { decision: 'reject', outcome: { outcome: 'selected', optionId: 'no' } };
+  for (const kind of ['read', 'edit', 'delete', 'move', 'search', 'execute'] as const) {
+    const request = { toolCall: { toolCallId: 'c', kind }, options };
+    t.same(decidePermission('write', request), allowed, `write: ${kind}`);
+    t.same(decidePermission('read', request), rejected, `read: ${kind}`);
+  }
+  for (const kind of ['switch_mode', 'other', 'fetch', 'think', undefined] as const) {
+    const toolCall = { toolCallId: 'c', ...(kind ? { kind } : {}) };
+    t.same(decidePermission('write', { toolCall, options }), rejected, `write: ${kind}`);
+  }
+  t.same(decidePermission('read', { toolCall: { toolCallId: 'c', kind: 'edit' }, options: options.slice(0, 2) }), {
+    decision: 'reject',
+    outcome: { outcome: 'cancelled' },
+  });
+  t.end();
+});
+
+t.test('a secret is masked wherever the stream is split', (t) => {
+  const text = `the key is ${KEY}, keep it`;
+  for (let at = 1; at < text.length; at += 1) {
+    const events: EventDraft[] = [];
+    const stream = redactEvents([undefined, '', KEY], (draft) => events.push(draft));
+    for (const part of [text.slice(0, at), text.slice(at)])
+      stream.push({ type: 'message.delta', data: { text: part } });
+    stream.flush();
+    if (said(events) !== 'the key is [redacted], keep it') t.fail(`split at ${at}: ${said(events)}`);
+  }
+  const events: EventDraft[] = [];
+  const stream = redactEvents([KEY], (draft) => events.push(draft));
+  stream.push({ type: 'message.delta', data: { text: 'Option A' } });
+  stream.push({ type: 'tool.started', data: { tool_call_id: 'c' } });
+  stream.push({ type: 'message.delta', data: { text: KEY.slice(0, 5) } });
+  stream.flush();
+  t.same(
+    events.map((event) => (event.type === 'message.delta' ? event.data.text : event.type)),
+    ['Option ', 'A', 'tool.started', KEY.slice(0, 5)],
+    'what only looks like the start of a secret is told, and in its place',
+  );
+  t.end();
+});
+
+t.test('only so many start at once', async (t) => {
+  const run = createStartLimit(1);
+  const first = Promise.withResolvers<void>();
+  const order: string[] = [];
+  const { signal } = new AbortController();
+  const task = (name: string, until?: Promise<void>) => async () => {
+    order.push(name);
+    await until;
+  };
+  const running = run(task('a', first.promise), signal);
+  const impatient = new AbortController();
+  const aborted = run(task('b'), impatient.signal);
+  const waiting = run(task('c'), signal);
+  impatient.abort(new Error('gave up'));
+  await t.rejects(aborted, { message: 'gave up' });
+  t.same(order, ['a']);
+  first.resolve();
+  await Promise.all([running, waiting]);
+  await t.rejects(
+    run(async () => Promise.reject(new Error('failed')), signal),
+    { message: 'failed' },
+  );
+  await run(task('d'), signal);
+  t.same(order, ['a', 'c', 'd'], 'a failed task gives its place back');
+});
+
+t.test('what an agent sends in a turn becomes events, in order', async (t) => {
+  const { agents, play } = await makeScripted(t);
+  t.match(await agents.list(), [
+    {
+      name: 'scripted',
+      title: 'Scripted agent',
+      default: true,
+      version: '1.0.0',
+      healthy: true,
+      sandbox: 'bubblewrap',
+    },
+  ]);
+  const options = [
+    { optionId: 'ok', name: 'Allow', kind: 'allow_once' },
+    { optionId: 'no', name: `Reject ${KEY}`, kind: 'reject_once' },
+  ];
+  const turn = await play([
+    { say: `my key: ${KEY.slice(0, 10)}` },
+    { say: KEY.slice(10) },
+    { raw: 'this is no JSON' },
+    { update: { sessionUpdate: 'from_the_future', content: 1 } },
+    { update: { sessionUpdate: 'tool_call_update', toolCallId: 'late', status: 'failed' } },
+    { permission: { toolCall: { toolCallId: 'asked', title: 'rm', kind: 'execute' }, options } },
+    { update: { sessionUpdate: 'tool_call', toolCallId: 'asked', status: 'completed' } },
+  ]);
+  t.equal(turn.said, 'my key: [redacted]{"outcome":"selected","optionId":"no"}', 'a reader is refused');
+  t.match(
+    turn.events.filter(({ type }) => type !== 'message.delta'),
+    [
+      { type: 'tool.started', data: { tool_call_id: 'late', status: 'failed' } },
+      { type: 'tool.started', data: { tool_call_id: 'asked', title: 'rm', kind: 'execute' } },
+      {
+        type: 'permission.requested',
+        data: { tool_call_id: 'asked', options: [{ option_id: 'ok' }, { name: 'Reject [redacted]' }] },
+      },
+      { type: 'permission.resolved', data: { decision: 'reject', by: 'policy' } },
+      { type: 'tool.updated', data: { tool_call_id: 'asked', status: 'completed' } },
+    ],
+  );
+  t.same({ continued: turn.continued, lost: turn.transcriptLost }, { continued: false, lost: false });
+
+  const { sessionId } = turn;
+  const writer = await play([{ permission: { toolCall: { toolCallId: 'w', kind: 'edit' }, options } }], {
+    mode: 'write',
+    sessionId,
+  });
+  t.equal(writer.said, '{"outcome":"selected","optionId":"ok"}', 'a writer may; of a replay nothing is told');
+  t.equal(writer.continued, true);
+});
+
+t.test('what an agent writes to stderr is told in small doses', async (t) => {
+  const { play } = await makeScripted(t);
+  const lines = Array.from({ length: 300 }, (_, index) => ({ stderr: `line ${index} ${KEY}` }));
+  const permission = { toolCall: { toolCallId: 'p' }, options: [] };
+  const { events } = await play([
+    { stderr: 'noise' },
+    { stderr: 'x'.repeat(5000) },
+    ...lines,
+    { permission },
+    { permission },
+  ]);
+  const logs = events.flatMap((event) => (event.type === 'log' ? [event.data] : []));
+  t.ok(logs.length > 0 && logs.length <= 200);
+  t.match(logs[0], { level: 'warn', text: /^x{2000}\n\[3000 bytes cut\]$/ });
+  t.equal(logs[1]?.text, 'line 0 [redacted]');
+});
+
+t.test('an agent that breaks off or breaks the rules ends the turn with a reason', async (t) => {
+  const { play } = await makeScripted(t);
+  const cases: [object[], { code: string; message?: RegExp }][] = [
+    [[{ say: 'half' }, { exit: 3 }], { code: 'agent_crashed', message: /exit code 3/ }],
+    [[{ flood: 17 * 1024 * 1024 }, { hang: 1 }], { code: 'agent_protocol', message: /16777216 byte limit/ }],
+    [
+      [{ error: { code: -32603, message: 'Internal error', data: { details: 'no luck' } } }],
+      { code: 'agent_protocol', message: /no luck/ },
+    ],
+    [[{ stop: 'refusal' }], { code: 'agent_refused' }],
+    [[{ stop: 'tired' }], { code: 'agent_protocol', message: /did not say why/ }],
+    [[], { code: 'agent_refused', message: /no answer/ }],
+  ];
+  for (const [steps, expected] of cases) await t.rejects(play(steps), expected, JSON.stringify(steps).slice(0, 60));
+  t.equal((await play([{ say: 'well again' }])).said, 'well again');
+});
+
+t.test('a conversation that cannot be loaded is begun anew', async (t) => {
+  const { play } = await makeScripted(t, 'forgetful');
+  const turn = await play([{ say: 'who are you' }], { sessionId: 'session-0' });
+  t.match(turn, { sessionId: 'session-1', continued: false, transcriptLost: true, said: 'who are you' });
+});
+
+t.test('an agent that does not start is not waited for', async (t) => {
+  const { play } = await makeScripted(t, 'silent', { AGENT_START_SECONDS: '1' });
+  await t.rejects(play([]), { code: 'agent_unavailable', message: /did not start within 1 seconds/ });
+  const abort = new AbortController();
+  const started = play([], { signal: abort.signal });
+  abort.abort();
+  await t.rejects(started, { code: 'canceled' });
+  await t.rejects(play([], { signal: abort.signal }), { code: 'canceled' }, 'nor started after the abort');
+  t.same(descendants(process.pid), []);
+});
+
+t.test('ending an agent ends its process', async (t) => {
+  const { agents, play } = await makeScripted(t);
+  const hang = async (end: () => Promise<void>) => {
+    const working = Promise.withResolvers<void>();
+    const turn = play([{ say: 'on it' }, { hang: 1 }], { onEvent: () => working.resolve() });
+    turn.catch(() => {});
+    await working.promise;
+    const tree = descendants(process.pid);
+    t.ok(tree.length >= 3);
+    await t.rejects(play([]), { code: 'ticket_busy' }, 'one turn at a time');
+    await end();
+    await t.rejects(turn, { code: 'canceled' });
+    await allGone(tree);
+  };
+  await hang(() => agents.release('T-1'));
+  await play([{ say: 'idle now' }]);
+  t.not(descendants(process.pid).length, 0, 'an idle reader is kept');
+  await play([{ say: 'done' }], { mode: 'write', sessionId: 'session-1' });
+  t.same(descendants(process.pid), [], 'a writer is not');
+  await hang(() => agents.close());
+  await t.rejects(play([]), { code: 'shutting_down' });
+});
+
+t.test('an idle agent is ended when its time is over', async (t) => {
+  const { play } = await makeScripted(t, 'none', { AGENT_IDLE_SECONDS: '0' });
+  await play([{ say: 'hello' }]);
+  await allGone(descendants(process.pid));
+});
+
+t.test('an agent is named by one of the definitions', async (t) => {
+  const { agents, play } = await makeScripted(t);
+  t.ok(agents.has('scripted'));
+  t.notOk(agents.has('gemini'));
+  await t.rejects(play([], { agent: 'gemini' }), { code: 'agent_not_found' });
+});

@@ -1,0 +1,65 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { EventDraft } from '../../schemas/event.ts';
+import type { AgentDefinition, AgentMode } from '../../src/agents/agent-definition.ts';
+import { type Agents, createAgents, type PromptRequest } from '../../src/agents/agents.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
+import { createSandbox } from '../../src/sandbox/sandbox.ts';
+
+export type Owner = { teardown(work: () => unknown): unknown };
+
+/** A server's folders and one workspace; what is made with `agents` ends with the test. */
+export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
+  const root = await mkdtemp(join(tmpdir(), 'pw-agents-'));
+  t.teardown(() => rm(root, { recursive: true, force: true }));
+  const workspace = join(root, 'tickets/T-1');
+  for (const [name, content] of Object.entries({
+    'README.md': '# Widgets\n',
+    '.git': 'gitdir: /nowhere\n',
+    ...files,
+  })) {
+    await mkdir(join(workspace, name, '..'), { recursive: true });
+    await writeFile(join(workspace, name), content);
+  }
+
+  return {
+    workspace,
+    chats: join(root, 'data/conversations/T-1/gemini/chats'),
+
+    agents(settings: Record<string, string>, definitions?: readonly AgentDefinition[]): Agents {
+      const folders = { DATA_DIR: join(root, 'data'), TICKETS_ROOT: join(root, 'tickets') };
+      const config = loadConfig({ ...folders, ...settings }, join(root, 'no.env'));
+      const sandbox = createSandbox({ config, parentEnv: process.env });
+      const agents = createAgents({ config, sandbox, ...(definitions ? { definitions } : {}) });
+      t.teardown(() => agents.close());
+      return agents;
+    },
+
+    /** One prompt, and what came of it. */
+    async prompt(agents: Agents, mode: AgentMode, text: string, options: Partial<PromptRequest> = {}) {
+      const events: EventDraft[] = [];
+      let continued = false;
+      const result = await agents.prompt({
+        ticketId: 'T-1',
+        agent: 'gemini',
+        mode,
+        workspace,
+        readOnlyPaths: [],
+        text: (remembered) => {
+          continued = remembered;
+          return text;
+        },
+        signal: new AbortController().signal,
+        onEvent: (draft) => events.push(draft),
+        ...options,
+      });
+      return { ...result, continued, events, said: said(events) };
+    },
+  };
+}
+
+/** What the agent said. */
+export function said(events: readonly EventDraft[]): string {
+  return events.map((event) => (event.type === 'message.delta' ? event.data.text : '')).join('');
+}

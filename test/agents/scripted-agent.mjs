@@ -1,0 +1,63 @@
+// An ACP agent that does what its prompt says: a JSON array of steps, carried out in order.
+// The argument names what is odd about it: `silent` never answers, `forgetful` cannot load sessions.
+import { createInterface } from 'node:readline';
+
+const oddity = process.argv[2];
+const answers = new Map();
+let sessionId = 'session-1';
+let nextId = 1;
+
+const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
+const update = (content) => send({ method: 'session/update', params: { sessionId, update: content } });
+const say = (text) => update({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text } });
+
+const steps = {
+  say,
+  update,
+  raw: (text) => process.stdout.write(`${text}\n`),
+  stderr: (text) => process.stderr.write(`${text}\n`),
+  flood: (bytes) => process.stdout.write('x'.repeat(bytes)),
+  exit: (code) => process.exit(code),
+  async permission(params) {
+    const id = `permission-${nextId++}`;
+    const answered = new Promise((resolve) => answers.set(id, resolve));
+    send({ id, method: 'session/request_permission', params: { sessionId, ...params } });
+    say(JSON.stringify((await answered).outcome));
+  },
+  hang: () => new Promise(() => setInterval(() => {}, 60_000)),
+};
+
+async function prompt(text) {
+  for (const step of JSON.parse(text)) {
+    const [[name, value]] = Object.entries(step);
+    if (name === 'stop') return { result: { stopReason: value } };
+    if (name === 'error') return { error: value };
+    await steps[name](value);
+  }
+  return { result: { stopReason: 'end_turn' } };
+}
+
+async function answer({ method, params }) {
+  switch (method) {
+    case 'initialize':
+      return { result: { protocolVersion: 1, agentCapabilities: { loadSession: true } } };
+    case 'session/new':
+      return { result: { sessionId } };
+    case 'session/load':
+      if (oddity === 'forgetful') return { error: { code: -32602, message: 'no such session' } };
+      sessionId = params.sessionId;
+      say('what was said before');
+      return { result: {} };
+    case 'session/prompt':
+      return prompt(params.prompt[0].text);
+    default:
+      return { error: { code: -32601, message: 'no such method' } };
+  }
+}
+
+createInterface({ input: process.stdin }).on('line', async (line) => {
+  const message = JSON.parse(line);
+  if (message.method === undefined) return answers.get(message.id)?.(message.result);
+  if (message.id === undefined || oddity === 'silent') return;
+  send({ id: message.id, ...(await answer(message)) });
+});

@@ -1,0 +1,113 @@
+import t from 'tap';
+import type { Run } from '../../schemas/run.ts';
+import { call, events, run, said } from '../helpers/client.ts';
+import { noneLeft, processesIn } from '../helpers/processes.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+
+const world = await makeWorld(t);
+const { gemini, github } = world;
+const held = (text: string) => gemini.waitFor((request) => request.prompt.includes(text) && request.state === 'held');
+const PLAN = '# Notes\n\n## Goal\n\nNotes.';
+const write = { calls: [{ name: 'write_file', args: { file_path: 'NOTES.md', content: 'notes\n' } }] };
+
+t.test('kill -9 in the middle of a chat', async (t) => {
+  let server = await startServer(t, world);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'K-1', repo_url: REPO });
+  gemini.on('a long story', [
+    { calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },
+    { hang: true },
+    { text: 'over' },
+  ]);
+  gemini.on('and then', [{ text: 'they lived on' }]);
+  const started = await call<Run>(server, 'POST', '/v1/tickets/K-1/runs', { action: 'chat', message: 'a long story' });
+  const waiting = await call<Run>(server, 'POST', '/v1/tickets/K-1/runs', { action: 'chat', message: 'and then' });
+  const runId = started.body.run_id;
+  const early = await events(server, runId, {
+    until: (event) => event.type === 'tool.updated' && event.data.status === 'completed',
+  });
+  await held('a long story');
+  t.ok(
+    processesIn(world.dir).some(({ command }) => command.includes('bwrap')),
+    'the agent is at work',
+  );
+
+  await server.stop('SIGKILL');
+  await noneLeft(world.dir);
+  t.pass('no agent process is left over');
+
+  server = await startServer(t, world);
+  const log = await events(server, runId, { lastEventId: early.at(-1)?.seq ?? 0 });
+  t.match(log.at(-1), { type: 'run.failed', data: { error: { code: 'interrupted', retryable: true } } });
+  const whole = await events(server, runId);
+  t.strictSame(whole.slice(0, early.length), early, 'its events are kept');
+  t.strictSame(
+    whole.map((event) => event.seq),
+    whole.map((_, index) => index + 1),
+  );
+  t.equal(said(await events(server, waiting.body.run_id)), 'they lived on', 'the queue is kept');
+  t.match((await call(server, 'GET', '/v1/tickets/K-1')).body, { state: 'ready', last_run: { state: 'succeeded' } });
+  await server.stop();
+});
+
+t.test('kill -9 after the agent is done: the next start publishes, once', async (t) => {
+  let server = await startServer(t, world);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'K-2', repo_url: REPO });
+  gemini.on(/Action: make_plan.*K-2/s, [{ text: PLAN }]);
+  gemini.on(/Action: dev.*K-2/s, [write, { text: 'Wrote them.' }]);
+  const reached = github.hang({ match: /POST .*\/pulls$/ });
+  const started = await call<Run>(server, 'POST', '/v1/tickets/K-2/runs', { action: 'dev' });
+  await reached;
+  await server.stop('SIGKILL');
+
+  server = await startServer(t, world);
+  const log = await events(server, started.body.run_id);
+  t.match(log.at(-1), { type: 'run.succeeded', data: { result: { pull_request: { number: Number } } } });
+  t.equal(log.filter((event) => event.type === 'commit.created').length, 1);
+  t.equal(log.filter((event) => event.type === 'branch.pushed').length, 1);
+  t.ok(log.some((event) => event.type === 'run.resumed'));
+  t.equal(github.pulls('acme/duration').length, 1);
+  t.match((await call(server, 'GET', `/v1/runs/${started.body.run_id}`)).body, { attempt: 2, state: 'succeeded' });
+  await server.stop();
+});
+
+t.test('a graceful stop ends streams cleanly and agents too', async (t) => {
+  let server = await startServer(t, world, { SHUTDOWN_SECONDS: '2' });
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'K-3', repo_url: REPO });
+  gemini.on('wait for me', [{ hang: true }]);
+  const started = await call<Run>(server, 'POST', '/v1/tickets/K-3/runs', { action: 'chat', message: 'wait for me' });
+  const reading = events(server, started.body.run_id);
+  await held('wait for me');
+  const { code } = await server.stop('SIGTERM');
+  t.equal(code, 0);
+  t.match(
+    (await reading).at(-1),
+    { type: 'run.failed', data: { error: { code: 'interrupted' } } },
+    'the reader is told',
+  );
+  t.strictSame(processesIn(world.dir), []);
+
+  server = await startServer(t, world);
+  t.match((await call(server, 'GET', `/v1/runs/${started.body.run_id}`)).body, {
+    state: 'failed',
+    error: { code: 'interrupted' },
+  });
+  gemini.on('again', [{ text: 'here I am' }]);
+  t.equal(
+    (await run(server, 'K-3', { action: 'chat', message: 'again' })).run.state,
+    'succeeded',
+    'the ticket works on',
+  );
+  await server.stop();
+});
+
+t.test('a second signal forces the end', async (t) => {
+  const server = await startServer(t, world, { SHUTDOWN_SECONDS: '600' });
+  gemini.on('wait for ever', [{ hang: true }]);
+  await call<Run>(server, 'POST', '/v1/tickets/K-3/runs', { action: 'chat', message: 'wait for ever' });
+  await held('wait for ever');
+  server.process.kill('SIGTERM');
+  await server.logged((record) => record.msg === 'the server stops');
+  const { code } = await server.stop('SIGTERM');
+  t.not(code, 0);
+  await noneLeft(world.dir);
+});

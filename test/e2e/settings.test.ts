@@ -1,0 +1,62 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test as TapTest } from 'tap';
+
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
+
+/** Starts the server with settings that keep it from starting. */
+function start(t: TapTest, settings: Record<string, string>, envFile?: string) {
+  const dir = t.testdir({});
+  if (envFile !== undefined) writeFileSync(join(dir, '.env'), envFile);
+  const env = { PATH: process.env.PATH, ...settings };
+  return spawnSync(process.execPath, [MAIN], { cwd: dir, env, encoding: 'utf8' });
+}
+
+t.test('all wrong settings are named at once, each with its remedy', async (t) => {
+  const { status, stderr } = start(t, {
+    PORT: 'eighty',
+    REQUIRE_PLAN_APPROVAL: 'yes',
+    SANDBOX: 'chroot',
+    VERIFY_COMMAND: 'npm test',
+    PULLWRIGHT_PORT: '80',
+    API_KEY: 'short',
+  });
+  t.equal(status, 1);
+  for (const name of [
+    'PORT is "eighty"',
+    'REQUIRE_PLAN_APPROVAL',
+    'SANDBOX',
+    'PULLWRIGHT_PORT is not a setting. The setting is called PORT.',
+  ]) {
+    t.match(stderr, name);
+  }
+  t.match(stderr, /API_KEY is \(not shown\)/);
+  t.notMatch(stderr, 'short', 'a secret is not repeated');
+});
+
+t.test('a server that others can reach needs a key', async (t) => {
+  const { status, stderr } = start(t, { HOST: '0.0.0.0', SANDBOX: 'none' });
+  t.equal(status, 1);
+  t.match(stderr, /HOST is "0\.0\.0\.0".*API_KEY is not set/);
+  t.match(stderr, /SANDBOX is "none"/);
+});
+
+t.test('.env is read, and the environment wins', async (t) => {
+  const { stderr } = start(t, { PORT: 'from-environment' }, 'PORT=from-file\nLOG_LEVEL=loud\n');
+  t.match(stderr, /PORT is "from-environment"/);
+  t.match(stderr, /LOG_LEVEL is "loud"/);
+});
+
+t.test('a secret may come from a file', async (t) => {
+  const { stderr } = start(t, { GITHUB_TOKEN_FILE: '/nonexistent', GITHUB_TOKEN: 'x', VERIFY_COMMAND: 'npm test' });
+  t.match(stderr, /GITHUB_TOKEN and GITHUB_TOKEN_FILE are both set/);
+  t.match(stderr, /GITHUB_TOKEN_FILE cannot be read/);
+  t.match(stderr, /VERIFY_COMMAND is not a JSON array/);
+});
+
+t.test('a store that cannot be opened stops the start', async (t) => {
+  const { status, stderr } = start(t, { DATA_DIR: '.env', LOG_LEVEL: 'silent' }, 'PORT=0\n');
+  t.equal(status, 1);
+  t.match(stderr, /Pullwright could not start/);
+});

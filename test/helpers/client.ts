@@ -1,0 +1,73 @@
+import { createParser, type EventSourceMessage } from 'eventsource-parser';
+import type { RunEvent } from '../../schemas/event.ts';
+import type { Run } from '../../schemas/run.ts';
+import type { Server } from './server.ts';
+
+export type Answer<T> = { status: number; headers: Headers; body: T };
+
+/** One request with a JSON body and answer; the caller names what it expects. */
+// biome-ignore lint/suspicious/noExplicitAny: a test reads answers of every shape, and an assertion checks each
+export async function call<T = any>(
+  server: Server,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer<T>> {
+  const response = await fetch(new URL(path, server.url), {
+    method,
+    headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+    body: body === undefined ? null : JSON.stringify(body),
+    redirect: 'manual',
+  });
+  const text = await response.text();
+  const json = /json/.test(response.headers.get('content-type') ?? '');
+  return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text };
+}
+
+/** Frames of an SSE answer, as they come; leaving the loop drops the connection. */
+export async function* frames(response: Response): AsyncGenerator<EventSourceMessage> {
+  if (response.body === null) return;
+  const queue: EventSourceMessage[] = [];
+  const parser = createParser({ onEvent: (event) => queue.push(event) });
+  for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+    parser.feed(chunk);
+    yield* queue.splice(0);
+  }
+}
+
+/** Events of a run from `after` on, until the terminal one or until `until` holds. */
+export async function events(
+  server: Server,
+  runId: string,
+  options: { lastEventId?: number; until?: (event: RunEvent) => boolean } = {},
+): Promise<RunEvent[]> {
+  const response = await fetch(new URL(`/v1/runs/${runId}/events`, server.url), {
+    headers: options.lastEventId === undefined ? {} : { 'last-event-id': String(options.lastEventId) },
+  });
+  const seen: RunEvent[] = [];
+  for await (const frame of frames(response)) {
+    const event: RunEvent = JSON.parse(frame.data);
+    seen.push(event);
+    if (options.until?.(event)) break;
+  }
+  return seen;
+}
+
+/** Starts a run and waits for its end. */
+export async function run(
+  server: Server,
+  ticketId: string,
+  request: object,
+): Promise<{ run: Run; events: RunEvent[] }> {
+  const started = await call<Run>(server, 'POST', `/v1/tickets/${ticketId}/runs`, request);
+  if (started.status !== 202) throw new Error(`the run was not started: ${JSON.stringify(started.body)}`);
+  const seen = await events(server, started.body.run_id);
+  const ended = await call<Run>(server, 'GET', `/v1/runs/${started.body.run_id}`);
+  return { run: ended.body, events: seen };
+}
+
+/** What the agent said in a run. */
+export function said(seen: readonly RunEvent[]): string {
+  return seen.map((event) => (event.type === 'message.delta' ? event.data.text : '')).join('');
+}

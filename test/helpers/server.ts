@@ -1,0 +1,97 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type GeminiApi, startGeminiApi } from '../../standins/gemini-api.ts';
+import { type GitHub, startGitHub } from '../../standins/github.ts';
+
+/** What a test registers its clean-up with; tap's `t` is one. */
+export type Owner = { teardown(work: () => unknown): unknown };
+
+export type LogRecord = { level: number; msg?: string; [field: string]: unknown };
+
+export type Server = {
+  url: string;
+  process: ChildProcess;
+  /** The first record of the log, past or to come, that the predicate holds for. */
+  logged(predicate: (record: LogRecord) => boolean): Promise<LogRecord>;
+  /** Sends a signal and waits for the end. */
+  stop(signal?: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+};
+
+/** The world around a server: a folder, a GitHub with one repository, a model. */
+export type World = { dir: string; github: GitHub; gemini: GeminiApi; env: Record<string, string> };
+
+export const TOKEN = 'ghp_standin0123456789abcdefghijklmnopqrst';
+export const REPO = 'https://github.com/acme/duration';
+const SAMPLE = new URL('../../standins/sample', import.meta.url).pathname;
+const ADDRESS = /^Server listening at (http:\S+)/;
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
+
+/** Starts the stand-ins; `world.env` is the environment of a server that lives among them. */
+export async function makeWorld(t: Owner): Promise<World> {
+  const dir = await mkdtemp(join(tmpdir(), 'pw-'));
+  t.teardown(() => rm(dir, { recursive: true, force: true }));
+  const github = await startGitHub({ root: join(dir, 'gh') });
+  t.teardown(() => github.close());
+  github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
+  await github.addRepository('acme/duration', { from: SAMPLE });
+  const gemini = await startGeminiApi();
+  t.teardown(() => gemini.close());
+  const env = {
+    ...github.environment(),
+    ...gemini.environment(),
+    GITHUB_TOKEN: TOKEN,
+    GEMINI_MODEL: 'gemini-2.5-pro',
+    DATA_DIR: join(dir, 'data'),
+    TICKETS_ROOT: join(dir, 'tickets'),
+    PORT: '0',
+  };
+  return { dir, github, gemini, env };
+}
+
+/** Starts the real server as a process of its own, in the folder of its world. */
+export async function startServer(t: Owner, world: World, settings: Record<string, string> = {}): Promise<Server> {
+  // tap hands every child a loader of its own through the environment; `env -i` keeps it out of the server.
+  const env = Object.entries({ PATH: process.env.PATH, ...world.env, ...settings }).map(
+    ([name, value]) => `${name}=${value}`,
+  );
+  const child = spawn('env', ['-i', ...env, process.execPath, MAIN], {
+    cwd: world.dir,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const ended = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
+  const stop = (signal: NodeJS.Signals = 'SIGTERM') => {
+    child.kill(signal);
+    return ended;
+  };
+  t.teardown(() => stop('SIGKILL'));
+
+  const log: LogRecord[] = [];
+  const watchers = new Set<(record: LogRecord) => void>();
+  const logged: Server['logged'] = (predicate) =>
+    new Promise((resolve) => {
+      const past = log.find(predicate);
+      if (past !== undefined) return resolve(past);
+      watchers.add((record) => {
+        if (predicate(record)) resolve(record);
+      });
+    });
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const record: LogRecord = JSON.parse(line);
+    log.push(record);
+    for (const watch of watchers) watch(record);
+  });
+  let stderr = '';
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  const died = ended.then(({ code }) => {
+    throw new Error(`the server ended with ${code} before it listened: ${stderr}`);
+  });
+  const listening = await Promise.race([logged((record) => ADDRESS.test(record.msg ?? '')), died]);
+  died.catch(() => {});
+  return { url: ADDRESS.exec(listening.msg ?? '')?.[1] ?? '', process: child, logged, stop };
+}

@@ -1,0 +1,237 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { makeFolders, makeSandbox } from './fixtures.ts';
+import { allGone, descendants } from './process-tree.ts';
+
+const SERVER = new URL('server.ts', import.meta.url).pathname;
+
+t.test('the walls hold', async (t) => {
+  const folders = await makeFolders(t);
+  const { workspace, DATA_DIR } = folders;
+  await writeFile(join(workspace, '.git'), 'gitdir: /nowhere\n');
+  await writeFile(join(DATA_DIR, 'store.db'), 'rows');
+  await mkdir(join(folders.TICKETS_ROOT, 'T-2'));
+  const { sandbox, sh } = makeSandbox(folders, 'auto');
+  t.same(await sandbox.check(), { ok: true });
+  const { workspace: work } = sandbox.layout({ workspace, home: '' });
+  const lines = async (script: string, options = {}) => (await sh(script, options)).output.trim().split('\n');
+
+  t.same(await lines('pwd; cat README.md'), [work, '# Widgets']);
+  t.match((await sh(`echo x > ${work}/new`, { writable: false })).output, /Read-only file system/);
+  t.notOk(existsSync(join(workspace, 'new')), 'a reader cannot write the workspace');
+  t.equal((await sh(`echo x > ${work}/new`)).code, 0);
+  t.equal(readFileSync(join(workspace, 'new'), 'utf8'), 'x\n', 'a writer can');
+  for (const attack of ['echo x > .git', 'rm -f .git', 'mv .git .other', 'ln -sf /etc .git']) {
+    t.not((await sh(attack)).code, 0, attack);
+  }
+  t.equal(readFileSync(join(workspace, '.git'), 'utf8'), 'gitdir: /nowhere\n', 'nobody writes .git');
+
+  for (const path of [DATA_DIR, join(folders.TICKETS_ROOT, 'T-2'), '/root', '/etc/shadow', process.cwd()]) {
+    t.equal((await sh(`test -e ${path}`)).code, 1, `${path} cannot be seen`);
+  }
+  for (const path of ['/usr/x', '/etc/x', '/x', '/dev/x', '/opt/node/bin/node']) {
+    t.not((await sh(`echo x > ${path}`)).code, 0, `${path} cannot be written`);
+  }
+  t.equal((await sh('echo x > ~/x && echo y > /tmp/y')).code, 0, 'home and /tmp can');
+  t.equal((await sh('ls -A ~ /tmp | grep -v :')).output.trim(), '', 'and are empty again');
+
+  const env = { SECRET_VARIABLE: 'swordfish' };
+  t.same(
+    (await lines('env | cut -d= -f1 | sort', { env })).filter((name) => name !== '_'),
+    [...['GIT_OPTIONAL_LOCKS', 'HOME', 'LANG', 'PATH', 'PWD', 'SECRET_VARIABLE']],
+  );
+  t.equal((await sh('cat /proc/1/environ', { env })).output, '', 'the environment of the sandbox itself is empty');
+  t.match(await lines('node --version; which node'), [process.version, '/opt/node/bin/node']);
+  t.same(await lines('grep -h Cap /proc/self/status | cut -f2 | sort -u'), ['0000000000000000']);
+  t.not((await sh('unshare -U true')).code, 0, 'no further user namespace');
+  t.match((await sh(`kill -9 ${process.pid}`)).output, /No such process/);
+  t.not((await lines('readlink /proc/self/ns/net'))[0], '', 'the network is there');
+  t.equal((await lines('readlink /proc/self/ns/net'))[0], readlinkSync('/proc/self/ns/net'));
+});
+
+t.test('no variable is in the arguments that every user of the host can read', async (t) => {
+  const folders = await makeFolders(t);
+  const { sandbox } = makeSandbox(folders, 'auto');
+  const child = await sandbox.spawn({
+    argv: ['sh', '-c', 'echo started; exec sleep 1000'],
+    env: { SECRET_VARIABLE: 'swordfish' },
+    workspace: folders.workspace,
+    writable: false,
+  });
+  t.teardown(() => child.kill());
+  await once(child.stdout, 'data');
+  const pids = [child.pid, ...descendants(child.pid)];
+  t.ok(pids.length >= 3, 'bubblewrap, its init and the program');
+  for (const pid of pids) t.notMatch(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), 'swordfish');
+});
+
+t.test('git works inside, with the git directory and the borrowed objects shown read-only', async (t) => {
+  const folders = await makeFolders(t);
+  const { workspace, DATA_DIR } = folders;
+  const mirror = join(DATA_DIR, 'mirror.git');
+  const gitDir = join(DATA_DIR, 'T-1.git');
+  const identity = ['-c', 'user.name=A', '-c', 'user.email=a@example.org'];
+  const git = (...args: string[]) => execFileSync('git', args, { cwd: workspace, encoding: 'utf8', stdio: 'pipe' });
+  git('init', '-q', '--bare', mirror);
+  git('--git-dir', mirror, '--work-tree', workspace, 'add', 'README.md');
+  git('--git-dir', mirror, '--work-tree', workspace, ...identity, 'commit', '-q', '-m', 'First');
+  git('init', '-q', '--separate-git-dir', gitDir);
+  writeFileSync(join(gitDir, 'objects/info/alternates'), `${join(mirror, 'objects')}\n`);
+  git('update-ref', 'HEAD', git('--git-dir', mirror, 'rev-parse', 'HEAD').trim());
+  git('reset', '-q');
+  writeFileSync(join(workspace, 'README.md'), '# Gadgets\n');
+
+  const { sh } = makeSandbox(folders, 'auto');
+  const readOnlyPaths = [gitDir, mirror];
+  const { output } = await sh('git log --format=%s; git status --short; git diff', { readOnlyPaths });
+  t.match(output, /^First\n M README.md\ndiff --git/);
+  t.match(output, /\+# Gadgets/);
+  t.not((await sh(`git ${identity.join(' ')} commit -qam x`, { readOnlyPaths })).code, 0, 'it cannot commit');
+  t.not((await sh(`echo x > ${gitDir}/config`, { readOnlyPaths })).code, 0, 'nor configure');
+});
+
+t.test('a .git that is a link is not followed', async (t) => {
+  const folders = await makeFolders(t);
+  symlinkSync(folders.DATA_DIR, join(folders.workspace, '.git'));
+  const { sh } = makeSandbox(folders, 'auto');
+  await t.rejects(sh('ls .git/'), { code: 'workspace_tampered' });
+});
+
+t.test('places of the host are shown where the request wants them', async (t) => {
+  const folders = await makeFolders(t);
+  const tool = { host: join(folders.DATA_DIR, 'tool'), inside: '/opt/tool' };
+  writeFileSync(tool.host, '#!/bin/sh\necho tool\n');
+  chmodSync(tool.host, 0o755);
+  await mkdir(join(folders.DATA_DIR, 'home/kept'), { recursive: true });
+  await writeFile(join(folders.DATA_DIR, 'home/settings'), 'fixed');
+  const home = { folder: join(folders.DATA_DIR, 'home'), readOnly: ['settings'], writable: ['kept'] };
+  const { sandbox, sh } = makeSandbox(folders, 'auto');
+
+  t.equal((await sh(sandbox.path(tool), { mounts: [tool] })).output, 'tool\n');
+  const script = 'cat ~/settings; echo x > ~/kept/file; echo y > ~/other; echo z > ~/settings';
+  t.match((await sh(script, { home })).output, /^fixed[\s\S]*Read-only file system/);
+  t.ok(existsSync(join(home.folder, 'kept/file')), 'what is to be kept is');
+  t.notOk(existsSync(join(home.folder, 'other')), 'nothing else is');
+});
+
+t.test('a run ends with all that it started', async (t) => {
+  const folders = await makeFolders(t);
+  for (const kind of ['auto', 'none'] as const) {
+    const { sh } = makeSandbox(folders, kind);
+    const long = await sh('sleep 1000 & echo working; sleep 1000', { timeoutMs: 500 });
+    t.match(long, { code: null, output: 'working\n', timedOut: true }, `${kind}: when its time is over`);
+    const daemon = await sh('sleep 1000 & echo done');
+    t.match(daemon, { code: 0, output: 'done\n', timedOut: false }, `${kind}: when a daemon holds the pipes`);
+    t.match(await sh('echo no >&2; exit 3'), { code: 3, output: 'no\n' }, `${kind}: with its code`);
+
+    const abort = new AbortController();
+    const reason = new Error('enough');
+    const running = sh('sleep 1000', { signal: abort.signal });
+    abort.abort(reason);
+    await t.rejects(running, reason, `${kind}: when it is aborted`);
+    await t.rejects(sh('true', { signal: abort.signal }), reason, `${kind}: when it was aborted before`);
+    t.same(descendants(process.pid), [], `${kind}: nothing is left`);
+  }
+});
+
+t.test('of too much output the end is kept', async (t) => {
+  const folders = await makeFolders(t);
+  const { sh } = makeSandbox(folders, 'auto');
+  const { output } = await sh('seq 1 100000', { maxOutputBytes: 1000 });
+  t.match(output, /^\[\d+ bytes cut\]\n[\s\S]*\n100000\n$/);
+  t.ok(output.length < 1100);
+});
+
+t.test('killing a process ends daemons that have left its session', async (t) => {
+  const folders = await makeFolders(t);
+  const { sandbox } = makeSandbox(folders, 'auto');
+  const child = await sandbox.spawn({
+    argv: ['sh', '-c', 'setsid sleep 1000 & setsid sleep 1000 & echo started; sleep 1000'],
+    workspace: folders.workspace,
+    writable: true,
+  });
+  await once(child.stdout, 'data');
+  const tree = descendants(child.pid);
+  t.ok(tree.length >= 4);
+  await child.kill();
+  t.match(await child.exited, { code: null, signal: 'SIGKILL' });
+  await allGone(tree);
+});
+
+t.test('nothing outlives a server that is killed', async (t) => {
+  const folders = await makeFolders(t);
+  const server = spawn(process.execPath, [SERVER, folders.DATA_DIR, folders.TICKETS_ROOT, folders.workspace], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(server.stdout, 'data');
+  const tree = descendants(server.pid ?? 0);
+  t.ok(tree.length >= 4);
+  server.kill('SIGKILL');
+  await allGone(tree);
+});
+
+t.test(
+  'it holds for a server that is not root',
+  { skip: process.getuid?.() !== 0 && 'this test is not root' },
+  async (t) => {
+    const folders = await makeFolders(t);
+    execFileSync('chown', ['-R', '12345:12345', folders.root]);
+    const script = `
+    import { createSandbox } from ${JSON.stringify(new URL('../../src/sandbox/sandbox.ts', import.meta.url).href)};
+    const sandbox = createSandbox({ config: ${JSON.stringify({ SANDBOX: 'auto', ...folders })} });
+    const run = { workspace: ${JSON.stringify(folders.workspace)}, writable: true, timeoutMs: 60000, maxOutputBytes: 9999 };
+    console.log(JSON.stringify([process.getuid(), await sandbox.check(), await sandbox.run({ argv: ['touch', 'made'], ...run })]));`;
+    const output = execFileSync('setpriv', [
+      ...['--reuid=12345', '--regid=12345', '--clear-groups', 'env', '-i', process.execPath],
+      ...['--input-type=module', '-e', script],
+    ]);
+    t.match(JSON.parse(output.toString()), [12345, { ok: true }, { code: 0 }]);
+    t.ok(existsSync(join(folders.workspace, 'made')));
+  },
+);
+
+t.test('where no sandbox can be made, nothing is started', async (t) => {
+  const folders = await makeFolders(t);
+  const script = `
+    import { createSandbox } from ${JSON.stringify(new URL('../../src/sandbox/sandbox.ts', import.meta.url).href)};
+    const sandbox = createSandbox({ config: ${JSON.stringify({ SANDBOX: 'auto', ...folders })} });
+    const check = await sandbox.check();
+    const run = { workspace: ${JSON.stringify(folders.workspace)}, writable: true, timeoutMs: 60000, maxOutputBytes: 9999 };
+    const error = await sandbox.run({ argv: ['touch', 'made'], ...run }).catch((error) => error);
+    console.log(JSON.stringify({ check, code: error.code, detail: error.message, remedy: error.remedy }));`;
+  const server = [process.execPath, '--input-type=module', '-e', script];
+  const without = (...options: string[]) =>
+    JSON.parse(execFileSync('bwrap', ['--dev-bind', '/', '/', ...options, ...server], { encoding: 'utf8' }));
+
+  const missing = without('--tmpfs', '/usr/bin', '--ro-bind', '/usr/bin/env', '/usr/bin/env');
+  t.match(missing, { check: { ok: false }, code: 'agent_unavailable', detail: /is not installed/ });
+  t.match(missing.remedy, /apt-get install bubblewrap.*SANDBOX=none/);
+  const forbidden = without('--unshare-user', '--disable-userns');
+  t.match(forbidden, { check: { ok: false }, code: 'agent_unavailable', detail: /does not work on this machine/ });
+  t.match(forbidden.remedy, /unprivileged user namespaces[\s\S]*SANDBOX=none/);
+  t.notOk(existsSync(join(folders.workspace, 'made')));
+});
+
+t.test('SANDBOX=none starts processes of the host, with few variables', async (t) => {
+  const folders = await makeFolders(t);
+  const { sandbox, sh } = makeSandbox(folders, 'none');
+  t.equal(sandbox.kind, 'none');
+  t.same(await sandbox.check(), { ok: true });
+  const home = { folder: folders.DATA_DIR };
+  const { output } = await sh('pwd; echo $HOME; env | cut -d= -f1 | sort', { home, env: { GIVEN: 'x' } });
+  const [cwd, homeSeen, ...names] = output.trim().split('\n');
+  t.same([cwd, homeSeen], [folders.workspace, folders.DATA_DIR]);
+  // tap adds variables of its own to every process.
+  t.same(
+    names.filter((name) => !/^(_.*|PWD|NODE_OPTIONS)$/.test(name)),
+    ['GIT_OPTIONAL_LOCKS', 'GIVEN', 'HOME', 'LANG', 'PATH'],
+  );
+  await t.rejects(sandbox.spawn({ argv: ['no-such-program'], workspace: folders.workspace, writable: true }), {
+    code: 'agent_unavailable',
+    message: /no-such-program/,
+  });
+});

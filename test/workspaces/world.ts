@@ -1,0 +1,94 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from '../../src/config/logger.ts';
+import { createGit } from '../../src/git/git.ts';
+import { parseRepoUrl, type RepoRef } from '../../src/git/repo-url.ts';
+import { createWorkspaces } from '../../src/workspaces/workspaces.ts';
+import { startGitHub } from '../../standins/github.ts';
+
+export const TOKEN = 'ghp_0123456789abcdefTESTtoken';
+
+type Owner = { teardown(work: () => unknown): unknown };
+export type World = Awaited<ReturnType<typeof makeWorld>>;
+
+/** A folder, a GitHub, and workspaces on them that are ready for use. */
+export async function makeWorld(t: Owner, { parent = tmpdir() }: { parent?: string } = {}) {
+  const dir = await mkdtemp(join(parent, 'ws-'));
+  const github = await startGitHub({ root: join(dir, 'github') });
+  github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
+  const parentEnv = { PATH: process.env.PATH, ...github.environment() };
+  const { git, workspaces, config } = setUp(dir, parentEnv, TOKEN);
+  await workspaces.recover();
+  t.teardown(async () => {
+    await workspaces.close();
+    await github.close();
+    await rm(dir, { recursive: true, force: true });
+  });
+  return { dir, github, parentEnv, config, git, workspaces, path: (...parts: string[]) => join(dir, ...parts) };
+}
+
+/** Workspaces of a folder, as a server that starts there has them. */
+export function setUp(
+  dir: string,
+  parentEnv: Record<string, string | undefined>,
+  token: string | undefined,
+  logger?: Logger,
+) {
+  const config = {
+    DATA_DIR: join(dir, 'data'),
+    TICKETS_ROOT: join(dir, 'tickets'),
+    ALLOWED_REPO_HOSTS: ['github.com', 'nowhere.invalid'],
+    GIT_AUTHOR_NAME: 'Pull Wright',
+    GIT_AUTHOR_EMAIL: 'pull@wright.example',
+    GIT_TIMEOUT_SECONDS: 60,
+  };
+  const deps = { config, ...(logger ? { logger } : {}) };
+  const git = createGit({ ...deps, parentEnv, token: async () => token });
+  return { config, git, workspaces: createWorkspaces({ ...deps, git }) };
+}
+
+export function repo(fullName: string): RepoRef {
+  return parseRepoUrl(`https://github.com/${fullName}`, ['github.com']);
+}
+
+/** What git prints, asked the plain way: with a repository's own configuration and no other. */
+export function plainGit(args: readonly string[], options: { cwd?: string; input?: string } = {}): string {
+  return execFileSync('git', args, {
+    ...options,
+    encoding: 'utf8',
+    stdio: ['pipe', 'pipe', 'ignore'],
+    maxBuffer: 1e9,
+    env: {
+      PATH: process.env.PATH,
+      HOME: '/nonexistent',
+      GIT_CONFIG_NOSYSTEM: '1',
+      GIT_AUTHOR_NAME: 'Someone',
+      GIT_AUTHOR_EMAIL: 'someone@example.org',
+      GIT_COMMITTER_NAME: 'Someone',
+      GIT_COMMITTER_EMAIL: 'someone@example.org',
+    },
+  }).trimEnd();
+}
+
+export type Entry = { path: string; mode?: '100644' | '100755' | '120000' | '160000'; content: string };
+
+/** Commits entries of any kind to a bare repository; for a submodule, `content` is the commit it names. */
+export function commitEntries(directory: string, entries: readonly Entry[], branch = 'main'): string {
+  const changes = entries.map(({ path, mode = '100644', content }) => {
+    const name = JSON.stringify(path);
+    return mode === '160000'
+      ? `M 160000 ${content} ${name}\n`
+      : `M ${mode} inline ${name}\ndata ${Buffer.byteLength(content)}\n${content}\n`;
+  });
+  const head = 'committer Someone <someone@example.org> 1767600000 +0000\ndata 5\nfiles\n';
+  const from =
+    plainGit(['--git-dir', directory, 'for-each-ref', `refs/heads/${branch}`]) === ''
+      ? ''
+      : `from refs/heads/${branch}^0\n`;
+  plainGit(['--git-dir', directory, 'fast-import', '--quiet', '--date-format=raw'], {
+    input: `commit refs/heads/${branch}\n${head}${from}${changes.join('')}\n`,
+  });
+  return plainGit(['--git-dir', directory, 'rev-parse', branch]);
+}

@@ -49,7 +49,11 @@ const ROUTES = [
 ];
 
 function on(method: string, path: string, right: Right, handler: Handler) {
-  return { method, right, handler, pattern: new URLPattern({ pathname: `/repos/:owner/:name${path}` }) };
+  const named = `/repos/:owner/:name${path}`.replace(
+    /:(\w+)(?:\((.+?)\))?/g,
+    (_, name, inner = '[^/]+') => `(?<${name}>${inner})`,
+  );
+  return { method, right, handler, pattern: new RegExp(`^${named}$`) };
 }
 
 /** Everything that the API knows of; `accounts` by login. */
@@ -85,7 +89,7 @@ async function route(
   if (pathname === '/user') return account === ANYBODY ? UNAUTHENTICATED : ok(userView(account.login));
 
   for (const { right, handler, pattern } of ROUTES.filter((candidate) => candidate.method === method)) {
-    const groups = pattern.exec({ pathname })?.pathname.groups;
+    const groups = pattern.exec(pathname)?.groups;
     if (!groups) continue;
     const parameters = decoded(groups);
     const repository = find(parameters.owner ?? '', parameters.name ?? '');

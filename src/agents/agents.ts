@@ -74,6 +74,8 @@ type LiveAgent = {
   process: SandboxedProcess;
   session: Session;
   idle?: NodeJS.Timeout;
+  /** It is on its way out, and not gone yet. */
+  ending: boolean;
 };
 
 /**
@@ -101,7 +103,7 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
     const version = await installedVersion(definition);
     const found = { ...basics, ...(version === undefined ? {} : { version }) };
     if (!problem) return { ...found, healthy: true };
-    const detail = problem instanceof AppError ? problem.message : problem.detail;
+    const detail = 'detail' in problem ? problem.detail : problem.message;
     return { ...found, healthy: false, detail, remedy: problem.remedy };
   }
 
@@ -118,7 +120,8 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
     const process = await sandbox.spawn({ ...launch, workspace, writable: mode === 'write', readOnlyPaths });
     try {
       const opened = openSession({ process, definition, mode, root, secrets, load });
-      return { agent: definition.name, mode, workspace, process, session: await abortable(opened, signal) };
+      const session = await abortable(opened, signal);
+      return { agent: definition.name, mode, workspace, process, session, ending: false };
     } catch (error) {
       await process.kill();
       throw error;
@@ -144,7 +147,8 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
     const present = live.get(ticketId);
     clearTimeout(present?.idle);
     if (
-      present?.agent === definition.name &&
+      present?.ending === false &&
+      present.agent === definition.name &&
       present.mode === mode &&
       present.workspace === workspace &&
       present.session.sessionId === sessionId
@@ -159,8 +163,8 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
     logger?.info({ ...fields, continued, duration_ms: Math.round(performance.now() - begun) }, 'agent started');
     live.set(ticketId, agent);
     void agent.process.exited.then((exit) => {
-      if (live.get(ticketId) === agent) live.delete(ticketId);
       logger?.info({ ...fields, ...exit }, 'agent ended');
+      if (live.get(ticketId) === agent) void end(ticketId);
     });
     return { agent, continued };
   }
@@ -169,9 +173,10 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
     const { ticketId, sessionId } = request;
     const { agent, continued } = await obtain(definitionOf(request.agent), request, signal);
     const { session } = agent;
-    request.onSession?.(session.sessionId);
-    const turn = session.prompt(request.text(continued), request.onEvent);
+    let turn: ReturnType<Session['prompt']> | undefined;
     try {
+      request.onSession?.(session.sessionId);
+      turn = session.prompt(request.text(continued), request.onEvent);
       const { stopReason, usage } = await abortable(turn, signal);
       await settle(ticketId, agent);
       const transcriptLost = sessionId !== undefined && !continued;
@@ -179,7 +184,7 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
     } catch (error) {
       if (signal.aborted) {
         session.cancel();
-        await Promise.race([turn.catch(() => {}), pause(CANCEL_MS, undefined, { ref: false })]);
+        await Promise.race([turn?.catch(() => {}), pause(CANCEL_MS, undefined, { ref: false })]);
         await end(ticketId);
       } else if (error instanceof AppError && ENDS_AGENT.has(error.code)) {
         await end(ticketId);
@@ -198,9 +203,10 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
   async function end(ticketId: string): Promise<void> {
     const agent = live.get(ticketId);
     if (!agent) return;
+    agent.ending = true;
     clearTimeout(agent.idle);
-    live.delete(ticketId);
     await agent.process.kill();
+    if (live.get(ticketId) === agent) live.delete(ticketId);
   }
 
   async function release(ticketId: string): Promise<void> {

@@ -20,11 +20,11 @@ const PACKAGE = '@google/gemini-cli';
 const POLICIES: Record<AgentMode, { file: string; sha256: string }> = {
   read: {
     file: fileURLToPath(new URL('policies/read.toml', import.meta.url)),
-    sha256: '28360a1a6d538c545467958b7ea3e8d7448bfe3e12f4f293384dfbc1a4f2e697',
+    sha256: '2af7a4948d789163ef51d937335a8849d91a68984daf9f64df899f31ceb4147c',
   },
   write: {
     file: fileURLToPath(new URL('policies/write.toml', import.meta.url)),
-    sha256: '26f1152d5eea1db8c2659498fcea551b1ab6472ca450e3838d382dd03c6e98da',
+    sha256: 'f1aed47bb17d8ae941aeaaec5fd1bb04ff5148316fcb7fa3fdab807564947a0a',
   },
 };
 

@@ -98,7 +98,7 @@ function gitSaid({ stderr }: GitFailure): string {
 function pushReason(failure: GitFailure): string {
   const flagged = /^!\t[^\t]*\t(.*)$/m.exec(failure.stdout)?.[1];
   const said = remoteLines(failure.stderr);
-  return bounded([flagged ?? 'no reason given', ...said].join('\n'), 1500);
+  return bounded([flagged ?? 'no reason given', ...said].join(' '), 1500);
 }
 
 function remoteReason({ stderr }: GitFailure): string {

@@ -103,10 +103,11 @@ function system(): string[] {
   ];
 }
 
-/** A server may keep its folders below /usr, which is shown whole: these are covered. */
+/** A server may live below /usr, which is shown whole: its folders and the one with its `.env` are covered. */
 async function hidden(folders: string[]): Promise<string[]> {
-  const paths = await Promise.all(folders.map((folder) => realpath(folder).catch(() => undefined)));
-  return paths.flatMap((path) => (path !== undefined && isWithin('/usr', path) ? ['--tmpfs', path] : []));
+  const paths = await Promise.all([process.cwd(), ...folders].map((folder) => realpath(folder).catch(() => '')));
+  const covered = paths.filter((path) => isWithin('/usr', path) && !isWithin(path, process.execPath));
+  return covered.flatMap((path) => ['--tmpfs', path]);
 }
 
 function home({ folder, readOnly = [], writable = [] }: SandboxHome = { folder: '' }): string[] {

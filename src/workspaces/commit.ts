@@ -1,4 +1,4 @@
-import { readFile, rename } from 'node:fs/promises';
+import { readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
@@ -10,6 +10,7 @@ import {
   listChanges,
   MAX_FILE_BYTES,
   type Place,
+  pathIn,
   splitZ,
   withScratchIndex,
   writeTree,
@@ -18,6 +19,7 @@ import {
 export type Commit = { sha: string; subject: string; filesChanged: number; notes: string[] };
 
 const GITLINK = '160000';
+const GITLINK_BYTES = Buffer.from(GITLINK);
 /** How deep repositories in repositories are looked for. */
 const MAX_NESTING = 10;
 
@@ -48,6 +50,9 @@ export async function commitWorkspace(
         notes.push(`${folder} was a git repository of its own; its files were committed, its .git was moved away.`);
       }
       changes = await listChanges(git, place, indexFile);
+    }
+    for (const folder of await touchedSubmodules(git, place, indexFile)) {
+      notes.push(`${folder} is a submodule; what was changed there is not committed.`);
     }
     refuseLargeFiles(changes);
     const tree = await writeTree(git, place, indexFile, changes);
@@ -87,6 +92,19 @@ function refuseLargeFiles({ tooLarge }: Changes): void {
     'file_too_large',
     `The workspace holds files above ${MAX_FILE_BYTES / 1024 ** 2} MiB: ${names.join(', ')}${more}.`,
   );
+}
+
+/** Submodules are empty folders here. One that is something else now holds work that no commit of this repository can. */
+async function touchedSubmodules(git: Git, { workspace, gitDir }: Place, indexFile: string): Promise<string[]> {
+  const { stdout } = await git.run(['ls-files', '-z', '--stage'], { gitDir, indexFile });
+  const touched: string[] = [];
+  for (const record of splitZ(stdout)) {
+    if (!record.subarray(0, GITLINK.length).equals(GITLINK_BYTES)) continue;
+    const path = record.subarray(record.indexOf('\t') + 1);
+    const names = await readdir(pathIn(workspace, path)).catch(() => undefined);
+    if (names?.length !== 0) touched.push(path.toString());
+  }
+  return touched;
 }
 
 /** @throws AppError `workspace_tampered` when a submodule changed: what it would name exists nowhere else */

@@ -1,9 +1,9 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { Git, GitOptions } from '../git/git.ts';
 import { isMissing } from './file-errors.ts';
-import { joinZ, type Place, splitZ, withScratchIndex } from './snapshot.ts';
+import { joinZ, type Place, pathIn, splitZ, withScratchIndex } from './snapshot.ts';
 
 /** Name of the file that says from which commit to which a workspace is being moved. */
 const JOURNAL = 'moving';
@@ -49,7 +49,9 @@ export async function finishMove(git: Git, place: Place, staging: string, ref: s
     const written: Buffer[] = [];
     for (let index = 0; index + 1 < records.length; index += 2) {
       const path = records[index + 1] ?? Buffer.alloc(0);
-      (records[index]?.toString() === 'D' ? deleted : written).push(path);
+      if (records[index]?.toString() !== 'D') written.push(path);
+      // Where a file gives way to a folder, the folder may be there already.
+      else if (!(await isFolder(pathIn(place.workspace, path)))) deleted.push(path);
     }
     await alignIndex(git, where, from);
     const fromStdin = ['--pathspec-from-file=-', '--pathspec-file-nul'];
@@ -65,6 +67,13 @@ export async function finishMove(git: Git, place: Place, staging: string, ref: s
     }
     await publish(git, place, indexFile, ref, to);
   });
+}
+
+async function isFolder(path: Buffer): Promise<boolean> {
+  return lstat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 /** Makes an index that of a commit, keeping what it knows of the files that are the same. */

@@ -135,7 +135,7 @@ t.test('a redirect is not followed', async (t) => {
 
 t.test('a command ends with all its processes', async (t) => {
   const { dir, github, git, parentEnv, config } = await makeWorld(t);
-  await github.addRepository('acme/stalled');
+  await github.addRepository('acme/stalled', { private: true });
   const target = repo('acme/stalled');
   const gitDir = join(dir, 'x.git');
   await git.run(['init', '--quiet', '--bare', '--template='], { gitDir });

@@ -222,7 +222,10 @@ t.test('SANDBOX=none starts processes of the host, with few variables', async (t
   t.equal(sandbox.kind, 'none');
   t.same(await sandbox.check(), { ok: true });
   const home = { folder: folders.DATA_DIR };
-  const { output } = await sh('pwd; echo $HOME; env | cut -d= -f1 | sort', { home, env: { GIVEN: 'x' } });
+  const { output } = await sh('pwd; echo $HOME; env -0 | cut -zd= -f1 | sort -z | tr "\\0" "\\n"', {
+    home,
+    env: { GIVEN: 'x' },
+  });
   const [cwd, homeSeen, ...names] = output.trim().split('\n');
   t.same([cwd, homeSeen], [folders.workspace, folders.DATA_DIR]);
   // tap adds variables of its own to every process.

@@ -248,7 +248,7 @@ t.test('a full disk is called by its name', { skip: cannotLimitDisk() }, async (
   const worker = new URL('worker.ts', import.meta.url).pathname;
   const child = spawn(
     'bwrap',
-    ['--dev-bind', '/', '/', ...limited, process.execPath, worker, dir, 'create', 'FULL', '0'],
+    ['--dev-bind', '/', '/', ...limited, process.execPath, worker, dir, 'create', 'acme/widgets', 'FULL', '0'],
     {
       env: { ...parentEnv },
       stdio: ['ignore', 'pipe', 'inherit'],

@@ -3,10 +3,10 @@ import { AppError } from '../../src/errors/app-error.ts';
 import { repo, setUp, TOKEN } from './world.ts';
 
 /**
- * A server of one deed, in a process of its own: DIR ACTION TICKET KILL_AT. Kills itself without a word when it has run
+ * A server of one deed, in a process of its own: DIR ACTION REPOSITORY TICKET KILL_AT. Kills itself without a word when it has run
  * so many git commands; 0 lets it end, and it prints how many there were, or the code of what went wrong.
  */
-const [, , dir = '', action = '', ticketId = '', killAt = '0'] = process.argv;
+const [, , dir = '', action = '', name = '', ticketId = '', killAt = '0'] = process.argv;
 let commands = 0;
 const silent = () => {};
 const logger: Logger = {
@@ -24,7 +24,7 @@ const logger: Logger = {
 const { workspaces } = setUp(dir, process.env, TOKEN, logger);
 try {
   await workspaces.recover();
-  if (action === 'create') await workspaces.create({ ticketId, repo: repo('acme/widgets') });
+  if (action === 'create') await workspaces.create({ ticketId, repo: repo(name) });
   if (action === 'sync') await workspaces.sync(ticketId);
   if (action === 'commit') await workspaces.commit(ticketId, { subject: 'Commit in a killed process' });
   console.log(JSON.stringify({ commands }));

@@ -1,0 +1,224 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import t from 'tap';
+import { parse } from 'yaml';
+import packageJson from '../../package.json' with { type: 'json' };
+import { loadConfig } from '../../src/config/load-config.ts';
+import { Settings } from '../../src/config/settings.ts';
+
+const at = (path: string) => new URL(`../../${path}`, import.meta.url);
+const read = (path: string) => readFileSync(at(path), 'utf8');
+const load = (env: Record<string, string>) => loadConfig(env, '/nonexistent/.env');
+const unknownSettings = (names: string[]) => names.filter((name) => !(name in Settings.properties));
+const nodeMajor = packageJson.devDependencies.node.split('.')[0];
+const secondsOf = (text: string) => Number(/^(\d+)s?$/.exec(text)?.[1]);
+
+/** Stages of a Dockerfile, each the instructions from its FROM on; comments left out, continued lines joined. */
+function stages(dockerfile: string): [name: string, text: string][][] {
+  const lines = dockerfile.replace(/^\s*#.*\n/gm, '').replace(/\\\n\s*/g, '');
+  const found: [string, string][][] = [];
+  for (const line of lines.split('\n').filter((text) => text.trim() !== '')) {
+    const [, name = '', text = ''] = /^(\S+)\s+(.*)$/.exec(line) ?? [];
+    if (name === 'FROM') found.push([]);
+    found.at(-1)?.push([name, text]);
+  }
+  return found;
+}
+
+const all = stages(read('Dockerfile'));
+const image = all.at(-1) ?? [];
+const textsOf = (name: string) => image.filter((instruction) => instruction[0] === name).map(([, text]) => text);
+const imageEnv = Object.fromEntries(
+  textsOf('ENV').flatMap((text) =>
+    [...text.matchAll(/(\w+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value]),
+  ),
+);
+
+t.test("the image is of a fixed Node version, the project's own", async (t) => {
+  for (const [[, from = ''] = []] of all) t.match(from, new RegExp(`^node:${nodeMajor}-[a-z-]+( AS \\w+)?$`));
+});
+
+t.test('the image brings the programs that the server runs, and its own files', async (t) => {
+  for (const name of ['git', 'gh', 'bubblewrap', 'ripgrep', 'ca-certificates', 'tini'])
+    t.match(textsOf('RUN').join(), ` ${name} `);
+  const copied = textsOf('COPY')
+    .filter((text) => !text.startsWith('--from'))
+    .flatMap((text) => text.split(' ').slice(0, -1));
+  t.ok(['package.json', 'src', 'plugins', 'schemas'].every((path) => copied.includes(path)));
+  t.same(
+    copied.filter((path) => !existsSync(at(path))),
+    [],
+    'all that is copied exists',
+  );
+  t.same(textsOf('CMD'), ['["node", "src/main.ts"]']);
+});
+
+t.test('nothing gets into the image that is not named', async (t) => {
+  const lines = read('.dockerignore')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'));
+  t.equal(lines[0], '*');
+  t.ok(lines.slice(1).every((line) => line.startsWith('!')));
+  const copied = all.flat().filter(([name, text]) => name === 'COPY' && !text.startsWith('--from'));
+  const needed = new Set(copied.flatMap(([, text]) => text.split(' ').slice(0, -1)));
+  t.same(new Set(lines.slice(1).map((line) => line.slice(1))), needed);
+});
+
+t.test('the container does not run as root and holds no secret', async (t) => {
+  t.same(textsOf('USER'), ['node']);
+  t.ok(image.findIndex(([name]) => name === 'USER') < image.findIndex(([name]) => name === 'CMD'));
+  const { NODE_ENV, ...settings } = imageEnv;
+  t.equal(NODE_ENV, 'production');
+  t.same(unknownSettings(Object.keys(settings)), []);
+  t.notMatch(JSON.stringify(all), /KEY=|TOKEN=|PASSWORD/);
+});
+
+t.test('the server starts in the image with an API key only', async (t) => {
+  const { NODE_ENV: _, ...settings } = imageEnv;
+  t.throws(() => load(settings), /API_KEY is not set/);
+  t.match(load({ ...settings, API_KEY: 'k'.repeat(16) }), {
+    HOST: '0.0.0.0',
+    DATA_DIR: '/data',
+    TICKETS_ROOT: '/tickets',
+  });
+  t.same(textsOf('EXPOSE'), [imageEnv.PORT]);
+});
+
+t.test('the health check tells a server that answers from one that does not', async (t) => {
+  const [program = '', ...args] = Value.Parse(
+    Type.Array(Type.String()),
+    JSON.parse(/CMD (\[.*\])$/.exec(textsOf('HEALTHCHECK')[0] ?? '')?.[1] ?? ''),
+  );
+  t.equal(program, 'node');
+  const server = createServer((request, response) => {
+    response.writeHead(request.url === '/livez' && healthy ? 200 : 503).end();
+  }).listen(0, '127.0.0.1');
+  let healthy = true;
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('The server listens on no port.');
+  const check = async () => {
+    const child = spawn(process.execPath, args, { env: { PORT: String(address.port) }, stdio: 'ignore' });
+    return (await once(child, 'exit'))[0];
+  };
+  t.equal(await check(), 0);
+  healthy = false;
+  t.equal(await check(), 1);
+  server.close();
+  server.closeAllConnections();
+  await once(server, 'close');
+  t.equal(await check(), 1);
+});
+
+const Compose = Type.Object({
+  services: Type.Object({
+    pullwright: Type.Object({
+      image: Type.String(),
+      env_file: Type.Literal('.env'),
+      environment: Type.Record(Type.String(), Type.Union([Type.String(), Type.Number()])),
+      ports: Type.Array(Type.String()),
+      volumes: Type.Array(Type.String()),
+      security_opt: Type.Array(Type.String()),
+      cap_drop: Type.Array(Type.String()),
+      stop_grace_period: Type.String(),
+    }),
+  }),
+  volumes: Type.Record(Type.String(), Type.Null()),
+});
+
+t.test(
+  'compose publishes on loopback, keeps what matters, and gives no more rights than the sandbox needs',
+  async (t) => {
+    const text = read('docker-compose.yml');
+    const { services, volumes } = Value.Parse(Compose, parse(text));
+    const { pullwright } = services;
+    const { API_KEY, ...environment } = pullwright.environment;
+    const settings = load({
+      ...Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, String(value)])),
+      API_KEY: 'k'.repeat(16),
+    });
+
+    t.match(pullwright.image, /:(?!latest$)[\w.-]+$/);
+    t.same(unknownSettings(Object.keys(pullwright.environment)), []);
+    t.match(API_KEY, /^\$\{API_KEY:\?.+\}$/, 'compose itself asks for the key');
+    t.same(pullwright.ports, [`127.0.0.1:${settings.PORT}:${settings.PORT}`]);
+    const mounted = pullwright.volumes.map((volume) => volume.split(':'));
+    t.same(
+      mounted.map(([, path]) => path),
+      [settings.DATA_DIR, settings.TICKETS_ROOT],
+    );
+    t.same(
+      mounted.map(([name]) => name),
+      Object.keys(volumes),
+      'the volumes are named ones',
+    );
+    t.ok(secondsOf(pullwright.stop_grace_period) > settings.SHUTDOWN_SECONDS);
+    t.same(pullwright.security_opt.toSorted(), [
+      'apparmor:unconfined',
+      'no-new-privileges:true',
+      'seccomp:unconfined',
+      'systempaths=unconfined',
+    ]);
+    t.same(pullwright.cap_drop, ['ALL']);
+    t.notMatch(text, /^\s*(privileged|cap_add|network_mode|pid|user):|docker\.sock/m);
+  },
+);
+
+t.test('the systemd unit leaves the sandbox working and the keys out of the environment', async (t) => {
+  const lines = read('deploy/pullwright.service')
+    .split('\n')
+    .filter((line) => /^\w+=/.test(line));
+  const values = (name: string) =>
+    lines.filter((line) => line.startsWith(`${name}=`)).map((line) => line.slice(name.length + 1));
+  const environment = values('Environment').map((line) => ({
+    name: line.replace(/=.*/, ''),
+    value: line.replace(/^\w+=/, ''),
+  }));
+  const names = environment.map(({ name }) => name);
+
+  t.same(unknownSettings(names.filter((name) => name !== 'NODE_ENV')), []);
+  t.same(
+    names.filter((name) => /KEY$|TOKEN$/.test(name)),
+    [],
+  );
+  const credentials = values('LoadCredential').map((line) => `%d/${line.split(':')[0]}`);
+  t.same(
+    environment.map(({ value }) => value).filter((value) => value.startsWith('%d/')),
+    credentials,
+  );
+  t.same(values('ExecStart'), ['/opt/pullwright/node_modules/.bin/node src/main.ts']);
+  t.notMatch(values('User'), [/^(root|0|)$/]);
+  t.ok(secondsOf(values('TimeoutStopSec')[0] ?? '') > load({}).SHUTDOWN_SECONDS);
+  const breaking =
+    /^(RestrictNamespaces|PrivateUsers|Protect(Hostname|Proc|KernelTunables|KernelLogs)|ProcSubset|MemoryDenyWriteExecute)=/;
+  t.same(
+    lines.filter((line) => breaking.test(line)),
+    [],
+  );
+});
+
+t.test('docs/configuration.md is what the settings say', async (t) => {
+  const args = [at('scripts/configuration-docs.ts').pathname, '--check'];
+  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  t.equal(status, 0, stderr);
+});
+
+t.test('the lock file is complete for every platform, as npm ci demands', async (t) => {
+  const Package = Type.Object({ optionalDependencies: Type.Optional(Type.Record(Type.String(), Type.String())) });
+  const Lock = Type.Object({ packages: Type.Record(Type.String(), Package) });
+  const { packages } = Value.Parse(Lock, JSON.parse(read('package-lock.json')));
+  const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+    Object.keys(optionalDependencies).filter((name) => {
+      const parents = path
+        .split('/node_modules/')
+        .map((_, index, parts) => parts.slice(0, index + 1).join('/node_modules/'));
+      const places = ['', ...parents].map((parent) => `${parent === '' ? '' : `${parent}/`}node_modules/${name}`);
+      return !places.some((place) => place in packages);
+    }),
+  );
+  t.same(missing, []);
+});

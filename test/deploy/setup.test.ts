@@ -1,0 +1,97 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+
+const SETUP = new URL('../../scripts/setup.mjs', import.meta.url).pathname;
+
+function setup(args: string[], env: Record<string, string> = {}, script = SETUP) {
+  return spawnSync(process.execPath, [script, ...args], { encoding: 'utf8', env: { ...process.env, ...env } });
+}
+
+/** A PATH that holds the named programs of this machine and scripts of the test. */
+function pathOf(folder: string, programs: string[], scripts: Record<string, string> = {}): string {
+  for (const name of programs) {
+    const found = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim();
+    symlinkSync(found, join(folder, name));
+  }
+  for (const [name, text] of Object.entries(scripts)) {
+    writeFileSync(join(folder, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  }
+  return folder;
+}
+
+t.test('finds nothing missing in a checkout that is set up', async (t) => {
+  t.match(setup(['--check']), { status: 0, stderr: 'Nothing is missing.\n' });
+});
+
+t.test('names what is missing and the command that installs it', async (t) => {
+  const PATH = pathOf(t.testdir({}), ['git'], { 'apt-get': 'exit 1', gh: 'echo gh version 2.4.0' });
+  const { status, stderr } = setup(['--check'], { PATH, SANDBOX: 'auto' });
+  t.equal(status, 1);
+  t.match(stderr, 'Too old: the GitHub CLI, gh 2.4.0; 2.20 or newer is needed.');
+  const linux = process.platform === 'linux';
+  t.match(stderr, linux ? /apt-get install -y gh bubblewrap/ : /apt-get install -y gh/);
+  t.notMatch(setup(['--check'], { PATH, SANDBOX: 'none' }).stderr, 'bubblewrap', 'not needed without a sandbox');
+});
+
+t.test('installs what is missing where it may', async (t) => {
+  const folder = t.testdir({});
+  const install = `echo "$@" >>'${folder}/log'; case "$*" in *install*) echo "#!/bin/sh\necho gh version 2.50.0" >'${folder}/gh'; chmod +x '${folder}/gh';; esac`;
+  const PATH = pathOf(folder, ['git', 'env', 'true', 'chmod'], {
+    'apt-get': install,
+    sudo: '[ "$1" = -n ] && shift; exec "$@"',
+  });
+  const { status, stderr } = setup([], { PATH, SANDBOX: 'none' });
+  t.match(stderr, 'Missing: the GitHub CLI, gh (2.20 or newer).\nInstalling with apt-get: gh\n');
+  t.match(stderr, 'Everything that Pullwright needs is here.');
+  t.equal(status, 0);
+});
+
+t.test('says so when the package manager does not help', async (t) => {
+  const PATH = pathOf(t.testdir({}), ['git', 'env', 'true'], {
+    'apt-get': 'exit 1',
+    sudo: '[ "$1" = -n ] && shift; exec "$@"',
+  });
+  t.match(setup([], { PATH, SANDBOX: 'none' }), {
+    status: 1,
+    stderr: /apt-get did not provide it.*https:\/\/cli\.github\.com/s,
+  });
+});
+
+t.test('runs nothing in a checkout that is not set up, and says what to do', async (t) => {
+  const folder = t.testdir({ 'package-lock.json': '{"packages": {}}', 'main.ts': 'console.log("ran")' });
+  mkdirSync(join(folder, 'scripts'));
+  copyFileSync(SETUP, join(folder, 'scripts/setup.mjs'));
+  const { status, stdout, stderr } = setup(['--check', '--', 'main.ts'], {}, join(folder, 'scripts/setup.mjs'));
+  t.same(
+    { status, stdout, stderr },
+    { status: 1, stdout: '', stderr: 'This checkout is not set up. Run: npm run setup\n' },
+  );
+});
+
+t.test('hands arguments, signals and the exit code on to the program', async (t) => {
+  const folder = t.testdir({
+    'echo.ts': 'const args: string[] = process.argv.slice(2); console.log(JSON.stringify(args)); process.exit(7);',
+    'wait.ts': 'process.on("SIGTERM", () => process.exit(9)); setInterval(() => {}, 1000); console.log("ready");',
+  });
+  const args = ['a b', '--check', '$(id)'];
+  t.match(setup(['--check', '--', join(folder, 'echo.ts'), ...args]), {
+    status: 7,
+    stdout: `${JSON.stringify(args)}\n`,
+    stderr: '',
+  });
+
+  const child = spawn(process.execPath, [SETUP, '--check', '--', join(folder, 'wait.ts')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  child.kill('SIGTERM');
+  t.same(await once(child, 'exit'), [9, null]);
+});
+
+t.test('asks for a script after --, and knows its options', async (t) => {
+  t.match(setup(['--']), { status: 1, stderr: /^Usage/ });
+  t.match(setup(['--checks']), { status: 1, stderr: /^Usage/ });
+});

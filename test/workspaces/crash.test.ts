@@ -1,0 +1,208 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import t, { type Test } from 'tap';
+import { noneLeft, processesIn } from '../helpers/processes.ts';
+import { commitEntries, makeWorld, plainGit, repo, setUp, TOKEN, type World } from './world.ts';
+
+const WORKER = new URL('worker.ts', import.meta.url).pathname;
+
+type Deed = 'create' | 'sync' | 'commit';
+
+/** Does something in a process that kills itself after so many git commands; whether it was killed. */
+async function killed(
+  { dir, parentEnv }: World,
+  deed: Deed,
+  name: string,
+  ticketId: string,
+  after: number,
+): Promise<boolean> {
+  const args = [WORKER, dir, deed, name, ticketId, String(after)];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env: parentEnv }).catch((error) => error);
+  if (stdout === '') return true;
+  if (!/^\{"commands":\d+\}$/.test(stdout.trim())) throw new Error(`the worker failed: ${stdout}`);
+  return false;
+}
+
+/** Workspaces of a server that starts after the crash. */
+async function restart(t: Test, { dir, parentEnv }: World) {
+  const { workspaces } = setUp(dir, parentEnv, TOKEN);
+  await workspaces.recover();
+  t.teardown(() => workspaces.close());
+  return workspaces;
+}
+
+async function isClean(t: Test, { path }: World, workspace: string): Promise<void> {
+  t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), '');
+  plainGit(['fsck', '--connectivity-only'], { cwd: workspace });
+  t.strictSame(await readdir(path('data', 'staging')), []);
+  t.strictSame(await readdir(path('tickets', '.staging')), []);
+  const names = await readdir(path('data'), { recursive: true });
+  t.strictSame(
+    names.filter((name) => /\.lock$|tmp_|^gitdirs\/[^/]+\/moving$/.test(name)),
+    [],
+  );
+}
+
+t.test('a creation that is killed leaves nothing to trip over', async (t) => {
+  const world = await makeWorld(t);
+  await world.github.addRepository('acme/known');
+  await world.workspaces.create({ ticketId: 'KNOWN', repo: repo('acme/known') });
+
+  for (const mirror of ['new', 'known']) {
+    for (let after = 1; ; after += 1) {
+      const name = mirror === 'new' ? `acme/new-${after}` : 'acme/known';
+      if (mirror === 'new') await world.github.addRepository(name);
+      await world.github.commit(name, { files: { 'file.txt': `${after}\n` } });
+      const ticketId = `${mirror}-${after}`;
+      if (!(await killed(world, 'create', name, ticketId, after))) {
+        t.ok(after > 5, 'there were several points to be killed at');
+        break;
+      }
+      const workspaces = await restart(t, world);
+      await t.rejects(workspaces.paths(ticketId), { code: 'ticket_not_found' }, `killed after ${after} commands`);
+      t.match(await workspaces.create({ ticketId, repo: repo(name) }), { created: true });
+      await isClean(t, world, (await workspaces.paths(ticketId)).workspace);
+    }
+  }
+});
+
+t.test('nor does one that is killed while git runs, or between its two renames', async (t) => {
+  const world = await makeWorld(t);
+  await world.github.addRepository('acme/orphans');
+  const hanging = world.github.hang({ match: /POST .*upload-pack/ });
+  const { parentEnv, dir, path } = world;
+  const running = execFile(
+    process.execPath,
+    [WORKER, dir, 'create', 'acme/orphans', 'C-1', '0'],
+    { env: parentEnv },
+    () => {},
+  );
+  await hanging;
+  running.kill('SIGKILL');
+  t.ok(processesIn('acme/orphans').length > 0, 'git has outlived the server');
+  let workspaces = await restart(t, world);
+  t.match(await workspaces.create({ ticketId: 'C-1', repo: repo('acme/orphans') }), { created: true });
+  for (const { pid } of processesIn('acme/orphans')) process.kill(pid);
+  await noneLeft('acme/orphans');
+
+  const { workspace, gitDir, mirror } = await workspaces.paths('C-1');
+  await isClean(t, world, workspace);
+  await rename(workspace, path('tickets', '.staging', 'unpublished'));
+  for (const lock of ['index.lock', 'refs/heads/ticket_C-1.lock', 'packed-refs.lock'])
+    await writeFile(`${gitDir}/${lock}`, '');
+  await mkdir(`${mirror}/refs/fetched`, { recursive: true });
+  for (const left of ['packed-refs.lock', 'config.lock', 'refs/fetched/x.lock', 'objects/pack/tmp_pack_x']) {
+    await writeFile(`${mirror}/${left}`, '');
+  }
+  workspaces = await restart(t, world);
+  await t.rejects(workspaces.paths('C-1'), { code: 'ticket_not_found' });
+  t.equal(
+    plainGit(['--git-dir', mirror, 'for-each-ref', 'refs/tickets']),
+    '',
+    'nothing is kept for a ticket that is not',
+  );
+  t.match(await workspaces.create({ ticketId: 'C-1', repo: repo('acme/orphans') }), { created: true });
+  await isClean(t, world, workspace);
+});
+
+t.test('a sync that is killed is completed, or did not happen', async (t) => {
+  const world = await makeWorld(t);
+  const { directory } = await world.github.addRepository('acme/widgets');
+  commitEntries(directory, [
+    { path: 'changed.txt', content: 'old\n' },
+    { path: 'deleted/file.txt', content: 'old\n' },
+    { path: 'becomes', content: 'a file\n' },
+    { path: 'mine.txt', content: 'old\n' },
+  ]);
+  await world.workspaces.create({ ticketId: 'S-1', repo: repo('acme/widgets') });
+  const { workspace, gitDir } = await world.workspaces.paths('S-1');
+  await writeFile(`${workspace}/committed.txt`, 'mine\n');
+  await world.workspaces.commit('S-1', { subject: 'Mine' });
+  await writeFile(`${workspace}/mine.txt`, 'not committed\n');
+  await writeFile(`${workspace}/untracked.txt`, 'not committed\n');
+  const { head } = await world.workspaces.status('S-1');
+  const upstream = 'reset refs/heads/main\ncommit refs/heads/main\ncommitter S <s@x> 1767600000 +0000\ndata 1\nx\n';
+  const from = plainGit(['--git-dir', directory, 'rev-parse', 'main']);
+  const tree = [
+    'M 100644 inline changed.txt\ndata 4\nnew\n\n',
+    'D deleted/file.txt\nD becomes\n',
+    'M 100644 inline becomes/folder.txt\ndata 4\nnew\n\n',
+    'M 100644 inline added.txt\ndata 4\nnew\n\n',
+  ];
+  plainGit(['--git-dir', directory, 'fast-import', '--quiet', '--force'], {
+    input: `${upstream}from ${from}\n${tree.join('')}\n`,
+  });
+  await cp(world.path('data'), world.path('before', 'data'), { recursive: true, preserveTimestamps: true });
+  await cp(world.path('tickets'), world.path('before', 'tickets'), { recursive: true, preserveTimestamps: true });
+
+  const isMoved = async (t: Test, point: string) => {
+    t.equal(await readFile(`${workspace}/changed.txt`, 'utf8'), 'new\n', point);
+    t.equal(await readFile(`${workspace}/added.txt`, 'utf8'), 'new\n');
+    t.equal(await readFile(`${workspace}/becomes/folder.txt`, 'utf8'), 'new\n');
+    t.equal(await readFile(`${workspace}/mine.txt`, 'utf8'), 'not committed\n');
+    t.equal(await readFile(`${workspace}/untracked.txt`, 'utf8'), 'not committed\n');
+    t.notOk((await readdir(workspace)).includes('deleted'));
+    t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), ' M mine.txt\n?? untracked.txt', point);
+  };
+  const startOver = async () => {
+    for (const folder of ['data', 'tickets']) {
+      await rm(world.path(folder), { recursive: true });
+      await cp(world.path('before', folder), world.path(folder), { recursive: true, preserveTimestamps: true });
+    }
+  };
+
+  for (let after = 1; ; after += 1) {
+    const wasKilled = await killed(world, 'sync', 'acme/widgets', 'S-1', after);
+    if (wasKilled) {
+      const workspaces = await restart(t, world);
+      const status = await workspaces.status('S-1');
+      if (status.head !== head) await isMoved(t, `killed after ${after} commands`);
+      await workspaces.sync('S-1');
+    }
+    await isMoved(t, `and again, after ${after}`);
+    if (!wasKilled) break;
+    await startOver();
+  }
+
+  // Cut short in the middle of the files: some are new, some gone, the rest old.
+  await startOver();
+  const next = await merge(world);
+  await writeFile(`${gitDir}/moving`, `${head} ${next}`);
+  await rm(`${workspace}/deleted`, { recursive: true });
+  await writeFile(`${workspace}/changed.txt`, 'new\n');
+  await writeFile(`${workspace}/added.txt`, 'ne');
+  await restart(t, world);
+  await isMoved(t, 'from half-way');
+});
+
+t.test('a commit that is killed is there whole, or not at all', async (t) => {
+  const world = await makeWorld(t);
+  await world.github.addRepository('acme/widgets');
+  for (let after = 1; ; after += 1) {
+    const ticketId = `M-${after}`;
+    await world.workspaces.create({ ticketId, repo: repo('acme/widgets') });
+    const { workspace } = await world.workspaces.paths(ticketId);
+    await writeFile(`${workspace}/new.txt`, 'new\n');
+    await rm(`${workspace}/README.md`);
+    const wasKilled = await killed(world, 'commit', 'acme/widgets', ticketId, after);
+    const workspaces = await restart(t, world);
+    if (wasKilled) await workspaces.commit(ticketId, { subject: 'Commit after the crash' });
+    t.match(await workspaces.status(ticketId), { ahead: 1, dirty: false }, `killed after ${after} commands`);
+    t.equal(plainGit(['ls-tree', '-r', '--name-only', 'HEAD'], { cwd: workspace }), 'new.txt');
+    await isClean(t, world, workspace);
+    if (!wasKilled) break;
+  }
+});
+
+/** The commit that a sync would make, made in the ticket's git directory. */
+async function merge({ workspaces, git, path }: World): Promise<string> {
+  const { gitDir } = await workspaces.paths('S-1');
+  const where = { gitDir };
+  const [ours, theirs] = ['refs/heads/ticket_S-1', 'refs/remotes/origin/main'];
+  const remote = plainGit(['--git-dir', path('github', 'acme', 'widgets.git'), 'rev-parse', 'main']);
+  plainGit(['--git-dir', gitDir, 'fetch', '--quiet', path('github', 'acme', 'widgets.git'), `main:${theirs}`]);
+  const tree = (await git.run(['merge-tree', '--write-tree', ours, theirs], where)).stdout.toString().trim();
+  const made = await git.run(['commit-tree', '-p', ours, '-p', remote, '-m', 'x', tree], where);
+  return made.stdout.toString().trim();
+}

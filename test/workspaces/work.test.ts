@@ -1,0 +1,332 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import {
+  appendFile,
+  chmod,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
+import t, { type Test } from 'tap';
+import { processesIn } from '../helpers/processes.ts';
+import { commitEntries, makeWorld, plainGit, repo, TOKEN } from './world.ts';
+
+/** A ticket W-1 on a repository with a few files, and shorthands for its workspace. */
+async function makeTicket(t: Test) {
+  const world = await makeWorld(t);
+  const { directory } = await world.github.addRepository('acme/widgets', { private: true });
+  commitEntries(directory, [
+    { path: 'a.txt', content: 'one\ntwo\nthree\nfour\nfive\n' },
+    { path: 'b.txt', content: 'b\n' },
+    { path: 'docs/c.txt', content: 'c\n' },
+    { path: '.gitignore', content: '*.log\n' },
+  ]);
+  await world.workspaces.create({ ticketId: 'W-1', repo: repo('acme/widgets') });
+  const { workspace, gitDir } = await world.workspaces.paths('W-1');
+  return {
+    ...world,
+    directory,
+    workspace,
+    gitDir,
+    write: (path: string, content: string) => writeFile(`${workspace}/${path}`, content),
+    read: (path: string) => readFile(`${workspace}/${path}`, 'utf8'),
+    treeOf: (commit: string) =>
+      plainGit(['--git-dir', gitDir, '-c', 'core.quotePath=false', 'ls-tree', '-r', '--name-only', commit]).split('\n'),
+  };
+}
+
+t.test('work is committed, pushed and shown', async (t) => {
+  const { workspaces, github, directory, workspace, write, gitDir, treeOf } = await makeTicket(t);
+  const { head: base } = await workspaces.status('W-1');
+  t.equal(await workspaces.commit('W-1', { subject: 'Nothing' }), undefined);
+
+  await write('a.txt', 'one\n2\nthree\nfour\nfive\n');
+  await rename(`${workspace}/b.txt`, `${workspace}/größe b.txt`);
+  await rm(`${workspace}/docs`, { recursive: true });
+  await write('docs', 'a file where a folder was\n');
+  await write('picture.bin', '\0\x01\x02');
+  await write('noise.log', 'ignored\n');
+  await writeFile(Buffer.concat([Buffer.from(`${workspace}/latin-`), Buffer.of(0xe9)]), 'not utf-8\n');
+  await symlink('/etc/passwd', `${workspace}/link`);
+  t.match(await workspaces.status('W-1'), { dirty: true, unpushed: false, ahead: 0 });
+
+  const shown = await workspaces.diff('W-1');
+  t.strictSame(
+    shown.files.map(({ path, status, old_path, binary }) => [path, status, old_path, binary]),
+    [
+      ['a.txt', 'modified', undefined, false],
+      ['docs', 'added', undefined, false],
+      ['docs/c.txt', 'deleted', undefined, false],
+      ['größe b.txt', 'renamed', 'b.txt', false],
+      ['latin-\ufffd', 'added', undefined, false],
+      ['link', 'added', undefined, false],
+      ['picture.bin', 'added', undefined, true],
+    ],
+  );
+  t.match(shown.files[0], { additions: 1, deletions: 1 });
+  t.match(shown, { base, head: base, truncated: false, patch: /^-two\n\+2$/m });
+  t.notMatch(shown.patch, /root:/, 'a link is shown as a link');
+  t.equal(objectCount(gitDir), 0, 'looking leaves nothing behind');
+
+  const commit = await workspaces.commit('W-1', {
+    subject: 'Change\nthings\u0000\u001b[31m',
+    body: 'Why:\r\n\tthis\n',
+    trailers: [
+      ['Plan-Version', '3'],
+      ['Run-Id', 'x\nSigned-off-by: Nobody'],
+    ],
+  });
+  t.match(commit, { subject: 'Change things[31m', filesChanged: 7, notes: [] });
+  const sha = commit?.sha ?? '';
+  t.equal(
+    plainGit(['--git-dir', gitDir, 'log', '-1', '--format=%an <%ae>|%cn <%ce>|%P|%B', sha]),
+    `Pull Wright <pull@wright.example>|Pull Wright <pull@wright.example>|${base}|` +
+      'Change things[31m\n\nWhy:\n\tthis\n\nPlan-Version: 3\nRun-Id: x Signed-off-by: Nobody',
+  );
+  t.notOk(treeOf(sha).some((path) => path === '.git' || path.endsWith('.log')));
+  t.match(await workspaces.status('W-1'), { head: sha, dirty: false, unpushed: true, ahead: 1 });
+  t.strictSame((await workspaces.diff('W-1')).files, shown.files, 'committed or not, the diff is the same');
+  t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), '');
+
+  const hanging = github.hang({ match: /POST .*receive-pack/ });
+  const controller = new AbortController();
+  const stopped = t.rejects(workspaces.push('W-1', { signal: controller.signal }), { code: 'canceled' });
+  await hanging;
+  t.ok(processesIn('acme/widgets').length > 0);
+  t.strictSame(processesIn(TOKEN), [], 'no command line holds the token');
+  controller.abort();
+  await stopped;
+
+  t.strictSame(await workspaces.push('W-1'), { ref: 'refs/heads/ticket_W-1', sha });
+  t.strictSame(await workspaces.push('W-1'), { ref: 'refs/heads/ticket_W-1', sha }, 'again is success');
+  t.equal(plainGit(['--git-dir', directory, 'rev-parse', 'ticket_W-1']), sha);
+  t.match(await workspaces.status('W-1'), { unpushed: false, ahead: 1 });
+  t.strictSame(await workspaces.commits('W-1'), [{ sha, subject: 'Change things[31m' }]);
+  t.strictSame(await workspaces.commits('W-1', sha), []);
+});
+
+t.test('a push that the remote refuses says why', async (t) => {
+  const { workspaces, github, directory, write } = await makeTicket(t);
+  await write('a.txt', 'mine\n');
+  await workspaces.commit('W-1', { subject: 'Mine' });
+  await github.commit('acme/widgets', { branch: 'ticket_W-1', files: { 'theirs.txt': 'theirs\n' } });
+  await t.rejects(workspaces.push('W-1'), { code: 'push_rejected', message: /acme\/widgets refused.*fetch first/ });
+
+  t.match(await workspaces.sync('W-1'), { updated: true });
+  plainGit(['--git-dir', directory, 'config', '--add', 'standin.protected', 'refs/heads/ticket_W-1']);
+  await t.rejects(workspaces.push('W-1'), { code: 'push_rejected', message: /declined\).*GH006: Protected branch/ });
+  plainGit(['--git-dir', directory, 'config', '--unset-all', 'standin.protected']);
+  github.addToken(TOKEN, { login: 'pullwright-bot', push: false });
+  await t.rejects(workspaces.push('W-1'), { code: 'github_forbidden', message: /Permission to acme\/widgets/ });
+  github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
+  await t.resolves(workspaces.push('W-1'));
+});
+
+t.test('the base comes in, and no work is lost', async (t) => {
+  const { workspaces, github, directory, workspace, write, read } = await makeTicket(t);
+  const untouched = await workspaces.sync('W-1');
+  t.match(untouched, { updated: false, notes: [] });
+
+  const base = await github.commit('acme/widgets', { files: { 'new.txt': 'from main\n' } });
+  t.match(await workspaces.sync('W-1'), { updated: true, head: base, base }, 'without work of its own, it moves on');
+  t.equal(await read('new.txt'), 'from main\n');
+
+  await write('a.txt', 'one\ntwo\nthree\nfour\n5\n');
+  const mine = await workspaces.commit('W-1', { subject: 'Mine' });
+  await write('b.txt', 'not committed\n');
+  await write('untracked.txt', 'not committed\n');
+  const upstream = [
+    { path: 'a.txt', content: '1\ntwo\nthree\nfour\nfive\n' },
+    { path: 'docs/d.txt', content: 'd\n' },
+  ];
+  const secondBase = commitEntries(directory, upstream);
+  const merged = await workspaces.sync('W-1');
+  t.match(merged, { updated: true, base: secondBase, notes: [] });
+  t.equal(await read('a.txt'), '1\ntwo\nthree\nfour\n5\n');
+  t.equal(await read('docs/d.txt'), 'd\n');
+  t.equal(await read('b.txt'), 'not committed\n');
+  t.equal(await read('untracked.txt'), 'not committed\n');
+  t.equal(
+    plainGit(['log', '-1', '--format=%s|%P'], { cwd: workspace }),
+    `Merge branch 'main' into ticket_W-1|${mine?.sha} ${secondBase}`,
+  );
+  t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), ' M b.txt\n?? untracked.txt');
+  t.match(await workspaces.status('W-1'), { ahead: 1, dirty: true });
+  t.strictSame(
+    (await workspaces.commits('W-1')).map(({ subject }) => subject),
+    ['Mine'],
+  );
+
+  for (const [path, content] of [
+    ['b.txt', 'changed upstream\n'],
+    ['untracked.txt', 'now upstream too\n'],
+  ] as const) {
+    const before = await workspaces.status('W-1');
+    commitEntries(directory, [{ path, content }]);
+    const kept = await workspaces.sync('W-1');
+    t.match(kept, { updated: false, head: before.head, notes: [new RegExp(`${path} has changes`)] });
+    t.equal(await read(path), 'not committed\n');
+    plainGit(['--git-dir', directory, 'update-ref', 'refs/heads/main', secondBase]);
+  }
+
+  await workspaces.commit('W-1', { subject: 'The rest' });
+  commitEntries(directory, [
+    { path: 'b.txt', content: 'changed upstream\n' },
+    { path: 'a.txt', content: '1\ntwo\nthree\nfour\nV\n' },
+  ]);
+  const before = await workspaces.status('W-1');
+  await t.rejects(workspaces.sync('W-1'), {
+    code: 'merge_conflict',
+    message: /main and ticket_W-1 both changed a\.txt, b\.txt/,
+  });
+  t.match(await workspaces.status('W-1'), { head: before.head, dirty: false });
+  t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), '');
+
+  plainGit(['--git-dir', directory, 'update-ref', '-d', 'refs/heads/main']);
+  commitEntries(directory, [{ path: 'fresh.txt', content: 'another history\n' }]);
+  await t.rejects(workspaces.sync('W-1'), { code: 'merge_conflict', message: /no history in common/ });
+});
+
+t.test('what others push to the branch comes in', async (t) => {
+  const { workspaces, github, write, read } = await makeTicket(t);
+  await write('a.txt', 'mine\n');
+  await workspaces.commit('W-1', { subject: 'Mine' });
+  await workspaces.push('W-1');
+  const theirs = await github.commit('acme/widgets', { branch: 'ticket_W-1', files: { 'review.txt': 'a fix\n' } });
+  t.match(await workspaces.sync('W-1'), { updated: true, head: theirs }, 'fast-forward');
+  t.equal(await read('review.txt'), 'a fix\n');
+
+  await github.commit('acme/widgets', { branch: 'ticket_W-1', files: { 'review.txt': 'another\n' } });
+  await write('b.txt', 'mine too\n');
+  await workspaces.commit('W-1', { subject: 'Mine too' });
+  t.match(await workspaces.sync('W-1'), { updated: true }, 'merge');
+  t.equal(await read('review.txt'), 'another\n');
+  t.equal(await read('b.txt'), 'mine too\n');
+  await t.resolves(workspaces.push('W-1'));
+  t.match(await workspaces.status('W-1'), { unpushed: false });
+});
+
+t.test('a hostile workspace runs nothing and publishes nothing from elsewhere', async (t) => {
+  const { workspaces, workspace, gitDir, write, path, treeOf } = await makeTicket(t);
+  const canary = path('canary');
+  const script = path('evil.sh');
+  await writeFile(script, `#!/bin/sh\ntouch ${canary}\ncat\n`);
+  await chmod(script, 0o755);
+  const evil = `[core]\n\tfsmonitor = ${script}\n\thooksPath = ${path('hooks')}\n[filter "x"]\n\tclean = ${script}\n\tsmudge = ${script}\n\trequired = true\n[diff "x"]\n\ttextconv = ${script}\n\tcommand = ${script}\n[merge "x"]\n\tdriver = ${script}\n`;
+  await mkdir(path('hooks'));
+  for (const hook of ['pre-commit', 'reference-transaction', 'post-index-change', 'pre-push', 'post-checkout']) {
+    await symlink(script, path('hooks', hook));
+  }
+
+  // A repository in the tree, one in a folder that is tracked, one in that of the other, and one over the root's file.
+  for (const folder of ['nested', 'docs', 'nested/inner']) {
+    await mkdir(`${workspace}/${folder}`, { recursive: true });
+    plainGit(['init', '--quiet', `${workspace}/${folder}`]);
+    await appendFile(`${workspace}/${folder}/.git/config`, evil);
+    await write(`${folder}/made.txt`, 'made\n');
+  }
+  plainGit(['-c', 'core.fsmonitor=', 'add', 'made.txt'], { cwd: `${workspace}/nested/inner` });
+  await unlink(`${workspace}/.git`);
+  plainGit(['init', '--quiet', workspace]);
+  await appendFile(`${workspace}/.git/config`, `${evil}\tworktree = /etc\n`);
+  await write('.gitattributes', '* filter=x diff=x merge=x working-tree-encoding=UTF-32\n');
+  await mkdir(`${workspace}/.GIT`);
+  await write('.GIT/config', 'x');
+  await rm(canary, { force: true });
+
+  await workspaces.status('W-1');
+  await workspaces.diff('W-1');
+  const commit = await workspaces.commit('W-1', { subject: 'Hostile' });
+  await workspaces.push('W-1');
+  t.notOk(existsSync(canary));
+  const paths = treeOf(commit?.sha ?? '');
+  t.ok(paths.includes('nested/made.txt') && paths.includes('nested/inner/made.txt') && paths.includes('docs/made.txt'));
+  t.notOk(paths.some((name) => /(^|\/)\.git(\/|$)/i.test(name)));
+  t.match(commit?.notes, [
+    /\.git of the workspace had been replaced/,
+    /nested was a git repository/,
+    /nested\/inner was/,
+  ]);
+  t.equal(await readFile(`${workspace}/.git`, 'utf8'), `gitdir: ${gitDir}\n`);
+  t.equal((await readdir(path('tickets', '.quarantine', 'W-1'))).length, 3);
+  t.match(await workspaces.status('W-1'), { dirty: false });
+
+  await mkdir(path('elsewhere'));
+  await writeFile(path('elsewhere', 'secret.txt'), 'secret');
+  await rename(workspace, `${workspace}.moved`);
+  await symlink(path('elsewhere'), workspace);
+  const tampered = { code: 'workspace_tampered' };
+  await t.rejects(workspaces.commit('W-1', { subject: 'x' }), tampered);
+  await t.rejects(workspaces.sync('W-1'), tampered);
+  await t.rejects(workspaces.status('W-1'), tampered);
+  await t.rejects(workspaces.diff('W-1'), tampered);
+  await workspaces.remove('W-1');
+  await workspaces.close();
+  t.equal(await readFile(path('elsewhere', 'secret.txt'), 'utf8'), 'secret', 'removing a link leaves its target');
+  t.strictSame(await readdir(path('tickets', '.quarantine')), []);
+});
+
+t.test('what GitHub would refuse is refused before', async (t) => {
+  const { workspaces, directory, workspace, write } = await makeTicket(t);
+  await write('sparse.img', '');
+  await truncate(`${workspace}/sparse.img`, 2 ** 34);
+  await write('fine.txt', 'fine\n');
+  const status = await workspaces.status('W-1');
+  t.match(status, { dirty: true });
+  t.match(await workspaces.diff('W-1'), { files: [{ path: 'fine.txt' }] });
+  await t.rejects(workspaces.commit('W-1', { subject: 'x' }), {
+    code: 'file_too_large',
+    message: /sparse\.img \(16384 MiB\)/,
+  });
+  t.match(await workspaces.status('W-1'), { head: status.head });
+  await rm(`${workspace}/sparse.img`);
+
+  execFileSync('mkfifo', [`${workspace}/pipe`]);
+  t.match(await workspaces.commit('W-1', { subject: 'Fine' }), { filesChanged: 1 });
+
+  commitEntries(directory, [{ path: 'sub', mode: '160000', content: status.head }]);
+  await workspaces.sync('W-1');
+  await write('sub/made-inside.txt', 'not followed\n');
+  t.equal(await workspaces.commit('W-1', { subject: 'Inside a submodule' }), undefined);
+  await rm(`${workspace}/sub`, { recursive: true });
+  await write('sub', 'a file now\n');
+  await write('b.txt', 'and a change\n');
+  const replaced = await workspaces.commit('W-1', { subject: 'Instead of a submodule' });
+  t.match(replaced, { filesChanged: 1, notes: [/sub is a submodule/] });
+
+  plainGit(['checkout', '--quiet', '-b', 'mine'], { cwd: workspace });
+  await t.rejects(workspaces.commit('W-1', { subject: 'x' }), {
+    code: 'workspace_tampered',
+    message: /not on the branch/,
+  });
+});
+
+t.test('a patch is cut, a summary is not', async (t) => {
+  const { workspaces, write } = await makeTicket(t);
+  await write('long.txt', 'a line of some length, repeated very often\n'.repeat(200_000));
+  const { patch, truncated, files } = await workspaces.diff('W-1');
+  t.ok(truncated);
+  t.ok(patch.length <= 5 * 2 ** 20 && patch.endsWith('\n'));
+  t.match(files, [{ path: 'long.txt', additions: 200_000 }]);
+});
+
+t.test('a change in the second of the checkout is seen', async (t) => {
+  const { workspaces, read, write } = await makeTicket(t);
+  const before = await read('b.txt');
+  // As long as before, and maybe as old: git has to look into the file.
+  await write('b.txt', before.replace('b', 'B'));
+  t.match(await workspaces.status('W-1'), { dirty: true });
+  t.match(await workspaces.diff('W-1'), { files: [{ path: 'b.txt' }] });
+  await write('b.txt', before);
+  t.match(await workspaces.status('W-1'), { dirty: false });
+});
+
+function objectCount(gitDir: string): number {
+  return Number(plainGit(['--git-dir', gitDir, 'count-objects']).split(' ')[0]);
+}

@@ -19,7 +19,7 @@ const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { nam
 
   app.get(
     '/',
-    { config, schema: { summary: 'Say hello', tags: ['seed'], response: { 200: Status } } },
+    { config, schema: { operationId: 'hello', summary: 'Say hello', tags: ['seed'], response: { 200: Status } } },
     async (request, reply) => {
       reply.header('vary', 'accept');
       if (request.headers.accept?.includes('text/html')) return reply.redirect('/docs');
@@ -29,7 +29,7 @@ const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { nam
 
   app.get(
     '/livez',
-    { config, schema: { summary: 'Whether the process answers', tags, response: { 200: Live } } },
+    { config, schema: { operationId: 'livez', summary: 'Whether the process answers', tags, response: { 200: Live } } },
     async () => ({
       status: 'ok' as const,
     }),
@@ -37,7 +37,15 @@ const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { nam
 
   app.get(
     '/readyz',
-    { config, schema: { summary: 'Whether runs can be carried out', tags, response: { 200: Ready, 503: Ready } } },
+    {
+      config,
+      schema: {
+        operationId: 'readyz',
+        summary: 'Whether runs can be carried out',
+        tags,
+        response: { 200: Ready, 503: Ready },
+      },
+    },
     async (_request, reply) => {
       const checks = await Promise.all([
         check('store', () => app.store.ping()),

@@ -67,7 +67,10 @@ export default fp<{ version: string }>(
         routePrefix: '/docs',
         staticCSP: true,
         transformStaticCSP: () => PAGE_POLICY,
-        uiConfig: { url: '/openapi.json' },
+        theme: {
+          title: 'Pullwright',
+          css: [{ filename: 'pullwright.css', content: '.swagger-ui .topbar { display: none; }' }],
+        },
       });
     });
   },

@@ -6,6 +6,7 @@ export const agentRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/agents',
     {
       schema: {
+        operationId: 'listAgents',
         summary: 'List the agents',
         description: 'Configured agents, their versions, and for one that cannot work, why not.',
         tags: ['agents'],

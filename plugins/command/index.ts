@@ -21,6 +21,7 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/create_ticket',
     {
       schema: {
+        operationId: 'createTicketSeed',
         summary: 'Create a ticket',
         description: 'As POST /v1/tickets, with the answer of the original service.',
         tags,
@@ -47,6 +48,7 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/command',
     {
       schema: {
+        operationId: 'sendCommand',
         summary: 'Send a command and stream its answer',
         description:
           'Starts a run and streams it: one `data:` frame per line of agent text, and `data: __END__` last. Leaving the stream does not stop the run; `X-Run-Id` names it.',

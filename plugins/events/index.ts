@@ -20,6 +20,7 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/runs/:run_id/events',
     {
       schema: {
+        operationId: 'getRunEvents',
         summary: 'Read the events of a run',
         description:
           'A stream of server-sent events that ends after the terminal one; `Last-Event-ID` or `after` resumes it. `Accept: application/json` gives pages instead.',

@@ -11,6 +11,7 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/tickets/:ticket_id/plan',
     {
       schema: {
+        operationId: 'getPlan',
         summary: 'Read the plan',
         description: 'The newest version, or the one asked for. `ETag` names the version.',
         tags,
@@ -30,6 +31,7 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/tickets/:ticket_id/plan',
     {
       schema: {
+        operationId: 'putPlan',
         summary: 'Edit the plan',
         description:
           'Saves a person’s edit as the next version. `If-Match` names the version that was edited; when another one came meanwhile the answer is 412 and nothing is saved.',
@@ -51,6 +53,7 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/tickets/:ticket_id/plan/approve',
     {
       schema: {
+        operationId: 'approvePlan',
         summary: 'Approve the plan',
         tags,
         params: TicketParams,

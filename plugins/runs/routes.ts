@@ -10,6 +10,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/tickets/:ticket_id/runs',
     {
       schema: {
+        operationId: 'createRun',
         summary: 'Start a run',
         description:
           'Puts a command to the agent into the queue. One run at a time per ticket, first come first served.',
@@ -29,6 +30,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/tickets/:ticket_id/runs',
     {
       schema: {
+        operationId: 'listTicketRuns',
         summary: 'List the runs of a ticket, newest first',
         tags,
         params: TicketParams,
@@ -46,6 +48,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/runs',
     {
       schema: {
+        operationId: 'listRuns',
         summary: 'List runs, newest first',
         tags,
         querystring: RunQuery,
@@ -59,6 +62,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/runs/:run_id',
     {
       schema: {
+        operationId: 'getRun',
         summary: 'Read a run',
         tags,
         params: RunParams,
@@ -72,6 +76,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/runs/:run_id/cancel',
     {
       schema: {
+        operationId: 'cancelRun',
         summary: 'Cancel a run',
         description: 'What was committed stays; what was not stays in the workspace.',
         tags,

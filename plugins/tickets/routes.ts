@@ -12,6 +12,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/tickets',
     {
       schema: {
+        operationId: 'createTicket',
         summary: 'Create a ticket',
         description:
           'Checks the repository out on branch `ticket_<ticket_id>`. For a ticket that exists, brings the base branch in. Answers when the workspace is ready.',
@@ -31,6 +32,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/tickets',
     {
       schema: {
+        operationId: 'listTickets',
         summary: 'List tickets, newest first',
         tags,
         querystring: TicketQuery,
@@ -44,6 +46,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/tickets/:ticket_id',
     {
       schema: {
+        operationId: 'getTicket',
         summary: 'Read a ticket',
         tags,
         params: TicketParams,
@@ -57,6 +60,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/tickets/:ticket_id',
     {
       schema: {
+        operationId: 'deleteTicket',
         summary: 'Delete a ticket',
         description:
           'Removes the workspace, the plans, the runs and the conversation; the branch on GitHub stays. Work that was not pushed is kept unless `force=true`, which also cancels runs under way.',
@@ -81,6 +85,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/tickets/:ticket_id/diff',
     {
       schema: {
+        operationId: 'getDiff',
         summary: 'Read the changes',
         description:
           'The ticket branch, with changes that are not committed yet, against its base. `Accept: text/x-diff` gives the unified diff alone.',

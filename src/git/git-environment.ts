@@ -23,23 +23,29 @@ const SETTINGS: readonly [string, string][] = [
   // Tickets borrow objects from the mirrors: nothing may be collected behind their back.
   ['gc.auto', '0'],
   ['maintenance.auto', 'false'],
-  // A commit that was reported must survive a power loss.
-  ['core.fsync', 'committed'],
-  ['core.fsyncMethod', 'batch'],
   // A redirect could lead past the allowed hosts; a stalled transfer must end.
   ['http.followRedirects', 'false'],
   ['http.lowSpeedLimit', '1000'],
   ['http.lowSpeedTime', '60'],
 ];
 
+/** A commit that was reported, and the index that goes with it, must survive a power loss. */
+export const DURABLE: readonly [string, string][] = [
+  ['core.fsync', 'added'],
+  ['core.fsyncMethod', 'batch'],
+];
+export const NOT_DURABLE: readonly [string, string][] = [['core.fsync', 'none']];
+
 /**
  * The environment of every git command: no file of the machine or of a person decides what git does.
  * @param parentEnv the server's own environment; of git's variables only `GIT_ALLOW_PROTOCOL` and `GIT_CONFIG_*` (the
  *   operator's settings, such as a URL rewrite) count
+ * @param durability whether what is written is to survive a power loss
  */
 export function gitEnvironment(
   config: Pick<Config, 'GIT_AUTHOR_NAME' | 'GIT_AUTHOR_EMAIL'>,
   parentEnv: ParentEnv,
+  durability: readonly [string, string][],
 ): Record<string, string> {
   return {
     ...pick(parentEnv, FORWARDED),
@@ -52,7 +58,7 @@ export function gitEnvironment(
     GIT_AUTHOR_EMAIL: config.GIT_AUTHOR_EMAIL,
     GIT_COMMITTER_NAME: config.GIT_AUTHOR_NAME,
     GIT_COMMITTER_EMAIL: config.GIT_AUTHOR_EMAIL,
-    ...settingsAsVariables([...operatorSettings(parentEnv), ...SETTINGS]),
+    ...settingsAsVariables([...operatorSettings(parentEnv), ...SETTINGS, ...durability]),
   };
 }
 

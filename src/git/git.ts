@@ -2,7 +2,7 @@ import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import { type Credentials, createCredentials } from './credentials.ts';
-import { gitEnvironment, type ParentEnv, questionEnvironment } from './git-environment.ts';
+import { DURABLE, gitEnvironment, NOT_DURABLE, type ParentEnv, questionEnvironment } from './git-environment.ts';
 import { gitFailure } from './git-failure.ts';
 import { type ProcessResult, runGitProcess } from './git-process.ts';
 import { createProgressReader, type GitProgress } from './git-progress.ts';
@@ -14,7 +14,7 @@ export type GitOptions = {
   workTree?: string;
   /** An index other than the git directory's own. */
   indexFile?: string;
-  /** An object directory, other than the git directory's own, that new objects go to. */
+  /** An object directory, other than the git directory's own, that new objects go to; they are not meant to last. */
   objects?: string;
   /** What the command reads from stdin. */
   input?: string | Uint8Array;
@@ -59,7 +59,8 @@ export function createGit(deps: {
 }): Git {
   const { config, parentEnv, token, logger } = deps;
   const timeoutMs = config.GIT_TIMEOUT_SECONDS * 1000;
-  const env = gitEnvironment(config, parentEnv);
+  const env = gitEnvironment(config, parentEnv, DURABLE);
+  const fleetingEnv = gitEnvironment(config, parentEnv, NOT_DURABLE);
   const plainEnv = questionEnvironment(parentEnv);
   const credentialsFor = createCredentials(token, async (url) => {
     const { stdout } = await run(['ls-remote', '--get-url', '--', url]);
@@ -73,7 +74,7 @@ export function createGit(deps: {
     const startedAt = performance.now();
     const result = await runGitProcess({
       args,
-      env: { ...env, ...placement(options), ...credentials?.env },
+      env: { ...(options.objects === undefined ? env : fleetingEnv), ...placement(options), ...credentials?.env },
       input: options.input,
       signal,
       timeoutMs,

@@ -17,7 +17,9 @@ export async function writeGitFile(workspace: string, gitDir: string): Promise<v
 export async function restoreGitFile({ workspace, gitDir }: Place, quarantine: string): Promise<string[]> {
   const path = join(workspace, '.git');
   const found = await lstat(path).catch(() => undefined);
-  if (found?.isFile() && (await readFile(path, 'utf8')) === gitFileText(gitDir)) return [];
+  const text = gitFileText(gitDir);
+  const same = found?.isFile() && found.size === Buffer.byteLength(text) && (await readFile(path, 'utf8')) === text;
+  if (same) return [];
   const notes = found ? ['The .git of the workspace had been replaced; it was moved away and put back.'] : [];
   if (found) await moveAway(Buffer.from(path), quarantine);
   await writeGitFile(workspace, gitDir);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { Git, GitOptions } from '../git/git.ts';
 import { isMissing } from './file-errors.ts';
-import { joinZ, type Place, pathIn, splitZ, withScratchIndex } from './snapshot.ts';
+import { checkWorkspace, joinZ, type Place, pathIn, splitZ, withScratchIndex } from './snapshot.ts';
 
 /** Name of the file that says from which commit to which a workspace is being moved. */
 const JOURNAL = 'moving';
@@ -41,6 +41,7 @@ export async function moveWorkspace(
 export async function finishMove(git: Git, place: Place, staging: string, ref: string): Promise<void> {
   const [from, to] = await readJournal(place.gitDir);
   if (from === undefined || to === undefined) return;
+  await checkWorkspace(place);
   await withScratchIndex(place.gitDir, staging, async ({ indexFile }) => {
     const where = { gitDir: place.gitDir, workTree: place.workspace, indexFile };
     const { stdout } = await git.run(['diff-tree', '-r', '-z', '--no-renames', '--name-status', from, to], where);

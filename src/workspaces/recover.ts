@@ -34,19 +34,34 @@ export async function recoverFolders(deps: {
   await trash.empty(tickets.trash);
 
   for (const name of await readdir(data.mirrors)) await removeLeftovers(join(data.mirrors, name), '.');
-  const alive = new Set<string>();
+  const kept = new Set<string>();
   for (const name of await readdir(data.gitDirs)) {
-    const gitDir = join(data.gitDirs, name);
     const ticketId = name.replace(/\.git$/, '');
+    if (await tolerate(recoverTicket(ticketId, join(data.gitDirs, name)), { ticket_id: ticketId })) kept.add(ticketId);
+  }
+  for (const name of await readdir(data.mirrors)) {
+    await tolerate(mirrors.releaseAllBut(join(data.mirrors, name), kept), { mirror: name });
+  }
+
+  /** Whether there is such a ticket. */
+  async function recoverTicket(ticketId: string, gitDir: string): Promise<boolean> {
     const ticket = await findTicket(layout, ticketId);
     if (!ticket) {
-      logger?.info({ ticket_id: ticketId }, 'git directory without a workspace removed');
       await trash.discard(gitDir, data.trash);
-      continue;
+      return false;
     }
-    alive.add(ticketId);
     await removeLeftovers(gitDir, '.');
     await finishMove(git, ticket, data.staging, ticket.ref);
+    return true;
   }
-  for (const name of await readdir(data.mirrors)) await mirrors.releaseAllBut(join(data.mirrors, name), alive);
+
+  /** What is broken does not keep the rest from work; it fails when it is asked for. Broken counts as there. */
+  async function tolerate<T>(work: Promise<T>, about: object): Promise<T | true> {
+    try {
+      return await work;
+    } catch (err) {
+      logger?.warn({ err, ...about }, 'could not be recovered');
+      return true;
+    }
+  }
 }

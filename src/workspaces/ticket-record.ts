@@ -15,7 +15,7 @@ export type TicketRecord = Static<typeof TicketRecord>;
 const FILE = 'pullwright.json';
 
 export async function writeRecord(gitDir: string, record: TicketRecord): Promise<void> {
-  await writeFile(join(gitDir, FILE), `${JSON.stringify(record, null, 2)}\n`);
+  await writeFile(join(gitDir, FILE), `${JSON.stringify(record, null, 2)}\n`, { flush: true });
 }
 
 /** The record in a git directory, or undefined when there is none. */

@@ -14,7 +14,7 @@ export default fp<HealthOptions>(
 );
 
 const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { name, version }) => {
-  const config = { public: true };
+  const config = { public: true } as const;
   const tags = ['health'];
 
   app.get(

@@ -13,7 +13,8 @@ export default fp(
     // Behind a public address any name may lead here, and the API key protects; ALLOWED_HOSTS narrows it down.
     if (!isLoopback(HOST) && ALLOWED_HOSTS.length === 0) return;
     app.addHook('onRequest', async (request) => {
-      const name = request.host.replace(/:\d+$/, '').toLowerCase();
+      // The header itself: `request.host` may be what a proxy, or a page that plays one, says it was.
+      const name = (request.headers.host ?? '').replace(/:\d+$/, '').toLowerCase();
       if (!known.has(name))
         throw new AppError('host_not_allowed', `The name ${JSON.stringify(name.slice(0, 100))} is not served.`);
     });

@@ -40,6 +40,8 @@ export default fp<{ version: string }>(
           { name: 'plans', description: 'What is to be done, in versions that people edit and approve.' },
           { name: 'runs', description: 'One command to the agent, as a durable log of events.' },
           { name: 'agents', description: 'The coding agents.' },
+          { name: 'keys', description: 'API keys: scopes, repositories, expiry.' },
+          { name: 'audit', description: 'Who did what.' },
           { name: 'health', description: 'For monitors.' },
         ],
         components: {
@@ -48,8 +50,12 @@ export default fp<{ version: string }>(
             bearer: { type: 'http', scheme: 'bearer' },
           },
         },
-        security: [{ apiKey: [] }, { bearer: [] }],
       },
+      // Which scopes do: in OpenAPI 3.1, the names of a requirement are roles for schemes other than OAuth.
+      transform: ({ schema, url, route }) => ({
+        schema: { ...schema, security: security(route.config?.scope) },
+        url,
+      }),
       refResolver: {
         buildLocalReference: (json, _base, _fragment, index) =>
           typeof json.$id === 'string' ? json.$id : `schema-${index}`,
@@ -74,8 +80,13 @@ export default fp<{ version: string }>(
       });
     });
   },
-  { name: 'openapi', dependencies: ['validation'] },
+  { name: 'openapi', dependencies: ['validation', 'auth'] },
 );
+
+/** Alternatives, each enough: a key with one of the scopes, in one of the two headers. */
+function security(scopes: readonly string[] = []): Record<string, string[]>[] {
+  return scopes.flatMap((scope) => [{ apiKey: [scope] }, { bearer: [scope] }]);
+}
 
 /** The event vocabulary as Markdown, since OpenAPI cannot describe the frames of a stream. */
 function eventTable(): string {

@@ -1,8 +1,17 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Problem } from '../schemas/problem.ts';
 import { AppError, toAppError } from '../src/errors/app-error.ts';
 import type { ErrorCode } from '../src/errors/error-codes.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the request was answered with, when that was an error. */
+    problem?: AppError;
+  }
+}
 
 /** Errors of Fastify and its plugins by status, for those that carry no code of ours. */
 const CODE_BY_STATUS: Record<number, ErrorCode> = {
@@ -16,35 +25,69 @@ const CODE_BY_STATUS: Record<number, ErrorCode> = {
   503: 'shutting_down',
 };
 
+const PROBLEM_TYPE = 'application/problem+json';
+
 /** Every error leaves as `application/problem+json` (RFC 9457). */
 export default fp(
   async (app) => {
     app.setErrorHandler((error: FastifyError | AppError, request, reply) => sendProblem(error, request, reply));
-    app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) =>
+    app.setNotFoundHandler((request, reply) =>
       sendProblem(new AppError('not_found', `No route answers ${request.method} here.`), request, reply),
     );
   },
-  { name: 'problem', dependencies: ['rate-limit'] },
+  { name: 'problem' },
 );
 
 /** Answers an error; also for what fails before a route is found, such as a malformed URL. */
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = toProblem(error);
+  request.problem = problem;
   const status = problem.status;
   if (status >= 500) request.log.error({ err: error, code: problem.code }, 'request failed');
   else request.log.info({ code: problem.code, detail: problem.message }, 'request refused');
   if (problem.retryAfter !== undefined) reply.header('retry-after', Math.ceil(problem.retryAfter));
-  const body: Problem = {
+  // Sent as text: the route's response schema is not the schema of a problem.
+  return reply.code(status).type(PROBLEM_TYPE).serializer(JSON.stringify).send(problemBody(problem));
+}
+
+/** Answers what is no request that Fastify could see, such as headers that are too large or never end. */
+export function answerConnectionError(error: ConnectionError, socket: Socket): void {
+  // A request that is being answered must not find this text in its answer.
+  const answering = '_httpMessage' in socket && socket._httpMessage !== null;
+  if (error.code === 'ECONNRESET' || !socket.writable || answering) return void socket.destroy();
+  const problem = connectionProblem(error.code);
+  const body = JSON.stringify(problemBody(problem));
+  socket.end(
+    [
+      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+      `content-type: ${PROBLEM_TYPE}`,
+      `content-length: ${Buffer.byteLength(body)}`,
+      'connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+    // Node has given the connection up: a client that never closes its side would hold it.
+    () => socket.destroy(),
+  );
+}
+
+function connectionProblem(code: string): AppError {
+  if (code === 'HPE_HEADER_OVERFLOW') return new AppError('headers_too_large', 'The headers are larger than 16 KiB.');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new AppError('request_timeout', 'The request did not arrive in time.');
+  return new AppError('invalid_request', 'This is not a request of HTTP/1.1.');
+}
+
+function problemBody(problem: AppError): Problem {
+  return {
     type: `urn:pullwright:problem:${problem.code}`,
     title: problem.title,
-    status,
+    status: problem.status,
     detail: problem.message,
     code: problem.code,
     remedy: problem.remedy,
     ...(problem.errors === undefined ? {} : { errors: problem.errors }),
   };
-  // Sent as text: the route's response schema is not the schema of a problem.
-  return reply.code(status).type('application/problem+json').serializer(JSON.stringify).send(body);
 }
 
 function toProblem(error: unknown): AppError {

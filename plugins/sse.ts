@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream';
+import type { FastifyReply } from 'fastify';
 import fp from 'fastify-plugin';
 import { type RunEvent, TERMINAL_EVENTS } from '../schemas/event.ts';
+import { AppError } from '../src/errors/app-error.ts';
 import type { EventLog } from '../src/events/event-log.ts';
 
 declare module 'fastify' {
@@ -12,6 +14,12 @@ declare module 'fastify' {
      * @param view turns events into frames
      */
     streamEvents(runId: string, after: number, view: EventView): FastifyReply;
+    /**
+     * Takes one of the streams that the caller's key may have open, until the answer has ended. `streamEvents` does so
+     * itself; a route that does something first asks for it before.
+     * @throws AppError `too_many_streams`
+     */
+    holdStream(): void;
   }
 }
 
@@ -23,16 +31,40 @@ const PAGE = 256;
 
 /**
  * `reply.streamEvents()`. A stream is a cursor on the log: it reads on when the client wants more, so a stalled client
- * holds no buffer, and leaving never touches the run. Open streams end when the server stops.
+ * holds no buffer, and leaving never touches the run. Open streams end when the server stops, and with the key that opened
+ * them.
  */
 export default fp(
   async (app) => {
     const open = new Set<Cursor>();
+    const held = new Map<string, number>();
+    const holding = new WeakSet<FastifyReply>();
+
+    app.decorateReply('holdStream', function holdStream() {
+      if (holding.has(this)) return;
+      const { id } = this.request.caller;
+      const count = held.get(id) ?? 0;
+      if (count >= app.config.MAX_STREAMS_PER_KEY) {
+        throw new AppError('too_many_streams', `The key has ${count} streams open already.`, { retryAfter: 30 });
+      }
+      holding.add(this);
+      held.set(id, count + 1);
+      this.raw.once('close', () => {
+        const left = (held.get(id) ?? 1) - 1;
+        if (left === 0) held.delete(id);
+        else held.set(id, left);
+      });
+    });
 
     app.decorateReply('streamEvents', function streamEvents(runId, after, view) {
+      this.holdStream();
       const cursor = createCursor(app.eventLog, runId, after, view);
       open.add(cursor);
-      cursor.stream.once('close', () => open.delete(cursor));
+      const unwatch = app.keys.whenOver(this.request.caller, cursor.end);
+      cursor.stream.once('close', () => {
+        unwatch();
+        open.delete(cursor);
+      });
       return this.header('content-type', 'text/event-stream; charset=utf-8')
         .header('cache-control', 'no-cache, no-transform')
         .header('x-accel-buffering', 'no')
@@ -43,7 +75,7 @@ export default fp(
       for (const cursor of open) cursor.end();
     });
   },
-  { name: 'sse', dependencies: ['store'] },
+  { name: 'sse', dependencies: ['store', 'auth'] },
 );
 
 type Cursor = { stream: Readable; end: () => void };

@@ -7,19 +7,19 @@ import { Settings } from '../src/config/settings.ts';
 const FILE = new URL('../docs/configuration.md', import.meta.url);
 
 const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
+  ['Server', ['PORT', 'HOST', 'LOG_LEVEL', 'DATA_DIR', 'TICKETS_ROOT', 'SHUTDOWN_SECONDS']],
   [
-    'Server',
+    'Who may call',
     [
-      'PORT',
-      'HOST',
-      'ALLOWED_HOSTS',
       'API_KEY',
+      'ALLOWED_HOSTS',
       'CORS_ORIGINS',
+      'TRUST_PROXY',
       'RATE_LIMIT_PER_MINUTE',
-      'LOG_LEVEL',
-      'DATA_DIR',
-      'TICKETS_ROOT',
-      'SHUTDOWN_SECONDS',
+      'KEY_RATE_LIMIT_PER_MINUTE',
+      'AUTH_FAILURES_PER_MINUTE',
+      'MAX_RUNS_PER_KEY',
+      'MAX_STREAMS_PER_KEY',
     ],
   ],
   [

@@ -2,7 +2,9 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { LogController } from 'fastify';
 import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
+import admin from '../plugins/admin/index.ts';
 import agents from '../plugins/agents/index.ts';
+import auditLog from '../plugins/audit-log.ts';
 import auth from '../plugins/auth.ts';
 import command from '../plugins/command/index.ts';
 import config from '../plugins/config.ts';
@@ -14,8 +16,10 @@ import hostCheck from '../plugins/host-check.ts';
 import lifecycle from '../plugins/lifecycle.ts';
 import openapi from '../plugins/openapi.ts';
 import plans from '../plugins/plans/index.ts';
-import problem, { sendProblem } from '../plugins/problem.ts';
+import problem, { answerConnectionError, sendProblem } from '../plugins/problem.ts';
 import rateLimit from '../plugins/rate-limit.ts';
+import repositoryLimits from '../plugins/repository-limits.ts';
+import requestLimits from '../plugins/request-limits.ts';
 import runs from '../plugins/runs/index.ts';
 import securityHeaders from '../plugins/security-headers.ts';
 import sse from '../plugins/sse.ts';
@@ -31,7 +35,15 @@ export type AppOptions = {
   /** Environment that git and gh take proxies, certificates and the operator's git settings from. */
   parentEnv: Readonly<Record<string, string | undefined>>;
   logger: Logger;
+  /** How long a client may take, in milliseconds, instead of the usual. */
+  patience?: Partial<typeof PATIENCE>;
 };
+
+/**
+ * How long a client may take, in milliseconds: for a whole request, for its headers (from the connection on), and between
+ * two requests. Node looks after them every so often. Answers may take as long as they need.
+ */
+const PATIENCE = { request: 30_000, headers: 15_000, idle: 75_000, lookEvery: 5_000 };
 
 /**
  * Builds the server: each capability is a plugin, and this list is the order in which they boot.
@@ -40,12 +52,16 @@ export type AppOptions = {
  */
 export async function buildApp(options: AppOptions) {
   const { name, version } = packageJson;
+  const patience = { ...PATIENCE, ...options.patience };
   const app = Fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
-    requestTimeout: 30_000,
-    http: { headersTimeout: 15_000 },
+    requestTimeout: patience.request,
+    keepAliveTimeout: patience.idle,
+    http: { headersTimeout: patience.headers, connectionsCheckingInterval: patience.lookEvery, maxHeaderSize: 16_384 },
+    trustProxy: [...options.config.TRUST_PROXY],
+    clientErrorHandler: answerConnectionError,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 200 },
     frameworkErrors: (error, request, reply) =>
@@ -54,16 +70,21 @@ export async function buildApp(options: AppOptions) {
 
   await app.register(config, options);
   await app.register(lifecycle);
-  await app.register(hostCheck);
-  await app.register(rateLimit);
-  await app.register(problem);
-  await app.register(validation);
-  await app.register(cors);
-  await app.register(securityHeaders);
-  await app.register(auth);
-  await app.register(openapi, { version });
-
   await app.register(store);
+  await app.register(problem);
+
+  // The door: what a request passes before its route sees it, in this order.
+  await app.register(securityHeaders);
+  await app.register(cors);
+  await app.register(rateLimit);
+  await app.register(hostCheck);
+  await app.register(requestLimits);
+  await app.register(auth);
+  await app.register(auditLog);
+  await app.register(validation);
+  await app.register(repositoryLimits);
+
+  await app.register(openapi, { version });
   await app.register(github);
   await app.register(workspaces);
   await app.register(agents);
@@ -73,6 +94,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(sse);
   await app.register(events);
   await app.register(command);
+  await app.register(admin);
   await app.register(health, { name, version });
 
   return app;

@@ -5,6 +5,7 @@ export const agentRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/v1/agents',
     {
+      config: { scope: ['read'] },
       schema: {
         operationId: 'listAgents',
         summary: 'List the agents',

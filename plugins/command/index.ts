@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox';
 import fp from 'fastify-plugin';
 import { Command } from '../../schemas/run.ts';
 import { CreateTicket, TicketCreated } from '../../schemas/ticket.ts';
+import { ACTION_SCOPES, requireScope } from '../../src/keys/caller.ts';
 import { createLineView } from './line-view.ts';
 
 /** The routes of the original service: thin views over the same tickets, runs and events. */
@@ -20,6 +21,7 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/create_ticket',
     {
+      config: { scope: ['chat', 'plan', 'dev'] },
       schema: {
         operationId: 'createTicketSeed',
         summary: 'Create a ticket',
@@ -47,11 +49,12 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/command',
     {
+      config: { scope: ['chat', 'plan', 'dev'] },
       schema: {
         operationId: 'sendCommand',
         summary: 'Send a command and stream its answer',
         description:
-          'Starts a run and streams it: one `data:` frame per line of agent text, and `data: __END__` last. Leaving the stream does not stop the run; `X-Run-Id` names it.',
+          'Starts a run and streams it: one `data:` frame per line of agent text, and `data: __END__` last. Leaving the stream does not stop the run; `X-Run-Id` names it. Needs the scope of the action: `chat`, `plan` or `dev`.',
         tags,
         body: Command,
         response: {
@@ -62,7 +65,10 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const { ticket_id, action, message } = request.body;
-      const run = await app.runs.submit({ ticketId: ticket_id, action, message });
+      requireScope(request.caller, [ACTION_SCOPES[action]]);
+      reply.holdStream();
+      const run = await app.runs.submit({ ticketId: ticket_id, action, message, keyId: request.caller.id });
+      request.made({ run_id: run.run_id });
       reply.header('x-run-id', run.run_id).header('link', `</v1/runs/${run.run_id}>; rel="monitor"`);
       return reply.streamEvents(run.run_id, 0, createLineView());
     },

@@ -19,6 +19,7 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/v1/runs/:run_id/events',
     {
+      config: { scope: ['read'] },
       // A HEAD request would hold a stream that nobody reads.
       exposeHeadRoute: false,
       schema: {

@@ -10,6 +10,7 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/v1/tickets/:ticket_id/plan',
     {
+      config: { scope: ['read'] },
       schema: {
         operationId: 'getPlan',
         summary: 'Read the plan',
@@ -30,6 +31,7 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.put(
     '/v1/tickets/:ticket_id/plan',
     {
+      config: { scope: ['plan'] },
       schema: {
         operationId: 'putPlan',
         summary: 'Edit the plan',
@@ -52,6 +54,7 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/tickets/:ticket_id/plan/approve',
     {
+      config: { scope: ['plan'] },
       schema: {
         operationId: 'approvePlan',
         summary: 'Approve the plan',

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { RunParams, TicketParams } from '../../schemas/common.ts';
 import { CreateRun, Run, RunList, RunQuery } from '../../schemas/run.ts';
+import { ACTION_SCOPES, requireScope } from '../../src/keys/caller.ts';
 
 export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { runs, problemResponse } = app;
@@ -9,11 +10,12 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/tickets/:ticket_id/runs',
     {
+      config: { scope: ['chat', 'plan', 'dev'] },
       schema: {
         operationId: 'createRun',
         summary: 'Start a run',
         description:
-          'Puts a command to the agent into the queue. One run at a time per ticket, first come first served.',
+          'Puts a command to the agent into the queue. One run at a time per ticket, first come first served. Needs the scope of the action: `chat`, `plan` or `dev`.',
         tags,
         params: TicketParams,
         body: CreateRun,
@@ -21,7 +23,10 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const run = await runs.submit({ ticketId: request.params.ticket_id, ...request.body });
+      const { caller, params, body } = request;
+      requireScope(caller, [ACTION_SCOPES[body.action]]);
+      const run = await runs.submit({ ticketId: params.ticket_id, ...body, keyId: caller.id });
+      request.made({ run_id: run.run_id });
       return reply.code(202).header('location', `/v1/runs/${run.run_id}`).send(run);
     },
   );
@@ -29,6 +34,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/v1/tickets/:ticket_id/runs',
     {
+      config: { scope: ['read'] },
       schema: {
         operationId: 'listTicketRuns',
         summary: 'List the runs of a ticket, newest first',
@@ -47,6 +53,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/v1/runs',
     {
+      config: { scope: ['read'] },
       schema: {
         operationId: 'listRuns',
         summary: 'List runs, newest first',
@@ -55,12 +62,13 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: RunList, default: problemResponse },
       },
     },
-    async (request) => runs.list(request.query),
+    async (request) => runs.list({ ...request.query, repositories: request.caller.repositories }),
   );
 
   app.get(
     '/v1/runs/:run_id',
     {
+      config: { scope: ['read'] },
       schema: {
         operationId: 'getRun',
         summary: 'Read a run',
@@ -75,15 +83,22 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/runs/:run_id/cancel',
     {
+      config: { scope: ['chat', 'plan', 'dev'] },
       schema: {
         operationId: 'cancelRun',
         summary: 'Cancel a run',
-        description: 'What was committed stays; what was not stays in the workspace.',
+        description:
+          'What was committed stays; what was not stays in the workspace. Needs the scope of the run’s action.',
         tags,
         params: RunParams,
         response: { 202: Run, default: problemResponse },
       },
     },
-    async (request, reply) => reply.code(202).send(await runs.cancel(request.params.run_id)),
+    async (request, reply) => {
+      const { run_id, ticket_id, action } = await runs.row(request.params.run_id);
+      requireScope(request.caller, [ACTION_SCOPES[action]]);
+      request.made({ ticket_id });
+      return reply.code(202).send(await runs.cancel(run_id));
+    },
   );
 };

@@ -11,6 +11,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/tickets',
     {
+      config: { scope: ['chat', 'plan', 'dev'] },
       schema: {
         operationId: 'createTicket',
         summary: 'Create a ticket',
@@ -31,6 +32,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/v1/tickets',
     {
+      config: { scope: ['read'] },
       schema: {
         operationId: 'listTickets',
         summary: 'List tickets, newest first',
@@ -39,12 +41,13 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: TicketList, default: problemResponse },
       },
     },
-    async (request) => tickets.list(request.query),
+    async (request) => tickets.list({ ...request.query, repositories: request.caller.repositories }),
   );
 
   app.get(
     '/v1/tickets/:ticket_id',
     {
+      config: { scope: ['read'] },
       schema: {
         operationId: 'getTicket',
         summary: 'Read a ticket',
@@ -59,6 +62,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.delete(
     '/v1/tickets/:ticket_id',
     {
+      config: { scope: ['dev'] },
       schema: {
         operationId: 'deleteTicket',
         summary: 'Delete a ticket',
@@ -84,6 +88,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/v1/tickets/:ticket_id/diff',
     {
+      config: { scope: ['read'] },
       schema: {
         operationId: 'getDiff',
         summary: 'Read the changes',

@@ -12,10 +12,11 @@ FormatRegistry.Set('uri', (value) => URL.canParse(value));
 const CLIENT_VARIABLES = new Set(['PULLWRIGHT_URL', 'PULLWRIGHT_API_KEY']);
 
 export type Config = Readonly<
-  Omit<Settings, 'ALLOWED_HOSTS' | 'ALLOWED_REPO_HOSTS' | 'CORS_ORIGINS' | 'VERIFY_COMMAND'> & {
+  Omit<Settings, 'ALLOWED_HOSTS' | 'ALLOWED_REPO_HOSTS' | 'CORS_ORIGINS' | 'TRUST_PROXY' | 'VERIFY_COMMAND'> & {
     ALLOWED_HOSTS: readonly string[];
     ALLOWED_REPO_HOSTS: readonly string[];
     CORS_ORIGINS: readonly string[];
+    TRUST_PROXY: readonly string[];
     VERIFY_COMMAND?: readonly [string, ...string[]];
   }
 >;
@@ -55,7 +56,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
   }
   if (!Value.Check(Settings, settings)) throw new ConfigError([...new Set(problems)]);
 
-  const { ALLOWED_HOSTS, ALLOWED_REPO_HOSTS, CORS_ORIGINS, VERIFY_COMMAND, ...rest } = settings;
+  const { ALLOWED_HOSTS, ALLOWED_REPO_HOSTS, CORS_ORIGINS, TRUST_PROXY, VERIFY_COMMAND, ...rest } = settings;
   const verify = VERIFY_COMMAND === undefined ? undefined : parseCommand(VERIFY_COMMAND, problems);
   const config: Config = {
     ...rest,
@@ -64,6 +65,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
     ALLOWED_HOSTS: split(ALLOWED_HOSTS).map((host) => host.toLowerCase()),
     ALLOWED_REPO_HOSTS: split(ALLOWED_REPO_HOSTS).map((host) => host.toLowerCase()),
     CORS_ORIGINS: split(CORS_ORIGINS),
+    TRUST_PROXY: split(TRUST_PROXY),
     ...secret('GITHUB_TOKEN', settings.GITHUB_TOKEN, settings.GITHUB_TOKEN_FILE, problems),
     ...secret('GEMINI_API_KEY', settings.GEMINI_API_KEY, settings.GEMINI_API_KEY_FILE, problems),
     ...(verify === undefined ? {} : { VERIFY_COMMAND: verify }),
@@ -146,11 +148,6 @@ function secret<Name extends 'GITHUB_TOKEN' | 'GEMINI_API_KEY'>(
 function contradictions(config: Config): string[] {
   const problems: string[] = [];
   const local = isLoopback(config.HOST);
-  if (!local && config.API_KEY === undefined) {
-    problems.push(
-      `HOST is ${JSON.stringify(config.HOST)}, which others can reach, and API_KEY is not set. Set API_KEY, or set HOST=127.0.0.1.`,
-    );
-  }
   if (!local && config.SANDBOX === 'none') {
     problems.push(
       `SANDBOX is "none", which is for loopback only, and HOST is ${JSON.stringify(config.HOST)}. Set SANDBOX=bubblewrap, or set HOST=127.0.0.1.`,
@@ -163,7 +160,20 @@ function contradictions(config: Config): string[] {
       );
     }
   }
+  for (const proxy of config.TRUST_PROXY.filter((text) => !isAddressRange(text))) {
+    problems.push(
+      `TRUST_PROXY holds ${JSON.stringify(proxy)}, which is no address and no range. Write it like 127.0.0.1 or 10.0.0.0/8.`,
+    );
+  }
   return problems;
+}
+
+/** An IP address, or a range of them in CIDR notation (RFC 4632). */
+function isAddressRange(text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/');
+  const longest = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0;
+  if (longest === 0 || more.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) > 0 && Number(bits) <= longest);
 }
 
 function split(value: string): string[] {

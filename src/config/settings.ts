@@ -11,7 +11,7 @@ const list = (fallback: string, description: string) =>
 /** Every setting of the server: an environment variable, or a line in `.env`. `docs/configuration.md` is made from it. */
 export const Settings = Type.Object({
   PORT: count(8000, 0, 65_535, 'TCP port to listen on; 0 takes a free one.'),
-  HOST: text('Address to listen on. Any other than a loopback address needs API_KEY.', '127.0.0.1'),
+  HOST: text('Address to listen on. Any other than a loopback address needs an API key.', '127.0.0.1'),
   ALLOWED_HOSTS: list(
     '',
     'Further host names that requests may name in `Host`, such as the public name behind a proxy.',
@@ -20,11 +20,29 @@ export const Settings = Type.Object({
     Type.String({
       minLength: 16,
       description:
-        'Key that clients send as `X-API-Key` or `Authorization: Bearer`. Without it the server answers on loopback only.',
+        'A key that may do everything, which clients send as `X-API-Key` or `Authorization: Bearer`. Further keys are made with `POST /v1/keys`. Without any key the server answers on loopback only.',
     }),
   ),
   CORS_ORIGINS: list('', 'Exact origins that browsers may call from, such as https://tickets.example.org.'),
+  TRUST_PROXY: list(
+    '',
+    'Proxies whose `X-Forwarded-For` is believed: addresses and CIDR ranges. Without it, all clients of a proxy count as one address.',
+  ),
   RATE_LIMIT_PER_MINUTE: count(600, 1, 1_000_000, 'Requests per minute and client address.'),
+  KEY_RATE_LIMIT_PER_MINUTE: count(600, 1, 1_000_000, 'Requests per minute and API key.'),
+  AUTH_FAILURES_PER_MINUTE: count(
+    10,
+    1,
+    1_000_000,
+    'Requests without a valid key per minute and client address; then the address is answered 429 for the rest of the minute, whatever it sends.',
+  ),
+  MAX_RUNS_PER_KEY: count(50, 1, 100_000, 'Runs of one API key that have not ended; one more is answered 429.'),
+  MAX_STREAMS_PER_KEY: count(
+    100,
+    1,
+    100_000,
+    'Event streams that one API key may hold open; one more is answered 429.',
+  ),
   LOG_LEVEL: Type.Union(
     (['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const).map((level) => Type.Literal(level)),
     { default: 'info', description: 'Least level that is logged: trace, debug, info, warn, error, fatal or silent.' },

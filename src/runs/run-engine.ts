@@ -93,13 +93,15 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
   return {
     /**
      * Puts a command into the queue.
-     * @throws AppError `message_required`, `agent_not_found`, `ticket_not_found`, `ticket_busy`, `queue_full`, `shutting_down`
+     * @throws AppError `message_required`, `agent_not_found`, `ticket_not_found`, `ticket_busy`, `too_many_runs`, `queue_full`, `shutting_down`
      */
     async submit(request: {
       ticketId: string;
       action: Action;
       message?: string | undefined;
       agent?: string | undefined;
+      /** Who starts it. */
+      keyId: string;
     }): Promise<Run> {
       if (stopping) throw new AppError('shutting_down', 'The server takes no new runs.', { retryAfter: 10 });
       const message = request.message?.trim() ? request.message : undefined;
@@ -120,7 +122,9 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
         action: request.action,
         message,
         agent,
+        keyId: request.keyId,
         maxQueued: config.MAX_QUEUED_RUNS,
+        maxOfKey: config.MAX_RUNS_PER_KEY,
       });
       const run = await this.view(row);
       pump();
@@ -139,7 +143,14 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       return row;
     },
 
-    async list(query: { ticketId?: string; cursor?: string; limit: number; state?: RunState }) {
+    async list(query: {
+      ticketId?: string;
+      cursor?: string;
+      limit: number;
+      state?: RunState;
+      /** Repositories of the runs, as `HOST/OWNER/NAME` or `HOST/OWNER/*` in lower case; all without it. */
+      repositories?: readonly string[] | undefined;
+    }) {
       const page = await store.runs.list(query);
       return { items: await Promise.all(page.items.map((row) => this.view(row))), next_cursor: page.nextCursor };
     },

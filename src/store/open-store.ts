@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import { Kysely, SqliteDialect, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
+import { createAuditStore } from './audit.ts';
 import { createEventStore } from './events.ts';
 import { createGroupCommit } from './group-commit.ts';
+import { createKeyStore } from './keys.ts';
 import { migrations } from './migrations.ts';
 import { createPlanStore } from './plans.ts';
 import { createRunStore } from './runs.ts';
@@ -38,10 +40,16 @@ export async function openStore(directory: string) {
     plans: createPlanStore(db),
     runs: createRunStore(db, commit),
     events: createEventStore(db),
+    keys: createKeyStore(db, commit),
+    audit: createAuditStore(db, commit),
     /** Whether the store answers. */
     async ping(): Promise<void> {
       await sql`select 1`.execute(db);
     },
-    close: () => db.destroy(),
+    /** Closes once all that was handed in is written. */
+    async close(): Promise<void> {
+      await commit(async () => {}).catch(() => {});
+      await db.destroy();
+    },
   };
 }

@@ -6,6 +6,7 @@ import { AppError } from '../errors/app-error.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
 import { insertEvents } from './events.ts';
 import type { GroupCommit } from './group-commit.ts';
+import { inRepositories } from './repositories.ts';
 import type { Database, RunTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
 
@@ -34,10 +35,23 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
 
     /**
      * Puts a run into the queue with its first event.
-     * @throws AppError `queue_full` when `maxQueued` runs are waiting already
+     * @throws AppError `queue_full` when `maxQueued` runs are waiting already, `too_many_runs` when `maxOfKey` of this key
+     *   have not ended
      */
-    enqueue(run: { ticketId: string; action: Action; message?: string | undefined; agent: string; maxQueued: number }) {
+    enqueue(run: {
+      ticketId: string;
+      action: Action;
+      message?: string | undefined;
+      agent: string;
+      keyId: string;
+      maxQueued: number;
+      maxOfKey: number;
+    }) {
       return commit(async (trx) => {
+        const ofKey = await countUnfinished(trx, run.keyId);
+        if (ofKey >= run.maxOfKey) {
+          throw new AppError('too_many_runs', `${ofKey} runs of this key have not ended.`, { retryAfter: 30 });
+        }
         const queued = await countQueued(trx);
         if (queued >= run.maxQueued) {
           throw new AppError('queue_full', `${queued} runs are waiting already.`, { retryAfter: 30 });
@@ -52,6 +66,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
             action: run.action,
             message: run.message ?? null,
             agent: run.agent,
+            key_id: run.keyId,
             state: 'queued',
             last_seq: 1,
             created_at: createdAt,
@@ -198,10 +213,22 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
     },
 
     /** A page, newest first. */
-    async list(query: { ticketId?: string; cursor?: string | undefined; limit: number; state?: RunState | undefined }) {
+    async list(query: {
+      ticketId?: string;
+      cursor?: string | undefined;
+      limit: number;
+      state?: RunState | undefined;
+      repositories?: readonly string[] | undefined;
+    }) {
       let select = db.selectFrom('runs').selectAll();
       if (query.ticketId !== undefined) select = select.where('ticket_key', '=', ticketKey(query.ticketId));
       if (query.state !== undefined) select = select.where('state', '=', query.state);
+      const { repositories } = query;
+      if (repositories !== undefined) {
+        select = select.where('ticket_key', 'in', (eb) =>
+          eb.selectFrom('tickets').select('ticket_key').where(inRepositories(repositories)),
+        );
+      }
       if (query.cursor !== undefined) select = select.where('run_id', '<', decodeCursor(query.cursor, 1)[0] ?? '');
       const rows = await select
         .orderBy('run_id', 'desc')
@@ -212,6 +239,16 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return { items, nextCursor: last ? encodeCursor([last.run_id]) : null };
     },
   };
+}
+
+async function countUnfinished(trx: Transaction<Database>, keyId: string): Promise<number> {
+  const { unfinished } = await trx
+    .selectFrom('runs')
+    .select((eb) => eb.fn.countAll<number>().as('unfinished'))
+    .where('key_id', '=', keyId)
+    .where('state', 'in', ['queued', ...ACTIVE_STATES])
+    .executeTakeFirstOrThrow();
+  return Number(unfinished);
 }
 
 async function countQueued(trx: Transaction<Database>): Promise<number> {

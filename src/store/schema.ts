@@ -7,6 +7,8 @@ export type Database = {
   plans: PlanTable;
   runs: RunTable;
   events: EventTable;
+  keys: KeyTable;
+  audit: AuditTable;
 };
 
 export type TicketTable = {
@@ -41,6 +43,8 @@ export type RunTable = {
   action: Action;
   message: string | null;
   agent: string;
+  /** Who started it: a key, `environment` or `loopback`; `null` before there were keys. */
+  key_id: string | null;
   state: RunState;
   /** Grows with each start; a writer that names an older attempt writes nothing. */
   attempt: Generated<number>;
@@ -65,4 +69,33 @@ export type EventTable = {
   time: string;
   type: string;
   data: string;
+};
+
+export type KeyTable = {
+  key_id: string;
+  name: string;
+  /** SHA-256 of the secret, as hex. */
+  secret_hash: string;
+  /** JSON: the scopes. */
+  scopes: string;
+  /** JSON: the repositories the key is limited to, as `HOST/OWNER/NAME` or `HOST/OWNER/*` in lower case. */
+  repositories: string | null;
+  created_at: string;
+  expires_at: string | null;
+  last_used_at: string | null;
+  revoked_at: string | null;
+};
+
+export type AuditTable = {
+  seq: Generated<number>;
+  time: string;
+  actor: string;
+  address: string;
+  method: string;
+  operation: string;
+  ticket_id: string | null;
+  run_id: string | null;
+  key_id: string | null;
+  status: number;
+  code: string | null;
 };

@@ -1,5 +1,6 @@
 import type { Insertable, Kysely, Selectable, Updateable } from 'kysely';
 import { decodeCursor, encodeCursor } from './cursors.ts';
+import { inRepositories } from './repositories.ts';
 import type { Database, TicketTable } from './schema.ts';
 
 export type TicketRow = Selectable<TicketTable>;
@@ -41,9 +42,15 @@ export function createTicketStore(db: Kysely<Database>) {
     },
 
     /** A page, newest first. */
-    async list(query: { cursor?: string | undefined; limit: number; state?: TicketRow['state'] | undefined }) {
+    async list(query: {
+      cursor?: string | undefined;
+      limit: number;
+      state?: TicketRow['state'] | undefined;
+      repositories?: readonly string[] | undefined;
+    }) {
       let select = db.selectFrom('tickets').selectAll();
       if (query.state !== undefined) select = select.where('state', '=', query.state);
+      if (query.repositories !== undefined) select = select.where(inRepositories(query.repositories));
       if (query.cursor !== undefined) {
         const [createdAt = '', key = ''] = decodeCursor(query.cursor, 2);
         select = select.where((eb) =>

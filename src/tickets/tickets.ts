@@ -12,6 +12,14 @@ import type { Workspaces } from '../workspaces/workspaces.ts';
 
 export type Tickets = ReturnType<typeof createTickets>;
 
+type TicketPage = {
+  cursor?: string;
+  limit: number;
+  state?: Ticket['state'];
+  /** Repositories of the tickets, as `HOST/OWNER/NAME` or `HOST/OWNER/*` in lower case; all without it. */
+  repositories?: readonly string[] | undefined;
+};
+
 type Deps = {
   config: Config;
   store: Store;
@@ -135,7 +143,7 @@ export function createTickets({ config, store, workspaces, agents }: Deps) {
       return ticket;
     },
 
-    async list(query: { cursor?: string; limit: number; state?: Ticket['state'] }) {
+    async list(query: TicketPage) {
       const page = await store.tickets.list(query);
       return { items: await present(page.items), next_cursor: page.nextCursor };
     },

@@ -36,10 +36,21 @@ t.test('all wrong settings are named at once, each with its remedy', async (t) =
 });
 
 t.test('a server that others can reach needs a key', async (t) => {
+  const { status, stderr } = start(t, { HOST: '0.0.0.0', PORT: '0', LOG_LEVEL: 'silent' });
+  t.equal(status, 1);
+  t.match(stderr, /HOST is "0\.0\.0\.0".*there is no valid API key/);
+});
+
+t.test('a server that others can reach needs a sandbox', async (t) => {
   const { status, stderr } = start(t, { HOST: '0.0.0.0', SANDBOX: 'none' });
   t.equal(status, 1);
-  t.match(stderr, /HOST is "0\.0\.0\.0".*API_KEY is not set/);
   t.match(stderr, /SANDBOX is "none"/);
+});
+
+t.test('proxies are addresses and ranges', async (t) => {
+  for (const wrong of ['proxy.example.org', '10.0.0.0/33', '10.0.0.0/0', '::1/129', '1', '10.0.0.0/8/8', 'true']) {
+    t.match(start(t, { TRUST_PROXY: wrong }).stderr, `TRUST_PROXY holds "${wrong}"`);
+  }
 });
 
 t.test('.env is read, and the environment wins', async (t) => {

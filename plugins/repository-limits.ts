@@ -1,0 +1,57 @@
+import type { FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { AppError } from '../src/errors/app-error.ts';
+import { parseRepoUrl } from '../src/git/repo-url.ts';
+import { sees } from '../src/keys/caller.ts';
+
+/**
+ * A key that is limited to repositories sees the tickets and runs of these and no others: what is not for it is not there.
+ * Looks at each request that names a ticket, a run or a repository, so that no route can forget to. Lists are for their
+ * routes to narrow down.
+ */
+export default fp(
+  async (app) => {
+    const { config, store } = app;
+
+    app.addHook('preHandler', async (request) => {
+      const { caller } = request;
+      if (caller.repositories === undefined) return;
+      const { ticket_id, run_id, repo_url } = named(request);
+      if (run_id !== undefined) {
+        const run = await store.runs.get(run_id);
+        if (run === undefined || !(await seesTicket(run.ticket_id))) {
+          throw new AppError('run_not_found', `There is no run ${run_id}.`);
+        }
+      }
+      if (repo_url !== undefined) {
+        const { url } = parseRepoUrl(repo_url, config.ALLOWED_REPO_HOSTS);
+        if (!sees(caller, url)) throw new AppError('forbidden_repository', `The API key is not for ${url}.`);
+        const taken = ticket_id !== undefined && (await store.tickets.get(ticket_id)) !== undefined;
+        if (taken && !(await seesTicket(ticket_id))) {
+          throw new AppError('ticket_repo_mismatch', `Ticket ${ticket_id} works on another repository.`);
+        }
+      } else if (ticket_id !== undefined && !(await seesTicket(ticket_id))) {
+        throw new AppError('ticket_not_found', `There is no ticket ${ticket_id}.`);
+      }
+
+      async function seesTicket(ticketId: string): Promise<boolean> {
+        const ticket = await store.tickets.get(ticketId);
+        return ticket !== undefined && sees(caller, ticket.repo_url);
+      }
+    });
+  },
+  { name: 'repository-limits', dependencies: ['config', 'store', 'auth'] },
+);
+
+/** The ids and the repository that a request names, in its path or its body. */
+function named({ params, body }: FastifyRequest): Partial<Record<'ticket_id' | 'run_id' | 'repo_url', string>> {
+  const found: Partial<Record<'ticket_id' | 'run_id' | 'repo_url', string>> = {};
+  for (const source of [params, body]) {
+    if (typeof source !== 'object' || source === null) continue;
+    for (const [name, value] of Object.entries(source)) {
+      if (typeof value !== 'string') continue;
+      if (name === 'ticket_id' || name === 'run_id' || name === 'repo_url') found[name] ??= value;
+    }
+  }
+  return found;
+}

@@ -1,0 +1,28 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { PageQuery, Time } from './common.ts';
+
+/** One thing that somebody did, or was refused. */
+export const AuditEntry = Type.Object({
+  seq: Type.Integer({ minimum: 1 }),
+  time: Time,
+  actor: Type.String({
+    description:
+      'Id of the key; `environment` for API_KEY, `loopback` when the server needs no key, `anonymous` without a valid one.',
+  }),
+  address: Type.String({ description: 'Address of the client.' }),
+  method: Type.String(),
+  operation: Type.String({ description: '`operationId` of the route.' }),
+  ticket_id: Type.Optional(Type.String()),
+  run_id: Type.Optional(Type.String()),
+  key_id: Type.Optional(Type.String({ description: 'Key that was made or revoked.' })),
+  status: Type.Integer(),
+  code: Type.Optional(Type.String({ description: 'Code of the problem it was answered with.' })),
+});
+export type AuditEntry = Static<typeof AuditEntry>;
+
+export const AuditPage = Type.Object(
+  { items: Type.Array(AuditEntry), next_cursor: Type.Union([Type.String(), Type.Null()]) },
+  { $id: 'AuditPage' },
+);
+
+export const AuditQuery = Type.Object(PageQuery, { additionalProperties: false });

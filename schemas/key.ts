@@ -1,0 +1,64 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { PageQuery, Time } from './common.ts';
+
+/** What a key may do. `chat`, `plan` and `dev` each include `read`; `admin` includes all of them. */
+export const Scope = Type.Union(
+  [Type.Literal('read'), Type.Literal('chat'), Type.Literal('plan'), Type.Literal('dev'), Type.Literal('admin')],
+  { description: '`chat`, `plan` and `dev` each include `read` and not one another; `admin` includes all.' },
+);
+export type Scope = Static<typeof Scope>;
+
+export const KeyId = Type.String({ pattern: '^[0-9a-f]{12}$', examples: ['3f9a0c51d27e'] });
+export const KeyParams = Type.Object({ key_id: KeyId }, { additionalProperties: false });
+
+const Repositories = Type.Array(
+  Type.String({
+    maxLength: 300,
+    pattern: '^(?:[A-Za-z0-9.-]{1,253}/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,99}/(?:\\*|[A-Za-z0-9._][A-Za-z0-9._-]{0,99})$',
+  }),
+  {
+    minItems: 1,
+    maxItems: 100,
+    description:
+      'Repositories the key is limited to: `OWNER/REPO` or `OWNER/*`, without regard to case, with the host before it when it is not the first of ALLOWED_REPO_HOSTS.',
+    examples: [['acme/widgets', 'git.example.org/tools/*']],
+  },
+);
+
+export const CreateKey = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 100, description: 'What the key is for, or whose it is.' }),
+    scopes: Type.Array(Scope, { minItems: 1, uniqueItems: true }),
+    repositories: Type.Optional(Repositories),
+    expires_at: Type.Optional(Time),
+  },
+  { $id: 'CreateKey', additionalProperties: false },
+);
+export type CreateKey = Static<typeof CreateKey>;
+
+const fields = {
+  key_id: KeyId,
+  name: Type.String(),
+  scopes: Type.Array(Scope),
+  repositories: Type.Optional(Type.Array(Type.String(), { description: '`HOST/OWNER/REPO` or `HOST/OWNER/*`.' })),
+  created_at: Time,
+  expires_at: Type.Optional(Time),
+  last_used_at: Type.Optional({ ...Time, description: 'To the minute.' }),
+  revoked_at: Type.Optional(Time),
+};
+
+export const Key = Type.Object(fields, { $id: 'Key' });
+export type Key = Static<typeof Key>;
+
+export const KeyCreated = Type.Object(
+  { ...fields, key: Type.String({ description: 'The key itself, `pw_<id>_<secret>`. It is shown this once.' }) },
+  { $id: 'KeyCreated' },
+);
+export type KeyCreated = Static<typeof KeyCreated>;
+
+export const KeyList = Type.Object(
+  { items: Type.Array(Key), next_cursor: Type.Union([Type.String(), Type.Null()]) },
+  { $id: 'KeyList' },
+);
+
+export const KeyQuery = Type.Object(PageQuery, { additionalProperties: false });

@@ -1,0 +1,200 @@
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { KeyCreated } from '../../schemas/key.ts';
+import type { Run } from '../../schemas/run.ts';
+import { call, frames } from '../helpers/client.ts';
+import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
+import { makeWorld, REPO, type Server, startServer } from '../helpers/server.ts';
+
+const world = await makeWorld(t);
+const DATA = join(world.dir, 'data');
+
+const as = (key: string) => ({ 'x-api-key': key });
+const statusOf = async (server: Server, headers: Record<string, string> = {}) =>
+  (await call(server, 'GET', '/v1/tickets', undefined, headers)).status;
+
+t.test('a server without a key needs none on loopback, until there is one', async (t) => {
+  let server = await startServer(t, world);
+  t.equal(await statusOf(server), 200);
+  t.equal(await statusOf(server, as('whatever')), 200);
+
+  const first = await call(server, 'POST', '/v1/keys', { name: 'reader', scopes: ['read'] });
+  t.match(
+    first,
+    { status: 400, body: { code: 'invalid_request', errors: [{ path: '/scopes' }] } },
+    'nobody is locked out',
+  );
+
+  const { status, headers, body } = await call<KeyCreated>(server, 'POST', '/v1/keys', {
+    name: 'mine',
+    scopes: ['admin'],
+  });
+  t.equal(status, 201);
+  t.match(body.key, new RegExp(`^pw_${body.key_id}_[A-Za-z0-9_-]{43}$`));
+  t.match(body.key_id, /^[0-9a-f]{12}$/);
+  t.equal(headers.get('cache-control'), 'no-store');
+
+  t.equal(await statusOf(server), 401, 'now a key is needed');
+  t.equal(await statusOf(server, as(body.key)), 200);
+  t.equal(await statusOf(server, { authorization: `Bearer ${body.key}` }), 200);
+  t.equal(await statusOf(server, as(`${body.key}x`)), 401);
+  t.equal(await statusOf(server, as(`${body.key.slice(0, -1)}${body.key.endsWith('A') ? 'B' : 'A'}`)), 401);
+  t.equal(await statusOf(server, as(body.key.replace(body.key_id, 'f'.repeat(12)))), 401);
+
+  const secret = body.key.slice(-43);
+  const listed = await call(server, 'GET', '/v1/keys', undefined, as(body.key));
+  t.match(listed.body, { items: [{ key_id: body.key_id, name: 'mine', scopes: ['admin'] }], next_cursor: null });
+  t.match(listed.body.items[0].last_used_at, /^\d{4}-\d\d-\d\dT/);
+  t.notMatch(JSON.stringify(listed.body), secret, 'the secret is shown once');
+  for (const file of readdirSync(DATA).filter((name) => name.startsWith('pullwright.db'))) {
+    t.notOk(readFileSync(join(DATA, file)).includes(secret), `the secret is not in ${file}`);
+  }
+
+  await server.stop();
+  server = await startServer(t, world, { HOST: '0.0.0.0' });
+  t.equal(await statusOf(server), 401);
+  t.equal(await statusOf(server, as(body.key)), 200, 'a key of the store is enough for a public address');
+  t.equal((await call(server, 'DELETE', `/v1/keys/${body.key_id}`, undefined, as(body.key))).status, 204);
+  t.equal(await statusOf(server), 401, 'a public address never opens');
+  await server.stop();
+});
+
+t.test('rotation, revocation and expiry', async (t) => {
+  const server = await startServer(t, world, { API_KEY: ADMIN_KEY, AUTH_FAILURES_PER_MINUTE: '1000' });
+  world.gemini.on('wait for it', [{ hang: true }, { text: 'now' }]);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO }, asAdmin);
+  const run = await call<Run>(
+    server,
+    'POST',
+    '/v1/tickets/R-1/runs',
+    { action: 'chat', message: 'wait for it' },
+    asAdmin,
+  );
+  await world.gemini.waitFor(({ state }) => state === 'held');
+
+  /** Opens a stream that does not end by itself. */
+  async function listen(headers: Record<string, string>) {
+    const response = await fetch(new URL(`/v1/runs/${run.body.run_id}/events`, server.url), { headers });
+    const stream = frames(response);
+    const opened = await stream.next();
+    const rest = async () => {
+      const seen = [];
+      for await (const frame of stream) seen.push(frame);
+      return seen;
+    };
+    return { opened, rest };
+  }
+
+  await t.test('two keys live at once; the end of one ends its streams and nothing else', async (t) => {
+    const old = await makeKey(server, { scopes: ['read'] });
+    const successor = await makeKey(server, { scopes: ['read'] });
+    const oldStream = await listen(old.headers);
+    const newStream = await listen(successor.headers);
+    t.equal(oldStream.opened.done, false);
+
+    t.equal((await call(server, 'DELETE', `/v1/keys/${old.key_id}`, undefined, asAdmin)).status, 204);
+    const seen = await oldStream.rest();
+    t.notOk(
+      seen.some((frame) => frame.event?.startsWith('run.succeeded')),
+      'it ended with the key, not with the run',
+    );
+    t.match(await call(server, 'GET', '/v1/tickets', undefined, old.headers), {
+      status: 401,
+      body: { code: 'unauthorized', detail: 'The API key was revoked.' },
+    });
+    t.equal(await statusOf(server, successor.headers), 200);
+    t.equal((await call(server, 'DELETE', `/v1/keys/${old.key_id}`, undefined, asAdmin)).status, 204, 'again');
+    t.match(await call(server, 'DELETE', '/v1/keys/000000000000', undefined, asAdmin), {
+      status: 404,
+      body: { code: 'key_not_found' },
+    });
+
+    world.gemini.release();
+    t.equal((await newStream.rest()).at(-1)?.event, 'run.succeeded', 'the other stream goes on to the end');
+  });
+
+  await t.test('a key that expires ends its streams too', async (t) => {
+    world.gemini.on('once more', [{ hang: true }, { text: 'now' }]);
+    const again = { action: 'chat', message: 'once more' };
+    run.body = (await call<Run>(server, 'POST', '/v1/tickets/R-1/runs', again, asAdmin)).body;
+    const expires = new Date(Date.now() + 1500).toISOString();
+    const brief = await makeKey(server, { scopes: ['read'], expires_at: expires });
+    t.equal(brief.expires_at, expires);
+    const stream = await listen(brief.headers);
+    const seen = await stream.rest();
+    t.notOk(seen.some((frame) => frame.event === 'run.succeeded'));
+    t.match(await call(server, 'GET', '/v1/tickets', undefined, brief.headers), {
+      status: 401,
+      body: { detail: 'The API key has expired.' },
+    });
+    t.equal(await statusOf(server, as('pw_000000000000_nothing')), 401);
+    world.gemini.release();
+  });
+
+  await t.test('what a key cannot be', async (t) => {
+    const refused = async (body: object) => (await call(server, 'POST', '/v1/keys', body, asAdmin)).body;
+    const key = { name: 'x', scopes: ['read'] };
+    t.match(await refused({ ...key, expires_at: '2020-01-01T00:00:00Z' }), { errors: [{ path: '/expires_at' }] });
+    t.match(await refused({ ...key, expires_at: 'tomorrow' }), { errors: [{ path: '/expires_at' }] });
+    t.match(await refused({ ...key, scopes: [] }), { errors: [{ path: '/scopes' }] });
+    t.match(await refused({ ...key, scopes: ['root'] }), { code: 'invalid_request' });
+    t.match(await refused({ name: 'x', scopes: ['admin'], repositories: ['acme/x'] }), {
+      errors: [{ path: '/repositories' }],
+    });
+    t.match(await refused({ ...key, repositories: ['evil.example/a/b'] }), { detail: /evil\.example/ });
+    for (const wrong of ['acme', 'https://github.com/a/b', 'acme/*/x/y', '*/x', 'a b/c']) {
+      t.match(await refused({ ...key, repositories: [wrong] }), { errors: [{ path: '/repositories/0' }] }, wrong);
+    }
+  });
+});
+
+t.test('the command line', async (t) => {
+  const server = await startServer(t, world, { API_KEY: ADMIN_KEY });
+  const pullwright = (args: string[], settings: Record<string, string> = {}) => {
+    const launcher = new URL('../../bin/pullwright.mjs', import.meta.url).pathname;
+    const env = { PATH: process.env.PATH, PULLWRIGHT_URL: server.url, PULLWRIGHT_API_KEY: ADMIN_KEY, ...settings };
+    return new Promise<{ code: unknown; stdout: string; stderr: string }>((resolve) => {
+      execFile(process.execPath, [launcher, ...args], { env, cwd: world.dir }, (error, stdout, stderr) =>
+        resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
+      );
+    });
+  };
+
+  const made = await pullwright([
+    'keys',
+    'create',
+    '--name',
+    'ci\nbot',
+    '--scope',
+    'plan,dev',
+    '--repository',
+    'Acme/*',
+    '--expires',
+    '30',
+  ]);
+  t.match(made, { code: 0, stdout: /^pw_[0-9a-f]{12}_[A-Za-z0-9_-]{43}\n$/, stderr: '' });
+  const key = made.stdout.trim();
+  const keyId = key.split('_')[1] ?? '';
+  t.equal(await statusOf(server, as(key)), 200);
+
+  const listed = await pullwright(['keys', 'list']);
+  const line = listed.stdout.split('\n').find((text) => text.startsWith(keyId));
+  t.match(line, new RegExp(`^${keyId}\tuntil \\S+\tplan,dev\tgithub.com/acme/\\*\t\\S+\tci bot$`));
+  t.match(await pullwright(['keys', 'revoke', keyId]), { code: 0, stdout: '' });
+  t.equal(await statusOf(server, as(key)), 401);
+  t.match((await pullwright(['keys', 'list'])).stdout, `${keyId}\trevoked`);
+
+  t.match(await pullwright(['keys', 'create']), { code: 2, stdout: '', stderr: /needs --name and --scope/ });
+  t.match(await pullwright(['keys', 'destroy']), { code: 2, stderr: /no command keys destroy/ });
+  t.match(await pullwright(['keys', 'revoke', 'x/y']), { code: 1, stderr: /key_id/ });
+  t.match(await pullwright(['keys', 'list'], { PULLWRIGHT_API_KEY: 'not-the-right-one' }), {
+    code: 1,
+    stderr: /not valid.*X-API-Key/,
+  });
+  t.match(await pullwright(['keys', 'list'], { PULLWRIGHT_URL: 'http://127.0.0.1:1' }), {
+    code: 1,
+    stderr: /No server answers/,
+  });
+});

@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http';
+import { ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -52,8 +52,9 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
 
 /** Answers what is no request that Fastify could see, such as headers that are too large or never end. */
 export function answerConnectionError(error: ConnectionError, socket: Socket): void {
-  // A request that is being answered must not find this text in its answer.
-  const answering = '_httpMessage' in socket && socket._httpMessage !== null;
+  // An answer that has begun must not get this text into its body.
+  const response = '_httpMessage' in socket ? socket._httpMessage : undefined;
+  const answering = response instanceof ServerResponse && response.headersSent;
   if (error.code === 'ECONNRESET' || !socket.writable || answering) return void socket.destroy();
   const problem = connectionProblem(error.code);
   const body = JSON.stringify(problemBody(problem));

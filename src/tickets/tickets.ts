@@ -150,8 +150,8 @@ export function createTickets({ config, store, workspaces, agents }: Deps) {
 
     /** The ticket branch, with what is not committed yet, against its base. */
     async diff(ticketId: string): Promise<Diff> {
-      await row(ticketId);
-      return workspaces.diff(ticketId);
+      const { ticket_id } = await row(ticketId);
+      return workspaces.diff(ticket_id);
     },
 
     /**

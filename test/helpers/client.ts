@@ -8,7 +8,7 @@ export type Answer<T> = { status: number; headers: Headers; body: T };
 /** One request with a JSON body and answer; the caller names what it expects. */
 // biome-ignore lint/suspicious/noExplicitAny: a test reads answers of every shape, and an assertion checks each
 export async function call<T = any>(
-  server: Server,
+  server: Pick<Server, 'url'>,
   method: string,
   path: string,
   body?: unknown,
@@ -40,10 +40,13 @@ export async function* frames(response: Response): AsyncGenerator<EventSourceMes
 export async function events(
   server: Server,
   runId: string,
-  options: { lastEventId?: number; until?: (event: RunEvent) => boolean } = {},
+  options: { lastEventId?: number; until?: (event: RunEvent) => boolean; headers?: Record<string, string> } = {},
 ): Promise<RunEvent[]> {
   const response = await fetch(new URL(`/v1/runs/${runId}/events`, server.url), {
-    headers: options.lastEventId === undefined ? {} : { 'last-event-id': String(options.lastEventId) },
+    headers: {
+      ...(options.lastEventId === undefined ? {} : { 'last-event-id': String(options.lastEventId) }),
+      ...options.headers,
+    },
   });
   const seen: RunEvent[] = [];
   for await (const frame of frames(response)) {
@@ -59,11 +62,12 @@ export async function run(
   server: Server,
   ticketId: string,
   request: object,
+  headers: Record<string, string> = {},
 ): Promise<{ run: Run; events: RunEvent[] }> {
-  const started = await call<Run>(server, 'POST', `/v1/tickets/${ticketId}/runs`, request);
+  const started = await call<Run>(server, 'POST', `/v1/tickets/${ticketId}/runs`, request, headers);
   if (started.status !== 202) throw new Error(`the run was not started: ${JSON.stringify(started.body)}`);
-  const seen = await events(server, started.body.run_id);
-  const ended = await call<Run>(server, 'GET', `/v1/runs/${started.body.run_id}`);
+  const seen = await events(server, started.body.run_id, { headers });
+  const ended = await call<Run>(server, 'GET', `/v1/runs/${started.body.run_id}`, undefined, headers);
   return { run: ended.body, events: seen };
 }
 

@@ -26,10 +26,6 @@ export default fp(
       if (repo_url !== undefined) {
         const { url } = parseRepoUrl(repo_url, config.ALLOWED_REPO_HOSTS);
         if (!sees(caller, url)) throw new AppError('forbidden_repository', `The API key is not for ${url}.`);
-        const taken = ticket_id !== undefined && (await store.tickets.get(ticket_id)) !== undefined;
-        if (taken && !(await seesTicket(ticket_id))) {
-          throw new AppError('ticket_repo_mismatch', `Ticket ${ticket_id} works on another repository.`);
-        }
       } else if (ticket_id !== undefined && !(await seesTicket(ticket_id))) {
         throw new AppError('ticket_not_found', `There is no ticket ${ticket_id}.`);
       }

@@ -43,18 +43,25 @@ export async function createKeys({ config, store, logger }: { config: Config; st
       .catch((error) => logger.error({ err: error, key_id: entry.row.key_id }, 'the use of a key was not recorded'));
   }
 
+  function isOver(caller: Caller): boolean {
+    const row = entries.get(caller.id)?.row;
+    return row === undefined ? caller.id === LOOPBACK.id && needed() : faultOf(row) !== undefined;
+  }
+
   function over(callerId: string): void {
     for (const end of watchers.get(callerId) ?? []) end();
   }
 
+  /**
+   * Whether requests need a key: once there is one. A key that expired still counts, so that the door never opens by
+   * itself; one that was revoked does not.
+   */
+  function needed(): boolean {
+    return environmentHash !== undefined || [...entries.values()].some(({ row }) => row.revoked_at === null);
+  }
+
   return {
-    /**
-     * Whether requests need a key: once there is one. A key that expired still counts, so that the door never opens by
-     * itself; one that was revoked does not.
-     */
-    needed(): boolean {
-      return environmentHash !== undefined || [...entries.values()].some(({ row }) => row.revoked_at === null);
-    },
+    needed,
 
     /** Whether somebody holds a key that is valid now. */
     some(): boolean {
@@ -127,8 +134,12 @@ export async function createKeys({ config, store, logger }: { config: Config; st
       over(keyId);
     },
 
-    /** Calls `end` when a caller's key is revoked or expires, until the returned function is called. */
+    /**
+     * Calls `end` when a caller's key is revoked or expires, until the returned function is called. At once when that
+     * happened since the caller was checked.
+     */
     whenOver(caller: Caller, end: () => void): () => void {
+      if (isOver(caller)) end();
       const watching = watchers.get(caller.id) ?? new Set();
       watchers.set(caller.id, watching.add(end));
       const expires = entries.get(caller.id)?.row.expires_at ?? null;

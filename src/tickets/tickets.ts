@@ -115,7 +115,8 @@ export function createTickets({ config, store, workspaces, agents }: Deps) {
     /** An existing ticket asked for again: takes over new words about it and brings the base branch in. */
     async refresh(ticket: TicketRow, request: CreateTicket, repoUrl: string, signal: AbortSignal): Promise<string[]> {
       if (ticket.repo_url.toLowerCase() !== repoUrl.toLowerCase()) {
-        throw new AppError('ticket_repo_mismatch', `Ticket ${ticket.ticket_id} works on ${ticket.repo_url}.`);
+        // Which one is not for every key to know.
+        throw new AppError('ticket_repo_mismatch', `Ticket ${ticket.ticket_id} works on another repository.`);
       }
       if (ticket.state === 'creating') {
         throw new AppError('ticket_busy', `Ticket ${ticket.ticket_id} is being created.`, { retryAfter: 5 });

@@ -3,6 +3,7 @@ import SQLite from 'better-sqlite3';
 import t from 'tap';
 import type { AuditEntry } from '../../schemas/audit.ts';
 import type { Run } from '../../schemas/run.ts';
+import { openStore } from '../../src/store/open-store.ts';
 import { call, events } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { makeWorld, REPO, type Server, startServer } from '../helpers/server.ts';
@@ -103,6 +104,19 @@ t.test('nothing is lost at a graceful stop', async (t) => {
   const { items } = await audit(server, '?limit=100');
   t.equal(items.filter(({ ticket_id }) => ticket_id === 'GONE-1').length, 40);
   await server.stop();
+});
+
+t.test('a store that closes writes first what it was handed', async (t) => {
+  const dir = t.testdir({});
+  const entry = { ticket_id: null, run_id: null, key_id: null, code: null };
+  const facts = { time: '2026-01-01T00:00:00.000Z', actor: 'x', address: '::1', method: 'POST', operation: 'x' };
+  let store = await openStore(dir);
+  const writes = Array.from({ length: 100 }, () => store.audit.append({ ...entry, ...facts, status: 200 }));
+  await store.close();
+  await Promise.all(writes);
+  store = await openStore(dir);
+  t.teardown(() => store.close());
+  t.equal((await store.audit.list({ limit: 200 })).items.length, 100);
 });
 
 t.test('the database refuses to change or remove an entry', async (t) => {

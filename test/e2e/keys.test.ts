@@ -1,9 +1,13 @@
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import t from 'tap';
 import type { KeyCreated } from '../../schemas/key.ts';
 import type { Run } from '../../schemas/run.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
+import { createKeys } from '../../src/keys/keys.ts';
+import { openStore } from '../../src/store/open-store.ts';
 import { call, frames } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { makeWorld, REPO, type Server, startServer } from '../helpers/server.ts';
@@ -148,6 +152,24 @@ t.test('rotation, revocation and expiry', async (t) => {
       t.match(await refused({ ...key, repositories: [wrong] }), { errors: [{ path: '/repositories/0' }] }, wrong);
     }
   });
+});
+
+t.test('what begins after its key was revoked ends at once', async (t) => {
+  const dir = t.testdir({});
+  const config = loadConfig({ DATA_DIR: dir }, join(dir, '.env'));
+  const store = await openStore(dir);
+  t.teardown(() => store.close());
+  const keys = await createKeys({ config, store, logger: pino({ level: 'silent' }) });
+  const made = await keys.create({ name: 'brief', scopes: ['read'] });
+  const checked = keys.check(made.key);
+  if (!('caller' in checked)) throw new Error(checked.fault);
+  let ended = 0;
+  keys.whenOver(checked.caller, () => ended++);
+  t.equal(ended, 0);
+  await keys.revoke(made.key_id);
+  t.equal(ended, 1);
+  keys.whenOver(checked.caller, () => ended++);
+  t.equal(ended, 2);
 });
 
 t.test('the command line', async (t) => {

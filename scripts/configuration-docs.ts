@@ -29,6 +29,7 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'GITHUB_TOKEN',
       'GITHUB_TOKEN_FILE',
       'GITHUB_HTTP_UNIX_SOCKET',
+      'PROTECTED_PATHS',
       'GIT_AUTHOR_NAME',
       'GIT_AUTHOR_EMAIL',
       'GIT_TIMEOUT_SECONDS',

@@ -12,10 +12,11 @@ FormatRegistry.Set('uri', (value) => URL.canParse(value));
 const CLIENT_VARIABLES = new Set(['PULLWRIGHT_URL', 'PULLWRIGHT_API_KEY']);
 
 export type Config = Readonly<
-  Omit<Settings, 'ALLOWED_HOSTS' | 'ALLOWED_REPO_HOSTS' | 'CORS_ORIGINS' | 'VERIFY_COMMAND'> & {
+  Omit<Settings, 'ALLOWED_HOSTS' | 'ALLOWED_REPO_HOSTS' | 'CORS_ORIGINS' | 'PROTECTED_PATHS' | 'VERIFY_COMMAND'> & {
     ALLOWED_HOSTS: readonly string[];
     ALLOWED_REPO_HOSTS: readonly string[];
     CORS_ORIGINS: readonly string[];
+    PROTECTED_PATHS: readonly string[];
     VERIFY_COMMAND?: readonly [string, ...string[]];
   }
 >;
@@ -55,7 +56,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
   }
   if (!Value.Check(Settings, settings)) throw new ConfigError([...new Set(problems)]);
 
-  const { ALLOWED_HOSTS, ALLOWED_REPO_HOSTS, CORS_ORIGINS, VERIFY_COMMAND, ...rest } = settings;
+  const { ALLOWED_HOSTS, ALLOWED_REPO_HOSTS, CORS_ORIGINS, PROTECTED_PATHS, VERIFY_COMMAND, ...rest } = settings;
   const verify = VERIFY_COMMAND === undefined ? undefined : parseCommand(VERIFY_COMMAND, problems);
   const config: Config = {
     ...rest,
@@ -64,6 +65,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
     ALLOWED_HOSTS: split(ALLOWED_HOSTS).map((host) => host.toLowerCase()),
     ALLOWED_REPO_HOSTS: split(ALLOWED_REPO_HOSTS).map((host) => host.toLowerCase()),
     CORS_ORIGINS: split(CORS_ORIGINS),
+    // An empty value counts as unset, so it takes a word to protect nothing.
+    PROTECTED_PATHS: PROTECTED_PATHS === 'none' ? [] : split(PROTECTED_PATHS),
     ...secret('GITHUB_TOKEN', settings.GITHUB_TOKEN, settings.GITHUB_TOKEN_FILE, problems),
     ...secret('GEMINI_API_KEY', settings.GEMINI_API_KEY, settings.GEMINI_API_KEY_FILE, problems),
     ...(verify === undefined ? {} : { VERIFY_COMMAND: verify }),

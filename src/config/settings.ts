@@ -41,6 +41,10 @@ export const Settings = Type.Object({
   ),
   GITHUB_TOKEN_FILE: Type.Optional(text('File that holds the token, instead of GITHUB_TOKEN.')),
   GITHUB_HTTP_UNIX_SOCKET: Type.Optional(text('Unix socket through which gh reaches the API, for a local relay.')),
+  PROTECTED_PATHS: list(
+    '.github/workflows/,.github/actions/',
+    'Files and folders whose changes are never committed: they stay in the workspace, and the run and the pull request say so. `none` protects nothing.',
+  ),
   GIT_AUTHOR_NAME: text('Author of the commits.', 'Pullwright'),
   GIT_AUTHOR_EMAIL: text('Their e-mail address.', 'pullwright@users.noreply.github.com'),
   GIT_TIMEOUT_SECONDS: count(1800, 5, 86_400, 'Longest time one git command may take.'),

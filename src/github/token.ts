@@ -1,5 +1,6 @@
 import { execa } from 'execa';
 import type { Config } from '../config/load-config.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -28,15 +29,22 @@ const LOGIN_VARIABLES = [
  * (`gh auth token`), asked for at most once a minute and host. gh missing or not logged in gives undefined.
  * @param deps `parentEnv` is the server's environment, which leads gh to the operator's login
  */
-export function createTokenSource(deps: { config: Config; parentEnv: Environment }): TokenSource {
-  const { config, parentEnv } = deps;
+export function createTokenSource(deps: {
+  config: Config;
+  parentEnv: Environment;
+  redactor: Pick<Redactor, 'learn'>;
+}): TokenSource {
+  const { config, parentEnv, redactor } = deps;
   const cache = new Map<string, { until: number; token: Promise<string | undefined> }>();
 
   return async (host) => {
     if (config.GITHUB_TOKEN !== undefined) return config.GITHUB_TOKEN;
     const cached = cache.get(host);
     if (cached !== undefined && performance.now() < cached.until) return cached.token;
-    const token = askGh(host, parentEnv);
+    const token = askGh(host, parentEnv).then((found) => {
+      if (found !== undefined) redactor.learn(found);
+      return found;
+    });
     cache.set(host, { until: performance.now() + CACHE_MILLISECONDS, token });
     return token;
   };

@@ -8,7 +8,8 @@ import { ticketBranch, validateBranchName } from '../git/branch-name.ts';
 import type { Git } from '../git/git.ts';
 import type { GitProgress } from '../git/git-progress.ts';
 import { parseRepoUrl, type RepoRef, remoteUrl } from '../git/repo-url.ts';
-import { type Commit, commitWorkspace } from './commit.ts';
+import type { Redactor } from '../redaction/redactor.ts';
+import { type Committed, commitWorkspace } from './commit.ts';
 import type { CommitText } from './commit-message.ts';
 import { buildWorkspace } from './create-workspace.ts';
 import { tellFullDisk } from './file-errors.ts';
@@ -49,7 +50,7 @@ export type Workspaces = {
   /** Makes a ticket's workspace, all or nothing; again is harmless. Throws also `ticket_repo_mismatch`. */
   create(request: CreateRequest, options?: WorkOptions): Promise<Created>;
   sync(ticketId: string, options?: WorkOptions): Promise<Synced>;
-  commit(ticketId: string, text: CommitText): Promise<Commit | undefined>;
+  commit(ticketId: string, text: CommitText): Promise<Committed>;
   /** Pushes the ticket's branch, never by force; a remote that has it already is success. `ref` is the full name. */
   push(ticketId: string, options?: WorkOptions): Promise<{ ref: string; sha: string }>;
   diff(ticketId: string): Promise<Diff>;
@@ -69,11 +70,12 @@ export type Workspaces = {
  * Each method but `recover`, `create`, `remove` and `close` throws AppError `ticket_not_found`.
  */
 export function createWorkspaces(deps: {
-  config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'ALLOWED_REPO_HOSTS'>;
+  config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'ALLOWED_REPO_HOSTS' | 'PROTECTED_PATHS'>;
   git: Git;
+  redactor: Redactor;
   logger?: Logger;
 }): Workspaces {
-  const { config, git, logger } = deps;
+  const { config, git, redactor, logger } = deps;
   const allowedHosts = config.ALLOWED_REPO_HOSTS;
   const layout = createLayout(config);
   const trash = createTrash(logger);
@@ -155,9 +157,13 @@ export function createWorkspaces(deps: {
     commit: (ticketId, text) =>
       change(ticketId, undefined, (ticket) =>
         commitWorkspace(
-          git,
+          {
+            git,
+            redactor,
+            folders: { staging, quarantine: join(layout.tickets.quarantine, ticketId) },
+            protectedPaths: config.PROTECTED_PATHS,
+          },
           ticket,
-          { staging, quarantine: join(layout.tickets.quarantine, ticketId) },
           ticket.branch,
           text,
         ),

@@ -13,7 +13,7 @@ declare module 'fastify' {
 export default fp(
   async (app) => {
     const { config, parentEnv, redactor } = app;
-    const token = createTokenSource({ config, parentEnv, redactor });
+    const token = createTokenSource({ config, parentEnv, redactor, logger: app.log });
     app.decorate('githubToken', token);
     app.decorate('github', createGitHub({ config, parentEnv, token, redactor, logger: app.log }));
   },

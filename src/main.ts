@@ -30,8 +30,9 @@ async function main(): Promise<void> {
 }
 
 /** The settings that must not leave the server. */
-function secretsOf({ API_KEY, GEMINI_API_KEY, GITHUB_TOKEN }: Config): [name: string, secret: string][] {
-  return Object.entries({ API_KEY, GEMINI_API_KEY, GITHUB_TOKEN }).flatMap(([name, secret]) =>
+function secretsOf(config: Config): [name: string, secret: string][] {
+  const { API_KEY, GEMINI_API_KEY, GITHUB_TOKEN, GITHUB_APP_PRIVATE_KEY } = config;
+  return Object.entries({ API_KEY, GEMINI_API_KEY, GITHUB_TOKEN, GITHUB_APP_PRIVATE_KEY }).flatMap(([name, secret]) =>
     secret === undefined ? [] : [[name, secret]],
   );
 }

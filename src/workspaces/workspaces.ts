@@ -20,7 +20,7 @@ import { createMirrors } from './mirrors.ts';
 import { finishMove } from './move-workspace.ts';
 import { exists, findTicket, type OpenTicket, openTicket } from './open-ticket.ts';
 import { recoverFolders } from './recover.ts';
-import { chooseBase } from './remote-heads.ts';
+import { chooseBase, listRemote } from './remote-heads.ts';
 import { headOf, type Synced, syncTicket } from './sync.ts';
 import { createTrash } from './trash.ts';
 
@@ -51,7 +51,10 @@ export type Workspaces = {
   create(request: CreateRequest, options?: WorkOptions): Promise<Created>;
   sync(ticketId: string, options?: WorkOptions): Promise<Synced>;
   commit(ticketId: string, text: CommitText): Promise<Committed>;
-  /** Pushes the ticket's branch, never by force; a remote that has it already is success. `ref` is the full name. */
+  /**
+   * Pushes the ticket's branch and nothing else, never by force and never when it is the remote's default branch; a
+   * remote that has it already is success. `ref` is the full name. Throws also `push_rejected`.
+   */
   push(ticketId: string, options?: WorkOptions): Promise<{ ref: string; sha: string }>;
   diff(ticketId: string): Promise<Diff>;
   status(ticketId: string): Promise<WorkspaceStatus>;
@@ -101,6 +104,8 @@ export function createWorkspaces(deps: {
     await refuseOccupied(ticketId);
     const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
     const base = chooseBase(heads, repo, baseBranch);
+    refuseOwnBranch(base.branch, branch);
+    refuseDefaultBranch(heads.defaultBranch, branch);
     const remoteHead = heads.branches.get(branch);
     const head = remoteHead ?? base.sha;
     await mirrors.protect(layout.mirror(repo.url), ticketId, [base.sha, head]);
@@ -173,6 +178,8 @@ export function createWorkspaces(deps: {
       change(ticketId, options.signal, async (ticket) => {
         const { gitDir, ref, pushedRef } = ticket;
         const repo = parseRepoUrl(ticket.repoUrl, allowedHosts);
+        // Since the ticket was created, the branch may have become the default one.
+        refuseDefaultBranch((await listRemote(git, repo, options.signal)).defaultBranch, ticket.branch);
         const sha = await headOf(git, ticket);
         const flags = ['--porcelain', '--progress', '--no-verify', '--recurse-submodules=no'];
         await git.run(['push', ...flags, '--', remoteUrl(repo), `${sha}:${ref}`], { gitDir, repo, ...options });
@@ -208,6 +215,14 @@ export function createWorkspaces(deps: {
 function refuseOwnBranch(baseBranch: string, branch: string): void {
   if (baseBranch !== branch && !baseBranch.startsWith(`${branch}/`)) return;
   throw new AppError('invalid_request', `${baseBranch} cannot be the base of the ticket whose branch is ${branch}.`);
+}
+
+/** What is merged there was reviewed; what an agent wrote was not. */
+function refuseDefaultBranch(defaultBranch: string | undefined, branch: string): void {
+  if (defaultBranch !== branch) return;
+  throw new AppError('push_rejected', `${branch} is the default branch of the repository; nothing is pushed to that.`, {
+    remedy: 'Make another branch the default one, or use another ticket id.',
+  });
 }
 
 function rethrow(error: unknown): never {

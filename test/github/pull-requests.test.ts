@@ -288,7 +288,7 @@ t.test('passes titles and texts on to the letter', async (t) => {
 });
 
 t.test('talks to GitHub Enterprise with the token where gh looks for it', async (t) => {
-  const { ensure, config, standIn } = await setUp(t);
+  const { ensure, config, standIn } = await setUp(t, { env: { GITHUB_HOST: 'ghe.acme.test' } });
   const repo = parseRepoUrl('https://ghe.acme.test/acme/widgets', config.ALLOWED_REPO_HOSTS);
   t.same(await ensure({ repo }), { number: 1, url: 'https://ghe.acme.test/acme/widgets/pull/1', created: true });
   t.equal(standIn.requests[0]?.token, TOKEN);

@@ -129,6 +129,37 @@ t.test('a push that the remote refuses says why', async (t) => {
   await t.resolves(workspaces.push('W-1'));
 });
 
+t.test('only the ticket’s branch is pushed, and never when it is the default one', async (t) => {
+  const { workspaces, github, directory, gitDir, write } = await makeTicket(t);
+  const refs = () => plainGit(['--git-dir', directory, 'for-each-ref', '--format=%(refname) %(objectname)']);
+  const before = refs();
+  // What the git directory holds besides goes nowhere, whatever a configuration there says.
+  plainGit(['--git-dir', gitDir, 'branch', 'other', 'HEAD~0']);
+  plainGit(['--git-dir', gitDir, 'tag', 'v1', 'HEAD']);
+  for (const setting of ['remote.origin.mirror', 'push.followTags', 'remote.pushDefault']) {
+    plainGit(['--git-dir', gitDir, 'config', setting, 'true']);
+  }
+  await write('a.txt', 'mine\n');
+  const { commit } = await workspaces.commit('W-1', { subject: 'Mine' });
+  plainGit(['--git-dir', directory, 'symbolic-ref', 'HEAD', 'refs/heads/ticket_W-1']);
+  await github.commit('acme/widgets', { branch: 'ticket_W-1', files: {} });
+  const grown = refs();
+  const refused = { code: 'push_rejected', message: /ticket_W-1 is the default branch/, remedy: /another ticket id/ };
+  await t.rejects(workspaces.push('W-1'), refused);
+  t.equal(refs(), grown);
+  plainGit(['--git-dir', directory, 'symbolic-ref', 'HEAD', 'refs/heads/main']);
+  plainGit(['--git-dir', directory, 'update-ref', '-d', 'refs/heads/ticket_W-1']);
+  await workspaces.push('W-1');
+  t.equal(refs(), `${before}\nrefs/heads/ticket_W-1 ${commit?.sha}`);
+
+  await github.commit('acme/widgets', { branch: 'ticket_W-2', files: {} });
+  plainGit(['--git-dir', directory, 'symbolic-ref', 'HEAD', 'refs/heads/ticket_W-2']);
+  const create = (baseBranch?: string) =>
+    workspaces.create({ ticketId: 'W-2', repo: repo('acme/widgets'), baseBranch });
+  await t.rejects(create(), { code: 'invalid_request', message: /cannot be the base/ });
+  await t.rejects(create('main'), { code: 'push_rejected' });
+});
+
 t.test('the base comes in, and no work is lost', async (t) => {
   const { workspaces, github, directory, workspace, write, read } = await makeTicket(t);
   const untouched = await workspaces.sync('W-1');

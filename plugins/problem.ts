@@ -24,7 +24,7 @@ export default fp(
       sendProblem(new AppError('not_found', `No route answers ${request.method} here.`), request, reply),
     );
   },
-  { name: 'problem', dependencies: ['rate-limit'] },
+  { name: 'problem', dependencies: ['rate-limit', 'redaction'] },
 );
 
 /** Answers an error; also for what fails before a route is found, such as a malformed URL. */
@@ -44,7 +44,8 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     ...(problem.errors === undefined ? {} : { errors: problem.errors }),
   };
   // Sent as text: the route's response schema is not the schema of a problem.
-  return reply.code(status).type('application/problem+json').serializer(JSON.stringify).send(body);
+  const redacted = request.server.redactor.value(body);
+  return reply.code(status).type('application/problem+json').serializer(JSON.stringify).send(redacted);
 }
 
 function toProblem(error: unknown): AppError {

@@ -16,6 +16,7 @@ import openapi from '../plugins/openapi.ts';
 import plans from '../plugins/plans/index.ts';
 import problem, { sendProblem } from '../plugins/problem.ts';
 import rateLimit from '../plugins/rate-limit.ts';
+import redaction from '../plugins/redaction.ts';
 import runs from '../plugins/runs/index.ts';
 import securityHeaders from '../plugins/security-headers.ts';
 import sse from '../plugins/sse.ts';
@@ -25,12 +26,15 @@ import validation from '../plugins/validation.ts';
 import workspaces from '../plugins/workspaces.ts';
 import type { Config } from './config/load-config.ts';
 import { AppError } from './errors/app-error.ts';
+import type { Redactor } from './redaction/redactor.ts';
 
 export type AppOptions = {
   config: Config;
   /** Environment that git and gh take proxies, certificates and the operator's git settings from. */
   parentEnv: Readonly<Record<string, string | undefined>>;
   logger: Logger;
+  /** What the logger uses, too. */
+  redactor: Redactor;
 };
 
 /**
@@ -53,6 +57,7 @@ export async function buildApp(options: AppOptions) {
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   await app.register(config, options);
+  await app.register(redaction, options);
   await app.register(lifecycle);
   await app.register(hostCheck);
   await app.register(rateLimit);

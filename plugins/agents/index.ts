@@ -15,11 +15,11 @@ export default fp(
   async (app) => {
     const { config } = app;
     const sandbox = createSandbox({ config, parentEnv: app.parentEnv });
-    const agents = createAgents({ config, sandbox, logger: app.log });
+    const agents = createAgents({ config, sandbox, redactor: app.redactor, logger: app.log });
     app.decorate('sandbox', sandbox);
     app.decorate('agents', agents);
     app.addHook('onClose', () => agents.close());
     await app.register(agentRoutes);
   },
-  { name: 'agents', dependencies: ['config', 'openapi'] },
+  { name: 'agents', dependencies: ['config', 'redaction', 'openapi'] },
 );

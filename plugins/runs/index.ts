@@ -11,7 +11,7 @@ declare module 'fastify' {
 /** `app.runs`, which carries out commands one after another per ticket, and the routes of runs. */
 export default fp(
   async (app) => {
-    const { config, store, workspaces, sandbox, agents, plans, github } = app;
+    const { config, store, workspaces, sandbox, agents, plans, github, redactor } = app;
     const runs = createRunEngine({
       config,
       store,
@@ -21,6 +21,7 @@ export default fp(
       agents,
       plans,
       github,
+      redactor,
       logger: app.log,
     });
     app.decorate('runs', runs);

@@ -15,7 +15,6 @@ import { createTurn, type Turn, type TurnOptions } from './acp-turn.ts';
 import { isRecord } from './acp-updates.ts';
 import type { AgentDefinition, TurnUsage } from './agent-definition.ts';
 import { readLines } from './read-lines.ts';
-import { createRedact } from './redact.ts';
 
 /** Longest message of an agent, in bytes; a longer one ends the connection. */
 const MAX_MESSAGE = 16 * 1024 * 1024;
@@ -137,7 +136,6 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       } catch (error) {
         return await explain(error);
       } finally {
-        current.end();
         turn = undefined;
       }
     },
@@ -165,18 +163,17 @@ function takeUpdates(onUpdate: (update: unknown) => void): TransformStream<AnyMe
 }
 
 /** Turns what went wrong with a process, as the SDK throws it, into what it means. */
-function explainer({ process, definition, secrets }: SessionOptions): (error: unknown) => Promise<never> {
-  const redact = createRedact(secrets);
+function explainer({ process, definition, redactor }: SessionOptions): (error: unknown) => Promise<never> {
   const lastLines: string[] = [];
   readLines(process.stderr, (line) => {
-    lastLines.push(redact(line));
+    lastLines.push(redactor.text(line));
     if (lastLines.length > LAST_LINES) lastLines.shift();
   });
 
   return async (error) => {
     if (error instanceof AppError) throw error;
     if (error instanceof RequestError) {
-      const message = redact(detailOf(error));
+      const message = redactor.text(detailOf(error));
       const meaning = definition.classifyError({ code: error.code, message });
       throw meaning ?? protocolError(definition, `${message} (${error.code})`, error);
     }

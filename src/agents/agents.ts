@@ -7,6 +7,7 @@ import type { EventDraft } from '../../schemas/event.ts';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { SandboxedProcess } from '../sandbox/types.ts';
 import { openSession, type Session, type StopReason } from './acp-session.ts';
@@ -63,6 +64,7 @@ export type Agents = {
 export type AgentsDependencies = {
   config: Config;
   sandbox: Sandbox;
+  redactor: Redactor;
   logger?: Logger;
   definitions?: readonly AgentDefinition[];
 };
@@ -82,11 +84,16 @@ type LiveAgent = {
  * The agents: one process per ticket, kept between commands that read, and conversations that outlive the processes.
  * After a turn that may write, the process is ended: what it left running could change the workspace under a commit.
  */
-export function createAgents({ config, sandbox, logger, definitions = [gemini] }: AgentsDependencies): Agents {
+export function createAgents({
+  config,
+  sandbox,
+  redactor,
+  logger,
+  definitions = [gemini],
+}: AgentsDependencies): Agents {
   const live = new Map<string, LiveAgent>();
   const turns = new Map<string, { abort: AbortController; done: Promise<unknown> }>();
   const limitStarts = createStartLimit(availableParallelism());
-  const secrets = [config.GEMINI_API_KEY, config.GITHUB_TOKEN];
   let closing = false;
 
   function definitionOf(name: string): AgentDefinition {
@@ -119,7 +126,7 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
     const root = sandbox.layout({ workspace, home: launch.home.folder }).workspace;
     const process = await sandbox.spawn({ ...launch, workspace, writable: mode === 'write', readOnlyPaths });
     try {
-      const opened = openSession({ process, definition, mode, root, secrets, load });
+      const opened = openSession({ process, definition, mode, root, redactor, load });
       const session = await abortable(opened, signal);
       return { agent: definition.name, mode, workspace, process, session, ending: false };
     } catch (error) {

@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
@@ -12,10 +13,17 @@ FormatRegistry.Set('uri', (value) => URL.canParse(value));
 const CLIENT_VARIABLES = new Set(['PULLWRIGHT_URL', 'PULLWRIGHT_API_KEY']);
 
 export type Config = Readonly<
-  Omit<Settings, 'ALLOWED_HOSTS' | 'ALLOWED_REPO_HOSTS' | 'CORS_ORIGINS' | 'VERIFY_COMMAND'> & {
+  Omit<
+    Settings,
+    'ALLOWED_HOSTS' | 'ALLOWED_REPO_HOSTS' | 'CORS_ORIGINS' | 'GITHUB_HOST' | 'PROTECTED_PATHS' | 'VERIFY_COMMAND'
+  > & {
     ALLOWED_HOSTS: readonly string[];
     ALLOWED_REPO_HOSTS: readonly string[];
     CORS_ORIGINS: readonly string[];
+    PROTECTED_PATHS: readonly string[];
+    GITHUB_HOST: string;
+    /** PEM. */
+    GITHUB_APP_PRIVATE_KEY?: string;
     VERIFY_COMMAND?: readonly [string, ...string[]];
   }
 >;
@@ -55,16 +63,25 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
   }
   if (!Value.Check(Settings, settings)) throw new ConfigError([...new Set(problems)]);
 
-  const { ALLOWED_HOSTS, ALLOWED_REPO_HOSTS, CORS_ORIGINS, VERIFY_COMMAND, ...rest } = settings;
+  const { ALLOWED_HOSTS, ALLOWED_REPO_HOSTS, CORS_ORIGINS, PROTECTED_PATHS, VERIFY_COMMAND, ...rest } = settings;
   const verify = VERIFY_COMMAND === undefined ? undefined : parseCommand(VERIFY_COMMAND, problems);
+  const repoHosts = split(ALLOWED_REPO_HOSTS).map((host) => host.toLowerCase());
   const config: Config = {
     ...rest,
     DATA_DIR: resolve(settings.DATA_DIR),
     TICKETS_ROOT: resolve(settings.TICKETS_ROOT),
     ALLOWED_HOSTS: split(ALLOWED_HOSTS).map((host) => host.toLowerCase()),
-    ALLOWED_REPO_HOSTS: split(ALLOWED_REPO_HOSTS).map((host) => host.toLowerCase()),
+    ALLOWED_REPO_HOSTS: repoHosts,
+    GITHUB_HOST: (
+      settings.GITHUB_HOST ??
+      (repoHosts.length === 1 ? repoHosts[0] : undefined) ??
+      'github.com'
+    ).toLowerCase(),
     CORS_ORIGINS: split(CORS_ORIGINS),
+    // An empty value counts as unset, so it takes a word to protect nothing.
+    PROTECTED_PATHS: PROTECTED_PATHS === 'none' ? [] : split(PROTECTED_PATHS),
     ...secret('GITHUB_TOKEN', settings.GITHUB_TOKEN, settings.GITHUB_TOKEN_FILE, problems),
+    ...secret('GITHUB_APP_PRIVATE_KEY', undefined, settings.GITHUB_APP_PRIVATE_KEY_FILE, problems),
     ...secret('GEMINI_API_KEY', settings.GEMINI_API_KEY, settings.GEMINI_API_KEY_FILE, problems),
     ...(verify === undefined ? {} : { VERIFY_COMMAND: verify }),
   };
@@ -121,7 +138,7 @@ function parseCommand(value: string, problems: string[]): readonly [string, ...s
   return undefined;
 }
 
-function secret<Name extends 'GITHUB_TOKEN' | 'GEMINI_API_KEY'>(
+function secret<Name extends 'GITHUB_TOKEN' | 'GITHUB_APP_PRIVATE_KEY' | 'GEMINI_API_KEY'>(
   name: Name,
   value: string | undefined,
   file: string | undefined,
@@ -156,6 +173,7 @@ function contradictions(config: Config): string[] {
       `SANDBOX is "none", which is for loopback only, and HOST is ${JSON.stringify(config.HOST)}. Set SANDBOX=bubblewrap, or set HOST=127.0.0.1.`,
     );
   }
+  problems.push(...githubContradictions(config));
   for (const origin of config.CORS_ORIGINS) {
     if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
       problems.push(
@@ -164,6 +182,37 @@ function contradictions(config: Config): string[] {
     }
   }
   return problems;
+}
+
+function githubContradictions(config: Config): string[] {
+  const { GITHUB_TOKEN, GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY: key, GITHUB_HOST, ALLOWED_REPO_HOSTS } = config;
+  const problems: string[] = [];
+  if (GITHUB_APP_ID !== undefined && config.GITHUB_APP_PRIVATE_KEY_FILE === undefined) {
+    problems.push('GITHUB_APP_ID is set and GITHUB_APP_PRIVATE_KEY_FILE is not. Set both, or none.');
+  }
+  if (GITHUB_APP_ID === undefined && config.GITHUB_APP_PRIVATE_KEY_FILE !== undefined) {
+    problems.push('GITHUB_APP_PRIVATE_KEY_FILE is set and GITHUB_APP_ID is not. Set both, or none.');
+  }
+  if (GITHUB_APP_ID !== undefined && GITHUB_TOKEN !== undefined) {
+    problems.push('GITHUB_APP_ID and GITHUB_TOKEN are both set. Keep one of them.');
+  }
+  if (key !== undefined && !isRsaKey(key)) {
+    problems.push('GITHUB_APP_PRIVATE_KEY_FILE holds no RSA private key in PEM. Name the file that GitHub gave out.');
+  }
+  if ((GITHUB_TOKEN ?? GITHUB_APP_ID) !== undefined && !ALLOWED_REPO_HOSTS.includes(GITHUB_HOST)) {
+    problems.push(
+      `GITHUB_HOST is ${JSON.stringify(GITHUB_HOST)}, which is not in ALLOWED_REPO_HOSTS. Set it to the host that the token or the app is for.`,
+    );
+  }
+  return problems;
+}
+
+function isRsaKey(pem: string): boolean {
+  try {
+    return createPrivateKey(pem).asymmetricKeyType === 'rsa';
+  } catch {
+    return false;
+  }
 }
 
 function split(value: string): string[] {

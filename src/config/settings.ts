@@ -40,7 +40,28 @@ export const Settings = Type.Object({
     ),
   ),
   GITHUB_TOKEN_FILE: Type.Optional(text('File that holds the token, instead of GITHUB_TOKEN.')),
+  GITHUB_HOST: Type.Optional(
+    text(
+      'The one host that GITHUB_TOKEN, or the GitHub App, is for. By default the only host of ALLOWED_REPO_HOSTS, or github.com among several; for the others, the login of the gh command is used.',
+    ),
+  ),
+  GITHUB_APP_ID: Type.Optional(
+    text('Id of a GitHub App that works instead of a token: contents and pull requests, read and write.'),
+  ),
+  GITHUB_APP_PRIVATE_KEY_FILE: Type.Optional(
+    text('File with the private key of the app, as GitHub gave it out (PEM).'),
+  ),
+  GITHUB_APP_INSTALLATION_ID: Type.Optional(
+    Type.String({
+      pattern: '^[0-9]+$',
+      description: 'Installation of the app to work as; needed when there are several.',
+    }),
+  ),
   GITHUB_HTTP_UNIX_SOCKET: Type.Optional(text('Unix socket through which gh reaches the API, for a local relay.')),
+  PROTECTED_PATHS: list(
+    '.github/workflows/,.github/actions/',
+    'Files and folders whose changes are never committed: they stay in the workspace, and the run and the pull request say so. `none` protects nothing.',
+  ),
   GIT_AUTHOR_NAME: text('Author of the commits.', 'Pullwright'),
   GIT_AUTHOR_EMAIL: text('Their e-mail address.', 'pullwright@users.noreply.github.com'),
   GIT_TIMEOUT_SECONDS: count(1800, 5, 86_400, 'Longest time one git command may take.'),

@@ -93,6 +93,18 @@ export const ERROR_CODES = {
     'Resolve the named files on the branch.',
   ),
   file_too_large: row(422, 'A file is too large for GitHub', false, 'Remove the file or track it with Git LFS.'),
+  secret_in_diff: row(
+    422,
+    'The commit would publish a secret of the server',
+    false,
+    'Remove the secret from the named files in the workspace, replace it where it is issued, and run dev again.',
+  ),
+  protected_paths: row(
+    422,
+    'Only protected paths were changed',
+    false,
+    'Make the change yourself, or let it through by PROTECTED_PATHS; it is kept in the workspace.',
+  ),
   workspace_tampered: row(
     409,
     'The workspace is not what the server made',

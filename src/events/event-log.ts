@@ -1,4 +1,6 @@
-import type { EventDraft, RunEvent } from '../../schemas/event.ts';
+import { type EventDraft, type RunEvent, TERMINAL_EVENTS } from '../../schemas/event.ts';
+import { redactEvents } from '../redaction/redact-events.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunPatch } from '../store/runs.ts';
 
@@ -11,10 +13,20 @@ type Reader = { tail: RunEvent[]; wakes: Set<() => void> };
 
 /**
  * The log of events: appended by the run's worker, read by any number of cursors. An event is durable before any
- * reader can see it; readers are only woken, and pull at their own pace, so a slow one costs nothing.
+ * reader can see it; readers are only woken, and pull at their own pace, so a slow one costs nothing. Whatever a run leaves
+ * goes through here, and loses the server's secrets.
  */
-export function createEventLog(store: Pick<Store, 'runs' | 'events'>) {
+export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: Redactor) {
   const readers = new Map<string, Reader>();
+  const redactions = new Map<string, ReturnType<typeof redactEvents>>();
+
+  /** A secret may be split over two messages: what is held of the first is the run's, until its terminal event. */
+  function redact(runId: string, drafts: readonly EventDraft[]): EventDraft[] {
+    const redaction = redactions.get(runId) ?? redactEvents(redactor);
+    redactions.set(runId, redaction);
+    if (drafts.some(({ type }) => TERMINAL_EVENTS.has(type))) redactions.delete(runId);
+    return drafts.flatMap(redaction);
+  }
 
   return {
     /**
@@ -22,7 +34,12 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>) {
      * @throws FencedError when `fence` is not the attempt that may write
      */
     async append(runId: string, fence: number, drafts: readonly EventDraft[], patch?: RunPatch): Promise<RunEvent[]> {
-      const events = await store.runs.append(runId, fence, drafts, patch);
+      const events = await store.runs.append(
+        runId,
+        fence,
+        redact(runId, drafts),
+        patch && redactPatch(patch, redactor),
+      );
       const reader = readers.get(runId);
       if (reader !== undefined) {
         reader.tail.push(...events);
@@ -53,4 +70,14 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>) {
       };
     },
   };
+}
+
+/** Columns of JSON that hold what an agent said. */
+function redactPatch(patch: RunPatch, redactor: Redactor): RunPatch {
+  const redacted = { ...patch };
+  for (const column of ['progress', 'result', 'error'] as const) {
+    const json = redacted[column];
+    if (typeof json === 'string') redacted[column] = redactor.json(json);
+  }
+  return redacted;
 }

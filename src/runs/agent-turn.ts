@@ -2,6 +2,7 @@ import type { EventDraft } from '../../schemas/event.ts';
 import type { Usage } from '../../schemas/run.ts';
 import type { AgentMode } from '../agents/agent-definition.ts';
 import type { Agents } from '../agents/agents.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/runs.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
@@ -16,14 +17,14 @@ export type Turn = {
   signal: AbortSignal;
 };
 
-type Deps = { store: Store; workspaces: Workspaces; agents: Agents };
+type Deps = { store: Store; workspaces: Workspaces; agents: Agents; redactor: Redactor };
 
 /**
  * One prompt to the ticket's agent, in the ticket's conversation; its updates become events of the run.
  * @returns what the agent said, one text for each stretch between tool calls
  * @throws AppError what the agent or its model could not do; the signal's reason when aborted
  */
-export async function takeTurn({ store, workspaces, agents }: Deps, turn: Turn): Promise<string[]> {
+export async function takeTurn({ store, workspaces, agents, redactor }: Deps, turn: Turn): Promise<string[]> {
   const { run, writer } = turn;
   const [{ workspace, gitDir, mirror }, sessionId, conversation] = await Promise.all([
     workspaces.paths(run.ticket_id),
@@ -65,7 +66,7 @@ export async function takeTurn({ store, workspaces, agents }: Deps, turn: Turn):
   });
   writer.setUsage(add(before, ended.usage));
   await writer.save();
-  return segments;
+  return segments.map(redactor.text);
 }
 
 function add(a: Usage, b: Usage): Usage {

@@ -4,12 +4,13 @@ import { AppError } from '../errors/app-error.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
 import { pullRequestText } from '../github/pull-request-text.ts';
 import { planGoal } from '../plans/plan-text.ts';
+import { list } from '../workspaces/merge.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
 
 /**
  * Commits what the agent changed, pushes the branch and ensures the pull request. Each step that an earlier attempt
  * finished is left out; what the steps find decides, not what the agent said.
- * @throws AppError `no_changes` when there is nothing to publish, or what git or GitHub refused
+ * @throws AppError `no_changes` or `protected_paths` when there is nothing to publish, `secret_in_diff`, or what git or GitHub refused
  */
 export async function publish(deps: ActionDeps, context: RunContext, plan: Plan): Promise<RunResult> {
   const commit = await commitWork(deps, context, plan);
@@ -32,6 +33,7 @@ export async function publish(deps: ActionDeps, context: RunContext, plan: Plan)
       plan: { version: plan.version, body: plan.body },
       summary: progress.agent?.text,
       commits,
+      heldBack: progress.heldBack,
       check: deps.config.VERIFY_COMMAND,
     });
     const ensured = await deps.github.ensurePullRequest({
@@ -62,7 +64,7 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer }: RunContext,
   if (progress.commit !== undefined) return progress.commit;
   return writer.step('commit', async () => {
     const goal = ticket.title ?? planGoal(plan.body) ?? 'carry out the plan';
-    const commit = await deps.workspaces.commit(run.ticket_id, {
+    const { commit, heldBack, notes } = await deps.workspaces.commit(run.ticket_id, {
       subject: `${run.ticket_id}: ${goal.replace(/\s+/g, ' ')}`.slice(0, 100),
       body: progress.agent?.text.slice(0, 4000) ?? '',
       trailers: [
@@ -71,16 +73,24 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer }: RunContext,
         ['Run-Id', run.run_id],
       ],
     });
+    if (heldBack.length > 0) {
+      notes.push(`Held back, since PROTECTED_PATHS covers it: ${list(heldBack)}. It stays in the workspace.`);
+      progress.heldBack = heldBack;
+    }
+    for (const note of notes) writer.emit({ type: 'log', data: { level: 'warn', text: note } });
     const made = commit ?? (await unpublished(deps, run.ticket_id));
-    if (made === undefined) throw new AppError('no_changes', 'The agent ended its turn without changing a file.');
+    if (made === undefined) throw nothingToPublish(heldBack);
     progress.commit = made;
-    const { sha, subject } = made;
     if (commit !== undefined) {
-      for (const note of commit.notes) writer.emit({ type: 'log', data: { level: 'warn', text: note } });
-      writer.emit({ type: 'commit.created', data: { sha, subject } });
+      writer.emit({ type: 'commit.created', data: { sha: commit.sha, subject: commit.subject } });
     }
     return made;
   });
+}
+
+function nothingToPublish(heldBack: readonly string[]): AppError {
+  if (heldBack.length === 0) return new AppError('no_changes', 'The agent ended its turn without changing a file.');
+  return new AppError('protected_paths', `The agent changed only what may not be committed: ${list(heldBack)}.`);
 }
 
 /** A commit that an earlier run or attempt made and could not publish. */

@@ -10,6 +10,8 @@ const JOINED_CHARACTERS = 16_384;
 export type Progress = {
   agent?: { text: string };
   commit?: { sha: string; subject: string; filesChanged: number };
+  /** Changed files that PROTECTED_PATHS keeps out of the commit. */
+  heldBack?: string[];
   push?: { ref: string; sha: string };
 };
 

@@ -15,7 +15,7 @@ export default fp(
   async (app) => {
     const { config } = app;
     const sandbox = createSandbox({ config, parentEnv: app.parentEnv });
-    const agents = createAgents({ config, sandbox, logger: app.log });
+    const agents = createAgents({ config, sandbox, logger: app.log, parentEnv: app.parentEnv });
     app.decorate('sandbox', sandbox);
     app.decorate('agents', agents);
     app.addHook('onClose', () => agents.close());

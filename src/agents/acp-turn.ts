@@ -75,7 +75,7 @@ export function createTurn({ mode, root, secrets, onEvent }: TurnOptions) {
       return { outcome };
     },
 
-    /** A line that the agent wrote to stderr. */
+    /** A warning: a line that the agent wrote to stderr, or what the server refused it. */
     log(line: string): void {
       logLines += 1;
       if (logLines > MAX_LOG_LINES) return;
@@ -86,9 +86,6 @@ export function createTurn({ mode, root, secrets, onEvent }: TurnOptions) {
     cancel(): void {
       canceled = true;
     },
-
-    /** Adds an event of the server's own. */
-    push: events.push,
 
     /** Gives out what is still held back. */
     end: events.flush,

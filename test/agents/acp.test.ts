@@ -26,7 +26,6 @@ function scripted(oddity = 'none'): AgentDefinition {
     }),
     prepareLoad: async () => true,
     promptText: (text) => text,
-    usage: () => ({ input_tokens: 0, output_tokens: 0, cached_tokens: 0 }),
     isNoise: (line) => line.startsWith('noise'),
     classifyError: () => undefined,
   };

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, readFileSync, readlinkSync, symlinkSync, writeFi
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { makeFolders, makeSandbox } from './fixtures.ts';
+import { LIMITS, makeFolders, makeSandbox } from './fixtures.ts';
 import { allGone, descendants } from './process-tree.ts';
 
 const SERVER = new URL('server.ts', import.meta.url).pathname;
@@ -49,8 +49,7 @@ t.test('the walls hold', async (t) => {
   t.same(await lines('grep -h Cap /proc/self/status | cut -f2 | sort -u'), ['0000000000000000']);
   t.not((await sh('unshare -U true')).code, 0, 'no further user namespace');
   t.match((await sh(`kill -9 ${process.pid}`)).output, /No such process/);
-  t.not((await lines('readlink /proc/self/ns/net'))[0], '', 'the network is there');
-  t.equal((await lines('readlink /proc/self/ns/net'))[0], readlinkSync('/proc/self/ns/net'));
+  t.not((await lines('readlink /proc/self/ns/net'))[0], readlinkSync('/proc/self/ns/net'), 'a network of its own');
 });
 
 t.test('no variable is in the arguments that every user of the host can read', async (t) => {
@@ -182,7 +181,7 @@ t.test(
     execFileSync('chown', ['-R', '12345:12345', folders.root]);
     const script = `
     import { createSandbox } from ${JSON.stringify(new URL('../../src/sandbox/sandbox.ts', import.meta.url).href)};
-    const sandbox = createSandbox({ config: ${JSON.stringify({ SANDBOX: 'auto', ...folders })} });
+    const sandbox = createSandbox({ config: ${JSON.stringify({ SANDBOX: 'auto', ...LIMITS, ...folders })} });
     const run = { workspace: ${JSON.stringify(folders.workspace)}, writable: true, timeoutMs: 60000, maxOutputBytes: 9999 };
     console.log(JSON.stringify([process.getuid(), await sandbox.check(), await sandbox.run({ argv: ['touch', 'made'], ...run })]));`;
     const output = execFileSync('setpriv', [
@@ -198,7 +197,7 @@ t.test('where no sandbox can be made, nothing is started', async (t) => {
   const folders = await makeFolders(t);
   const script = `
     import { createSandbox } from ${JSON.stringify(new URL('../../src/sandbox/sandbox.ts', import.meta.url).href)};
-    const sandbox = createSandbox({ config: ${JSON.stringify({ SANDBOX: 'auto', ...folders })} });
+    const sandbox = createSandbox({ config: ${JSON.stringify({ SANDBOX: 'auto', ...LIMITS, ...folders })} });
     const check = await sandbox.check();
     const run = { workspace: ${JSON.stringify(folders.workspace)}, writable: true, timeoutMs: 60000, maxOutputBytes: 9999 };
     const error = await sandbox.run({ argv: ['touch', 'made'], ...run }).catch((error) => error);

@@ -296,6 +296,17 @@ t.test('ending an agent ends its process', async (t) => {
   await t.rejects(play([]), { code: 'shutting_down' });
 });
 
+t.test('a writer that fills the disk is ended', async (t) => {
+  const { play } = await makeScripted(t, 'none', { MAX_WORKSPACE_MB: '5' });
+  await t.rejects(play([{ fill: 20 * 1024 * 1024 }, { hang: 1 }], { mode: 'write' }), {
+    code: 'workspace_too_large',
+    message: /^The workspace has grown to 21 MiB; 5 MiB are allowed\.$/,
+  });
+  t.same(descendants(process.pid), []);
+  await t.rejects(play([{ hang: 1 }], { mode: 'write' }), { code: 'workspace_too_large' }, 'nor goes on later');
+  t.equal((await play([{ say: 'I only read' }])).said, 'I only read');
+});
+
 t.test('an idle agent is ended when its time is over', async (t) => {
   const { play } = await makeScripted(t, 'none', { AGENT_IDLE_SECONDS: '0' });
   await play([{ say: 'hello' }]);

@@ -4,7 +4,7 @@ import { AppError } from '../errors/app-error.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
 import { pullRequestText } from '../github/pull-request-text.ts';
 import { planGoal } from '../plans/plan-text.ts';
-import { list } from '../workspaces/merge.ts';
+import { list } from '../workspaces/show-paths.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
 
 /**
@@ -74,7 +74,7 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer }: RunContext,
       ],
     });
     if (heldBack.length > 0) {
-      notes.push(`Held back, since PROTECTED_PATHS covers it: ${list(heldBack)}. It stays in the workspace.`);
+      notes.push(`Held back, since PROTECTED_PATHS covers it: ${list(heldBack, 20)}. It stays in the workspace.`);
       progress.heldBack = heldBack;
     }
     for (const note of notes) writer.emit({ type: 'log', data: { level: 'warn', text: note } });
@@ -90,7 +90,7 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer }: RunContext,
 
 function nothingToPublish(heldBack: readonly string[]): AppError {
   if (heldBack.length === 0) return new AppError('no_changes', 'The agent ended its turn without changing a file.');
-  return new AppError('protected_paths', `The agent changed only what may not be committed: ${list(heldBack)}.`);
+  return new AppError('protected_paths', `The agent changed only what may not be committed: ${list(heldBack, 20)}.`);
 }
 
 /** A commit that an earlier run or attempt made and could not publish. */

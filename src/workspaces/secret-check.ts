@@ -2,8 +2,8 @@ import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { createShapeSearch } from './credential-shapes.ts';
-import { list } from './merge.ts';
 import { readBlobs } from './read-blobs.ts';
+import { list } from './show-paths.ts';
 import { splitZ } from './snapshot.ts';
 
 const NO_OBJECT = /^0+$/;

@@ -1,8 +1,12 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { Socket } from 'node:net';
+import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Problem } from '../schemas/problem.ts';
 import { AppError, toAppError } from '../src/errors/app-error.ts';
 import type { ErrorCode } from '../src/errors/error-codes.ts';
+
+/** A body of a thousand wrong fields is told of the first ones. */
+const MAX_ISSUES = 20;
 
 /** Errors of Fastify and its plugins by status, for those that carry no code of ours. */
 const CODE_BY_STATUS: Record<number, ErrorCode> = {
@@ -53,9 +57,9 @@ function toProblem(error: unknown): AppError {
   if (!isFastifyError(error)) return toAppError(error);
   if (error.validation !== undefined) {
     const where = error.validationContext ?? 'request';
-    const errors = error.validation.map((issue) => ({
+    const errors = error.validation.slice(0, MAX_ISSUES).map((issue) => ({
       path: pointer(issue.instancePath, issue.params),
-      message: issue.message ?? 'is not valid',
+      message: complaint(issue),
     }));
     const named = errors.map(({ path, message }) => `${path || '/'} ${message}`).join('; ');
     return new AppError('invalid_request', `The ${where} is not valid: ${named}.`, { errors });
@@ -72,9 +76,40 @@ function isFastifyError(error: unknown): error is FastifyError {
   return error instanceof Error && ('statusCode' in error || 'validation' in error);
 }
 
+function complaint({ keyword, params, message }: FastifySchemaValidationError): string {
+  const { allowedValues } = params;
+  if (keyword === 'enum' && Array.isArray(allowedValues)) return `must be one of ${allowedValues.join(', ')}`;
+  return message ?? 'is not valid';
+}
+
 /** JSON Pointer (RFC 6901) to the value an Ajv error is about; for a missing or surplus field, to that field. */
 function pointer(instancePath: string, params: Record<string, unknown>): string {
   const field = params.missingProperty ?? params.additionalProperty;
   if (typeof field !== 'string') return instancePath;
   return `${instancePath}/${field.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
+
+/** Answers what is no HTTP, or too large a head, before there is a request. */
+export function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, detail] = MALFORMED[error.code ?? ''] ?? ['400 Bad Request', 'The request is not HTTP.'];
+  const { code, title, remedy } = new AppError('invalid_request', detail);
+  const body = JSON.stringify({
+    type: `urn:pullwright:problem:${code}`,
+    title,
+    status: Number.parseInt(status, 10),
+    detail,
+    code,
+    remedy,
+  } satisfies Problem);
+  const head = [`HTTP/1.1 ${status}`, 'content-type: application/problem+json', `content-length: ${body.length}`];
+  socket.end(`${[...head, 'connection: close'].join('\r\n')}\r\n\r\n${body}`);
+}
+
+const MALFORMED: Record<string, [string, string]> = {
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'The headers are too large.'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'The request did not arrive in time.'],
+};

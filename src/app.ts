@@ -14,7 +14,7 @@ import hostCheck from '../plugins/host-check.ts';
 import lifecycle from '../plugins/lifecycle.ts';
 import openapi from '../plugins/openapi.ts';
 import plans from '../plugins/plans/index.ts';
-import problem, { sendProblem } from '../plugins/problem.ts';
+import problem, { refuseMalformed, sendProblem } from '../plugins/problem.ts';
 import rateLimit from '../plugins/rate-limit.ts';
 import redaction from '../plugins/redaction.ts';
 import runs from '../plugins/runs/index.ts';
@@ -51,6 +51,9 @@ export async function buildApp(options: AppOptions) {
     requestTimeout: 30_000,
     http: { headersTimeout: 15_000 },
     forceCloseConnections: 'idle',
+    // The lifecycle plugin refuses them with a problem.
+    return503OnClosing: false,
+    clientErrorHandler: refuseMalformed,
     routerOptions: { maxParamLength: 200 },
     frameworkErrors: (error, request, reply) =>
       void sendProblem(new AppError('invalid_request', 'The URL is not valid.', { cause: error }), request, reply),

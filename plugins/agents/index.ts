@@ -22,6 +22,9 @@ export default fp(
       logger: app.log,
       parentEnv: app.parentEnv,
     });
+    if (!agents.has(config.AGENT)) {
+      throw new Error(`AGENT is ${JSON.stringify(config.AGENT)}, and there is no such agent. Set it to gemini.`);
+    }
     app.decorate('sandbox', sandbox);
     app.decorate('agents', agents);
 

@@ -25,7 +25,8 @@ export default fp(
       logger: app.log,
     });
     app.decorate('runs', runs);
-    app.addHook('onReady', () => runs.start());
+    // Not before the address is taken: a server that cannot listen must not touch the runs of another one.
+    app.addHook('onListen', () => runs.start());
     // Before the streams end: their readers see how the runs that were under way ended.
     app.addHook('preClose', () => runs.stop((config.SHUTDOWN_SECONDS * 1000) / 2));
     await app.register(runRoutes);

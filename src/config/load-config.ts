@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
-import { FormatRegistry } from '@sinclair/typebox';
+import { FormatRegistry, type TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { Settings } from './settings.ts';
 
@@ -66,13 +66,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
   }
   problems.push(...unknownSettings(given));
 
-  const raw: Record<string, unknown> = {};
-  for (const name of Object.keys(Settings.properties)) if (name in given) raw[name] = given[name];
-  const settings = Value.Default(Settings, Value.Convert(Settings, raw));
-  for (const error of Value.Errors(Settings, settings)) {
-    problems.push(describe(error.path.slice(1), error.value, error.message));
-  }
-  if (!Value.Check(Settings, settings)) throw new ConfigError([...new Set(problems)]);
+  const settings: unknown = Value.Default(Settings, readSettings(given, problems));
+  if (!Value.Check(Settings, settings)) throw new ConfigError(problems);
 
   const { ALLOWED_HOSTS, ALLOWED_REPO_HOSTS, CORS_ORIGINS, EGRESS_ALLOW, PROTECTED_PATHS, VERIFY_COMMAND, ...rest } =
     settings;
@@ -120,6 +115,27 @@ function readEnvFile(path: string, problems: string[]): Record<string, string | 
   }
 }
 
+/** The settings that are given and valid; of the others, problems. They count as unset, so that all is checked at once. */
+function readSettings(given: Record<string, string>, problems: string[]): Record<string, unknown> {
+  const settings: Record<string, unknown> = {};
+  for (const [name, schema] of Object.entries<TSchema>(Settings.properties)) {
+    const text = given[name];
+    if (text === undefined) continue;
+    const value = read(schema, text);
+    const wrong = Value.Errors(schema, value).First();
+    if (wrong === undefined) settings[name] = value;
+    else problems.push(describe(name, text, wrong.message, schema.description));
+  }
+  return settings;
+}
+
+/** Only what is written like a number or a truth value is taken for one: `80.9` and `yes` are mistakes. */
+function read(schema: TSchema, text: string): unknown {
+  if (schema.type === 'integer') return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+  if (schema.type === 'boolean') return text === 'true' || (text === 'false' ? false : text);
+  return text;
+}
+
 function unknownSettings(given: Record<string, string>): string[] {
   return Object.keys(given)
     .filter((name) => name.startsWith('PULLWRIGHT_') && !CLIENT_VARIABLES.has(name))
@@ -131,10 +147,9 @@ function unknownSettings(given: Record<string, string>): string[] {
     });
 }
 
-function describe(name: string, value: unknown, message: string): string {
-  const property = Object.entries(Settings.properties).find(([key]) => key === name)?.[1];
-  const shown = /KEY|TOKEN/.test(name) ? '(not shown)' : JSON.stringify(value);
-  return `${name} is ${shown}: ${message.toLowerCase()}. ${property?.description ?? ''}`.trim();
+function describe(name: string, text: string, message: string, description = ''): string {
+  const shown = /KEY|TOKEN/.test(name) ? '(not shown)' : JSON.stringify(text);
+  return `${name} is ${shown}: ${message.toLowerCase()}. ${description}`.trim();
 }
 
 function parseCommand(value: string, problems: string[]): readonly [string, ...string[]] | undefined {
@@ -187,6 +202,13 @@ function contradictions(config: Config): string[] {
     );
   }
   problems.push(...githubContradictions(config));
+  for (const host of config.ALLOWED_REPO_HOSTS) {
+    if (!/^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/.test(host)) {
+      problems.push(
+        `ALLOWED_REPO_HOSTS holds ${JSON.stringify(host)}, which is not a host name. Write it like github.com.`,
+      );
+    }
+  }
   for (const origin of config.CORS_ORIGINS) {
     if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
       problems.push(

@@ -131,6 +131,12 @@ export const ERROR_CODES = {
   agent_auth: row(502, 'The model refused the key', false, 'Set GEMINI_API_KEY to a valid key.'),
   agent_crashed: row(502, 'The agent ended unexpectedly', true, 'Run the command again; the conversation is kept.'),
   agent_protocol: row(502, 'The agent broke the protocol', true, 'Check the version of the agent in GET /v1/agents.'),
+  agent_stopped: row(
+    422,
+    'The agent stopped before it was done',
+    true,
+    'Run the command again; the work is kept in the workspace.',
+  ),
   agent_refused: row(422, 'The model refused to answer', false, 'Rephrase the request.'),
   model_rate_limited: row(503, 'The model limits the rate', true, 'Wait a minute, or use a key with a higher quota.'),
   model_failed: row(502, 'The model did not answer', true, 'Try again; the detail says what it answered.'),

@@ -7,9 +7,12 @@ import type { RunPatch } from '../store/runs.ts';
 export type EventLog = ReturnType<typeof createEventLog>;
 
 /** How many of a run's newest events are kept in memory while somebody reads it. */
-const TAIL = 512;
+const TAIL = 256;
 
-type Reader = { tail: RunEvent[]; wakes: Set<() => void> };
+/** What a reader is told: that there is more, or that there will be nothing any more. */
+export type Watcher = { wake(): void; end(): void };
+
+type Reader = { tail: RunEvent[]; watchers: Set<Watcher> };
 
 /**
  * The log of events: appended by the run's worker, read by any number of cursors. An event is durable before any
@@ -44,7 +47,7 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
       if (reader !== undefined) {
         reader.tail.push(...events);
         if (reader.tail.length > 2 * TAIL) reader.tail.splice(0, reader.tail.length - TAIL);
-        for (const wake of reader.wakes) wake();
+        for (const watcher of reader.watchers) watcher.wake();
       }
       return events;
     },
@@ -59,15 +62,21 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
       return store.events.read(runId, after, limit);
     },
 
-    /** Calls `wake` after each append to the run, until the returned function is called. */
-    watch(runId: string, wake: () => void): () => void {
-      const reader = readers.get(runId) ?? { tail: [], wakes: new Set() };
+    /** Tells the watcher of each append to the run, until the returned function is called. */
+    watch(runId: string, watcher: Watcher): () => void {
+      const reader = readers.get(runId) ?? { tail: [], watchers: new Set() };
       readers.set(runId, reader);
-      reader.wakes.add(wake);
+      reader.watchers.add(watcher);
       return () => {
-        reader.wakes.delete(wake);
-        if (reader.wakes.size === 0) readers.delete(runId);
+        reader.watchers.delete(watcher);
+        if (reader.watchers.size === 0 && readers.get(runId) === reader) readers.delete(runId);
       };
+    },
+
+    /** Ends all readers of a run whose events are gone. */
+    forget(runId: string): void {
+      redactions.delete(runId);
+      for (const watcher of readers.get(runId)?.watchers ?? []) watcher.end();
     },
   };
 }

@@ -3,6 +3,7 @@ import type { Usage } from '../../schemas/run.ts';
 import type { AgentMode } from '../agents/agent-definition.ts';
 import type { Agents } from '../agents/agents.ts';
 import type { Config } from '../config/load-config.ts';
+import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/runs.ts';
@@ -55,7 +56,7 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
   };
 
   const limit = config.MAX_TOKENS_PER_RUN;
-  await agents.prompt({
+  const { stopReason } = await agents.prompt({
     ticketId: run.ticket_id,
     agent: run.agent,
     mode: turn.mode,
@@ -69,6 +70,9 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     onSession: writer.setSession,
   });
   await writer.save();
+  if (stopReason !== 'end_turn') {
+    throw new AppError('agent_stopped', `The agent stopped before it was done (${stopReason}).`);
+  }
   return segments.map(redactor.text);
 }
 

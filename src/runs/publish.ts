@@ -1,11 +1,14 @@
+import type { EventDraft } from '../../schemas/event.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import type { RunResult } from '../../schemas/run.ts';
 import { AppError } from '../errors/app-error.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
 import { pullRequestText } from '../github/pull-request-text.ts';
 import { planGoal } from '../plans/plan-text.ts';
+import type { RunRow } from '../store/runs.ts';
 import { list } from '../workspaces/show-paths.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
+import type { Progress } from './run-writer.ts';
 
 /**
  * Commits what the agent changed, pushes the branch and ensures the pull request. Each step that an earlier attempt
@@ -21,7 +24,7 @@ export async function publish(deps: ActionDeps, context: RunContext, plan: Plan)
     await writer.step('push', async () => {
       const pushed = await deps.workspaces.push(run.ticket_id, { signal });
       progress.push = pushed;
-      writer.emit({ type: 'branch.pushed', data: pushed });
+      await writer.save({ progress: JSON.stringify(progress) }, [{ type: 'branch.pushed', data: pushed }]);
     });
   }
 
@@ -82,7 +85,8 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer }: RunContext,
     if (made === undefined) throw nothingToPublish(heldBack);
     progress.commit = made;
     if (commit !== undefined) {
-      writer.emit({ type: 'commit.created', data: { sha: commit.sha, subject: commit.subject } });
+      const created: EventDraft = { type: 'commit.created', data: { sha: commit.sha, subject: commit.subject } };
+      await writer.save({ progress: JSON.stringify(progress) }, [created]);
     }
     return made;
   });
@@ -93,16 +97,22 @@ function nothingToPublish(heldBack: readonly string[]): AppError {
   return new AppError('protected_paths', `The agent changed only what may not be committed: ${list(heldBack, 20)}.`);
 }
 
+function commitOf(run: RunRow): string | undefined {
+  const progress: Progress = JSON.parse(run.progress);
+  return progress.commit?.sha;
+}
+
 /** A commit that an earlier run or attempt made and could not publish. */
 async function unpublished(deps: ActionDeps, ticketId: string) {
-  const [status, commits, ticket] = await Promise.all([
+  const [status, commits, runs] = await Promise.all([
     deps.workspaces.status(ticketId),
     deps.workspaces.commits(ticketId),
-    deps.store.tickets.get(ticketId),
+    deps.store.runs.ended(ticketId, 20),
   ]);
   const last = commits.at(-1);
-  const published = !status.unpushed && ticket?.pull_request_number !== null;
-  if (last === undefined || published) return undefined;
+  if (last === undefined) return undefined;
+  const failedAfterCommit = runs.some((run) => run.state !== 'succeeded' && commitOf(run) === last.sha);
+  if (!status.unpushed && !failedAfterCommit) return undefined;
   const { files } = await deps.workspaces.diff(ticketId);
   return { ...last, filesChanged: files.length };
 }

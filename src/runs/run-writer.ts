@@ -101,6 +101,12 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
       if (failed !== undefined) throw failed.error;
     },
 
+    /** Writes what is left, if it can be written; nothing that is emitted later is part of the run. */
+    async close(): Promise<void> {
+      await write();
+      failed ??= { error: new Error('the run has ended') };
+    },
+
     /** Runs a step between its two events; what it left in `progress` is durable when this resolves. */
     async step<T>(step: Step, work: () => Promise<T>): Promise<T> {
       const started = performance.now();

@@ -20,6 +20,8 @@ t.test('all wrong settings are named at once, each with its remedy', async (t) =
     SANDBOX: 'chroot',
     VERIFY_COMMAND: 'npm test',
     PULLWRIGHT_PORT: '80',
+    MAX_QUEUED_RUNS: '1e3',
+    ALLOWED_REPO_HOSTS: 'https://github.com/',
     API_KEY: 'short',
   });
   t.equal(status, 1);
@@ -28,6 +30,9 @@ t.test('all wrong settings are named at once, each with its remedy', async (t) =
     'REQUIRE_PLAN_APPROVAL',
     'SANDBOX',
     'PULLWRIGHT_PORT is not a setting. The setting is called PORT.',
+    'VERIFY_COMMAND is not a JSON array',
+    'MAX_QUEUED_RUNS is "1e3"',
+    'ALLOWED_REPO_HOSTS holds "https://github.com/"',
   ]) {
     t.match(stderr, name);
   }

@@ -41,7 +41,8 @@ export function createModelProxy(api: ModelApi, upstream: Upstream): ModelProxy 
   const token = randomBytes(32).toString('base64url');
   let meter: Meter | undefined;
 
-  const server = createServer({ keepAliveTimeout: 0 }, (request, response) => {
+  // The run has a time limit; here, a call may wait for others and a connection for the next call.
+  const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, (request, response) => {
     const refuse = (status: number, message: string) => sendError(api, request, response, status, message);
     if (!isSame(request.headers[api.keyHeader], token)) return refuse(403, 'This is not the token of the agent.');
     if (meter === undefined) return refuse(403, 'No run is under way.');

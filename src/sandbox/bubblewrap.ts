@@ -37,7 +37,7 @@ export function createBubblewrap(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT
     kind: 'bubblewrap',
     path: (place) => place.inside,
     layout: () => ({ workspace, home: HOME, node: NODE.inside }),
-    serve: serveOnSocket,
+    serve: (server, port) => serveOnSocket(server, port, join(config.DATA_DIR, 'tmp')),
     async command(request) {
       const inlets = (request.services ?? []).flatMap(({ inlet }) => inlet ?? []);
       const options = [

@@ -1,8 +1,11 @@
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import type { ListenOptions, Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
+/** In bytes; unix(7). */
+const MAX_SOCKET_PATH = 107;
 
 /** A server of this process that sandboxed processes can reach: those whose request names it. */
 export type Service = {
@@ -14,10 +17,14 @@ export type Service = {
   close(): Promise<void>;
 };
 
-/** Lets a server listen on a Unix socket, which is shown inside as a loopback port. */
-export async function serveOnSocket(server: Server, port: number): Promise<Service> {
-  // Not in DATA_DIR: the path of a Unix socket may have about 100 bytes only.
-  const folder = await mkdtemp(join(tmpdir(), 'pullwright-'));
+/**
+ * Lets a server listen on a Unix socket, which is shown inside as a loopback port.
+ * @param parent folder for it
+ */
+export async function serveOnSocket(server: Server, port: number, parent: string): Promise<Service> {
+  await mkdir(parent, { recursive: true });
+  const fits = Buffer.byteLength(join(parent, 'socket-XXXXXX/socket')) <= MAX_SOCKET_PATH;
+  const folder = await mkdtemp(join(fits ? parent : tmpdir(), 'socket-'));
   const close = await listen(server, { path: join(folder, 'socket') });
   return {
     url: `http://127.0.0.1:${port}`,

@@ -44,6 +44,7 @@ async function findExcess({ folders, maxMib, path }: SizeLimit, cancelSignal: Ab
     env: { PATH: path },
     extendEnv: false,
     stdin: 'ignore',
+    stderr: 'ignore',
     reject: false,
     timeout: MEASURE_MS,
     cancelSignal,
@@ -51,7 +52,9 @@ async function findExcess({ folders, maxMib, path }: SizeLimit, cancelSignal: Ab
     killSignal: 'SIGKILL',
   });
   if (timedOut) return new AppError('workspace_too_large', 'The workspace holds more files than can be counted.');
-  const kib = stdout.split('\n').reduce((sum, line) => sum + (Number.parseInt(line, 10) || 0), 0);
+  const kib = String(stdout)
+    .split('\n')
+    .reduce((sum, line) => sum + (Number.parseInt(line, 10) || 0), 0);
   if (kib <= maxMib * 1024) return undefined;
   const mib = Math.ceil(kib / 1024);
   return new AppError('workspace_too_large', `The workspace has grown to ${mib} MiB; ${maxMib} MiB are allowed.`);

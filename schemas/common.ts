@@ -3,11 +3,14 @@ import { Type } from '@sinclair/typebox';
 /** RFC 3339 time in UTC, as every time in the contract. */
 export const Time = Type.String({ format: 'date-time', examples: ['2026-11-22T10:00:00.000Z'] });
 
+/** Names that Windows keeps for devices: a checkout of the ticket's folder or branch would fail there. */
+const DEVICE_NAMES = '(?:[Cc][Oo][Nn]|[Pp][Rr][Nn]|[Aa][Uu][Xx]|[Nn][Uu][Ll]|[Cc][Oo][Mm][0-9]|[Ll][Pp][Tt][0-9])';
+
 /** `ticket_id`: letters, digits and inner dashes; nothing that git or a file system treats specially. */
 export const TicketId = Type.String({
   minLength: 1,
   maxLength: 64,
-  pattern: '^[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?$',
+  pattern: `^(?!${DEVICE_NAMES}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?$`,
   description: 'Letters, digits and inner dashes; unique without regard to case.',
   examples: ['REL-123'],
 });

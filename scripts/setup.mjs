@@ -10,7 +10,7 @@ const USAGE = `Usage: node scripts/setup.mjs [--check] [--test] [-- SCRIPT ARGUM
 
 Installs what is missing: the npm packages, and the programs git, gh and bubblewrap.
   --check    installs nothing; says what is missing and how to get it
-  --test     prepares the test runner too
+  --test     prepares what the tests need too
   -- SCRIPT  then runs a TypeScript file of the project with its own Node`;
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -22,13 +22,29 @@ const PROGRAMS = [
   { name: 'git', title: 'git', least: [2, 38], help: 'https://git-scm.com/downloads' },
   { name: 'gh', title: 'the GitHub CLI, gh', least: [2, 20], help: 'https://cli.github.com' },
   { name: 'bwrap', title: 'bubblewrap', least: [0, 8], help: 'https://github.com/containers/bubblewrap' },
+  {
+    name: 'curl',
+    title: 'curl, which the tests call',
+    least: [7, 0],
+    tests: true,
+    help: 'https://curl.se/download.html',
+  },
 ];
 
 /** Package managers in the order they are looked for, with their names for the programs that are called otherwise. */
 const MANAGERS = [
   {
     name: 'apt-get',
-    install: ['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', 'install', '-y', '-qq', '--no-install-recommends'],
+    install: [
+      'env',
+      'DEBIAN_FRONTEND=noninteractive',
+      'apt-get',
+      'install',
+      '-y',
+      '-qq',
+      '--no-install-recommends',
+      '-o=Dpkg::Use-Pty=0',
+    ],
     typed: ['apt-get', 'install', '-y'],
     refresh: ['apt-get', 'update', '-qq'],
     packages: { bwrap: 'bubblewrap' },
@@ -73,13 +89,13 @@ function readArguments(args) {
 
 async function setUp(install, tests) {
   if (process.platform === 'win32') throw new NotReady('Pullwright runs on Linux and macOS; on Windows, use WSL.');
-  const [lacking, node] = await Promise.all([lackingPrograms(), nodeVersion()]);
+  const [lacking, node] = await Promise.all([lackingPrograms(tests), nodeVersion()]);
   const packages = packagesAreCurrent();
   if (!install) {
     if (lacking.length > 0) throw new NotReady(programsToInstall(lacking));
     if (!packages || !isProjectNode(node)) throw new NotReady('This checkout is not set up. Run: npm run setup');
   }
-  if (lacking.length > 0) await installPrograms(lacking);
+  if (lacking.length > 0) await installPrograms(lacking, tests);
   if (!packages) installPackages();
   if (!packages || !isProjectNode(node)) await ensureNode();
   if (install && process.platform === 'darwin' && !sandboxIsOff()) {
@@ -90,15 +106,18 @@ async function setUp(install, tests) {
 
 // --- programs of the system
 
-async function lackingPrograms() {
-  const needed = PROGRAMS.filter(({ name }) => name !== 'bwrap' || (process.platform === 'linux' && !sandboxIsOff()));
+async function lackingPrograms(tests) {
+  const needed = PROGRAMS.filter(
+    (program) =>
+      (program.name !== 'bwrap' || (process.platform === 'linux' && !sandboxIsOff())) && (tests || !program.tests),
+  );
   const versions = await Promise.all(needed.map(({ name }) => output(name, ['--version'])));
   return needed
     .map((program, index) => ({ ...program, version: /\d+\.\d+(\.\d+)?/.exec(versions[index] ?? '')?.[0] }))
     .filter(({ version, least }) => version === undefined || !isAtLeast(version, least));
 }
 
-async function installPrograms(lacking) {
+async function installPrograms(lacking, tests) {
   const manager = MANAGERS.find(({ name }) => isOnPath(name));
   const prefix = manager === undefined ? undefined : rightToInstall(manager);
   if (manager === undefined || prefix === undefined) throw new NotReady(programsToInstall(lacking));
@@ -111,7 +130,7 @@ async function installPrograms(lacking) {
   // Package lists that are too old name files that are gone.
   if (!install() && refresh()) install();
 
-  const still = await lackingPrograms();
+  const still = await lackingPrograms(tests);
   if (still.length === 0) return;
   const places = still.map(({ title, help }) => `  ${title}: ${help}`);
   throw new NotReady(

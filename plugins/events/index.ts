@@ -19,6 +19,8 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/v1/runs/:run_id/events',
     {
+      // A HEAD request would hold a stream that nobody reads.
+      exposeHeadRoute: false,
       schema: {
         operationId: 'getRunEvents',
         summary: 'Read the events of a run',

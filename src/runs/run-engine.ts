@@ -21,28 +21,37 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
   const { config, store, log, agents, logger } = deps;
   const jobs = new Map<string, Job>();
   let pumping: Promise<void> | undefined;
+  let pumpAgain = false;
   let stopping = false;
 
   /** Starts queued runs while there is room. */
   function pump(): void {
-    pumping ??= (async () => {
+    // What is under way may have looked at the queue before the caller changed it.
+    pumpAgain = true;
+    pumping ??= startQueued()
+      .catch((error) => logger.error({ err: error }, 'the queue could not be read'))
+      .finally(() => {
+        pumping = undefined;
+        if (pumpAgain) pump();
+      });
+  }
+
+  async function startQueued(): Promise<void> {
+    while (pumpAgain) {
+      pumpAgain = false;
       while (!stopping && jobs.size < config.MAX_CONCURRENT_RUNS) {
         const row = await store.runs.claim();
         if (row === undefined) break;
         start(row);
       }
-    })()
-      .catch((error) => logger.error({ err: error }, 'the queue could not be read'))
-      .finally(() => {
-        pumping = undefined;
-      });
+    }
   }
 
   function start(row: RunRow): void {
     const controller = new AbortController();
     const done = execute(row, controller).finally(() => {
       jobs.delete(row.run_id);
-      void (pumping ?? Promise.resolve()).then(pump);
+      pump();
     });
     jobs.set(row.run_id, { row, controller, done });
   }

@@ -7,6 +7,7 @@ import { type CommitText, commitMessage } from './commit-message.ts';
 import { restoreGitFile, unnest } from './git-file.ts';
 import { holdBack } from './protected-paths.ts';
 import { checkForSecrets } from './secret-check.ts';
+import { list, shown } from './show-paths.ts';
 import {
   type Changes,
   checkWorkspace,
@@ -64,12 +65,14 @@ export async function commitWorkspace(
       if (depth === MAX_NESTING) throw tampered('The workspace holds repositories in repositories without end.');
       for (const folder of all.nested) {
         await unnest(workspace, folder, folders.quarantine);
-        notes.push(`${folder} was a git repository of its own; its files were committed, its .git was moved away.`);
+        notes.push(
+          `${shown(folder)} was a git repository of its own; its files were committed, its .git was moved away.`,
+        );
       }
       all = await listChanges(git, place, indexFile);
     }
     for (const folder of await touchedSubmodules(git, place, indexFile)) {
-      notes.push(`${folder} is a submodule; what was changed there is not committed.`);
+      notes.push(`${shown(folder)} is a submodule; what was changed there is not committed.`);
     }
     const { changes, heldBack } = holdBack(all, deps.protectedPaths);
     refuseLargeFiles(changes);
@@ -106,11 +109,10 @@ export async function checkHead(gitDir: string, branch: string): Promise<void> {
 
 function refuseLargeFiles({ tooLarge }: Changes): void {
   if (tooLarge.length === 0) return;
-  const names = tooLarge.slice(0, 5).map(({ path, bytes }) => `${path} (${Math.ceil(bytes / 1024 ** 2)} MiB)`);
-  const more = tooLarge.length > 5 ? ` and ${tooLarge.length - 5} more` : '';
+  const files = tooLarge.map(({ path, bytes }) => `${path} (${Math.ceil(bytes / 1024 ** 2)} MiB)`);
   throw new AppError(
     'file_too_large',
-    `The workspace holds files above ${MAX_FILE_BYTES / 1024 ** 2} MiB: ${names.join(', ')}${more}.`,
+    `The workspace holds files above ${MAX_FILE_BYTES / 1024 ** 2} MiB: ${list(files, 5)}.`,
   );
 }
 
@@ -136,7 +138,7 @@ async function countChangedFiles(git: Git, gitDir: string, parent: string, tree:
     const [from = '', to = '', , , status = ''] = (records[index] ?? '').slice(1).split(' ');
     const path = records[index + 1] ?? '';
     if (from === GITLINK || to === GITLINK) {
-      throw tampered(`${path} is a submodule, and submodules cannot be changed here.`);
+      throw tampered(`${shown(path)} is a submodule, and submodules cannot be changed here.`);
     }
     files += 1;
     index += status.startsWith('R') ? 2 : 1;

@@ -8,7 +8,7 @@ import type { RepoRef } from '../git/repo-url.ts';
 import { hasCode } from './file-errors.ts';
 import { writeGitFile } from './git-file.ts';
 import type { Layout } from './layout.ts';
-import { list } from './merge.ts';
+import { list } from './show-paths.ts';
 import { writeRecord } from './ticket-record.ts';
 import type { Trash } from './trash.ts';
 import { findClashes, surveyTree } from './tree-survey.ts';

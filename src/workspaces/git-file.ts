@@ -3,6 +3,7 @@ import { lstat, mkdir, readFile, realpath, rename, writeFile } from 'node:fs/pro
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import { isMissing } from './file-errors.ts';
+import { shown } from './show-paths.ts';
 import { type Place, pathIn } from './snapshot.ts';
 
 /**
@@ -37,7 +38,7 @@ export async function unnest(workspace: string, folder: Buffer, quarantine: stri
   const real = await realpath(path, 'buffer');
   const expected = pathIn(await realpath(workspace), folder);
   if (!real.equals(expected)) {
-    throw new AppError('workspace_tampered', `The folder ${folder} leads out of the workspace.`);
+    throw new AppError('workspace_tampered', `The folder ${shown(folder)} leads out of the workspace.`);
   }
   await moveAway(pathIn(workspace, Buffer.concat([folder, Buffer.from('/.git')])), quarantine);
 }
@@ -48,7 +49,7 @@ async function moveAway(path: Buffer, quarantine: string): Promise<void> {
     await rename(path, join(quarantine, randomUUID()));
   } catch (error) {
     if (!isMissing(error)) throw error;
-    throw new AppError('workspace_tampered', `${path} could not be moved away.`, { cause: error });
+    throw new AppError('workspace_tampered', `${shown(path)} could not be moved away.`, { cause: error });
   }
 }
 

@@ -1,5 +1,6 @@
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
+import { list } from './show-paths.ts';
 import { splitZ } from './snapshot.ts';
 
 /**
@@ -23,17 +24,11 @@ export async function mergeCommits(
   const flags = ['--write-tree', '-z', '--name-only', '--no-messages'];
   const merged = await git.run(['merge-tree', ...flags, ours, theirs], { gitDir, exitCodes: [0, 1] });
   const [tree = '', ...files] = splitZ(merged.stdout).map(String);
-  if (merged.exitCode === 1) throw conflict(`${names.theirs} and ${names.ours} both changed ${list(files)}.`);
+  if (merged.exitCode === 1) throw conflict(`${names.theirs} and ${names.ours} both changed ${list(files, 20)}.`);
 
   const message = `Merge branch '${names.theirs}' into ${names.ours}\n`;
   const made = await git.run(['commit-tree', '-p', ours, '-p', theirs, tree], { gitDir, input: message });
   return made.stdout.toString().trim();
-}
-
-/** `a, b and 3 more`. */
-export function list(items: readonly string[], most = 20): string {
-  const shown = items.slice(0, most).join(', ');
-  return items.length > most ? `${shown} and ${items.length - most} more` : shown;
 }
 
 function conflict(detail: string): AppError {

@@ -27,7 +27,7 @@ export async function moveWorkspace(
     const check = await git.run(['read-tree', '-m', '-u', '--dry-run', from, to], { ...where, exitCodes: [0, 1, 128] });
     if (check.exitCode !== 0) return pathInTheWay(check.stderr);
 
-    await writeFile(join(gitDir, JOURNAL), `${from} ${to}`);
+    await writeFile(join(gitDir, JOURNAL), `${from} ${to}`, { flush: true });
     await git.run(['read-tree', '-m', '-u', from, to], where);
     await publish(git, place, indexFile, ref, to);
     return undefined;
@@ -92,14 +92,12 @@ async function publish(git: Git, { gitDir }: Place, indexFile: string, ref: stri
 
 /** git names one path: changed, or not tracked and in the place of a new file. */
 function pathInTheWay(stderr: string): string {
-  const path = /^error: (?:Entry|Untracked working tree file|Updating) '(.+)' (?:not uptodate|would)/m.exec(
-    stderr,
-  )?.[1];
-  if (path === undefined)
-    throw new AppError('internal', 'git could not tell whether the workspace may be changed.', {
-      cause: new Error(stderr),
-    });
-  return path;
+  const inTheWay = /^error: (?:Entry|Untracked working tree file|Updating) '(.+)' (?:not uptodate|would)/m;
+  const path = inTheWay.exec(stderr)?.[1];
+  if (path !== undefined) return path;
+  throw new AppError('internal', 'git could not tell whether the workspace may be changed.', {
+    cause: new Error(stderr),
+  });
 }
 
 async function readJournal(gitDir: string): Promise<(string | undefined)[]> {

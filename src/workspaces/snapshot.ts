@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { copyFile, lstat, mkdir, realpath, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { copyFile, lstat, mkdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 import { isMissing } from './file-errors.ts';
@@ -24,11 +24,9 @@ export const MAX_FILE_BYTES = 95 * 1024 * 1024;
  * @throws AppError `workspace_tampered`
  */
 export async function checkWorkspace({ workspace }: Place): Promise<void> {
-  const expected = join(await realpath(dirname(workspace)), basename(workspace));
   const found = await lstat(workspace).catch(() => undefined);
-  if (!found?.isDirectory() || (await realpath(workspace)) !== expected) {
-    throw new AppError('workspace_tampered', 'The workspace is missing, or is not a folder any more.');
-  }
+  if (found?.isDirectory()) return;
+  throw new AppError('workspace_tampered', 'The workspace is missing, or is not a folder any more.');
 }
 
 /**

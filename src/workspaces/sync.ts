@@ -10,6 +10,7 @@ import { moveWorkspace } from './move-workspace.ts';
 import type { OpenTicket } from './open-ticket.ts';
 import { chooseBase } from './remote-heads.ts';
 import type { JoinOptions } from './shared-flight.ts';
+import { shown } from './show-paths.ts';
 import { checkWorkspace } from './snapshot.ts';
 
 export type Synced = { head: string; base: string; updated: boolean; notes: string[] };
@@ -49,7 +50,7 @@ export async function syncTicket(
 
   const inTheWay = await moveWorkspace(git, ticket, layout.data.staging, ref, before, head);
   if (inTheWay === undefined) return { head, base, updated: true, notes: [] };
-  const note = `What is new on the remote was not brought in: ${inTheWay} has changes that are not committed.`;
+  const note = `What is new on the remote was not brought in: ${shown(inTheWay)} has changes that are not committed.`;
   return { head: before, base, updated: false, notes: [note] };
 }
 

@@ -124,7 +124,9 @@ t.test('what is refused, and that nothing is created', async (t) => {
     'x'.repeat(10_240),
     5,
     null,
-    'COM1/..',
+    'CON',
+    'nul',
+    'Lpt1',
   ];
   for (const ticket_id of ids) {
     const { status, body, headers } = await call(server, 'POST', '/create_ticket', { ticket_id, repo_url: REPO });

@@ -160,12 +160,12 @@ t.test('a command ends with all its processes', async (t) => {
   const hurried = createGit({
     config: { ...config, GIT_TIMEOUT_SECONDS: 1 },
     parentEnv,
-    token: async () => undefined,
+    token: async () => TOKEN,
     redactor: createRedactor(),
   });
-  const again = github.hang({ match: /POST .*stalled.*upload-pack/ });
+  // Whether it is reached depends on how busy the machine is; the command does not end by itself either way.
+  void github.hang({ match: /(GET|POST) .*stalled/ });
   await t.rejects(fetch(hurried), { code: 'timed_out', message: /after 1 seconds/ });
-  await again;
   await noneLeft('acme/stalled');
 });
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
@@ -50,7 +50,7 @@ t.test('a creation that is killed leaves nothing to trip over', async (t) => {
   await world.workspaces.create({ ticketId: 'KNOWN', repo: repo('acme/known') });
 
   for (const mirror of ['new', 'known']) {
-    for (let after = 1; ; after += 1) {
+    for (let after = mirror === 'new' ? 1 : 3; ; after += 1) {
       const name = mirror === 'new' ? `acme/new-${after}` : 'acme/known';
       if (mirror === 'new') await world.github.addRepository(name);
       await world.github.commit(name, { files: { 'file.txt': `${after}\n` } });
@@ -83,7 +83,7 @@ t.test('nor does one that is killed while git runs, or between its two renames',
   t.ok(processesIn('acme/orphans').length > 0, 'git has outlived the server');
   let workspaces = await restart(t, world);
   t.match(await workspaces.create({ ticketId: 'C-1', repo: repo('acme/orphans') }), { created: true });
-  for (const { pid } of processesIn('acme/orphans')) process.kill(pid);
+  for (const { pid } of processesIn('acme/orphans')) end(pid);
   await noneLeft('acme/orphans');
 
   const { workspace, gitDir, mirror } = await workspaces.paths('C-1');
@@ -152,7 +152,8 @@ t.test('a sync that is killed is completed, or did not happen', async (t) => {
     }
   };
 
-  for (let after = 1; ; after += 1) {
+  // The first commands only fetch.
+  for (let after = 4; ; after += 1) {
     const wasKilled = await killed(world, 'sync', 'acme/widgets', 'S-1', after);
     if (wasKilled) {
       const workspaces = await restart(t, world);
@@ -194,6 +195,37 @@ t.test('a commit that is killed is there whole, or not at all', async (t) => {
     if (!wasKilled) break;
   }
 });
+
+t.test('one broken ticket does not stop the others', async (t) => {
+  const world = await makeWorld(t);
+  await world.github.addRepository('acme/widgets');
+  for (const ticketId of ['BROKEN', 'LINK', 'WELL']) {
+    await world.workspaces.create({ ticketId, repo: repo('acme/widgets') });
+  }
+  const { head } = await world.workspaces.status('LINK');
+  const { gitDir, workspace } = await world.workspaces.paths('LINK');
+  await writeFile(`${gitDir}/moving`, `${head} ${head}`);
+  await rename(workspace, world.path('elsewhere'));
+  await symlink(world.path('elsewhere'), workspace);
+  await writeFile(world.path('data', 'gitdirs', 'BROKEN.git', 'pullwright.json'), '{"ticket_');
+
+  const workspaces = await restart(t, world);
+  await t.rejects(workspaces.status('BROKEN'));
+  await t.rejects(workspaces.sync('LINK'), { code: 'workspace_tampered' });
+  t.match(await workspaces.sync('WELL'), { updated: false });
+  const { mirror } = await workspaces.paths('WELL');
+  const kept = plainGit(['--git-dir', mirror, 'for-each-ref', '--format=%(refname)', 'refs/tickets']);
+  t.strictSame(new Set(kept.split('\n').map((ref) => ref.split('/')[2])), new Set(['BROKEN', 'LINK', 'WELL']));
+});
+
+/** Ends a process that may just have ended with another. */
+function end(pid: number): void {
+  try {
+    process.kill(pid);
+  } catch {
+    // It has.
+  }
+}
 
 /** The commit that a sync would make, made in the ticket's git directory. */
 async function merge({ workspaces, git, path }: World): Promise<string> {

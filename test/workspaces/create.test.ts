@@ -1,14 +1,14 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
 import type { GitProgress } from '../../src/git/git-progress.ts';
 import { findClashes } from '../../src/workspaces/tree-survey.ts';
 import { noneLeft } from '../helpers/processes.ts';
-import { commitEntries, makeWorld, plainGit, repo, TOKEN, type World } from './world.ts';
+import { commitEntries, findText, makeWorld, plainGit, repo, TOKEN, type World } from './world.ts';
 
 t.test('a new ticket has a checkout on its own branch', async (t) => {
   const { github, workspaces, config, path } = await makeWorld(t);
@@ -218,7 +218,7 @@ t.test('a hundred thousand files', async (t) => {
 });
 
 t.test('what a ticket borrows stays, whatever the remote and a collector do', async (t) => {
-  const { github, workspaces } = await makeWorld(t);
+  const { github, workspaces, path } = await makeWorld(t);
   const { directory } = await github.addRepository('acme/widgets');
   const head = await github.commit('acme/widgets', { files: { 'a.txt': 'first\n' } });
   await workspaces.create({ ticketId: 'K-1', repo: repo('acme/widgets') });
@@ -231,8 +231,13 @@ t.test('what a ticket borrows stays, whatever the remote and a collector do', as
   plainGit(['--git-dir', gitDir, 'fsck', '--connectivity-only']);
   t.match(await workspaces.status('K-1'), { head, dirty: false });
 
+  // As package caches are: without the right to delete from it.
+  await mkdir(path('tickets', 'K-1', 'cache', 'deep'), { recursive: true });
+  await chmod(path('tickets', 'K-1', 'cache'), 0o500);
   await workspaces.remove('K-1');
   await workspaces.remove('K-1');
+  await workspaces.close();
+  t.strictSame(await readdir(path('tickets', '.trash')), []);
   collect();
   t.throws(() => plainGit(['--git-dir', mirror, 'cat-file', '-e', head]), 'and is let go with the ticket');
   t.match(await workspaces.status('K-2'), { dirty: false });
@@ -260,11 +265,6 @@ t.test('a full disk is called by its name', { skip: cannotLimitDisk() }, async (
 
 function numbers(count: number): number[] {
   return Array.from({ length: count }, (_, index) => index);
-}
-
-/** Files that hold a text. */
-function findText(needle: string, ...folders: string[]): string {
-  return spawnSync('grep', ['-rlF', '--', needle, ...folders], { encoding: 'utf8' }).stdout;
 }
 
 function findNames(pattern: string, folder: string): string {

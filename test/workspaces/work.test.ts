@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import {
   appendFile,
   chmod,
+  cp,
   mkdir,
   readdir,
   readFile,
@@ -15,7 +16,7 @@ import {
 } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { processesIn } from '../helpers/processes.ts';
-import { commitEntries, makeWorld, plainGit, repo, TOKEN } from './world.ts';
+import { commitEntries, findText, makeWorld, plainGit, repo, TOKEN } from './world.ts';
 
 /** A ticket W-1 on a repository with a few files, and shorthands for its workspace. */
 async function makeTicket(t: Test) {
@@ -42,7 +43,7 @@ async function makeTicket(t: Test) {
 }
 
 t.test('work is committed, pushed and shown', async (t) => {
-  const { workspaces, github, directory, workspace, write, gitDir, treeOf } = await makeTicket(t);
+  const { workspaces, github, directory, workspace, write, gitDir, path, treeOf } = await makeTicket(t);
   const { head: base } = await workspaces.status('W-1');
   t.strictSame(await workspaces.commit('W-1', { subject: 'Nothing' }), { commit: undefined, heldBack: [], notes: [] });
 
@@ -71,6 +72,7 @@ t.test('work is committed, pushed and shown', async (t) => {
   );
   t.match(shown.files[0], { additions: 1, deletions: 1 });
   t.match(shown, { base, head: base, truncated: false, patch: /^-two\n\+2$/m });
+  t.match(shown.patch, /^rename to größe b\.txt$/m);
   t.notMatch(shown.patch, /root:/, 'a link is shown as a link');
   t.equal(objectCount(gitDir), 0, 'looking leaves nothing behind');
 
@@ -107,6 +109,7 @@ t.test('work is committed, pushed and shown', async (t) => {
   t.strictSame(await workspaces.push('W-1'), { ref: 'refs/heads/ticket_W-1', sha });
   t.strictSame(await workspaces.push('W-1'), { ref: 'refs/heads/ticket_W-1', sha }, 'again is success');
   t.equal(plainGit(['--git-dir', directory, 'rev-parse', 'ticket_W-1']), sha);
+  t.equal(findText(TOKEN, path('data'), path('tickets')), '', 'no file holds the token');
   t.match(await workspaces.status('W-1'), { unpushed: false, ahead: 1 });
   t.strictSame(await workspaces.commits('W-1'), [{ sha, subject: 'Change things[31m' }]);
   t.strictSame(await workspaces.commits('W-1', sha), []);
@@ -270,6 +273,8 @@ t.test('a hostile workspace runs nothing and publishes nothing from elsewhere', 
   await write('.gitattributes', '* filter=x diff=x merge=x working-tree-encoding=UTF-32\n');
   await mkdir(`${workspace}/.GIT`);
   await write('.GIT/config', 'x');
+  // Out of an agent's reach, but in that of a person.
+  await cp(path('hooks'), `${gitDir}/hooks`, { recursive: true });
   await rm(canary, { force: true });
 
   await workspaces.status('W-1');
@@ -347,8 +352,10 @@ t.test('a patch is cut, a summary is not', async (t) => {
 t.test('a change in the second of the checkout is seen', async (t) => {
   const { workspaces, read, write } = await makeTicket(t);
   const before = await read('b.txt');
-  // As long as before, and maybe as old: git has to look into the file.
   await write('b.txt', before.replace('b', 'B'));
+  // As long as before and as old, to the second: git has to look into the file, also when it is asked later.
+  const second = () => Math.floor(Date.now() / 1000);
+  for (const then = second(); second() === then; ) await new Promise((resolve) => setImmediate(resolve));
   t.match(await workspaces.status('W-1'), { dirty: true });
   t.match(await workspaces.diff('W-1'), { files: [{ path: 'b.txt' }] });
   await write('b.txt', before);

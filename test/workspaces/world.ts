@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -96,4 +96,9 @@ export function commitEntries(directory: string, entries: readonly Entry[], bran
     input: `commit refs/heads/${branch}\n${head}${from}${changes.join('')}\n`,
   });
   return plainGit(['--git-dir', directory, 'rev-parse', branch]);
+}
+
+/** Files that hold a text. */
+export function findText(needle: string, ...folders: string[]): string {
+  return spawnSync('grep', ['-rlF', '--', needle, ...folders], { encoding: 'utf8' }).stdout;
 }

@@ -3,7 +3,7 @@ import type { Git } from '../git/git.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { createShapeSearch } from './credential-shapes.ts';
 import { readBlobs } from './read-blobs.ts';
-import { list } from './show-paths.ts';
+import { list, shown } from './show-paths.ts';
 import { splitZ } from './snapshot.ts';
 
 const NO_OBJECT = /^0+$/;
@@ -46,7 +46,7 @@ async function notesOnShapes(git: Git, gitDir: string, files: ChangedFile[], sha
   return suspicious.flatMap((file) => {
     const old = file.before === undefined ? [] : earlier.of(file.before);
     const fresh = shapes.of(file.after).filter((name) => !old.includes(name));
-    return fresh.map((name) => `${file.path} holds what looks like ${name}. It was committed all the same.`);
+    return fresh.map((name) => `${shown(file.path)} holds what looks like ${name}. It was committed all the same.`);
   });
 }
 

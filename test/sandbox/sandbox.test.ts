@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import t from 'tap';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { LIMITS, makeFolders, makeSandbox } from './fixtures.ts';

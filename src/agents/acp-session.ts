@@ -13,7 +13,7 @@ import { AppError } from '../errors/app-error.ts';
 import type { SandboxedProcess } from '../sandbox/types.ts';
 import { createTurn, type Turn, type TurnOptions } from './acp-turn.ts';
 import { isRecord } from './acp-updates.ts';
-import type { AgentDefinition, TurnUsage } from './agent-definition.ts';
+import type { AgentDefinition } from './agent-definition.ts';
 import { readLines } from './read-lines.ts';
 
 /** Longest message of an agent, in bytes; a longer one ends the connection. */
@@ -45,7 +45,9 @@ export type Session = {
    * One turn; every update becomes events while it lasts.
    * @throws AppError for what the model or the agent failed at
    */
-  prompt(text: string, onEvent: TurnOptions['onEvent']): Promise<{ stopReason: StopReason; usage: TurnUsage }>;
+  prompt(text: string, onEvent: TurnOptions['onEvent']): Promise<StopReason>;
+  /** Adds a warning of the server to the turn, if there is one. */
+  warn(text: string): void;
   /** Asks the agent to end the turn. */
   cancel(): void;
 };
@@ -126,19 +128,19 @@ export async function openSession(options: SessionOptions): Promise<Session> {
         });
         const stopReason = isRecord(answer) && STOP_REASONS.find((reason) => reason === answer.stopReason);
         if (!stopReason) throw protocolError(definition, 'it did not say why the turn ended');
-        const usage = definition.usage(answer._meta);
-        if (usage.input_tokens + usage.output_tokens > 0) current.push({ type: 'usage.updated', data: usage });
         if (stopReason === 'refusal') throw new AppError('agent_refused', 'The model refused to answer.');
         if (stopReason === 'end_turn' && !current.answered()) {
           throw new AppError('agent_refused', 'The model gave no answer; its safety filter may have held it back.');
         }
-        return { stopReason, usage };
+        return stopReason;
       } catch (error) {
         return await explain(error);
       } finally {
         turn = undefined;
       }
     },
+
+    warn: (text) => turn?.log(text),
 
     cancel() {
       turn?.cancel();

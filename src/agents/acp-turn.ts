@@ -74,7 +74,7 @@ export function createTurn({ mode, root, redactor, onEvent }: TurnOptions) {
       return { outcome };
     },
 
-    /** A line that the agent wrote to stderr. */
+    /** A warning: a line that the agent wrote to stderr, or what the server refused it. */
     log(line: string): void {
       logLines += 1;
       if (logLines > MAX_LOG_LINES) return;
@@ -85,8 +85,5 @@ export function createTurn({ mode, root, redactor, onEvent }: TurnOptions) {
     cancel(): void {
       canceled = true;
     },
-
-    /** Adds an event of the server's own. */
-    push: onEvent,
   };
 }

@@ -12,14 +12,25 @@ FormatRegistry.Set('uri', (value) => URL.canParse(value));
 /** Variables of this prefix that are not settings of the server but of its clients. */
 const CLIENT_VARIABLES = new Set(['PULLWRIGHT_URL', 'PULLWRIGHT_API_KEY']);
 
+/** A name of at least two labels, the last of which is no number: no address, and no name of the own network. */
+const EGRESS_HOST =
+  /^(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
+
 export type Config = Readonly<
   Omit<
     Settings,
-    'ALLOWED_HOSTS' | 'ALLOWED_REPO_HOSTS' | 'CORS_ORIGINS' | 'GITHUB_HOST' | 'PROTECTED_PATHS' | 'VERIFY_COMMAND'
+    | 'ALLOWED_HOSTS'
+    | 'ALLOWED_REPO_HOSTS'
+    | 'CORS_ORIGINS'
+    | 'EGRESS_ALLOW'
+    | 'GITHUB_HOST'
+    | 'PROTECTED_PATHS'
+    | 'VERIFY_COMMAND'
   > & {
     ALLOWED_HOSTS: readonly string[];
     ALLOWED_REPO_HOSTS: readonly string[];
     CORS_ORIGINS: readonly string[];
+    EGRESS_ALLOW: readonly string[];
     PROTECTED_PATHS: readonly string[];
     GITHUB_HOST: string;
     /** PEM. */
@@ -63,7 +74,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
   }
   if (!Value.Check(Settings, settings)) throw new ConfigError([...new Set(problems)]);
 
-  const { ALLOWED_HOSTS, ALLOWED_REPO_HOSTS, CORS_ORIGINS, PROTECTED_PATHS, VERIFY_COMMAND, ...rest } = settings;
+  const { ALLOWED_HOSTS, ALLOWED_REPO_HOSTS, CORS_ORIGINS, EGRESS_ALLOW, PROTECTED_PATHS, VERIFY_COMMAND, ...rest } =
+    settings;
   const verify = VERIFY_COMMAND === undefined ? undefined : parseCommand(VERIFY_COMMAND, problems);
   const repoHosts = split(ALLOWED_REPO_HOSTS).map((host) => host.toLowerCase());
   const config: Config = {
@@ -78,6 +90,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
       'github.com'
     ).toLowerCase(),
     CORS_ORIGINS: split(CORS_ORIGINS),
+    EGRESS_ALLOW: split(EGRESS_ALLOW).map((host) => host.toLowerCase()),
     // An empty value counts as unset, so it takes a word to protect nothing.
     PROTECTED_PATHS: PROTECTED_PATHS === 'none' ? [] : split(PROTECTED_PATHS),
     ...secret('GITHUB_TOKEN', settings.GITHUB_TOKEN, settings.GITHUB_TOKEN_FILE, problems),
@@ -178,6 +191,13 @@ function contradictions(config: Config): string[] {
     if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
       problems.push(
         `CORS_ORIGINS holds ${JSON.stringify(origin)}, which is not an origin. Write it like https://tickets.example.org.`,
+      );
+    }
+  }
+  for (const host of config.EGRESS_ALLOW) {
+    if (!EGRESS_HOST.test(host)) {
+      problems.push(
+        `EGRESS_ALLOW holds ${JSON.stringify(host)}, which is not a host name. Write it like registry.npmjs.org or *.example.org.`,
       );
     }
   }

@@ -93,6 +93,23 @@ export const Settings = Type.Object({
         'auto and bubblewrap: agents run in a bubblewrap sandbox, or not at all. none: without walls, on loopback only; for development on systems without bubblewrap.',
     },
   ),
+  EGRESS_ALLOW: list(
+    '',
+    'Hosts that agents and the check command may reach on the ports 80 and 443, such as registry.npmjs.org or *.example.org; none when empty.',
+  ),
+  MAX_WORKSPACE_MB: count(
+    10_240,
+    1,
+    100_000_000,
+    'Largest size of a workspace in MiB while an agent or the check command may write it.',
+  ),
+  MAX_TOKENS_PER_RUN: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000_000_000,
+      description: 'Tokens of the model, input and output together, after which a run is ended; no limit when unset.',
+    }),
+  ),
   GEMINI_API_KEY: Type.Optional(text('Key of the Gemini API (https://aistudio.google.com/apikey).')),
   GEMINI_API_KEY_FILE: Type.Optional(text('File that holds the key, instead of GEMINI_API_KEY.')),
   GEMINI_MODEL: Type.Optional(text('Model to use, such as gemini-2.5-pro; the Gemini CLI chooses when unset.')),

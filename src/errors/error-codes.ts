@@ -134,7 +134,13 @@ export const ERROR_CODES = {
   agent_refused: row(422, 'The model refused to answer', false, 'Rephrase the request.'),
   model_rate_limited: row(503, 'The model limits the rate', true, 'Wait a minute, or use a key with a higher quota.'),
   model_failed: row(502, 'The model did not answer', true, 'Try again; the detail says what it answered.'),
-  budget_exceeded: row(422, 'The budget is spent', false, 'Raise the budget or narrow the request.'),
+  budget_exceeded: row(422, 'The budget is spent', false, 'Raise MAX_TOKENS_PER_RUN, or ask for less at once.'),
+  workspace_too_large: row(
+    422,
+    'The workspace has grown too large',
+    false,
+    'Raise MAX_WORKSPACE_MB, or delete the ticket with force=true and ask for less.',
+  ),
   plan_empty: row(
     502,
     'The agent wrote no plan',

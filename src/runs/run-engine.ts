@@ -14,11 +14,13 @@ export type RunEngine = ReturnType<typeof createRunEngine>;
 /** How often a run whose recorded steps allow it is started again after the server died under it. */
 const MAX_ATTEMPTS = 3;
 
+const NO_SANDBOX = 'SANDBOX=none: the agent runs without walls, with all that the server may do on this machine.';
+
 type Job = { row: RunRow; controller: AbortController; done: Promise<void> };
 
 /** Takes runs from the queue, carries each out as one attempt, and sees to it that each ends with a terminal event. */
 export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logger }) {
-  const { config, store, log, agents, logger } = deps;
+  const { config, store, log, agents, sandbox, logger } = deps;
   const jobs = new Map<string, Job>();
   let pumping: Promise<void> | undefined;
   let pumpAgain = false;
@@ -57,7 +59,12 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
   }
 
   async function execute(row: RunRow, controller: AbortController): Promise<void> {
-    const runLogger = logger.child({ run_id: row.run_id, ticket_id: row.ticket_id });
+    const confined = sandbox.kind !== 'none';
+    const runLogger = logger.child({
+      run_id: row.run_id,
+      ticket_id: row.ticket_id,
+      ...(confined ? {} : { sandbox: sandbox.kind }),
+    });
     const writer = createRunWriter(log, row, (error) => controller.abort(error));
     const timeout = setTimeout(
       () => controller.abort(new AppError('timed_out', `The run took longer than ${config.RUN_TIMEOUT_SECONDS} s.`)),
@@ -68,6 +75,7 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
     let outcome: { result: RunResult } | { error: unknown };
     try {
       await writer.save({}, [{ type: 'run.started', data: { attempt: row.attempt, agent: row.agent } }]);
+      if (!confined) writer.emit({ type: 'log', data: { level: 'warn', text: NO_SANDBOX } });
       const ticket = await store.tickets.get(row.ticket_id);
       if (ticket === undefined) throw new AppError('ticket_not_found', 'The ticket was deleted.');
       outcome = { result: await actions[row.action](deps, { run: row, ticket, writer, signal }) };

@@ -30,8 +30,12 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
   let usage: Usage = JSON.parse(row.usage);
   const progress: Progress = JSON.parse(row.progress);
 
+  function isIdle(): boolean {
+    return failed !== undefined || (pending.length === 0 && Object.keys(patch).length === 0);
+  }
+
   async function writeAll(): Promise<void> {
-    while ((pending.length > 0 || Object.keys(patch).length > 0) && failed === undefined) {
+    while (!isIdle()) {
       const [drafts, changes] = [pending, patch];
       pending = [];
       patch = {};
@@ -45,9 +49,10 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
     writing = undefined;
   }
 
-  function write(): Promise<void> {
-    writing ??= writeAll();
-    return writing;
+  async function write(): Promise<void> {
+    // With nothing to do, writeAll would be over before it is noted as under way, and then never be begun again.
+    if (!isIdle()) writing ??= writeAll();
+    await writing;
   }
 
   const writer = {

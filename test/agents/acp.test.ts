@@ -25,7 +25,6 @@ function scripted(oddity = 'none'): AgentDefinition {
     }),
     prepareLoad: async () => true,
     promptText: (text) => text,
-    usage: () => ({ input_tokens: 0, output_tokens: 0, cached_tokens: 0 }),
     isNoise: (line) => line.startsWith('noise'),
     classifyError: () => undefined,
   };
@@ -270,6 +269,17 @@ t.test('ending an agent ends its process', async (t) => {
   t.same(descendants(process.pid), [], 'a writer is not');
   await hang(() => agents.close());
   await t.rejects(play([]), { code: 'shutting_down' });
+});
+
+t.test('a writer that fills the disk is ended', async (t) => {
+  const { play } = await makeScripted(t, 'none', { MAX_WORKSPACE_MB: '5' });
+  await t.rejects(play([{ fill: 20 * 1024 * 1024 }, { hang: 1 }], { mode: 'write' }), {
+    code: 'workspace_too_large',
+    message: /^The workspace has grown to 21 MiB; 5 MiB are allowed\.$/,
+  });
+  t.same(descendants(process.pid), []);
+  await t.rejects(play([{ hang: 1 }], { mode: 'write' }), { code: 'workspace_too_large' }, 'nor goes on later');
+  t.equal((await play([{ say: 'I only read' }])).said, 'I only read');
 });
 
 t.test('an idle agent is ended when its time is over', async (t) => {

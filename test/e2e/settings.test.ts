@@ -55,6 +55,23 @@ t.test('a secret may come from a file', async (t) => {
   t.match(stderr, /VERIFY_COMMAND is not a JSON array/);
 });
 
+t.test('agents are let out to names only', async (t) => {
+  const wrong = [
+    '127.0.0.1',
+    'localhost',
+    '*',
+    '*.',
+    'https://a.example',
+    'a.example:443',
+    '[::1]',
+    'a..example',
+    '*.1',
+  ];
+  const { stderr } = start(t, { EGRESS_ALLOW: ['a.example', '*.A.example', ...wrong].join(), VERIFY_COMMAND: 'x' });
+  for (const host of wrong) t.match(stderr, `EGRESS_ALLOW holds ${JSON.stringify(host)}, which is not a host name.`);
+  t.equal(stderr.match(/EGRESS_ALLOW/g)?.length, wrong.length);
+});
+
 t.test('a store that cannot be opened stops the start', async (t) => {
   const { status, stderr } = start(t, { DATA_DIR: '.env', LOG_LEVEL: 'silent' }, 'PORT=0\n');
   t.equal(status, 1);

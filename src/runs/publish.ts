@@ -10,9 +10,6 @@ import { list } from '../workspaces/show-paths.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
 import type { Progress } from './run-writer.ts';
 
-/** Paths that one sentence names. */
-const MOST_PATHS = 20;
-
 /**
  * Commits what the agent changed, pushes the branch and ensures the pull request. Each step that an earlier attempt
  * finished is left out; what the steps find decides, not what the agent said.
@@ -80,9 +77,7 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer }: RunContext,
       ],
     });
     if (heldBack.length > 0) {
-      notes.push(
-        `Held back, since PROTECTED_PATHS covers it: ${list(heldBack, MOST_PATHS)}. It stays in the workspace.`,
-      );
+      notes.push(`Held back, since PROTECTED_PATHS covers it: ${list(heldBack, 20)}. It stays in the workspace.`);
       progress.heldBack = heldBack;
     }
     for (const note of notes) writer.emit({ type: 'log', data: { level: 'warn', text: note } });
@@ -99,10 +94,7 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer }: RunContext,
 
 function nothingToPublish(heldBack: readonly string[]): AppError {
   if (heldBack.length === 0) return new AppError('no_changes', 'The agent ended its turn without changing a file.');
-  return new AppError(
-    'protected_paths',
-    `The agent changed only what may not be committed: ${list(heldBack, MOST_PATHS)}.`,
-  );
+  return new AppError('protected_paths', `The agent changed only what may not be committed: ${list(heldBack, 20)}.`);
 }
 
 function commitOf(run: RunRow): string | undefined {

@@ -194,7 +194,15 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     /** The ticket branch, with what is not committed yet, against its base. */
     async diff(ticketId: string): Promise<Diff> {
       const { ticket_id } = await row(ticketId);
-      return workspaces.diff(ticket_id);
+      try {
+        return await workspaces.diff(ticket_id);
+      } catch (error) {
+        // The workspace may have been removed meanwhile.
+        if ((await row(ticketId)).state === 'deleting') {
+          throw new AppError('ticket_not_found', `Ticket ${ticket_id} is being removed.`, { cause: error });
+        }
+        throw error;
+      }
     },
 
     /**

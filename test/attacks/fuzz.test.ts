@@ -16,7 +16,6 @@ const server = await startServer(t, world, {
   RATE_LIMIT_PER_MINUTE: '1000000',
   MAX_CONCURRENT_RUNS: '1',
   MAX_QUEUED_RUNS: '5',
-  LOG_LEVEL: 'warn',
 });
 const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
 t.teardown(() => agent.destroy());
@@ -30,9 +29,10 @@ t.test(`${REQUESTS} requests of every kind, seed ${SEED}`, async (t) => {
   t.ok(routes.length >= 18, 'the routes are known');
 
   const random = createRandom(SEED);
-  await many(random, routes, known, REQUESTS / 10);
+  // The first half fills caches and lets the heap find its size.
+  const early = await many(random, routes, known, REQUESTS / 2);
   const before = residentMemory();
-  const failures = await many(random, routes, known, REQUESTS);
+  const failures = [...early, ...(await many(random, routes, known, REQUESTS / 2))];
   const after = residentMemory();
 
   t.strictSame(failures, [], 'no answer is the server’s own fault, and each comes');
@@ -56,7 +56,6 @@ async function many(random: Random, routes: Route[], known: Record<string, strin
         const told = `${attempt.method} ${attempt.path.slice(0, 200)} ${JSON.stringify(attempt.body?.toString('latin1').slice(0, 200))}`;
         try {
           const status = await send(attempt.method, attempt.path, headersFor(random), attempt.body);
-          // The queue and the stop of the server are told with their own codes; nothing else may be 5xx.
           if (status >= 500) failures.push(`${status} ${told}`);
         } catch (error) {
           failures.push(`${error} ${told}`);
@@ -111,6 +110,8 @@ function send(method: string, path: string, headers: IncomingHttpHeaders, body: 
     sent.on('error', (error: NodeJS.ErrnoException) => {
       // A body that is refused by its size is not read to its end.
       if (error.code === 'EPIPE' || error.code === 'ECONNRESET') resolve(413);
+      // What is no HTTP is refused before its method is known, so with a body even when it was a HEAD.
+      else if (error.code === 'HPE_CLOSED_CONNECTION' && method === 'HEAD') resolve(400);
       else reject(error);
     });
     sent.end(body);

@@ -295,7 +295,6 @@ export const GIT_ATTACKS: readonly GitAttack[] = [
         await write(`${folder}/config`, `[core]\n\tfsmonitor = ${program}\n`);
       }
     },
-    refused: 'any',
   },
 ];
 

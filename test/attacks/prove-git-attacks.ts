@@ -1,8 +1,7 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { execa } from 'execa';
 import { startGitHub } from '../../standins/github.ts';
 import { TOKEN } from '../workspaces/world.ts';
 import { createArenas, plainEnvironment } from './git-arena.ts';
@@ -13,7 +12,6 @@ import { GIT_ATTACKS } from './git-attacks.ts';
  * whole, the commands that a naive server would run. Prints what each achieves; fails when one achieves nothing, since
  * then the test of it proves nothing. Not part of the suite: it runs the hostile programs, harmless as they are.
  */
-const runFile = promisify(execFile);
 const root = await mkdtemp(join(tmpdir(), 'prove-'));
 const github = await startGitHub({ root: join(root, 'github') });
 github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
@@ -28,12 +26,16 @@ try {
     const problems: string[] = [];
     const git = async (...args: string[]) => {
       const cwd = args[0] === 'clone' ? root : workspace;
-      const running = runFile('git', args, { cwd, env: environment, timeout: 10_000 });
-      running.child.stdin?.end();
-      await running.catch(({ killed, stderr }) => {
-        const said = String(stderr).trim().split('\n').at(-1);
-        problems.push(`git ${args[0]} ${killed ? 'hung' : 'failed'}: ${said}`);
+      const { failed, timedOut, stderr } = await execa('git', args, {
+        cwd,
+        env: environment,
+        extendEnv: false,
+        stdin: 'ignore',
+        reject: false,
+        timeout: 10_000,
+        killDescendants: true,
       });
+      if (failed) problems.push(`git ${args[0]} ${timedOut ? 'hung' : 'failed'}: ${stderr.trim().split('\n').at(-1)}`);
     };
     await arenas.addRepository(repository, upstream);
     await arenas.forget();

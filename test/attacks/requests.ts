@@ -94,7 +94,7 @@ export function pathFor(random: Random, route: Route, known: Record<string, stri
   );
   if (!random.chance(0.3)) return path;
   const names = [...route.query.map((parameter) => parameter.name), 'x', '__proto__'];
-  return `${path}?${random.pick(names)}=${encoded(random, String(random.pick(HOSTILE_VALUES)))}`;
+  return `${path}?${random.pick(names)}=${encoded(random, random.pick(HOSTILE_TEXT))}`;
 }
 
 /** A body near to what the operation takes: valid, with one thing wrong, or nothing of the kind. */

@@ -1,15 +1,27 @@
 import cors from '@fastify/cors';
 import fp from 'fastify-plugin';
 
+declare module 'fastify' {
+  interface FastifyReply {
+    /** Adds a header to those that the answer varies by; the origin is always among them. */
+    varyBy(header: string): FastifyReply;
+  }
+}
+
 /** Lets the origins that the operator named call from a browser; none by default. */
 export default fp(
   async (app) => {
+    app.decorateReply('varyBy', function varyBy(header) {
+      const present = this.getHeader('vary');
+      return this.header('vary', present === undefined ? header : `${present}, ${header}`);
+    });
     // The route that the library adds for preflights, which come without a key.
     app.addHook('onRoute', (route) => {
       if (route.method === 'OPTIONS' && route.url === '*') route.config = { ...route.config, public: true };
     });
     await app.register(cors, {
       origin: [...app.config.CORS_ORIGINS],
+      strictPreflight: false,
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'],
       allowedHeaders: ['authorization', 'content-type', 'if-match', 'last-event-id', 'x-api-key'],
       exposedHeaders: ['etag', 'link', 'location', 'ratelimit', 'ratelimit-policy', 'retry-after', 'x-run-id'],

@@ -12,10 +12,10 @@ declare module 'fastify' {
 /** `app.github`, pull requests through the gh command, and `app.githubToken`, the token it and git use. */
 export default fp(
   async (app) => {
-    const { config, parentEnv } = app;
-    const token = createTokenSource({ config, parentEnv });
+    const { config, parentEnv, redactor } = app;
+    const token = createTokenSource({ config, parentEnv, redactor, logger: app.log });
     app.decorate('githubToken', token);
-    app.decorate('github', createGitHub({ config, parentEnv, token, logger: app.log }));
+    app.decorate('github', createGitHub({ config, parentEnv, token, redactor, logger: app.log }));
   },
-  { name: 'github', dependencies: ['config'] },
+  { name: 'github', dependencies: ['config', 'redaction'] },
 );

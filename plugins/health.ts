@@ -21,7 +21,7 @@ const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { nam
     '/',
     { config, schema: { operationId: 'hello', summary: 'Say hello', tags: ['seed'], response: { 200: Status } } },
     async (request, reply) => {
-      reply.header('vary', 'accept');
+      reply.varyBy('accept');
       if (request.headers.accept?.includes('text/html')) return reply.redirect('/docs');
       return { status: 'ok' as const, name, version };
     },

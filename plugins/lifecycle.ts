@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin';
+import { AppError } from '../src/errors/app-error.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -7,12 +8,22 @@ declare module 'fastify' {
   }
 }
 
-/** `app.closing`: aborted when the server begins to stop, for work that belongs to a request and not to a run. */
+/**
+ * `app.closing`, aborted when the server begins to stop, for work that belongs to a request and not to a run. From then
+ * on requests are refused, and towards the end of the time, clients that do not read are cut off.
+ */
 export default fp(
   async (app) => {
     const controller = new AbortController();
+    const stopping = () => new AppError('shutting_down', 'The server is stopping.', { retryAfter: 10 });
     app.decorate('closing', controller.signal);
-    app.addHook('preClose', async () => controller.abort());
+    app.addHook('onRequest', async () => {
+      if (controller.signal.aborted) throw stopping();
+    });
+    app.addHook('preClose', async () => {
+      controller.abort(stopping());
+      setTimeout(() => app.server.closeAllConnections(), app.config.SHUTDOWN_SECONDS * 750).unref();
+    });
   },
-  { name: 'lifecycle' },
+  { name: 'lifecycle', dependencies: ['config'] },
 );

@@ -1,6 +1,12 @@
 import { ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type {
+  ConnectionError,
+  FastifyError,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchemaValidationError,
+} from 'fastify';
 import fp from 'fastify-plugin';
 import type { Problem } from '../schemas/problem.ts';
 import { AppError, toAppError } from '../src/errors/app-error.ts';
@@ -12,6 +18,9 @@ declare module 'fastify' {
     problem?: AppError;
   }
 }
+
+/** A body of a thousand wrong fields is told of the first ones. */
+const MAX_ISSUES = 20;
 
 /** Errors of Fastify and its plugins by status, for those that carry no code of ours. */
 const CODE_BY_STATUS: Record<number, ErrorCode> = {
@@ -35,7 +44,7 @@ export default fp(
       sendProblem(new AppError('not_found', `No route answers ${request.method} here.`), request, reply),
     );
   },
-  { name: 'problem' },
+  { name: 'problem', dependencies: ['redaction'] },
 );
 
 /** Answers an error; also for what fails before a route is found, such as a malformed URL. */
@@ -47,7 +56,11 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   else request.log.info({ code: problem.code, detail: problem.message }, 'request refused');
   if (problem.retryAfter !== undefined) reply.header('retry-after', Math.ceil(problem.retryAfter));
   // Sent as text: the route's response schema is not the schema of a problem.
-  return reply.code(status).type(PROBLEM_TYPE).serializer(JSON.stringify).send(problemBody(problem));
+  return reply
+    .code(status)
+    .type(PROBLEM_TYPE)
+    .serializer(JSON.stringify)
+    .send(request.server.redactor.value(problemBody(problem)));
 }
 
 /** Answers what is no request that Fastify could see, such as headers that are too large or never end. */
@@ -96,9 +109,9 @@ function toProblem(error: unknown): AppError {
   if (!isFastifyError(error)) return toAppError(error);
   if (error.validation !== undefined) {
     const where = error.validationContext ?? 'request';
-    const errors = error.validation.map((issue) => ({
+    const errors = error.validation.slice(0, MAX_ISSUES).map((issue) => ({
       path: pointer(issue.instancePath, issue.params),
-      message: issue.message ?? 'is not valid',
+      message: complaint(issue),
     }));
     const named = errors.map(({ path, message }) => `${path || '/'} ${message}`).join('; ');
     return new AppError('invalid_request', `The ${where} is not valid: ${named}.`, { errors });
@@ -113,6 +126,12 @@ function toProblem(error: unknown): AppError {
 
 function isFastifyError(error: unknown): error is FastifyError {
   return error instanceof Error && ('statusCode' in error || 'validation' in error);
+}
+
+function complaint({ keyword, params, message }: FastifySchemaValidationError): string {
+  const { allowedValues } = params;
+  if (keyword === 'enum' && Array.isArray(allowedValues)) return `must be one of ${allowedValues.join(', ')}`;
+  return message ?? 'is not valid';
 }
 
 /** JSON Pointer (RFC 6901) to the value an Ajv error is about; for a missing or surplus field, to that field. */

@@ -98,7 +98,7 @@ function createCursor(log: EventLog, runId: string, after: number, view: EventVi
       callback(error);
     },
   });
-  const unwatch = log.watch(runId, () => void advance());
+  const unwatch = log.watch(runId, { wake: () => void advance(), end });
   const heartbeat = setInterval(() => {
     if (wanted && !reading && !ended) stream.push(':\n\n');
   }, HEARTBEAT_MS).unref();
@@ -114,13 +114,16 @@ function createCursor(log: EventLog, runId: string, after: number, view: EventVi
       while (wanted && woken && !ended) {
         woken = false;
         const events = await log.read(runId, position, PAGE);
-        const last = events.at(-1);
-        if (last === undefined || ended || stream.destroyed) continue;
-        woken = true;
-        position = last.seq;
-        const frames = events.map((event) => view.frame(event)).join('');
-        if (frames !== '') wanted = stream.push(frames);
-        if (TERMINAL_EVENTS.has(last.type)) end();
+        if (ended || stream.destroyed) return;
+        for (const event of events) {
+          woken = true;
+          position = event.seq;
+          const frame = view.frame(event);
+          if (frame !== '') wanted = stream.push(frame);
+          if (TERMINAL_EVENTS.has(event.type)) end();
+          // What the client does not want yet is read again later, not kept.
+          if (!wanted) break;
+        }
       }
     } catch (error) {
       stream.destroy(error instanceof Error ? error : new Error(String(error)));

@@ -14,8 +14,8 @@ export default fp(
   async (app) => {
     const store = await openStore(app.config.DATA_DIR);
     app.decorate('store', store);
-    app.decorate('eventLog', createEventLog(store));
+    app.decorate('eventLog', createEventLog(store, app.redactor));
     app.addHook('onClose', () => store.close());
   },
-  { name: 'store', dependencies: ['config'] },
+  { name: 'store', dependencies: ['config', 'redaction'] },
 );

@@ -11,9 +11,9 @@ declare module 'fastify' {
 /** `app.workspaces`: a checkout per ticket, made from a mirror per repository. */
 export default fp(
   async (app) => {
-    const { config, parentEnv } = app;
-    const git = createGit({ config, parentEnv, token: app.githubToken, logger: app.log });
-    const workspaces = createWorkspaces({ config, git, logger: app.log });
+    const { config, parentEnv, redactor } = app;
+    const git = createGit({ config, parentEnv, token: app.githubToken, redactor, logger: app.log });
+    const workspaces = createWorkspaces({ config, git, redactor, logger: app.log });
     app.decorate('workspaces', workspaces);
     app.addHook('onClose', () => workspaces.close());
   },

@@ -1,21 +1,16 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { PageQuery, RunId, TicketId, Time } from './common.ts';
 
-export const Action = Type.Union([Type.Literal('chat'), Type.Literal('make_plan'), Type.Literal('dev')]);
-export type Action = Static<typeof Action>;
+export type Action = 'chat' | 'make_plan' | 'dev';
+export const Action = Type.Unsafe<Action>({ type: 'string', enum: ['chat', 'make_plan', 'dev'] });
 
-export const RunState = Type.Union([
-  Type.Literal('queued'),
-  Type.Literal('running'),
-  Type.Literal('waiting'),
-  Type.Literal('succeeded'),
-  Type.Literal('failed'),
-  Type.Literal('canceled'),
-  Type.Literal('timed_out'),
-]);
-export type RunState = Static<typeof RunState>;
+export type RunState = 'queued' | 'running' | 'waiting' | 'succeeded' | 'failed' | 'canceled' | 'timed_out';
+export const RunState = Type.Unsafe<RunState>({
+  type: 'string',
+  enum: ['queued', 'running', 'waiting', 'succeeded', 'failed', 'canceled', 'timed_out'],
+});
 
-const Message = Type.String({ minLength: 1, maxLength: 65_536, description: 'Required for `chat`.' });
+const Message = Type.String({ maxLength: 65_536, description: 'Required for `chat`.' });
 
 /** The seed's `POST /command`. */
 export const Command = Type.Object(

@@ -28,8 +28,11 @@ export const PullRequest = Type.Object({
 });
 export type PullRequest = Static<typeof PullRequest>;
 
-export const TicketState = Type.Union([Type.Literal('ready'), Type.Literal('creating')], {
-  description: 'State of the workspace: being created, or ready to work in.',
+export type TicketState = 'creating' | 'ready' | 'deleting';
+export const TicketState = Type.Unsafe<TicketState>({
+  type: 'string',
+  enum: ['creating', 'ready', 'deleting'],
+  description: 'State of the workspace: being created, ready to work in, or being removed.',
 });
 
 export const Ticket = Type.Object(

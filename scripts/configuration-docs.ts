@@ -28,7 +28,12 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'ALLOWED_REPO_HOSTS',
       'GITHUB_TOKEN',
       'GITHUB_TOKEN_FILE',
+      'GITHUB_HOST',
+      'GITHUB_APP_ID',
+      'GITHUB_APP_PRIVATE_KEY_FILE',
+      'GITHUB_APP_INSTALLATION_ID',
       'GITHUB_HTTP_UNIX_SOCKET',
+      'PROTECTED_PATHS',
       'GIT_AUTHOR_NAME',
       'GIT_AUTHOR_EMAIL',
       'GIT_TIMEOUT_SECONDS',
@@ -52,6 +57,9 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'AGENT_IDLE_SECONDS',
       'AGENT_START_SECONDS',
       'SANDBOX',
+      'EGRESS_ALLOW',
+      'MAX_WORKSPACE_MB',
+      'MAX_TOKENS_PER_RUN',
       'GEMINI_API_KEY',
       'GEMINI_API_KEY_FILE',
       'GEMINI_MODEL',
@@ -72,7 +80,9 @@ names every problem at once.
 const NOT_SETTINGS = `## Variables of the environment
 
 These are not settings, and \`.env\` does not take them. git and gh get them from the server's environment when they are
-set: \`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\`, \`SSL_CERT_DIR\`.
+set: \`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\`, \`SSL_CERT_DIR\`. The calls to the model go through \`HTTPS_PROXY\` as well
+(\`HTTP_PROXY\` for an \`http:\` relay; on Node.js 22 from 22.21 on), with the certificates of \`NODE_EXTRA_CA_CERTS\`. Nothing of
+this is seen by agents; they get proxy variables of their own where \`EGRESS_ALLOW\` names hosts.
 `;
 
 /** The whole document. Throws when a setting is in no group, or in two. */

@@ -18,6 +18,7 @@ import openapi from '../plugins/openapi.ts';
 import plans from '../plugins/plans/index.ts';
 import problem, { answerConnectionError, sendProblem } from '../plugins/problem.ts';
 import rateLimit from '../plugins/rate-limit.ts';
+import redaction from '../plugins/redaction.ts';
 import repositoryLimits from '../plugins/repository-limits.ts';
 import requestLimits from '../plugins/request-limits.ts';
 import runs from '../plugins/runs/index.ts';
@@ -29,12 +30,15 @@ import validation from '../plugins/validation.ts';
 import workspaces from '../plugins/workspaces.ts';
 import type { Config } from './config/load-config.ts';
 import { AppError } from './errors/app-error.ts';
+import type { Redactor } from './redaction/redactor.ts';
 
 export type AppOptions = {
   config: Config;
   /** Environment that git and gh take proxies, certificates and the operator's git settings from. */
   parentEnv: Readonly<Record<string, string | undefined>>;
   logger: Logger;
+  /** What the logger uses, too. */
+  redactor: Redactor;
   /** How long a client may take, in milliseconds, instead of the usual. */
   patience?: Partial<typeof PATIENCE>;
 };
@@ -63,12 +67,15 @@ export async function buildApp(options: AppOptions) {
     trustProxy: [...options.config.TRUST_PROXY],
     clientErrorHandler: answerConnectionError,
     forceCloseConnections: 'idle',
+    // The lifecycle plugin refuses them with a problem.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 200 },
     frameworkErrors: (error, request, reply) =>
       void sendProblem(new AppError('invalid_request', 'The URL is not valid.', { cause: error }), request, reply),
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   await app.register(config, options);
+  await app.register(redaction, options);
   await app.register(lifecycle);
   await app.register(store);
   await app.register(problem);

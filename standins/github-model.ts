@@ -15,7 +15,13 @@ export type GitHubRequest = {
 };
 
 /** Somebody with a token. `push`: whether they may write; `scopes`: those of the token, as classic ones have them. */
-export type Account = { login: string; push: boolean; scopes: readonly string[] };
+export type Account = {
+  login: string;
+  push: boolean;
+  scopes: readonly string[];
+  /** Milliseconds since the epoch after which the token is nobody's. */
+  expiresAt?: number;
+};
 
 /** Whoever shows no token. */
 export const ANYBODY: Account = { login: '', push: false, scopes: [] };

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { commitFiles, createBareRepository, type Source } from './bare-repository.ts';
 import { answerGit, gitTarget } from './git-http.ts';
+import { type App, answerApp, isAppRequest } from './github-apps.ts';
 import { createFailures, type Failure, fail } from './github-failures.ts';
 import { type Account, ANYBODY, type GitHubRequest, type Pull, type Repository, refreshPulls } from './github-model.ts';
 import { answerRest } from './github-rest.ts';
@@ -26,6 +27,11 @@ export type GitHub = {
   requests: GitHubRequest[];
   /** Lets somebody in. `scopes` are `['repo']` when not given. */
   addToken(token: string, account: { login: string; push: boolean; scopes?: readonly string[] }): void;
+  /**
+   * Registers a GitHub App with one installation, 1001, that was granted contents and pull requests; gives the live
+   * registration. Its tokens live for an hour.
+   */
+  addApp(app: Pick<App, 'id' | 'publicKey'>): App;
   addRepository(fullName: string, options?: RepositoryOptions): Promise<Repository>;
   /** The live pull requests, oldest first. */
   pulls(fullName: string): Pull[];
@@ -56,6 +62,7 @@ export async function startGitHub(options: { root: string }): Promise<GitHub> {
 
   const tokens = new Map<string, Account>();
   const accounts = new Map<string, Account>();
+  const apps: App[] = [];
   const repositories = new Map<string, Repository>();
   const requests: GitHubRequest[] = [];
   const failures = createFailures();
@@ -80,11 +87,13 @@ export async function startGitHub(options: { root: string }): Promise<GitHub> {
       incoming.resume();
       return fail(response, failure);
     }
-    const account = request.token === undefined ? ANYBODY : tokens.get(request.token);
+    const account = accountOf(request.token);
     const repository = git && find(git.owner, git.name);
     const reply = git
       ? await answerGit(git, repository, account, incoming, closing.signal)
-      : await answerRest({ find, accounts }, request, account);
+      : isAppRequest(request)
+        ? answerApp(apps, request, incoming.headers.authorization, (token, fresh) => tokens.set(token, fresh))
+        : await answerRest({ find, accounts }, request, account);
     if (failure) {
       await reply.body.toArray();
     } else {
@@ -118,6 +127,12 @@ export async function startGitHub(options: { root: string }): Promise<GitHub> {
     return request;
   }
 
+  function accountOf(token: string | undefined): Account | undefined {
+    if (token === undefined) return ANYBODY;
+    const account = tokens.get(token);
+    return account && (account.expiresAt ?? Number.POSITIVE_INFINITY) > Date.now() ? account : undefined;
+  }
+
   function find(owner: string, name: string): Repository | undefined {
     return repositories.get(`${owner}/${name}`.toLowerCase());
   }
@@ -136,6 +151,12 @@ export async function startGitHub(options: { root: string }): Promise<GitHub> {
       const account = { login, push, scopes };
       tokens.set(token, account);
       accounts.set(login, account);
+    },
+    addApp({ id, publicKey }) {
+      const permissions = { contents: 'write', pull_requests: 'write', metadata: 'read' };
+      const app = { id, publicKey, installations: [1001], permissions, lifetimeSeconds: 3600 };
+      apps.push(app);
+      return app;
     },
     async addRepository(fullName, { private: hidden = false, protectedBranches = [], ...source } = {}) {
       const [owner = '', name = ''] = fullName.split('/');

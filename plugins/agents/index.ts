@@ -15,11 +15,36 @@ export default fp(
   async (app) => {
     const { config } = app;
     const sandbox = createSandbox({ config, parentEnv: app.parentEnv });
-    const agents = createAgents({ config, sandbox, logger: app.log });
+    const agents = createAgents({
+      config,
+      sandbox,
+      redactor: app.redactor,
+      logger: app.log,
+      parentEnv: app.parentEnv,
+    });
+    if (!agents.has(config.AGENT)) {
+      throw new Error(`AGENT is ${JSON.stringify(config.AGENT)}, and there is no such agent. Set it to gemini.`);
+    }
     app.decorate('sandbox', sandbox);
     app.decorate('agents', agents);
-    app.addHook('onClose', () => agents.close());
+
+    async function sayState(): Promise<void> {
+      const fields = { sandbox: sandbox.kind, egress: config.EGRESS_ALLOW };
+      if (sandbox.kind === 'none') return app.log.warn(fields, 'agents run without walls: SANDBOX=none');
+      const result = await sandbox.check();
+      if (result.ok) app.log.info(fields, 'the sandbox holds');
+      else app.log.error({ ...fields, ...result }, 'the sandbox does not hold: agents are not started');
+    }
+    let said: Promise<void> | undefined;
+    // The server answers meanwhile; an agent waits for the same result.
+    app.addHook('onReady', async () => {
+      said = sayState();
+    });
+    app.addHook('onClose', async () => {
+      await agents.close();
+      await said;
+    });
     await app.register(agentRoutes);
   },
-  { name: 'agents', dependencies: ['config', 'openapi'] },
+  { name: 'agents', dependencies: ['config', 'redaction', 'openapi'] },
 );

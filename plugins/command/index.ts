@@ -32,10 +32,10 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request) => {
-      const { ticket, created, notes } = await app.tickets.create(request.body, app.closing);
+      const { ticket, created, fresh, notes } = await app.tickets.create(request.body, app.closing);
       const told = created
         ? 'New ticket created, repo cloned, and branch initialized.'
-        : 'Existing ticket loaded, and the base branch pulled.';
+        : `Existing ticket loaded${fresh ? ', and the base branch pulled' : ''}.`;
       return {
         status: 'ok' as const,
         ticket_id: ticket.ticket_id,
@@ -69,8 +69,9 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
       reply.holdStream();
       const run = await app.runs.submit({ ticketId: ticket_id, action, message, keyId: request.caller.id });
       request.made({ run_id: run.run_id });
+      const ahead = (await app.store.runs.unfinished(run.ticket_id)).filter((other) => other.run_id < run.run_id);
       reply.header('x-run-id', run.run_id).header('link', `</v1/runs/${run.run_id}>; rel="monitor"`);
-      return reply.streamEvents(run.run_id, 0, createLineView());
+      return reply.streamEvents(run.run_id, 0, createLineView(ahead.length > 0));
     },
   );
 };

@@ -6,43 +6,53 @@ const END = '__END__';
 /**
  * The original service's stream: a frame per line of agent text, a short line for each thing that happened, and
  * `__END__`. Text is held back until its line is complete, so one view serves one stream.
+ * @param waits whether the run waits for others of its ticket, which is worth a line
  */
-export function createLineView(): EventView {
+export function createLineView(waits: boolean): EventView {
   let line = '';
+  /** The last event that is told completely: resuming after a later one would lose the text that is held back. */
+  let told = 0;
+
+  function linesOf(event: RunEvent): string[] {
+    if (event.type === 'message.delta') {
+      const lines = (line + event.data.text).split(/\r\n|\n|\r(?!$)/);
+      line = lines.pop() ?? '';
+      return lines.map(harmless);
+    }
+    const ended = TERMINAL_EVENTS.has(event.type);
+    const said = progress(event, waits);
+    if (said.length === 0 && !ended) return [];
+    const rest = line === '' ? [] : [line];
+    line = '';
+    return [...[...rest, ...said].map(harmless), ...(ended ? [END] : [])];
+  }
 
   return {
     // A comment, so that the headers reach the client before the agent says its first word.
     opening: ':\n\n',
     frame(event) {
-      if (event.type === 'message.delta') {
-        const lines = (line + event.data.text).split(/\r\n|\n|\r(?!$)/);
-        line = lines.pop() ?? '';
-        return lines.map((text) => frame(event, text)).join('');
-      }
-      const ended = TERMINAL_EVENTS.has(event.type);
-      const said = progress(event);
-      if (said.length === 0 && !ended) return '';
-      const rest = line === '' ? [] : [line];
-      line = '';
-      return [...rest, ...said].map((text) => frame(event, text)).join('') + (ended ? raw(event, END) : '');
+      const lines = linesOf(event);
+      const before = told;
+      if (line === '') told = event.seq;
+      return lines.map((text, index) => frame(index === lines.length - 1 ? told : before, text)).join('');
     },
   };
 }
 
-/** A line of text; one that reads like the end of the stream is indented, since it is not. */
-function frame(event: RunEvent, text: string): string {
-  return raw(event, text === END ? ` ${text}` : text);
+/** A line that reads like the end of the stream is indented, since it is not. */
+function harmless(text: string): string {
+  return text === END ? ` ${text}` : text;
 }
 
-function raw(event: RunEvent, text: string): string {
-  return `id: ${event.seq}\ndata: ${text}\n\n`;
+function frame(id: number, text: string): string {
+  return `id: ${id}\ndata: ${text}\n\n`;
 }
 
 /** What an event that is not agent text is told as. */
-function progress(event: RunEvent): string[] {
+function progress(event: RunEvent, waits: boolean): string[] {
   switch (event.type) {
     case 'run.queued':
-      return event.data.position > 1 ? [`[queued] position ${event.data.position}`] : [];
+      return waits || event.data.position > 1 ? [`[queued] position ${event.data.position}`] : [];
     case 'tool.started':
       return [oneLine(`[tool] ${event.data.kind ?? 'other'} ${event.data.title ?? ''}`)];
     case 'plan.saved':

@@ -26,7 +26,7 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'getRunEvents',
         summary: 'Read the events of a run',
         description:
-          'A stream of server-sent events that ends after the terminal one; `Last-Event-ID` or `after` resumes it. `Accept: application/json` gives pages instead.',
+          'A stream of server-sent events that ends after the terminal one; `Last-Event-ID`, or without it `after`, resumes it. `Accept: application/json` gives pages instead.',
         tags: ['runs'],
         params: RunParams,
         querystring: EventQuery,
@@ -42,13 +42,13 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const run = await app.runs.row(request.params.run_id);
-      const after = request.query.after ?? lastEventId(request) ?? 0;
+      const after = lastEventId(request) ?? request.query.after ?? 0;
       if (after > run.last_seq) {
         throw new AppError('invalid_request', `Run ${run.run_id} has ${run.last_seq} events; there is none ${after}.`, {
           errors: [{ path: '/after', message: `must be at most ${run.last_seq}` }],
         });
       }
-      reply.header('vary', 'accept');
+      reply.varyBy('accept');
       if (wantsJson(request)) {
         const items = await app.eventLog.read(run.run_id, after, request.query.limit);
         return reply.type('application/json').send({ items, next_after: items.at(-1)?.seq ?? after });

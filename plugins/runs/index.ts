@@ -11,7 +11,7 @@ declare module 'fastify' {
 /** `app.runs`, which carries out commands one after another per ticket, and the routes of runs. */
 export default fp(
   async (app) => {
-    const { config, store, workspaces, sandbox, agents, plans, github } = app;
+    const { config, store, workspaces, sandbox, agents, plans, github, redactor } = app;
     const runs = createRunEngine({
       config,
       store,
@@ -21,10 +21,12 @@ export default fp(
       agents,
       plans,
       github,
+      redactor,
       logger: app.log,
     });
     app.decorate('runs', runs);
-    app.addHook('onReady', () => runs.start());
+    // Not before the address is taken: a server that cannot listen must not touch the runs of another one.
+    app.addHook('onListen', () => runs.start());
     // Before the streams end: their readers see how the runs that were under way ended.
     app.addHook('preClose', () => runs.stop((config.SHUTDOWN_SECONDS * 1000) / 2));
     await app.register(runRoutes);

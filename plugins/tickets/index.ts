@@ -12,7 +12,7 @@ declare module 'fastify' {
 export default fp(
   async (app) => {
     const { config, store, workspaces, agents } = app;
-    const tickets = createTickets({ config, store, workspaces, agents });
+    const tickets = createTickets({ config, store, log: app.eventLog, workspaces, agents, logger: app.log });
     await tickets.recover();
     app.decorate('tickets', tickets);
     await app.register(ticketRoutes);

@@ -2,7 +2,6 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
 import { TicketParams } from '../../schemas/common.ts';
 import { CreateTicket, DeleteTicketQuery, Diff, Ticket, TicketList, TicketQuery } from '../../schemas/ticket.ts';
-import { AppError } from '../../src/errors/app-error.ts';
 
 export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { tickets, problemResponse } = app;
@@ -75,12 +74,9 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const { ticket_id } = await tickets.row(request.params.ticket_id);
-      if (request.query.force) await app.runs.cancelTicket(ticket_id);
-      else if ((await app.store.runs.unfinished(ticket_id)).length > 0) {
-        throw new AppError('ticket_busy', `Ticket ${ticket_id} has runs that have not ended.`);
-      }
-      await tickets.remove(ticket_id, request.query.force);
+      await tickets.remove(request.params.ticket_id, request.query.force, (ticketId) =>
+        app.runs.cancelTicket(ticketId),
+      );
       return reply.code(204).send(null);
     },
   );
@@ -107,7 +103,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const diff = await tickets.diff(request.params.ticket_id);
-      reply.header('vary', 'accept');
+      reply.varyBy('accept');
       if (/\btext\/x-diff\b/.test(request.headers.accept ?? '')) {
         return reply.type('text/x-diff; charset=utf-8').serializer(String).send(diff.patch);
       }

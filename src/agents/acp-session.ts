@@ -13,9 +13,8 @@ import { AppError } from '../errors/app-error.ts';
 import type { SandboxedProcess } from '../sandbox/types.ts';
 import { createTurn, type Turn, type TurnOptions } from './acp-turn.ts';
 import { isRecord } from './acp-updates.ts';
-import type { AgentDefinition, TurnUsage } from './agent-definition.ts';
+import type { AgentDefinition } from './agent-definition.ts';
 import { readLines } from './read-lines.ts';
-import { createRedact } from './redact.ts';
 
 /** Longest message of an agent, in bytes; a longer one ends the connection. */
 const MAX_MESSAGE = 16 * 1024 * 1024;
@@ -46,7 +45,9 @@ export type Session = {
    * One turn; every update becomes events while it lasts.
    * @throws AppError for what the model or the agent failed at
    */
-  prompt(text: string, onEvent: TurnOptions['onEvent']): Promise<{ stopReason: StopReason; usage: TurnUsage }>;
+  prompt(text: string, onEvent: TurnOptions['onEvent']): Promise<StopReason>;
+  /** Adds a warning of the server to the turn, if there is one. */
+  warn(text: string): void;
   /** Asks the agent to end the turn. */
   cancel(): void;
 };
@@ -127,20 +128,19 @@ export async function openSession(options: SessionOptions): Promise<Session> {
         });
         const stopReason = isRecord(answer) && STOP_REASONS.find((reason) => reason === answer.stopReason);
         if (!stopReason) throw protocolError(definition, 'it did not say why the turn ended');
-        const usage = definition.usage(answer._meta);
-        if (usage.input_tokens + usage.output_tokens > 0) current.push({ type: 'usage.updated', data: usage });
         if (stopReason === 'refusal') throw new AppError('agent_refused', 'The model refused to answer.');
         if (stopReason === 'end_turn' && !current.answered()) {
           throw new AppError('agent_refused', 'The model gave no answer; its safety filter may have held it back.');
         }
-        return { stopReason, usage };
+        return stopReason;
       } catch (error) {
         return await explain(error);
       } finally {
-        current.end();
         turn = undefined;
       }
     },
+
+    warn: (text) => turn?.log(text),
 
     cancel() {
       turn?.cancel();
@@ -165,18 +165,17 @@ function takeUpdates(onUpdate: (update: unknown) => void): TransformStream<AnyMe
 }
 
 /** Turns what went wrong with a process, as the SDK throws it, into what it means. */
-function explainer({ process, definition, secrets }: SessionOptions): (error: unknown) => Promise<never> {
-  const redact = createRedact(secrets);
+function explainer({ process, definition, redactor }: SessionOptions): (error: unknown) => Promise<never> {
   const lastLines: string[] = [];
   readLines(process.stderr, (line) => {
-    lastLines.push(redact(line));
+    lastLines.push(redactor.text(line));
     if (lastLines.length > LAST_LINES) lastLines.shift();
   });
 
   return async (error) => {
     if (error instanceof AppError) throw error;
     if (error instanceof RequestError) {
-      const message = redact(detailOf(error));
+      const message = redactor.text(detailOf(error));
       const meaning = definition.classifyError({ code: error.code, message });
       throw meaning ?? protocolError(definition, `${message} (${error.code})`, error);
     }

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { RequestPermissionRequest, RequestPermissionResponse } from '@agentclientprotocol/sdk';
 import type { EventDraft } from '../../schemas/event.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 import { bounded, mapUpdate, toolCall } from './acp-updates.ts';
 import type { AgentMode } from './agent-definition.ts';
 import { decidePermission } from './permissions.ts';
-import { createRedact, redactEvents } from './redact.ts';
 
 const MAX_LOG_LINES = 200;
 const MAX_LOG_LINE = 2000;
@@ -15,17 +15,16 @@ export type TurnOptions = {
   mode: AgentMode;
   /** The workspace as the agent sees it. */
   root: string;
-  /** What no event may hold. */
-  secrets: readonly (string | undefined)[];
+  redactor: Redactor;
   onEvent: (draft: EventDraft) => void;
 };
 
 export type Turn = ReturnType<typeof createTurn>;
 
 /** Makes events of all that an agent sends while it works on one prompt. */
-export function createTurn({ mode, root, secrets, onEvent }: TurnOptions) {
-  const events = redactEvents(secrets, onEvent);
-  const context = { root, redact: createRedact(secrets) };
+export function createTurn({ mode, root, redactor, onEvent }: TurnOptions) {
+  // Before texts are cut, which could leave the half of a secret; the event log does it for all that is whole.
+  const context = { root, redact: redactor.text };
   const tools = new Set<string>();
   let logLines = 0;
   let answered = false;
@@ -37,9 +36,9 @@ export function createTurn({ mode, root, secrets, onEvent }: TurnOptions) {
       // Agents tell of some calls for the first time with an update or a permission request.
       const known = tools.has(draft.data.tool_call_id);
       tools.add(draft.data.tool_call_id);
-      events.push({ ...draft, type: known ? 'tool.updated' : 'tool.started' });
+      onEvent({ ...draft, type: known ? 'tool.updated' : 'tool.started' });
     } else {
-      events.push(draft);
+      onEvent(draft);
     }
   }
 
@@ -58,7 +57,7 @@ export function createTurn({ mode, root, secrets, onEvent }: TurnOptions) {
       for (const draft of toolCall('tool.started', request.toolCall, context)) emit(draft);
       const { decision, outcome } = decidePermission(mode, request);
       const permission_id = randomUUID();
-      events.push({
+      onEvent({
         type: 'permission.requested',
         data: {
           permission_id,
@@ -71,26 +70,20 @@ export function createTurn({ mode, root, secrets, onEvent }: TurnOptions) {
           deadline: new Date().toISOString(),
         },
       });
-      events.push({ type: 'permission.resolved', data: { permission_id, decision, by: 'policy' } });
+      onEvent({ type: 'permission.resolved', data: { permission_id, decision, by: 'policy' } });
       return { outcome };
     },
 
-    /** A line that the agent wrote to stderr. */
+    /** A warning: a line that the agent wrote to stderr, or what the server refused it. */
     log(line: string): void {
       logLines += 1;
       if (logLines > MAX_LOG_LINES) return;
-      events.push({ type: 'log', data: { level: 'warn', text: bounded(context.redact(line), MAX_LOG_LINE) } });
+      onEvent({ type: 'log', data: { level: 'warn', text: bounded(context.redact(line), MAX_LOG_LINE) } });
     },
 
     /** From here on, permission requests are answered as canceled. */
     cancel(): void {
       canceled = true;
     },
-
-    /** Adds an event of the server's own. */
-    push: events.push,
-
-    /** Gives out what is still held back. */
-    end: events.flush,
   };
 }

@@ -1,12 +1,11 @@
 import { isAbsolute, relative, sep } from 'node:path';
 import type { EventData, EventDraft, ToolKind, ToolStatus } from '../../schemas/event.ts';
-import type { Redact } from './redact.ts';
 
 export type UpdateContext = {
   /** The workspace as the agent sees it; paths in it are told relative to it. */
   root: string;
-  /** Applied to all but the deltas, whose secrets may be split. */
-  redact: Redact;
+  /** Masks secrets; applied to all but the deltas, whose secrets may be split. */
+  redact: (text: string) => string;
 };
 
 /** Longest text of one field of an update, in bytes. */

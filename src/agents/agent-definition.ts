@@ -1,3 +1,4 @@
+import type { Usage } from '../../schemas/run.ts';
 import type { Config } from '../config/load-config.ts';
 import type { AppError } from '../errors/app-error.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
@@ -13,6 +14,31 @@ export type LaunchContext = {
   workspace: string;
   /** The agent's folder for this ticket, for what lasts from process to process. */
   conversation: string;
+  /** Where the agent finds its model, and what it sends as the key; none when the definition names no API. */
+  model: { url: string; token: string } | undefined;
+};
+
+/** A call of the agent that may go to the model. */
+export type ModelCall = {
+  url: URL;
+  model: string;
+  /** Whether it uses tokens. */
+  costs: boolean;
+};
+
+/** The API through which an agent calls its model. The key stays in the server. */
+export type ModelApi = {
+  /** Header that carries the key, in lower case. */
+  keyHeader: string;
+  key: string;
+  /** The call that a request is, when it is one that the agent needs. @param target path and query */
+  call(method: string, target: string): ModelCall | undefined;
+  /** Tokens told in an answer, or in an event of one: all those of the call so far. */
+  usage(answer: unknown): Usage | undefined;
+  /** An error in the form of the API. */
+  errorBody(status: number, message: string): object;
+  /** What an error in the form of the API says. */
+  errorWords(body: unknown): string;
 };
 
 /** How to start the agent: the part of a sandbox request that the agent decides. */
@@ -21,9 +47,6 @@ export type Launch = Pick<SandboxRequest, 'argv' | 'env' | 'mounts'> & Required<
 /** An error that an ACP peer answered (`code`), or the last words of a process that ended (none). */
 export type AgentFailure = { code?: number; message: string };
 
-/** Tokens of one turn and the model that used most of them. */
-export type TurnUsage = { input_tokens: number; output_tokens: number; cached_tokens: number; model?: string };
-
 /** All that is particular to one agent; everything else about agents is ACP. */
 export type AgentDefinition = {
   /** What a run and `AGENT` call it. */
@@ -31,6 +54,8 @@ export type AgentDefinition = {
   title: string;
   /** Version of the installed agent. @throws AppError `agent_unavailable` when there is none */
   version(): string;
+  /** The API of its model; called after `check` found nothing wrong. None for an agent that has no model. */
+  model?(config: Config): ModelApi;
   /** Why it would not work with these settings, if so: `agent_auth` or `agent_unavailable`. */
   check(config: Config): Promise<AppError | undefined>;
   /**
@@ -44,8 +69,6 @@ export type AgentDefinition = {
   replayEndsWith?: string;
   /** The prompt in a form that the agent takes for words to the model, whatever it begins with. */
   promptText(text: string): string;
-  /** Usage as told in the `_meta` of the answer to `session/prompt`. */
-  usage(meta: unknown): TurnUsage;
   /** Whether a line of stderr says nothing to anybody. */
   isNoise(line: string): boolean;
   /** What an error means, when it means something in particular. */

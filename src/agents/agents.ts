@@ -1,18 +1,22 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AgentInfo } from '../../schemas/agent.ts';
 import type { EventDraft } from '../../schemas/event.ts';
+import type { Usage } from '../../schemas/run.ts';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import type { SandboxedProcess } from '../sandbox/types.ts';
-import { openSession, type Session, type StopReason } from './acp-session.ts';
-import type { AgentDefinition, AgentMode, TurnUsage } from './agent-definition.ts';
+import { abortable } from './abortable.ts';
+import type { Session, StopReason } from './acp-session.ts';
+import type { AgentDefinition, AgentMode } from './agent-definition.ts';
 import { gemini } from './gemini.ts';
+import { type StartedAgent, startAgent } from './start-agent.ts';
 import { createStartLimit } from './start-limit.ts';
+import { createUpstream } from './upstream.ts';
 
 /** How long an agent may take to end a canceled turn by itself, which keeps its conversation tidy. */
 const CANCEL_MS = 1000;
@@ -29,6 +33,8 @@ export type PromptRequest = {
   sessionId?: string | undefined;
   /** The prompt; `continued` tells whether the agent remembers the conversation or has to be told. */
   text(continued: boolean): string;
+  /** Tokens that the run may use, and those it has used before this turn. */
+  budget?: { limit: number; used: number } | undefined;
   signal: AbortSignal;
   onEvent(draft: EventDraft): void;
   /** Called before the turn with the conversation it belongs to, which lasts whatever becomes of the turn. */
@@ -38,7 +44,8 @@ export type PromptRequest = {
 export type PromptResult = {
   sessionId: string;
   stopReason: StopReason;
-  usage: TurnUsage;
+  /** Tokens of this turn, as told by `usage.updated` before. */
+  usage: Usage;
   /** The conversation to continue could not be loaded; this one is new. */
   transcriptLost: boolean;
 };
@@ -47,7 +54,8 @@ export type Agents = {
   list(): Promise<AgentInfo[]>;
   has(name: string): boolean;
   /**
-   * One turn of a ticket's agent, which is started, kept or replaced as needed.
+   * One turn of a ticket's agent, which is started, kept or replaced as needed. What the model counts is told by
+   * `usage.updated`, with the sum of the turn so far, also when the turn fails.
    * @throws AppError; when the signal is aborted, its reason if that is an AppError, else `canceled`. The agent and
    * all it started are gone by then
    */
@@ -63,16 +71,17 @@ export type Agents = {
 export type AgentsDependencies = {
   config: Config;
   sandbox: Sandbox;
+  redactor: Redactor;
   logger?: Logger;
+  /** Environment of the server; its proxies are used on the way to the model. */
+  parentEnv?: Readonly<Record<string, string | undefined>>;
   definitions?: readonly AgentDefinition[];
 };
 
-type LiveAgent = {
+type LiveAgent = StartedAgent & {
   agent: string;
   mode: AgentMode;
   workspace: string;
-  process: SandboxedProcess;
-  session: Session;
   idle?: NodeJS.Timeout;
   /** It is on its way out, and not gone yet. */
   ending: boolean;
@@ -82,11 +91,12 @@ type LiveAgent = {
  * The agents: one process per ticket, kept between commands that read, and conversations that outlive the processes.
  * After a turn that may write, the process is ended: what it left running could change the workspace under a commit.
  */
-export function createAgents({ config, sandbox, logger, definitions = [gemini] }: AgentsDependencies): Agents {
+export function createAgents(dependencies: AgentsDependencies): Agents {
+  const { config, sandbox, redactor, logger, parentEnv = {}, definitions = [gemini] } = dependencies;
   const live = new Map<string, LiveAgent>();
   const turns = new Map<string, { abort: AbortController; done: Promise<unknown> }>();
   const limitStarts = createStartLimit(availableParallelism());
-  const secrets = [config.GEMINI_API_KEY, config.GITHUB_TOKEN];
+  const upstream = createUpstream(parentEnv);
   let closing = false;
 
   function definitionOf(name: string): AgentDefinition {
@@ -107,33 +117,16 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
     return { ...found, healthy: false, detail, remedy: problem.remedy };
   }
 
-  async function start(definition: AgentDefinition, request: PromptRequest, signal: AbortSignal): Promise<LiveAgent> {
-    const problem = await definition.check(config);
-    if (problem) throw problem;
-    const { mode, workspace, readOnlyPaths, sessionId } = request;
-    const conversation = join(config.DATA_DIR, 'conversations', request.ticketId, definition.name);
-    await mkdir(conversation, { recursive: true, mode: 0o700 });
-    const load =
-      sessionId !== undefined && (await definition.prepareLoad(conversation, sessionId)) ? sessionId : undefined;
-    const launch = await definition.prepareLaunch({ config, mode, sandbox, workspace, conversation });
-    const root = sandbox.layout({ workspace, home: launch.home.folder }).workspace;
-    const process = await sandbox.spawn({ ...launch, workspace, writable: mode === 'write', readOnlyPaths });
-    try {
-      const opened = openSession({ process, definition, mode, root, secrets, load });
-      const session = await abortable(opened, signal);
-      return { agent: definition.name, mode, workspace, process, session, ending: false };
-    } catch (error) {
-      await process.kill();
-      throw error;
-    }
-  }
-
-  async function startWithin(definition: AgentDefinition, request: PromptRequest, signal: AbortSignal) {
+  async function start(definition: AgentDefinition, request: PromptRequest, signal: AbortSignal) {
+    const { ticketId, mode, workspace, readOnlyPaths, sessionId } = request;
+    const onExcess = (error: AppError) => turns.get(ticketId)?.abort.abort(error);
+    const place = { ticketId, mode, workspace, readOnlyPaths, sessionId };
+    const options = { config, sandbox, redactor, upstream, definition, ...place, onExcess };
     return limitStarts(async () => {
       const seconds = config.AGENT_START_SECONDS;
       const late = AbortSignal.timeout(seconds * 1000);
       try {
-        return await start(definition, request, AbortSignal.any([signal, late]));
+        return await startAgent({ ...options, onExcess, signal: AbortSignal.any([signal, late]) });
       } catch (error) {
         if (!late.aborted || signal.aborted) throw error;
         throw new AppError('agent_unavailable', `${definition.title} did not start within ${seconds} seconds.`);
@@ -157,7 +150,8 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
     }
     await end(ticketId);
     const begun = performance.now();
-    const agent = await startWithin(definition, request, signal);
+    const started = await start(definition, request, signal);
+    const agent: LiveAgent = { ...started, agent: definition.name, mode, workspace, ending: false };
     const { continued } = agent.session;
     const fields = { ticket_id: ticketId, agent: definition.name, mode, pid: agent.process.pid };
     logger?.info({ ...fields, continued, duration_ms: Math.round(performance.now() - begun) }, 'agent started');
@@ -169,18 +163,37 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
     return { agent, continued };
   }
 
+  /** Lets the agent call its model for the length of a turn. */
+  function meter({ model, session }: LiveAgent, { ticketId, budget, onEvent }: PromptRequest) {
+    const usage: Usage = { input_tokens: 0, output_tokens: 0, cached_tokens: 0 };
+    const end = model?.begin({
+      budget,
+      onUsage(used, name) {
+        usage.input_tokens += used.input_tokens;
+        usage.output_tokens += used.output_tokens;
+        usage.cached_tokens += used.cached_tokens;
+        onEvent({ type: 'usage.updated', data: { ...usage, model: name } });
+      },
+      onWarning: session.warn,
+      onSpent: (error) => turns.get(ticketId)?.abort.abort(error),
+    });
+    return { usage, end: () => end?.() };
+  }
+
   async function carryOut(request: PromptRequest, signal: AbortSignal): Promise<PromptResult> {
     const { ticketId, sessionId } = request;
     const { agent, continued } = await obtain(definitionOf(request.agent), request, signal);
     const { session } = agent;
+    const metered = meter(agent, request);
     let turn: ReturnType<Session['prompt']> | undefined;
     try {
       request.onSession?.(session.sessionId);
       turn = session.prompt(request.text(continued), request.onEvent);
-      const { stopReason, usage } = await abortable(turn, signal);
+      const stopReason = await abortable(turn, signal);
+      metered.end();
       await settle(ticketId, agent);
       const transcriptLost = sessionId !== undefined && !continued;
-      return { sessionId: session.sessionId, stopReason, usage, transcriptLost };
+      return { sessionId: session.sessionId, stopReason, usage: metered.usage, transcriptLost };
     } catch (error) {
       if (signal.aborted) {
         session.cancel();
@@ -192,6 +205,8 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
         await settle(ticketId, agent);
       }
       throw error;
+    } finally {
+      metered.end();
     }
   }
 
@@ -205,7 +220,7 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
     if (!agent) return;
     agent.ending = true;
     clearTimeout(agent.idle);
-    await agent.process.kill();
+    await agent.close();
     if (live.get(ticketId) === agent) live.delete(ticketId);
   }
 
@@ -246,6 +261,7 @@ export function createAgents({ config, sandbox, logger, definitions = [gemini] }
     async close() {
       closing = true;
       await Promise.all([...turns.keys(), ...live.keys()].map(release));
+      upstream.close();
     },
   };
 }
@@ -259,20 +275,5 @@ async function installedVersion(definition: AgentDefinition): Promise<string | u
   } catch {
     // `check` says what is missing.
     return undefined;
-  }
-}
-
-/** The promise, or the reason of the signal as soon as that is aborted. */
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  // Nobody waits for it after an abort.
-  promise.catch(() => {});
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  signal.addEventListener('abort', abort);
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
   }
 }

@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Place } from '../sandbox/types.ts';
-import { isRecord } from './acp-updates.ts';
-import type { AgentDefinition, AgentMode, LaunchContext, TurnUsage } from './agent-definition.ts';
+import type { AgentDefinition, AgentMode, LaunchContext } from './agent-definition.ts';
 import { prepareGeminiLoad } from './gemini-conversation.ts';
 import { classifyGeminiError } from './gemini-errors.ts';
+import { geminiModel } from './gemini-model.ts';
 
 const PACKAGE = '@google/gemini-cli';
 
@@ -43,6 +43,7 @@ export const gemini: AgentDefinition = {
   name: 'gemini',
   title: 'Gemini CLI',
   version: () => installation().version,
+  model: geminiModel,
 
   async check(config) {
     try {
@@ -60,7 +61,7 @@ export const gemini: AgentDefinition = {
   },
 
   async prepareLaunch(context) {
-    const { config, mode, sandbox } = context;
+    const { mode, sandbox, model } = context;
     await checkPolicy(mode);
     if (sandbox.kind === 'none') await checkSystemPolicies();
     const home = await writeHome(context);
@@ -71,7 +72,7 @@ export const gemini: AgentDefinition = {
     return {
       argv: [node, join(sandbox.path(agent), 'bundle/gemini.js'), '--acp', '--admin-policy', sandbox.path(policy)],
       env: {
-        ...modelAccess(config),
+        ...(model && { GEMINI_API_KEY: model.token, GOOGLE_GEMINI_BASE_URL: model.url }),
         GEMINI_CLI_TRUST_WORKSPACE: 'false',
         GEMINI_CLI_NO_RELAUNCH: 'true',
         NO_COLOR: '1',
@@ -89,18 +90,9 @@ export const gemini: AgentDefinition = {
   replayEndsWith: 'available_commands_update',
   // A prompt that begins like this is taken for a command of Gemini CLI.
   promptText: (text) => (/^\s*[/$]/.test(text) ? `Request:\n${text}` : text),
-  usage: turnUsage,
   isNoise: (line) => NOISE.test(line),
   classifyError: classifyGeminiError,
 };
-
-/** Where the model is and the key to it, as the agent's process gets them. */
-function modelAccess({ GEMINI_API_KEY, GOOGLE_GEMINI_BASE_URL }: Config): Record<string, string> {
-  return {
-    ...(GEMINI_API_KEY === undefined ? {} : { GEMINI_API_KEY }),
-    ...(GOOGLE_GEMINI_BASE_URL === undefined ? {} : { GOOGLE_GEMINI_BASE_URL }),
-  };
-}
 
 function installation(): { folder: string; version: string } {
   try {
@@ -180,22 +172,4 @@ function settings({ GEMINI_MODEL }: Config) {
     experimental: { enableAgents: false },
     ...(GEMINI_MODEL === undefined ? {} : { model: { name: GEMINI_MODEL } }),
   };
-}
-
-/** Gemini CLI 0.61 tells tokens per turn and model in `_meta.quota`, those taken from its cache among the input. */
-function turnUsage(meta: unknown): TurnUsage {
-  const quota = isRecord(meta) && isRecord(meta.quota) ? meta.quota : {};
-  const tokens = isRecord(quota.token_count) ? quota.token_count : {};
-  const models = Array.isArray(quota.model_usage) ? quota.model_usage.filter(isRecord) : [];
-  const model = models[0]?.model;
-  return {
-    input_tokens: count(tokens.input_tokens),
-    output_tokens: count(tokens.output_tokens),
-    cached_tokens: 0,
-    ...(typeof model === 'string' ? { model } : {}),
-  };
-}
-
-function count(value: unknown): number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : 0;
 }

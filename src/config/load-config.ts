@@ -1,8 +1,9 @@
+import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
-import { FormatRegistry } from '@sinclair/typebox';
+import { FormatRegistry, type TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { Settings } from './settings.ts';
 
@@ -11,12 +12,31 @@ FormatRegistry.Set('uri', (value) => URL.canParse(value));
 /** Variables of this prefix that are not settings of the server but of its clients. */
 const CLIENT_VARIABLES = new Set(['PULLWRIGHT_URL', 'PULLWRIGHT_API_KEY']);
 
+/** A name of at least two labels, the last of which is no number: no address, and no name of the own network. */
+const EGRESS_HOST =
+  /^(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
+
 export type Config = Readonly<
-  Omit<Settings, 'ALLOWED_HOSTS' | 'ALLOWED_REPO_HOSTS' | 'CORS_ORIGINS' | 'TRUST_PROXY' | 'VERIFY_COMMAND'> & {
+  Omit<
+    Settings,
+    | 'ALLOWED_HOSTS'
+    | 'ALLOWED_REPO_HOSTS'
+    | 'CORS_ORIGINS'
+    | 'EGRESS_ALLOW'
+    | 'GITHUB_HOST'
+    | 'PROTECTED_PATHS'
+    | 'TRUST_PROXY'
+    | 'VERIFY_COMMAND'
+  > & {
     ALLOWED_HOSTS: readonly string[];
     ALLOWED_REPO_HOSTS: readonly string[];
     CORS_ORIGINS: readonly string[];
+    EGRESS_ALLOW: readonly string[];
     TRUST_PROXY: readonly string[];
+    PROTECTED_PATHS: readonly string[];
+    GITHUB_HOST: string;
+    /** PEM. */
+    GITHUB_APP_PRIVATE_KEY?: string;
     VERIFY_COMMAND?: readonly [string, ...string[]];
   }
 >;
@@ -48,25 +68,39 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
   }
   problems.push(...unknownSettings(given));
 
-  const raw: Record<string, unknown> = {};
-  for (const name of Object.keys(Settings.properties)) if (name in given) raw[name] = given[name];
-  const settings = Value.Default(Settings, Value.Convert(Settings, raw));
-  for (const error of Value.Errors(Settings, settings)) {
-    problems.push(describe(error.path.slice(1), error.value, error.message));
-  }
-  if (!Value.Check(Settings, settings)) throw new ConfigError([...new Set(problems)]);
+  const settings: unknown = Value.Default(Settings, readSettings(given, problems));
+  if (!Value.Check(Settings, settings)) throw new ConfigError(problems);
 
-  const { ALLOWED_HOSTS, ALLOWED_REPO_HOSTS, CORS_ORIGINS, TRUST_PROXY, VERIFY_COMMAND, ...rest } = settings;
+  const {
+    ALLOWED_HOSTS,
+    ALLOWED_REPO_HOSTS,
+    CORS_ORIGINS,
+    EGRESS_ALLOW,
+    PROTECTED_PATHS,
+    TRUST_PROXY,
+    VERIFY_COMMAND,
+    ...rest
+  } = settings;
   const verify = VERIFY_COMMAND === undefined ? undefined : parseCommand(VERIFY_COMMAND, problems);
+  const repoHosts = split(ALLOWED_REPO_HOSTS).map((host) => host.toLowerCase());
   const config: Config = {
     ...rest,
     DATA_DIR: resolve(settings.DATA_DIR),
     TICKETS_ROOT: resolve(settings.TICKETS_ROOT),
     ALLOWED_HOSTS: split(ALLOWED_HOSTS).map((host) => host.toLowerCase()),
-    ALLOWED_REPO_HOSTS: split(ALLOWED_REPO_HOSTS).map((host) => host.toLowerCase()),
+    ALLOWED_REPO_HOSTS: repoHosts,
+    GITHUB_HOST: (
+      settings.GITHUB_HOST ??
+      (repoHosts.length === 1 ? repoHosts[0] : undefined) ??
+      'github.com'
+    ).toLowerCase(),
     CORS_ORIGINS: split(CORS_ORIGINS),
     TRUST_PROXY: split(TRUST_PROXY),
+    EGRESS_ALLOW: split(EGRESS_ALLOW).map((host) => host.toLowerCase()),
+    // An empty value counts as unset, so it takes a word to protect nothing.
+    PROTECTED_PATHS: PROTECTED_PATHS === 'none' ? [] : split(PROTECTED_PATHS),
     ...secret('GITHUB_TOKEN', settings.GITHUB_TOKEN, settings.GITHUB_TOKEN_FILE, problems),
+    ...secret('GITHUB_APP_PRIVATE_KEY', undefined, settings.GITHUB_APP_PRIVATE_KEY_FILE, problems),
     ...secret('GEMINI_API_KEY', settings.GEMINI_API_KEY, settings.GEMINI_API_KEY_FILE, problems),
     ...(verify === undefined ? {} : { VERIFY_COMMAND: verify }),
   };
@@ -92,6 +126,27 @@ function readEnvFile(path: string, problems: string[]): Record<string, string | 
   }
 }
 
+/** The settings that are given and valid; of the others, problems. They count as unset, so that all is checked at once. */
+function readSettings(given: Record<string, string>, problems: string[]): Record<string, unknown> {
+  const settings: Record<string, unknown> = {};
+  for (const [name, schema] of Object.entries<TSchema>(Settings.properties)) {
+    const text = given[name];
+    if (text === undefined) continue;
+    const value = read(schema, text);
+    const wrong = Value.Errors(schema, value).First();
+    if (wrong === undefined) settings[name] = value;
+    else problems.push(describe(name, text, wrong.message, schema.description));
+  }
+  return settings;
+}
+
+/** Only what is written like a number or a truth value is taken for one: `80.9` and `yes` are mistakes. */
+function read(schema: TSchema, text: string): unknown {
+  if (schema.type === 'integer') return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+  if (schema.type === 'boolean') return text === 'true' || (text === 'false' ? false : text);
+  return text;
+}
+
 function unknownSettings(given: Record<string, string>): string[] {
   return Object.keys(given)
     .filter((name) => name.startsWith('PULLWRIGHT_') && !CLIENT_VARIABLES.has(name))
@@ -103,10 +158,9 @@ function unknownSettings(given: Record<string, string>): string[] {
     });
 }
 
-function describe(name: string, value: unknown, message: string): string {
-  const property = Object.entries(Settings.properties).find(([key]) => key === name)?.[1];
-  const shown = /KEY|TOKEN/.test(name) ? '(not shown)' : JSON.stringify(value);
-  return `${name} is ${shown}: ${message.toLowerCase()}. ${property?.description ?? ''}`.trim();
+function describe(name: string, text: string, message: string, description = ''): string {
+  const shown = /KEY|TOKEN/.test(name) ? '(not shown)' : JSON.stringify(text);
+  return `${name} is ${shown}: ${message.toLowerCase()}. ${description}`.trim();
 }
 
 function parseCommand(value: string, problems: string[]): readonly [string, ...string[]] | undefined {
@@ -123,7 +177,7 @@ function parseCommand(value: string, problems: string[]): readonly [string, ...s
   return undefined;
 }
 
-function secret<Name extends 'GITHUB_TOKEN' | 'GEMINI_API_KEY'>(
+function secret<Name extends 'GITHUB_TOKEN' | 'GITHUB_APP_PRIVATE_KEY' | 'GEMINI_API_KEY'>(
   name: Name,
   value: string | undefined,
   file: string | undefined,
@@ -153,6 +207,14 @@ function contradictions(config: Config): string[] {
       `SANDBOX is "none", which is for loopback only, and HOST is ${JSON.stringify(config.HOST)}. Set SANDBOX=bubblewrap, or set HOST=127.0.0.1.`,
     );
   }
+  problems.push(...githubContradictions(config));
+  for (const host of config.ALLOWED_REPO_HOSTS) {
+    if (!/^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/.test(host)) {
+      problems.push(
+        `ALLOWED_REPO_HOSTS holds ${JSON.stringify(host)}, which is not a host name. Write it like github.com.`,
+      );
+    }
+  }
   for (const origin of config.CORS_ORIGINS) {
     if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
       problems.push(
@@ -165,6 +227,13 @@ function contradictions(config: Config): string[] {
       `TRUST_PROXY holds ${JSON.stringify(proxy)}, which is no address and no range. Write it like 127.0.0.1 or 10.0.0.0/8.`,
     );
   }
+  for (const host of config.EGRESS_ALLOW) {
+    if (!EGRESS_HOST.test(host)) {
+      problems.push(
+        `EGRESS_ALLOW holds ${JSON.stringify(host)}, which is not a host name. Write it like registry.npmjs.org or *.example.org.`,
+      );
+    }
+  }
   return problems;
 }
 
@@ -174,6 +243,37 @@ function isAddressRange(text: string): boolean {
   const longest = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0;
   if (longest === 0 || more.length > 0) return false;
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) > 0 && Number(bits) <= longest);
+}
+
+function githubContradictions(config: Config): string[] {
+  const { GITHUB_TOKEN, GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY: key, GITHUB_HOST, ALLOWED_REPO_HOSTS } = config;
+  const problems: string[] = [];
+  if (GITHUB_APP_ID !== undefined && config.GITHUB_APP_PRIVATE_KEY_FILE === undefined) {
+    problems.push('GITHUB_APP_ID is set and GITHUB_APP_PRIVATE_KEY_FILE is not. Set both, or none.');
+  }
+  if (GITHUB_APP_ID === undefined && config.GITHUB_APP_PRIVATE_KEY_FILE !== undefined) {
+    problems.push('GITHUB_APP_PRIVATE_KEY_FILE is set and GITHUB_APP_ID is not. Set both, or none.');
+  }
+  if (GITHUB_APP_ID !== undefined && GITHUB_TOKEN !== undefined) {
+    problems.push('GITHUB_APP_ID and GITHUB_TOKEN are both set. Keep one of them.');
+  }
+  if (key !== undefined && !isRsaKey(key)) {
+    problems.push('GITHUB_APP_PRIVATE_KEY_FILE holds no RSA private key in PEM. Name the file that GitHub gave out.');
+  }
+  if ((GITHUB_TOKEN ?? GITHUB_APP_ID) !== undefined && !ALLOWED_REPO_HOSTS.includes(GITHUB_HOST)) {
+    problems.push(
+      `GITHUB_HOST is ${JSON.stringify(GITHUB_HOST)}, which is not in ALLOWED_REPO_HOSTS. Set it to the host that the token or the app is for.`,
+    );
+  }
+  return problems;
+}
+
+function isRsaKey(pem: string): boolean {
+  try {
+    return createPrivateKey(pem).asymmetricKeyType === 'rsa';
+  } catch {
+    return false;
+  }
 }
 
 function split(value: string): string[] {

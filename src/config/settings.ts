@@ -58,7 +58,28 @@ export const Settings = Type.Object({
     ),
   ),
   GITHUB_TOKEN_FILE: Type.Optional(text('File that holds the token, instead of GITHUB_TOKEN.')),
+  GITHUB_HOST: Type.Optional(
+    text(
+      'The one host that GITHUB_TOKEN, or the GitHub App, is for. By default the only host of ALLOWED_REPO_HOSTS, or github.com among several; for the others, the login of the gh command is used.',
+    ),
+  ),
+  GITHUB_APP_ID: Type.Optional(
+    text('Id of a GitHub App that works instead of a token: contents and pull requests, read and write.'),
+  ),
+  GITHUB_APP_PRIVATE_KEY_FILE: Type.Optional(
+    text('File with the private key of the app, as GitHub gave it out (PEM).'),
+  ),
+  GITHUB_APP_INSTALLATION_ID: Type.Optional(
+    Type.String({
+      pattern: '^[0-9]+$',
+      description: 'Installation of the app to work as; needed when there are several.',
+    }),
+  ),
   GITHUB_HTTP_UNIX_SOCKET: Type.Optional(text('Unix socket through which gh reaches the API, for a local relay.')),
+  PROTECTED_PATHS: list(
+    '.github/workflows/,.github/actions/',
+    'Files and folders whose changes are never committed: they stay in the workspace, and the run and the pull request say so. `none` protects nothing.',
+  ),
   GIT_AUTHOR_NAME: text('Author of the commits.', 'Pullwright'),
   GIT_AUTHOR_EMAIL: text('Their e-mail address.', 'pullwright@users.noreply.github.com'),
   GIT_TIMEOUT_SECONDS: count(1800, 5, 86_400, 'Longest time one git command may take.'),
@@ -89,6 +110,23 @@ export const Settings = Type.Object({
       description:
         'auto and bubblewrap: agents run in a bubblewrap sandbox, or not at all. none: without walls, on loopback only; for development on systems without bubblewrap.',
     },
+  ),
+  EGRESS_ALLOW: list(
+    '',
+    'Hosts that agents and the check command may reach on the ports 80 and 443, such as registry.npmjs.org or *.example.org; none when empty.',
+  ),
+  MAX_WORKSPACE_MB: count(
+    10_240,
+    1,
+    100_000_000,
+    'Largest size of a workspace in MiB while an agent or the check command may write it.',
+  ),
+  MAX_TOKENS_PER_RUN: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000_000_000,
+      description: 'Tokens of the model, input and output together, after which a run is ended; no limit when unset.',
+    }),
   ),
   GEMINI_API_KEY: Type.Optional(text('Key of the Gemini API (https://aistudio.google.com/apikey).')),
   GEMINI_API_KEY_FILE: Type.Optional(text('File that holds the key, instead of GEMINI_API_KEY.')),

@@ -107,6 +107,18 @@ export const ERROR_CODES = {
     'Resolve the named files on the branch.',
   ),
   file_too_large: row(422, 'A file is too large for GitHub', false, 'Remove the file or track it with Git LFS.'),
+  secret_in_diff: row(
+    422,
+    'The commit would publish a secret of the server',
+    false,
+    'Remove the secret from the named files in the workspace, replace it where it is issued, and run dev again.',
+  ),
+  protected_paths: row(
+    422,
+    'Only protected paths were changed',
+    false,
+    'Make the change yourself, or let it through by PROTECTED_PATHS; it is kept in the workspace.',
+  ),
   workspace_tampered: row(
     409,
     'The workspace is not what the server made',
@@ -133,10 +145,22 @@ export const ERROR_CODES = {
   agent_auth: row(502, 'The model refused the key', false, 'Set GEMINI_API_KEY to a valid key.'),
   agent_crashed: row(502, 'The agent ended unexpectedly', true, 'Run the command again; the conversation is kept.'),
   agent_protocol: row(502, 'The agent broke the protocol', true, 'Check the version of the agent in GET /v1/agents.'),
+  agent_stopped: row(
+    422,
+    'The agent stopped before it was done',
+    true,
+    'Run the command again; the work is kept in the workspace.',
+  ),
   agent_refused: row(422, 'The model refused to answer', false, 'Rephrase the request.'),
   model_rate_limited: row(503, 'The model limits the rate', true, 'Wait a minute, or use a key with a higher quota.'),
   model_failed: row(502, 'The model did not answer', true, 'Try again; the detail says what it answered.'),
-  budget_exceeded: row(422, 'The budget is spent', false, 'Raise the budget or narrow the request.'),
+  budget_exceeded: row(422, 'The budget is spent', false, 'Raise MAX_TOKENS_PER_RUN, or ask for less at once.'),
+  workspace_too_large: row(
+    422,
+    'The workspace has grown too large',
+    false,
+    'Raise MAX_WORKSPACE_MB, or delete the ticket with force=true and ask for less.',
+  ),
   plan_empty: row(
     502,
     'The agent wrote no plan',

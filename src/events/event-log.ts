@@ -1,20 +1,35 @@
-import type { EventDraft, RunEvent } from '../../schemas/event.ts';
+import { type EventDraft, type RunEvent, TERMINAL_EVENTS } from '../../schemas/event.ts';
+import { redactEvents } from '../redaction/redact-events.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunPatch } from '../store/runs.ts';
 
 export type EventLog = ReturnType<typeof createEventLog>;
 
 /** How many of a run's newest events are kept in memory while somebody reads it. */
-const TAIL = 512;
+const TAIL = 256;
 
-type Reader = { tail: RunEvent[]; wakes: Set<() => void> };
+/** What a reader is told: that there is more, or that there will be nothing any more. */
+export type Watcher = { wake(): void; end(): void };
+
+type Reader = { tail: RunEvent[]; watchers: Set<Watcher> };
 
 /**
  * The log of events: appended by the run's worker, read by any number of cursors. An event is durable before any
- * reader can see it; readers are only woken, and pull at their own pace, so a slow one costs nothing.
+ * reader can see it; readers are only woken, and pull at their own pace, so a slow one costs nothing. Whatever a run leaves
+ * goes through here, and loses the server's secrets.
  */
-export function createEventLog(store: Pick<Store, 'runs' | 'events'>) {
+export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: Redactor) {
   const readers = new Map<string, Reader>();
+  const redactions = new Map<string, ReturnType<typeof redactEvents>>();
+
+  /** A secret may be split over two messages: what is held of the first is the run's, until its terminal event. */
+  function redact(runId: string, drafts: readonly EventDraft[]): EventDraft[] {
+    const redaction = redactions.get(runId) ?? redactEvents(redactor);
+    redactions.set(runId, redaction);
+    if (drafts.some(({ type }) => TERMINAL_EVENTS.has(type))) redactions.delete(runId);
+    return drafts.flatMap(redaction);
+  }
 
   return {
     /**
@@ -22,12 +37,17 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>) {
      * @throws FencedError when `fence` is not the attempt that may write
      */
     async append(runId: string, fence: number, drafts: readonly EventDraft[], patch?: RunPatch): Promise<RunEvent[]> {
-      const events = await store.runs.append(runId, fence, drafts, patch);
+      const events = await store.runs.append(
+        runId,
+        fence,
+        redact(runId, drafts),
+        patch && redactPatch(patch, redactor),
+      );
       const reader = readers.get(runId);
       if (reader !== undefined) {
         reader.tail.push(...events);
         if (reader.tail.length > 2 * TAIL) reader.tail.splice(0, reader.tail.length - TAIL);
-        for (const wake of reader.wakes) wake();
+        for (const watcher of reader.watchers) watcher.wake();
       }
       return events;
     },
@@ -42,15 +62,31 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>) {
       return store.events.read(runId, after, limit);
     },
 
-    /** Calls `wake` after each append to the run, until the returned function is called. */
-    watch(runId: string, wake: () => void): () => void {
-      const reader = readers.get(runId) ?? { tail: [], wakes: new Set() };
+    /** Tells the watcher of each append to the run, until the returned function is called. */
+    watch(runId: string, watcher: Watcher): () => void {
+      const reader = readers.get(runId) ?? { tail: [], watchers: new Set() };
       readers.set(runId, reader);
-      reader.wakes.add(wake);
+      reader.watchers.add(watcher);
       return () => {
-        reader.wakes.delete(wake);
-        if (reader.wakes.size === 0) readers.delete(runId);
+        reader.watchers.delete(watcher);
+        if (reader.watchers.size === 0 && readers.get(runId) === reader) readers.delete(runId);
       };
     },
+
+    /** Ends all readers of a run whose events are gone. */
+    forget(runId: string): void {
+      redactions.delete(runId);
+      for (const watcher of readers.get(runId)?.watchers ?? []) watcher.end();
+    },
   };
+}
+
+/** Columns of JSON that hold what an agent said. */
+function redactPatch(patch: RunPatch, redactor: Redactor): RunPatch {
+  const redacted = { ...patch };
+  for (const column of ['progress', 'result', 'error'] as const) {
+    const json = redacted[column];
+    if (typeof json === 'string') redacted[column] = redactor.json(json);
+  }
+  return redacted;
 }

@@ -3,8 +3,8 @@ import { type RepoRef, remoteUrl } from './repo-url.ts';
 
 const ASKPASS = fileURLToPath(new URL('askpass.sh', import.meta.url));
 
-/** Variables for one command that talks to a server, and how to take the token out of what it prints. */
-export type Credentials = { env: Record<string, string>; hasToken: boolean; redact(text: string): string };
+/** Variables for one command that talks to a server. */
+export type Credentials = { env: Record<string, string>; hasToken: boolean };
 
 /**
  * @param token gives the token for a host, if there is one
@@ -28,13 +28,10 @@ export function createCredentials(
   return async (repo) => {
     const secret = await token(repo.host);
     const address = secret === undefined ? null : await addressOf(remoteUrl(repo));
-    if (secret === undefined || !address) return { env: {}, hasToken: false, redact: (text) => text };
-
-    const encoded = Buffer.from(`x-access-token:${secret}`).toString('base64');
+    if (secret === undefined || !address) return { env: {}, hasToken: false };
     return {
       env: { GIT_ASKPASS: ASKPASS, PULLWRIGHT_GIT_ORIGIN: address.origin, PULLWRIGHT_GIT_TOKEN: secret },
       hasToken: true,
-      redact: (text) => text.replaceAll(secret, '***').replaceAll(encoded, '***'),
     };
   };
 }

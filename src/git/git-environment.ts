@@ -19,6 +19,9 @@ const SETTINGS: readonly [string, string][] = [
   ['core.hooksPath', '/dev/null'],
   ['core.fsmonitor', 'false'],
   ['core.quotePath', 'false'],
+  // What some file system takes for `.git` is not committed, and not checked out.
+  ['core.protectHFS', 'true'],
+  ['core.protectNTFS', 'true'],
   ['submodule.recurse', 'false'],
   // Tickets borrow objects from the mirrors: nothing may be collected behind their back.
   ['gc.auto', '0'],

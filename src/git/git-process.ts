@@ -8,6 +8,8 @@ export type ProcessRequest = {
   timeoutMs: number;
   /** Bytes of stdout that are kept; at one more the command is ended. */
   maxOutput: number;
+  /** Gets stdout as it comes, of any length; then nothing of it is kept. */
+  onStdout: ((chunk: Buffer) => void) | undefined;
   onStderr: ((chunk: string) => void) | undefined;
 };
 
@@ -29,7 +31,7 @@ const GRACE_MS = 2000;
  * asked by SIGTERM, which lets git remove its lock files, and made to by SIGKILL. Never throws.
  */
 export async function runGitProcess(request: ProcessRequest): Promise<ProcessResult> {
-  const { args, env, input, signal, timeoutMs, maxOutput, onStderr } = request;
+  const { args, env, input, signal, timeoutMs, maxOutput, onStdout, onStderr } = request;
   const child = execa('git', args, {
     cwd: '/',
     env,
@@ -38,7 +40,7 @@ export async function runGitProcess(request: ProcessRequest): Promise<ProcessRes
     stripFinalNewline: false,
     reject: false,
     ...(input === undefined ? { stdin: 'ignore' as const } : { input }),
-    buffer: { stderr: false },
+    buffer: { stdout: onStdout === undefined, stderr: false },
     maxBuffer: { stdout: maxOutput },
     killDescendants: true,
     forceKillAfterDelay: GRACE_MS,
@@ -54,9 +56,11 @@ export async function runGitProcess(request: ProcessRequest): Promise<ProcessRes
     onStderr?.(text);
   });
 
+  if (onStdout) child.stdout.on('data', onStdout);
+
   const result = await child;
   return {
-    stdout: Buffer.from(result.stdout),
+    stdout: Buffer.from(result.stdout ?? ''),
     stderr,
     exitCode: result.exitCode,
     ended: howItEnded(result),

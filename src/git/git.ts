@@ -1,6 +1,7 @@
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 import { type Credentials, createCredentials } from './credentials.ts';
 import { DURABLE, gitEnvironment, NOT_DURABLE, type ParentEnv, questionEnvironment } from './git-environment.ts';
 import { gitFailure } from './git-failure.ts';
@@ -24,6 +25,8 @@ export type GitOptions = {
   signal?: AbortSignal | undefined;
   /** For commands that were given `--progress` or `-v`. */
   onProgress?: ((progress: GitProgress) => void) | undefined;
+  /** Gets stdout as it comes, of any length; the answer's is empty then. */
+  onStdout?: (chunk: Buffer) => void;
   /** Exit codes that are an answer, not a failure; 0 by default. */
   exitCodes?: readonly number[];
   /** Bytes of stdout after which the command is ended and the answer is `truncated`. Without it, 256 MiB and an error. */
@@ -55,9 +58,10 @@ export function createGit(deps: {
   config: Pick<Config, 'GIT_AUTHOR_NAME' | 'GIT_AUTHOR_EMAIL' | 'GIT_TIMEOUT_SECONDS'>;
   parentEnv: ParentEnv;
   token: (host: string) => Promise<string | undefined>;
+  redactor: Pick<Redactor, 'text'>;
   logger?: Pick<Logger, 'debug'>;
 }): Git {
-  const { config, parentEnv, token, logger } = deps;
+  const { config, parentEnv, token, redactor, logger } = deps;
   const timeoutMs = config.GIT_TIMEOUT_SECONDS * 1000;
   const env = gitEnvironment(config, parentEnv, DURABLE);
   const fleetingEnv = gitEnvironment(config, parentEnv, NOT_DURABLE);
@@ -79,6 +83,7 @@ export function createGit(deps: {
       signal,
       timeoutMs,
       maxOutput: maxOutput ?? MAX_OUTPUT,
+      onStdout: options.onStdout,
       onStderr: onProgress && createProgressReader(onProgress),
     });
     const command = args[0];
@@ -93,6 +98,16 @@ export function createGit(deps: {
       throw failure(command, result, repo, credentials);
     }
     return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode ?? 0, truncated };
+  }
+
+  function failure(command: string, result: ProcessResult, repo: RepoRef | undefined, credentials?: Credentials) {
+    return gitFailure({
+      command,
+      stdout: redactor.text(result.stdout.subarray(0, 64 * 1024).toString()),
+      stderr: redactor.text(result.stderr),
+      repo,
+      hasToken: credentials?.hasToken ?? false,
+    });
   }
 
   return {
@@ -125,22 +140,6 @@ function placement({ gitDir, workTree, indexFile, objects }: GitOptions): Record
     ...(indexFile === undefined ? {} : { GIT_INDEX_FILE: indexFile }),
     ...(objects === undefined ? {} : { GIT_OBJECT_DIRECTORY: objects }),
   };
-}
-
-function failure(
-  command: string,
-  result: ProcessResult,
-  repo: RepoRef | undefined,
-  credentials: Credentials | undefined,
-): AppError {
-  const redact = credentials?.redact ?? ((text: string) => text);
-  return gitFailure({
-    command,
-    stdout: redact(result.stdout.subarray(0, 64 * 1024).toString()),
-    stderr: redact(result.stderr),
-    repo,
-    hasToken: credentials?.hasToken ?? false,
-  });
 }
 
 function timedOut(command: string, seconds: number): AppError {

@@ -10,6 +10,8 @@ export type PullRequestFacts = {
   commits: readonly { sha: string; subject: string }[];
   /** What the agent said at its end. */
   summary?: string | undefined;
+  /** Files that were changed too, but may not be committed. */
+  heldBack?: readonly string[] | undefined;
   /** The command that succeeded before the commit; absent when none is configured. */
   check?: readonly string[] | undefined;
 };
@@ -19,20 +21,27 @@ const MAX_BODY = 60_000;
 const MAX_TITLE = 256;
 const MAX_SUMMARY = 15_000;
 const MAX_COMMITS = 100;
+const MAX_PATHS = 50;
 
 /**
  * Title (one line, at most 256 characters) and text (Markdown, at most 60,000 characters) of a ticket's pull request.
  * Everything an agent or a client wrote is quoted so that it cannot pass for the server's own words.
  */
 export function pullRequestText(facts: PullRequestFacts): { title: string; body: string } {
-  const { ticketId, subject, plan, commits, summary, check } = facts;
+  const { ticketId, subject, plan, commits, summary, heldBack = [], check } = facts;
   const line = plainLine(`${ticketId}: ${subject?.trim() || 'changes'}`, MAX_TITLE - 16);
   const title = inertMarkdown(line).slice(0, MAX_TITLE).toWellFormed();
   const before = [
     `Ticket \`${ticketId}\`${plan === undefined ? '' : `, carried out after plan ${plan.version}`}. The changes were made by a coding agent; please review them like any other contribution.`,
     ...(summary?.trim() ? ['## What the agent says', cut(quotedMarkdown(summary), MAX_SUMMARY)] : []),
   ];
-  const after = ['## Commits', commitList(commits), '## How this was checked', checkText(check)];
+  const after = [
+    '## Commits',
+    commitList(commits),
+    ...heldBackSection(heldBack),
+    '## How this was checked',
+    checkText(check),
+  ];
   const space = MAX_BODY - [...before, ...after].join('\n\n').length;
   return { title, body: [...before, ...planSection(plan, space), ...after].join('\n\n') };
 }
@@ -46,11 +55,23 @@ function planSection(plan: PullRequestFacts['plan'], space: number): string[] {
 
 function commitList(commits: PullRequestFacts['commits']): string {
   const lines = commits.slice(0, MAX_COMMITS).map(({ sha, subject }) => {
-    const text = inertMarkdown(plainLine(subject, 100)).replace(/[\\`*_[\]<]/g, '\\$&');
-    return `- ${sha.slice(0, 12)} ${text}`;
+    return `- ${sha.slice(0, 12)} ${listed(subject)}`;
   });
   if (commits.length > MAX_COMMITS) lines.push(`- and ${commits.length - MAX_COMMITS} more`);
   return lines.join('\n');
+}
+
+function heldBackSection(paths: readonly string[]): string[] {
+  if (paths.length === 0) return [];
+  const lines = paths.slice(0, MAX_PATHS).map((path) => `- ${listed(path)}`);
+  if (paths.length > MAX_PATHS) lines.push(`- and ${paths.length - MAX_PATHS} more`);
+  const words = 'The agent changed these files too. They are protected, so the changes are not in this pull request:';
+  return ['## Held back', words, lines.join('\n')];
+}
+
+/** Foreign text as one line in which no character is Markdown. */
+function listed(text: string): string {
+  return inertMarkdown(plainLine(text, 100)).replace(/[\\`*_[\]<]/g, '\\$&');
 }
 
 function checkText(check: readonly string[] | undefined): string {

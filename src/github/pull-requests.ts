@@ -5,6 +5,7 @@ import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { RepoRef } from '../git/repo-url.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 import { createGhApi, type GhAnswer, type GhRequest } from './gh-api.ts';
 import { githubFailure, isRefusedFor } from './github-failure.ts';
 import type { Environment, TokenSource } from './token.ts';
@@ -55,8 +56,10 @@ export function createGitHub(deps: {
   config: Config;
   parentEnv: Environment;
   token: TokenSource;
+  redactor: Pick<Redactor, 'text'>;
   logger?: Pick<Logger, 'warn'>;
 }): GitHub {
+  const { redactor } = deps;
   const api = withRetries(createGhApi(deps), deps.logger);
 
   async function ask<Schema extends TSchema>(schema: Schema, request: GhRequest): Promise<Static<Schema>> {
@@ -64,8 +67,10 @@ export function createGitHub(deps: {
   }
 
   return {
-    async ensurePullRequest({ repo, ticketId, head, base, title, body, signal }) {
+    async ensurePullRequest({ repo, ticketId, head, base, signal, ...words }) {
       const { host } = repo;
+      const title = redactor.text(words.title);
+      const body = redactor.text(words.body);
       // A renamed or transferred repository still answers to its old name, but its pull requests are under the new one.
       const { full_name: fullName } = await ask(Repository, {
         host,

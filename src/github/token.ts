@@ -1,5 +1,8 @@
 import { execa } from 'execa';
 import type { Config } from '../config/load-config.ts';
+import type { Logger } from '../config/logger.ts';
+import type { Redactor } from '../redaction/redactor.ts';
+import { createAppToken } from './app-token.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -17,34 +20,46 @@ const LOGIN_VARIABLES = [
   'XDG_CONFIG_HOME',
   'XDG_RUNTIME_DIR',
   'DBUS_SESSION_BUS_ADDRESS',
-  'GH_TOKEN',
-  'GITHUB_TOKEN',
-  'GH_ENTERPRISE_TOKEN',
-  'GITHUB_ENTERPRISE_TOKEN',
 ];
 
+/** gh would take these for any host of their kind. */
+const TOKEN_VARIABLES = ['GH_TOKEN', 'GITHUB_TOKEN', 'GH_ENTERPRISE_TOKEN', 'GITHUB_ENTERPRISE_TOKEN'];
+
 /**
- * Where the GitHub token comes from: the setting GITHUB_TOKEN, else the login of the gh command itself
- * (`gh auth token`), asked for at most once a minute and host. gh missing or not logged in gives undefined.
+ * Where the GitHub token comes from: for GITHUB_HOST the GitHub App or the setting GITHUB_TOKEN, and else the login of
+ * the gh command itself (`gh auth token`), asked for at most once a minute and host. gh missing or not logged in gives
+ * undefined. A token never goes to another host than the one it is for.
  * @param deps `parentEnv` is the server's environment, which leads gh to the operator's login
+ * @returns the source; it throws what app-token.ts does
  */
-export function createTokenSource(deps: { config: Config; parentEnv: Environment }): TokenSource {
-  const { config, parentEnv } = deps;
+export function createTokenSource(deps: {
+  config: Config;
+  parentEnv: Environment;
+  redactor: Pick<Redactor, 'learn'>;
+  logger?: Pick<Logger, 'warn'>;
+}): TokenSource {
+  const { config, parentEnv, redactor } = deps;
+  const appToken = createAppToken(deps);
   const cache = new Map<string, { until: number; token: Promise<string | undefined> }>();
 
   return async (host) => {
-    if (config.GITHUB_TOKEN !== undefined) return config.GITHUB_TOKEN;
+    const isOurs = host === config.GITHUB_HOST;
+    if (isOurs && appToken !== undefined) return appToken();
+    if (isOurs && config.GITHUB_TOKEN !== undefined) return config.GITHUB_TOKEN;
     const cached = cache.get(host);
     if (cached !== undefined && performance.now() < cached.until) return cached.token;
-    const token = askGh(host, parentEnv);
+    const token = askGh(host, parentEnv, isOurs).then((found) => {
+      if (found !== undefined) redactor.learn(found);
+      return found;
+    });
     cache.set(host, { until: performance.now() + CACHE_MILLISECONDS, token });
     return token;
   };
 }
 
-async function askGh(host: string, parentEnv: Environment): Promise<string | undefined> {
+async function askGh(host: string, parentEnv: Environment, isOurs: boolean): Promise<string | undefined> {
   const env: Record<string, string> = { GH_PROMPT_DISABLED: '1', GH_NO_UPDATE_NOTIFIER: '1', GH_TELEMETRY: 'false' };
-  for (const name of LOGIN_VARIABLES) {
+  for (const name of isOurs ? [...LOGIN_VARIABLES, ...TOKEN_VARIABLES] : LOGIN_VARIABLES) {
     const value = parentEnv[name];
     if (value !== undefined) env[name] = value;
   }

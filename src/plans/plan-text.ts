@@ -1,13 +1,17 @@
+const HEADING = /^#{1,6} \S/m;
+
 /**
- * The plan in what the agent said: from the first heading of its last words on. Agents tend to think aloud before it.
+ * The plan in what the agent said: from the first heading of its last words on. Agents tend to think aloud before it,
+ * and some put it into a fence.
  * @param segments texts of the turn, split where the agent called tools
- * @returns Markdown, or `undefined` when nothing was said
+ * @returns Markdown, or `undefined` when there is no heading, and so no plan
  */
 export function planText(segments: readonly string[]): string | undefined {
-  const last = segments.findLast((segment) => /^#{1,6} \S/m.test(segment)) ?? segments.at(-1) ?? '';
-  const heading = last.search(/^#{1,6} \S/m);
-  const plan = (heading === -1 ? last : last.slice(heading)).trim();
-  return plan === '' ? undefined : plan;
+  const said = segments.findLast((segment) => HEADING.test(segment));
+  if (said === undefined) return undefined;
+  const fenced = /^(`{3,}|~{3,})(?:markdown|md)?\n(#[\s\S]*?)\n\1/m.exec(said)?.[2];
+  const plan = fenced ?? said;
+  return plan.slice(plan.search(HEADING)).trim();
 }
 
 /** First sentence of a plan's goal, for titles; `undefined` when there is none. */

@@ -62,7 +62,7 @@ export function createPlans(store: Pick<Store, 'plans' | 'tickets'>) {
     },
 
     /**
-     * The plan that `dev` carries out: the newest approved one, or the newest when approval is not asked for.
+     * The plan that `dev` carries out: the newest, which must be approved when approval is required.
      * @throws AppError `plan_not_approved` when approval is required and the newest plan has none
      */
     async forDev(ticketId: string, requireApproval: boolean): Promise<Plan | undefined> {

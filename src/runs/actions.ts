@@ -65,7 +65,7 @@ async function askAgent(
   deps: ActionDeps,
   { run, ticket, writer, signal }: RunContext,
   mode: 'read' | 'write',
-  plan: Plan | undefined,
+  plan: Pick<Plan, 'version' | 'body'> | undefined,
 ): Promise<string[]> {
   return writer.step('agent', async () => {
     const segments = await takeTurn(deps, {
@@ -97,8 +97,7 @@ async function askAgent(
 async function writePlan(deps: ActionDeps, context: RunContext): Promise<Plan> {
   const { run, writer, signal } = context;
   const newest = await deps.store.plans.get(run.ticket_id);
-  const plan = newest && { ...newest, approved_at: newest.approved_at ?? newest.created_at };
-  let body = planText(await askAgent(deps, context, 'read', plan));
+  let body = planText(await askAgent(deps, context, 'read', newest));
   if (body === undefined) {
     body = planText(await takeTurn(deps, { run, mode: 'read', prompt: () => PLAN_AGAIN_PROMPT, writer, signal }));
   }

@@ -2,6 +2,9 @@ import type { EventDraft } from '../../schemas/event.ts';
 import type { Usage } from '../../schemas/run.ts';
 import type { AgentMode } from '../agents/agent-definition.ts';
 import type { Agents } from '../agents/agents.ts';
+import type { Config } from '../config/load-config.ts';
+import { AppError } from '../errors/app-error.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/runs.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
@@ -16,14 +19,15 @@ export type Turn = {
   signal: AbortSignal;
 };
 
-type Deps = { store: Store; workspaces: Workspaces; agents: Agents };
+type Deps = { config: Config; store: Store; workspaces: Workspaces; agents: Agents; redactor: Redactor };
 
 /**
  * One prompt to the ticket's agent, in the ticket's conversation; its updates become events of the run.
  * @returns what the agent said, one text for each stretch between tool calls
  * @throws AppError what the agent or its model could not do; the signal's reason when aborted
  */
-export async function takeTurn({ store, workspaces, agents }: Deps, turn: Turn): Promise<string[]> {
+export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
+  const { config, store, workspaces, agents, redactor } = deps;
   const { run, writer } = turn;
   const [{ workspace, gitDir, mirror }, sessionId, conversation] = await Promise.all([
     workspaces.paths(run.ticket_id),
@@ -51,7 +55,8 @@ export async function takeTurn({ store, workspaces, agents }: Deps, turn: Turn):
     }
   };
 
-  const ended = await agents.prompt({
+  const limit = config.MAX_TOKENS_PER_RUN;
+  const { stopReason } = await agents.prompt({
     ticketId: run.ticket_id,
     agent: run.agent,
     mode: turn.mode,
@@ -59,13 +64,16 @@ export async function takeTurn({ store, workspaces, agents }: Deps, turn: Turn):
     readOnlyPaths: [gitDir, mirror],
     ...(sessionId === undefined ? {} : { sessionId }),
     text: (continued) => turn.prompt(continued ? [] : conversation),
+    budget: limit === undefined ? undefined : { limit, used: before.input_tokens + before.output_tokens },
     signal: turn.signal,
     onEvent,
     onSession: writer.setSession,
   });
-  writer.setUsage(add(before, ended.usage));
   await writer.save();
-  return segments;
+  if (stopReason !== 'end_turn') {
+    throw new AppError('agent_stopped', `The agent stopped before it was done (${stopReason}).`);
+  }
+  return segments.map(redactor.text);
 }
 
 function add(a: Usage, b: Usage): Usage {

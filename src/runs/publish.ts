@@ -1,15 +1,19 @@
+import type { EventDraft } from '../../schemas/event.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import type { RunResult } from '../../schemas/run.ts';
 import { AppError } from '../errors/app-error.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
 import { pullRequestText } from '../github/pull-request-text.ts';
 import { planGoal } from '../plans/plan-text.ts';
+import type { RunRow } from '../store/runs.ts';
+import { list } from '../workspaces/show-paths.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
+import type { Progress } from './run-writer.ts';
 
 /**
  * Commits what the agent changed, pushes the branch and ensures the pull request. Each step that an earlier attempt
  * finished is left out; what the steps find decides, not what the agent said.
- * @throws AppError `no_changes` when there is nothing to publish, or what git or GitHub refused
+ * @throws AppError `no_changes` or `protected_paths` when there is nothing to publish, `secret_in_diff`, or what git or GitHub refused
  */
 export async function publish(deps: ActionDeps, context: RunContext, plan: Plan): Promise<RunResult> {
   const commit = await commitWork(deps, context, plan);
@@ -20,7 +24,7 @@ export async function publish(deps: ActionDeps, context: RunContext, plan: Plan)
     await writer.step('push', async () => {
       const pushed = await deps.workspaces.push(run.ticket_id, { signal });
       progress.push = pushed;
-      writer.emit({ type: 'branch.pushed', data: pushed });
+      await writer.save({ progress: JSON.stringify(progress) }, [{ type: 'branch.pushed', data: pushed }]);
     });
   }
 
@@ -32,6 +36,7 @@ export async function publish(deps: ActionDeps, context: RunContext, plan: Plan)
       plan: { version: plan.version, body: plan.body },
       summary: progress.agent?.text,
       commits,
+      heldBack: progress.heldBack,
       check: deps.config.VERIFY_COMMAND,
     });
     const ensured = await deps.github.ensurePullRequest({
@@ -62,7 +67,7 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer }: RunContext,
   if (progress.commit !== undefined) return progress.commit;
   return writer.step('commit', async () => {
     const goal = ticket.title ?? planGoal(plan.body) ?? 'carry out the plan';
-    const commit = await deps.workspaces.commit(run.ticket_id, {
+    const { commit, heldBack, notes } = await deps.workspaces.commit(run.ticket_id, {
       subject: `${run.ticket_id}: ${goal.replace(/\s+/g, ' ')}`.slice(0, 100),
       body: progress.agent?.text.slice(0, 4000) ?? '',
       trailers: [
@@ -71,28 +76,43 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer }: RunContext,
         ['Run-Id', run.run_id],
       ],
     });
+    if (heldBack.length > 0) {
+      notes.push(`Held back, since PROTECTED_PATHS covers it: ${list(heldBack, 20)}. It stays in the workspace.`);
+      progress.heldBack = heldBack;
+    }
+    for (const note of notes) writer.emit({ type: 'log', data: { level: 'warn', text: note } });
     const made = commit ?? (await unpublished(deps, run.ticket_id));
-    if (made === undefined) throw new AppError('no_changes', 'The agent ended its turn without changing a file.');
+    if (made === undefined) throw nothingToPublish(heldBack);
     progress.commit = made;
-    const { sha, subject } = made;
     if (commit !== undefined) {
-      for (const note of commit.notes) writer.emit({ type: 'log', data: { level: 'warn', text: note } });
-      writer.emit({ type: 'commit.created', data: { sha, subject } });
+      const created: EventDraft = { type: 'commit.created', data: { sha: commit.sha, subject: commit.subject } };
+      await writer.save({ progress: JSON.stringify(progress) }, [created]);
     }
     return made;
   });
 }
 
+function nothingToPublish(heldBack: readonly string[]): AppError {
+  if (heldBack.length === 0) return new AppError('no_changes', 'The agent ended its turn without changing a file.');
+  return new AppError('protected_paths', `The agent changed only what may not be committed: ${list(heldBack, 20)}.`);
+}
+
+function commitOf(run: RunRow): string | undefined {
+  const progress: Progress = JSON.parse(run.progress);
+  return progress.commit?.sha;
+}
+
 /** A commit that an earlier run or attempt made and could not publish. */
 async function unpublished(deps: ActionDeps, ticketId: string) {
-  const [status, commits, ticket] = await Promise.all([
+  const [status, commits, runs] = await Promise.all([
     deps.workspaces.status(ticketId),
     deps.workspaces.commits(ticketId),
-    deps.store.tickets.get(ticketId),
+    deps.store.runs.ended(ticketId, 20),
   ]);
   const last = commits.at(-1);
-  const published = !status.unpushed && ticket?.pull_request_number !== null;
-  if (last === undefined || published) return undefined;
+  if (last === undefined) return undefined;
+  const failedAfterCommit = runs.some((run) => run.state !== 'succeeded' && commitOf(run) === last.sha);
+  if (!status.unpushed && !failedAfterCommit) return undefined;
   const { files } = await deps.workspaces.diff(ticketId);
   return { ...last, filesChanged: files.length };
 }

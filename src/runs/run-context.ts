@@ -2,6 +2,7 @@ import type { Agents } from '../agents/agents.ts';
 import type { Config } from '../config/load-config.ts';
 import type { GitHub } from '../github/pull-requests.ts';
 import type { Plans } from '../plans/plans.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/runs.ts';
@@ -18,6 +19,7 @@ export type ActionDeps = {
   agents: Agents;
   plans: Plans;
   github: GitHub;
+  redactor: Redactor;
 };
 
 /** The run that an action carries out: one attempt of it. */

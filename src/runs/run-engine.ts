@@ -1,9 +1,10 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { EventDraft } from '../../schemas/event.ts';
-import type { Action, Run, RunResult, RunState } from '../../schemas/run.ts';
+import type { Action, Run, RunResult, RunState, Usage } from '../../schemas/run.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
-import { FencedError, type RunRow } from '../store/runs.ts';
+import { FencedError, type RunPatch, type RunRow } from '../store/runs.ts';
 import { actions } from './actions.ts';
 import type { ActionDeps } from './run-context.ts';
 import { toRun, toRunError } from './run-view.ts';
@@ -14,11 +15,16 @@ export type RunEngine = ReturnType<typeof createRunEngine>;
 /** How often a run whose recorded steps allow it is started again after the server died under it. */
 const MAX_ATTEMPTS = 3;
 
+/** Pause after the store failed, in milliseconds. */
+const RETRY_MS = 1000;
+
+const NO_SANDBOX = 'SANDBOX=none: the agent runs without walls, with all that the server may do on this machine.';
+
 type Job = { row: RunRow; controller: AbortController; done: Promise<void> };
 
 /** Takes runs from the queue, carries each out as one attempt, and sees to it that each ends with a terminal event. */
 export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logger }) {
-  const { config, store, log, agents, logger } = deps;
+  const { config, store, log, agents, sandbox, logger } = deps;
   const jobs = new Map<string, Job>();
   let pumping: Promise<void> | undefined;
   let pumpAgain = false;
@@ -29,7 +35,10 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
     // What is under way may have looked at the queue before the caller changed it.
     pumpAgain = true;
     pumping ??= startQueued()
-      .catch((error) => logger.error({ err: error }, 'the queue could not be read'))
+      .catch((error) => {
+        logger.error({ err: error }, 'the queue could not be read');
+        setTimeout(pump, RETRY_MS).unref();
+      })
       .finally(() => {
         pumping = undefined;
         if (pumpAgain) pump();
@@ -57,7 +66,12 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
   }
 
   async function execute(row: RunRow, controller: AbortController): Promise<void> {
-    const runLogger = logger.child({ run_id: row.run_id, ticket_id: row.ticket_id });
+    const confined = sandbox.kind !== 'none';
+    const runLogger = logger.child({
+      run_id: row.run_id,
+      ticket_id: row.ticket_id,
+      ...(confined ? {} : { sandbox: sandbox.kind }),
+    });
     const writer = createRunWriter(log, row, (error) => controller.abort(error));
     const timeout = setTimeout(
       () => controller.abort(new AppError('timed_out', `The run took longer than ${config.RUN_TIMEOUT_SECONDS} s.`)),
@@ -68,6 +82,7 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
     let outcome: { result: RunResult } | { error: unknown };
     try {
       await writer.save({}, [{ type: 'run.started', data: { attempt: row.attempt, agent: row.agent } }]);
+      if (!confined) writer.emit({ type: 'log', data: { level: 'warn', text: NO_SANDBOX } });
       const ticket = await store.tickets.get(row.ticket_id);
       if (ticket === undefined) throw new AppError('ticket_not_found', 'The ticket was deleted.');
       outcome = { result: await actions[row.action](deps, { run: row, ticket, writer, signal }) };
@@ -77,16 +92,31 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       clearTimeout(timeout);
     }
     const duration = Math.round(performance.now() - started);
-    try {
-      const { state, event, patch } = ending(outcome, writer.usage, duration);
-      await writer.save({ ...patch, state, finished_at: new Date().toISOString() }, [event]);
-      runLogger.info({ state, action: row.action, duration_ms: duration }, 'run ended');
-    } catch (error) {
-      if (error instanceof FencedError) runLogger.warn({ attempt: row.attempt }, 'another attempt took the run over');
-      else runLogger.error({ err: error }, 'the end of the run could not be recorded');
-    }
+    const { event, patch } = ending(outcome, writer.usage, duration);
+    await writer.close();
+    if (!(await recordEnd(row, event, patch, runLogger))) return;
+    runLogger.info({ state: patch.state, action: row.action, duration_ms: duration }, 'run ended');
     if ('error' in outcome && toAppError(outcome.error).code === 'internal') {
       runLogger.error({ err: outcome.error }, 'run failed unexpectedly');
+    }
+  }
+
+  /** A run whose end is not recorded would block its ticket, so it is tried until it works: a full disk passes. */
+  async function recordEnd(row: RunRow, event: EventDraft, patch: RunPatch, runLogger: Logger): Promise<boolean> {
+    for (;;) {
+      try {
+        await log.append(row.run_id, row.attempt, [event], patch);
+        return true;
+      } catch (error) {
+        if (error instanceof FencedError) {
+          runLogger.warn({ attempt: row.attempt }, 'the run was taken over or removed');
+          return false;
+        }
+        runLogger.error({ err: error }, 'the end of the run could not be recorded');
+        // The next start finds the run and ends it.
+        if (stopping) return false;
+        await pause(RETRY_MS);
+      }
     }
   }
 
@@ -114,9 +144,6 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       if (!agents.has(agent)) throw new AppError('agent_not_found', `There is no agent ${JSON.stringify(agent)}.`);
       const ticket = await store.tickets.get(request.ticketId);
       if (ticket === undefined) throw new AppError('ticket_not_found', `There is no ticket ${request.ticketId}.`);
-      if (ticket.state === 'creating') {
-        throw new AppError('ticket_busy', `Ticket ${ticket.ticket_id} is being created.`, { retryAfter: 5 });
-      }
       const row = await store.runs.enqueue({
         ticketId: ticket.ticket_id,
         action: request.action,
@@ -174,8 +201,8 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
           return this.view(row);
         }
         try {
-          const { state, event, patch } = ending({ error: reason }, JSON.parse(row.usage), 0);
-          await log.append(runId, row.attempt, [event], { ...patch, state, finished_at: new Date().toISOString() });
+          const { event, patch } = ending({ error: reason }, JSON.parse(row.usage), 0);
+          await log.append(runId, row.attempt, [event], patch);
           return await this.get(runId);
         } catch (error) {
           // It was claimed between the look and the write: look again.
@@ -199,16 +226,12 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       for (const row of await store.runs.active()) {
         const progress: Progress = JSON.parse(row.progress);
         if (row.action === 'dev' && progress.agent !== undefined && row.attempt < MAX_ATTEMPTS) {
-          await log.append(row.run_id, row.attempt, [{ type: 'run.resumed', data: { cause: 'server restart' } }]);
-          await store.runs.requeue(row.run_id, row.attempt);
+          const resumed: EventDraft = { type: 'run.resumed', data: { cause: 'server restart' } };
+          await log.append(row.run_id, row.attempt, [resumed], { state: 'queued' });
         } else {
           const error = new AppError('interrupted', 'The server stopped while the run was under way.');
-          const { state, event, patch } = ending({ error }, JSON.parse(row.usage), 0);
-          await log.append(row.run_id, row.attempt, [event], {
-            ...patch,
-            state,
-            finished_at: new Date().toISOString(),
-          });
+          const { event, patch } = ending({ error }, JSON.parse(row.usage), 0);
+          await log.append(row.run_id, row.attempt, [event], patch);
         }
       }
       pump();
@@ -229,16 +252,19 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
   };
 }
 
-/** Terminal state, event and row of a run. */
-function ending(outcome: { result: RunResult } | { error: unknown }, usage: Run['usage'], duration_ms: number) {
+/** The terminal event of a run, and what it changes in the run. */
+function ending(outcome: { result: RunResult } | { error: unknown }, usage: Usage, duration_ms: number) {
+  const finished_at = new Date().toISOString();
   if ('result' in outcome) {
     const event: EventDraft = { type: 'run.succeeded', data: { result: outcome.result, usage, duration_ms } };
-    return { state: 'succeeded' as const, event, patch: { result: JSON.stringify(outcome.result) } };
+    const patch: RunPatch = { state: 'succeeded', result: JSON.stringify(outcome.result), finished_at };
+    return { event, patch };
   }
   const error = toRunError(outcome.error);
   const state = failureState(error.code);
   const event: EventDraft = { type: `run.${state}`, data: { error, usage, duration_ms } };
-  return { state, event, patch: { error: JSON.stringify(error) } };
+  const patch: RunPatch = { state, error: JSON.stringify(error), finished_at };
+  return { event, patch };
 }
 
 function failureState(code: string): 'canceled' | 'timed_out' | 'failed' {

@@ -10,6 +10,8 @@ const JOINED_CHARACTERS = 16_384;
 export type Progress = {
   agent?: { text: string };
   commit?: { sha: string; subject: string; filesChanged: number };
+  /** Changed files that PROTECTED_PATHS keeps out of the commit. */
+  heldBack?: string[];
   push?: { ref: string; sha: string };
 };
 
@@ -28,8 +30,12 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
   let usage: Usage = JSON.parse(row.usage);
   const progress: Progress = JSON.parse(row.progress);
 
+  function isIdle(): boolean {
+    return failed !== undefined || (pending.length === 0 && Object.keys(patch).length === 0);
+  }
+
   async function writeAll(): Promise<void> {
-    while ((pending.length > 0 || Object.keys(patch).length > 0) && failed === undefined) {
+    while (!isIdle()) {
       const [drafts, changes] = [pending, patch];
       pending = [];
       patch = {};
@@ -43,9 +49,10 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
     writing = undefined;
   }
 
-  function write(): Promise<void> {
-    writing ??= writeAll();
-    return writing;
+  async function write(): Promise<void> {
+    // With nothing to do, writeAll would be over before it is noted as under way, and then never be begun again.
+    if (!isIdle()) writing ??= writeAll();
+    await writing;
   }
 
   const writer = {
@@ -92,6 +99,12 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
       patch = { ...patch, ...changes };
       await write();
       if (failed !== undefined) throw failed.error;
+    },
+
+    /** Writes what is left, if it can be written; nothing that is emitted later is part of the run. */
+    async close(): Promise<void> {
+      await write();
+      failed ??= { error: new Error('the run has ended') };
     },
 
     /** Runs a step between its two events; what it left in `progress` is durable when this resolves. */

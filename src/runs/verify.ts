@@ -24,6 +24,7 @@ export async function verify(deps: ActionDeps, { run, writer, signal }: RunConte
         timeoutMs: RUN_TIMEOUT_SECONDS * 1000,
         maxOutputBytes: OUTPUT_CHARACTERS,
         signal,
+        onDenied: (text) => writer.emit({ type: 'log', data: { level: 'warn', text } }),
       });
       if (check.code === 0) return;
       writer.emit({ type: 'log', data: { level: 'warn', text: check.output } });

@@ -4,29 +4,23 @@ import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
+import { type Service, serveOnSocket } from './service.ts';
 import type { Confinement, Place, SandboxHome, SandboxRequest } from './types.ts';
 
 const HOME = '/home/agent';
 const NODE: Place = { host: process.execPath, inside: '/opt/node/bin/node' };
+const BRIDGE: Place = { host: ownFile('bridge.mjs'), inside: '/opt/bridge.mjs' };
+const SERVICES = '/run/pullwright';
 const MIB = 1024 * 1024;
 
 /** Tops of the system that are folders on some distributions and links into /usr on most. */
 const SYSTEM_FOLDERS = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
 
-/** Of /etc, what programs need to find libraries, certificates and hosts; nothing that names people or secrets. */
-const ETC = [
-  'alternatives',
-  'ca-certificates',
-  'hosts',
-  'ld.so.cache',
-  'ld.so.conf',
-  'ld.so.conf.d',
-  'localtime',
-  'nsswitch.conf',
-  'pki',
-  'resolv.conf',
-  'ssl',
-];
+/** Of /etc, what programs need to find libraries and certificates; nothing that names people, hosts or secrets. */
+const ETC = ['alternatives', 'ca-certificates', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d', 'localtime', 'pki', 'ssl'];
+
+/** Of /etc, what is the same in every sandbox. */
+const OWN_ETC = ['passwd', 'group', 'hosts', 'nsswitch.conf', 'gitconfig'];
 
 /** Per process of the sandbox; only the number of processes counts for all of them together. */
 const LIMITS = ['--nproc=1024', '--nofile=4096', `--fsize=${1024 * MIB}`, '--core=0', `--data=${4096 * MIB}`];
@@ -43,16 +37,19 @@ export function createBubblewrap(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT
     kind: 'bubblewrap',
     path: (place) => place.inside,
     layout: () => ({ workspace, home: HOME, node: NODE.inside }),
+    serve: (server, port) => serveOnSocket(server, port, join(config.DATA_DIR, 'tmp')),
     async command(request) {
+      const inlets = (request.services ?? []).flatMap(({ inlet }) => inlet ?? []);
       const options = [
         ...isolation(),
         ...system(),
         ...(await hidden(folders)),
         ...home(request.home),
-        ...[NODE, ...(request.mounts ?? [])].flatMap(({ host, inside }) => ['--ro-bind', host, inside]),
+        ...[NODE, BRIDGE, ...(request.mounts ?? [])].flatMap(({ host, inside }) => ['--ro-bind', host, inside]),
+        ...inlets.flatMap(({ folder, port }) => ['--ro-bind', folder, join(SERVICES, String(port))]),
         ...(request.readOnlyPaths ?? []).flatMap((path) => ['--ro-bind', path, outside(workspace, path)]),
         ...(await work(request, workspace)),
-        ...environment(request.env),
+        ...environment({ ...request.env, ...bridge(inlets) }),
         ...['--remount-ro', '/dev', '--remount-ro', '/'],
       ];
       if (options.some((option) => option.includes('\0'))) throw new TypeError('An option holds a NUL character.');
@@ -61,7 +58,7 @@ export function createBubblewrap(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT
       // instrumentation of the server may add variables to whatever it starts.
       return {
         file: 'env',
-        args: ['-i', 'bwrap', '--args', '3', '--', ...limits(), ...request.argv],
+        args: ['-i', 'bwrap', '--args', '3', '--', ...limits(), ...bridged(request.argv, inlets)],
         env: {},
         cwd: '/',
         input: options.map((option) => `${option}\0`).join(''),
@@ -79,9 +76,17 @@ function workspaceMount(folders: string[]): string {
 
 function isolation(): string[] {
   return [
-    // The network is shared for now: the agent itself calls the model. It is closed when a proxy does that for it.
-    ...['--unshare-all', '--share-net'],
-    ...['--unshare-user', '--disable-userns', '--uid', '1000', '--gid', '1000', '--hostname', 'sandbox'],
+    ...[
+      '--unshare-all',
+      '--unshare-user',
+      '--disable-userns',
+      '--uid',
+      '1000',
+      '--gid',
+      '1000',
+      '--hostname',
+      'sandbox',
+    ],
     ...['--cap-drop', 'ALL', '--die-with-parent', '--new-session', '--clearenv'],
   ];
 }
@@ -95,7 +100,7 @@ function system(): string[] {
   return [
     ...['--ro-bind', '/usr', '/usr', ...folders, '--dir', '/etc'],
     ...ETC.flatMap((name) => ['--ro-bind-try', `/etc/${name}`, `/etc/${name}`]),
-    ...['passwd', 'group', 'gitconfig'].flatMap((name) => ['--ro-bind', ownFile(`etc/${name}`), `/etc/${name}`]),
+    ...OWN_ETC.flatMap((name) => ['--ro-bind', ownFile(`etc/${name}`), `/etc/${name}`]),
     ...['--proc', '/proc', '--dev', '/dev'],
     ...tmpfs('/dev/shm', 64),
     ...tmpfs('/tmp', 512),
@@ -139,6 +144,21 @@ function environment(env: SandboxRequest['env'] = {}): string[] {
     ...env,
   };
   return Object.entries(all).flatMap(([name, value]) => ['--setenv', name, value]);
+}
+
+type Inlets = readonly NonNullable<Service['inlet']>[];
+
+/** There is no network: the bridge makes loopback ports of the Unix sockets of the services. */
+function bridge(inlets: Inlets): Record<string, string> {
+  if (inlets.length === 0) return {};
+  return { BRIDGE: inlets.map(({ port }) => `${port}=${SERVICES}/${port}/socket`).join(',') };
+}
+
+/** A program of Node takes the bridge along; for any other, one process of Node stands by. */
+function bridged([program, ...args]: SandboxRequest['argv'], inlets: Inlets): string[] {
+  if (inlets.length === 0) return [program, ...args];
+  if (program === NODE.inside) return [program, '--import', BRIDGE.inside, ...args];
+  return [NODE.inside, BRIDGE.inside, program, ...args];
 }
 
 function limits(): string[] {

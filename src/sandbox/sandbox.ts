@@ -2,26 +2,33 @@ import { join } from 'node:path';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import { createBubblewrap } from './bubblewrap.ts';
+import { createEgressProxy } from './egress-proxy.ts';
 import { type RunLimits, type RunResult, runProcess } from './run-process.ts';
 import { type SandboxCheck, testConfinement } from './self-test.ts';
+import type { Service } from './service.ts';
+import { watchSize } from './size-watch.ts';
 import { startProcess } from './start-process.ts';
 import type { Confinement, SandboxedProcess, SandboxRequest } from './types.ts';
 import { createUnconfined } from './unconfined.ts';
 
-export type Sandbox = Pick<Confinement, 'kind' | 'path' | 'layout'> & {
+/** Loopback port of the proxy to the outside, in every sandbox that has one. */
+const EGRESS_PORT = 41_702;
+
+export type Sandbox = Pick<Confinement, 'kind' | 'path' | 'layout' | 'serve'> & {
   /** Whether sandboxes hold on this machine, found out by starting some; a good answer is kept. */
   check(): Promise<SandboxCheck>;
   /** @throws AppError `agent_unavailable` when the sandbox does not hold or the program cannot be started */
   spawn(request: SandboxRequest): Promise<SandboxedProcess>;
   /**
    * Carries out one command from start to end.
-   * @throws AppError like `spawn`, and the reason of the signal when that is aborted
+   * @throws AppError like `spawn`, `workspace_too_large`, and the reason of the signal when that is aborted
    */
   run(request: SandboxRequest & RunLimits): Promise<RunResult>;
 };
 
 export type SandboxDependencies = {
-  config: Pick<Config, 'SANDBOX' | 'DATA_DIR' | 'TICKETS_ROOT'>;
+  config: Pick<Config, 'SANDBOX' | 'DATA_DIR' | 'TICKETS_ROOT' | 'EGRESS_ALLOW' | 'MAX_WORKSPACE_MB'> &
+    Partial<Pick<Config, 'GEMINI_API_KEY' | 'GITHUB_TOKEN' | 'API_KEY'>>;
   /** Environment of the server; without a sandbox its PATH is passed on. */
   parentEnv?: Readonly<Record<string, string | undefined>>;
 };
@@ -33,16 +40,20 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
 
   async function check(): Promise<SandboxCheck> {
     if (confinement.kind === 'none') return { ok: true };
-    checked ??= testConfinement(confinement, join(config.DATA_DIR, 'tmp'));
+    checked ??= testConfinement(confinement, config);
     const result = await checked;
     // The operator may mend it while the server runs.
     if (!result.ok) checked = undefined;
     return result;
   }
 
-  async function spawn(request: SandboxRequest): Promise<SandboxedProcess> {
-    const result = await check();
-    if (!result.ok) throw new AppError('agent_unavailable', result.detail, { remedy: result.remedy });
+  async function openEgress(onDenied: SandboxRequest['onDenied']): Promise<Service | undefined> {
+    // Where there are no walls, the way out is open anyway.
+    if (confinement.kind === 'none' || config.EGRESS_ALLOW.length === 0) return undefined;
+    return confinement.serve(createEgressProxy({ allow: config.EGRESS_ALLOW, onDenied }), EGRESS_PORT);
+  }
+
+  async function start(request: SandboxRequest): Promise<SandboxedProcess> {
     const command = await confinement.command(request);
     try {
       return await startProcess(command);
@@ -51,15 +62,70 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     }
   }
 
+  function watch(request: SandboxRequest, child: SandboxedProcess): () => void {
+    if (!request.writable) return () => {};
+    const { folder, writable = [] } = request.home ?? { folder: '' };
+    const limit = {
+      folders: [request.workspace, ...writable.map((path) => join(folder, path))],
+      maxMib: config.MAX_WORKSPACE_MB,
+      path: parentEnv.PATH ?? '/usr/bin:/bin',
+    };
+    return watchSize(limit, (error) => {
+      request.onTooLarge?.(error);
+      void child.kill();
+    });
+  }
+
+  async function spawn(request: SandboxRequest): Promise<SandboxedProcess> {
+    const result = await check();
+    if (!result.ok) throw new AppError('agent_unavailable', result.detail, { remedy: result.remedy });
+    const egress = await openEgress(request.onDenied);
+    try {
+      const services = [...(request.services ?? []), ...(egress ? [egress] : [])];
+      const env = { ...request.env, ...(egress ? proxyVariables(egress.url) : {}) };
+      const child = await start({ ...request, services, env });
+      const stopWatch = watch(request, child);
+      const closed = child.exited.then(() => {
+        stopWatch();
+        return egress?.close();
+      });
+      return {
+        ...child,
+        async kill() {
+          await child.kill();
+          await closed;
+        },
+      };
+    } catch (error) {
+      await egress?.close();
+      throw error;
+    }
+  }
+
   return {
     kind: confinement.kind,
     path: confinement.path,
     layout: confinement.layout,
+    serve: confinement.serve,
     check,
     spawn,
     async run(request) {
       request.signal?.throwIfAborted();
-      return runProcess(await spawn(request), request);
+      const excess = new AbortController();
+      const signal = AbortSignal.any([excess.signal, ...(request.signal ? [request.signal] : [])]);
+      const child = await spawn({ ...request, onTooLarge: (error) => excess.abort(error) });
+      return runProcess(child, { ...request, signal });
     },
   };
+}
+
+/** Programs disagree on the case of these. */
+function proxyVariables(url: string): Record<string, string> {
+  const variables = { HTTP_PROXY: url, HTTPS_PROXY: url, NO_PROXY: 'localhost,127.0.0.1,::1' };
+  return Object.fromEntries(
+    Object.entries(variables).flatMap(([name, value]) => [
+      [name, value],
+      [name.toLowerCase(), value],
+    ]),
+  );
 }

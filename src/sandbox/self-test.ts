@@ -1,52 +1,83 @@
-import { mkdir, mkdtemp, readlink, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Config } from '../config/load-config.ts';
 import { runProcess } from './run-process.ts';
+import { serveOnLoopback } from './service.ts';
 import { startProcess } from './start-process.ts';
 import type { Confinement, Place } from './types.ts';
 
 export type SandboxCheck = { ok: true } | { ok: false; detail: string; remedy: string };
 
+type Settings = Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'> &
+  Partial<Pick<Config, 'GEMINI_API_KEY' | 'GITHUB_TOKEN' | 'API_KEY'>>;
+
+/** A workspace to try with, and what must not be seen or reached from it. */
+type Trial = { workspace: string; outside: readonly string[]; port: string; secrets: readonly string[] };
+
 const PROBE: Place = { host: fileURLToPath(new URL('probe.mjs', import.meta.url)), inside: '/opt/probe.mjs' };
 const EXPECTED_VARIABLES = new Set(['PATH', 'HOME', 'LANG', 'GIT_OPTIONAL_LOCKS', 'PWD']);
 /** Exit code of env(1) when there is no such command. */
 const NOT_FOUND = 127;
+/** Shorter ones are found in anything by chance. */
+const LEAST_SECRET = 8;
 const DEVELOPMENT = 'or set SANDBOX=none for development on this machine only';
 
 /**
- * Starts real sandboxes and looks from inside whether they hold: this machine's kernel, its settings and the
- * container around the server decide, so nothing less proves it.
- * @param folder a folder of the server, to try in
+ * Starts real sandboxes and tries the walls from inside: this machine's kernel, its settings and the container around
+ * the server decide whether they hold, so nothing less proves it.
  */
-export async function testConfinement(confinement: Confinement, folder: string): Promise<SandboxCheck> {
+export async function testConfinement(confinement: Confinement, config: Settings): Promise<SandboxCheck> {
+  const folder = join(config.DATA_DIR, 'tmp');
   await mkdir(folder, { recursive: true });
-  const trial = await mkdtemp(join(folder, 'sandbox-check-'));
+  const folderOfTrial = await mkdtemp(join(folder, 'sandbox-check-'));
+  const listener = await serveOnLoopback(createServer());
   try {
-    const workspace = join(trial, 'workspace');
-    await mkdir(workspace);
-    await writeFile(join(workspace, '.git'), 'gitdir: nowhere\n');
-    await writeFile(join(trial, 'secret'), '');
+    const trial = await prepare(folderOfTrial, new URL(listener.url).port, config);
     for (const writable of [false, true]) {
-      const problem = await findProblem(confinement, workspace, writable, join(trial, 'secret'));
+      const problem = await findProblem(confinement, trial, writable);
       if (problem !== undefined) return problem;
     }
     return { ok: true };
   } catch (error) {
     return failure(`bubblewrap could not be tried: ${error instanceof Error ? error.message : error}.`);
   } finally {
-    await rm(trial, { recursive: true, force: true });
+    await listener.close();
+    await rm(folderOfTrial, { recursive: true, force: true });
   }
 }
 
-async function findProblem(confinement: Confinement, workspace: string, writable: boolean, outside: string) {
+async function prepare(folder: string, port: string, config: Settings): Promise<Trial> {
+  const workspace = join(folder, 'workspace');
+  const neighbour = join(folder, 'neighbour');
+  await mkdir(workspace);
+  await mkdir(neighbour);
+  await writeFile(join(workspace, '.git'), 'gitdir: nowhere\n');
+  const tickets = await readdir(config.TICKETS_ROOT).catch(() => []);
+  return {
+    workspace,
+    outside: [neighbour, ...tickets.slice(0, 10).map((name) => join(config.TICKETS_ROOT, name))],
+    port,
+    secrets: [config.GEMINI_API_KEY, config.GITHUB_TOKEN, config.API_KEY]
+      .filter((secret) => secret !== undefined)
+      .filter((secret) => secret.length >= LEAST_SECRET),
+  };
+}
+
+async function findProblem(confinement: Confinement, trial: Trial, writable: boolean) {
+  const { workspace, port, outside } = trial;
   const layout = confinement.layout({ workspace, home: '' });
   const command = await confinement.command({
-    argv: [layout.node, confinement.path(PROBE), layout.workspace, outside],
+    argv: [layout.node, confinement.path(PROBE), layout.workspace, port, ...outside],
     workspace,
     writable,
     mounts: [PROBE],
   });
-  const { code, output } = await runProcess(await startProcess(command), { timeoutMs: 20_000, maxOutputBytes: 65_536 });
+  const { code, output } = await runProcess(await startProcess(command), {
+    timeoutMs: 20_000,
+    maxOutputBytes: 262_144,
+  });
   if (code === NOT_FOUND) {
     const remedy = `Run apt-get install bubblewrap, ${DEVELOPMENT}.`;
     return failure('bubblewrap (the command bwrap) is not installed.', remedy);
@@ -55,7 +86,11 @@ async function findProblem(confinement: Confinement, workspace: string, writable
     const said = output.trim().slice(0, 300) || `exit code ${code}`;
     return failure(`bubblewrap does not work on this machine: ${said}.`);
   }
-  const leak = leakIn(JSON.parse(output), writable, await readlink('/proc/self/ns/pid'));
+  const seen: Seen = JSON.parse(output);
+  if (seen.fileSizeLimit === 'unlimited') {
+    return failure('The sandbox has no limits: the command prlimit is missing.', 'Run apt-get install util-linux.');
+  }
+  const leak = leakIn(seen, writable, trial.secrets, await readlink('/proc/self/ns/pid'));
   return leak === undefined ? undefined : failure(`The sandbox does not hold: ${leak}.`);
 }
 
@@ -64,18 +99,36 @@ type Seen = {
   writesWorkspace: boolean;
   writesGit: boolean;
   seesOutside: boolean;
+  /** `NAME=value` of every process in sight. */
   variables: string[];
-  variablesOfSandbox: string[];
+  arguments: string[];
   processes: string;
+  /** Masks, in hexadecimal. */
+  capabilities: string[];
+  makesUserNamespace: boolean;
+  interfaces: string[];
+  reachesHost: boolean;
+  fileSizeLimit?: string;
 };
 
-function leakIn(seen: Seen, writable: boolean, processesOfHost: string): string | undefined {
+function leakIn(seen: Seen, writable: boolean, secrets: readonly string[], processesOfHost: string) {
   if (seen.writesWorkspace && !writable) return 'a workspace can be written by one that may only read';
   if (!seen.writesWorkspace && writable) return 'a workspace cannot be written';
   if (seen.writesGit) return 'the .git of a workspace can be written';
-  if (seen.seesOutside) return 'other folders of the server can be seen';
+  if (seen.seesOutside) return 'other workspaces and folders of the server can be seen';
   if (seen.processes === processesOfHost) return 'the processes of the host can be seen';
-  const surplus = [...seen.variables, ...seen.variablesOfSandbox].filter((name) => !EXPECTED_VARIABLES.has(name));
+  if (seen.capabilities.length === 0 || seen.capabilities.some((mask) => Number.parseInt(mask, 16) !== 0)) {
+    return 'it has capabilities';
+  }
+  if (seen.makesUserNamespace) return 'a further user namespace can be made';
+  const network = seen.interfaces.filter((name) => name !== 'lo');
+  if (network.length > 0) return `the network can be reached (${network.join(', ')})`;
+  if (seen.reachesHost) return 'services of the host can be reached';
+  if ([...seen.variables, ...seen.arguments].some((text) => secrets.some((secret) => text.includes(secret)))) {
+    return 'a secret of the server can be seen';
+  }
+  const names = new Set(seen.variables.map((variable) => variable.split('=', 1)[0] ?? ''));
+  const surplus = [...names].filter((name) => !EXPECTED_VARIABLES.has(name));
   return surplus.length > 0 ? `variables of the server can be seen (${surplus.join(', ')})` : undefined;
 }
 

@@ -1,4 +1,7 @@
+import type { Server } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
+import type { AppError } from '../errors/app-error.ts';
+import type { Service } from './service.ts';
 
 /** A file or folder of the host, and the absolute path at which a sandboxed process finds it. */
 export type Place = { host: string; inside: string };
@@ -23,6 +26,12 @@ export type SandboxRequest = {
   mounts?: readonly Place[];
   /** What it can read at the same absolute path as outside, such as the git directory that `.git` points to. */
   readOnlyPaths?: readonly string[];
+  /** What it can reach over the network; beside the hosts of EGRESS_ALLOW there is nothing else. */
+  services?: readonly Service[];
+  /** Called with a sentence for each connection to the outside that was refused. */
+  onDenied?: (text: string) => void;
+  /** Called when the workspace has grown too large, just before all is ended. */
+  onTooLarge?: (error: AppError) => void;
 };
 
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
@@ -54,6 +63,11 @@ export type Confinement = {
   kind: 'bubblewrap' | 'none';
   path(place: Place): string;
   layout(request: { workspace: string; home: string }): Layout;
+  /**
+   * Lets a server listen where sandboxed processes can reach it, and if possible nobody else.
+   * @param port loopback port at which they find it, where the confinement can choose
+   */
+  serve(server: Server, port: number): Promise<Service>;
   command(request: SandboxRequest): Promise<Command>;
 };
 

@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os';
 import { delimiter, dirname } from 'node:path';
+import { serveOnLoopback } from './service.ts';
 import type { Confinement } from './types.ts';
 
 /**
@@ -14,6 +15,7 @@ export function createUnconfined(parentEnv: Readonly<Record<string, string | und
     kind: 'none',
     path: (place) => place.host,
     layout: ({ workspace, home }) => ({ workspace, home, node: process.execPath }),
+    serve: serveOnLoopback,
     async command({ argv: [file, ...args], env, workspace, home }) {
       const HOME = home?.folder ?? tmpdir();
       return {

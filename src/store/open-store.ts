@@ -22,8 +22,8 @@ export type Store = Awaited<ReturnType<typeof openStore>>;
  */
 export async function openStore(directory: string) {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const sqlite = new SQLite(join(directory, 'pullwright.db'), { timeout: 10_000 });
-  sqlite.pragma('journal_mode = WAL');
+  const sqlite = new SQLite(join(directory, 'pullwright.db'), { timeout: 1000 });
+  takeForOneServer(sqlite, directory);
   sqlite.pragma('synchronous = FULL');
   sqlite.pragma('foreign_keys = ON');
   const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: sqlite }) });
@@ -52,4 +52,17 @@ export async function openStore(directory: string) {
       await db.destroy();
     },
   };
+}
+
+/** Two servers on one folder would end each other's runs: the lock lasts as long as this process. */
+function takeForOneServer(sqlite: SQLite.Database, directory: string): void {
+  sqlite.pragma('locking_mode = EXCLUSIVE');
+  try {
+    sqlite.pragma('journal_mode = WAL');
+  } catch (cause) {
+    if (!(cause instanceof SQLite.SqliteError) || !cause.code.startsWith('SQLITE_BUSY')) throw cause;
+    throw new Error(`another server uses DATA_DIR (${directory}). Stop it, or give this one a DATA_DIR of its own.`, {
+      cause,
+    });
+  }
 }

@@ -36,7 +36,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
     /**
      * Puts a run into the queue with its first event.
      * @throws AppError `queue_full` when `maxQueued` runs are waiting already, `too_many_runs` when `maxOfKey` of this key
-     *   have not ended
+     * have not ended; `ticket_busy` and `ticket_not_found` while the ticket is being created or removed
      */
     enqueue(run: {
       ticketId: string;
@@ -48,6 +48,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       maxOfKey: number;
     }) {
       return commit(async (trx) => {
+        await checkReady(trx, run.ticketId);
         const ofKey = await countUnfinished(trx, run.keyId);
         if (ofKey >= run.maxOfKey) {
           throw new AppError('too_many_runs', `${ofKey} runs of this key have not ended.`, { retryAfter: 30 });
@@ -133,17 +134,6 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       });
     },
 
-    /** Puts an active run back into the queue; the next claim is its next attempt. */
-    async requeue(runId: string, fence: number): Promise<void> {
-      await db
-        .updateTable('runs')
-        .set({ state: 'queued' })
-        .where('run_id', '=', runId)
-        .where('attempt', '=', fence)
-        .where('state', 'in', ACTIVE_STATES)
-        .execute();
-    },
-
     active(): Promise<RunRow[]> {
       return db.selectFrom('runs').selectAll().where('state', 'in', ACTIVE_STATES).orderBy('run_id').execute();
     },
@@ -157,6 +147,11 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
         .where('state', 'not in', ENDED_STATES)
         .orderBy('run_id')
         .execute();
+    },
+
+    async idsOf(ticketId: string): Promise<string[]> {
+      const rows = await db.selectFrom('runs').select('run_id').where('ticket_key', '=', ticketKey(ticketId)).execute();
+      return rows.map((row) => row.run_id);
     },
 
     /** The newest ended runs of a ticket, oldest first. */
@@ -258,4 +253,19 @@ async function countQueued(trx: Transaction<Database>): Promise<number> {
     .where('state', '=', 'queued')
     .executeTakeFirstOrThrow();
   return Number(queued);
+}
+
+/** In the transaction of the insert: a ticket that is being removed gets no run any more. */
+async function checkReady(trx: Transaction<Database>, ticketId: string): Promise<void> {
+  const ticket = await trx
+    .selectFrom('tickets')
+    .select('state')
+    .where('ticket_key', '=', ticketKey(ticketId))
+    .executeTakeFirst();
+  if (ticket === undefined || ticket.state === 'deleting') {
+    throw new AppError('ticket_not_found', `There is no ticket ${ticketId}.`);
+  }
+  if (ticket.state === 'creating') {
+    throw new AppError('ticket_busy', `Ticket ${ticketId} is being created.`, { retryAfter: 5 });
+  }
 }

@@ -20,7 +20,7 @@ export type TicketTable = {
   description: string | null;
   branch: string;
   base_branch: string;
-  state: 'creating' | 'ready';
+  state: 'creating' | 'ready' | 'deleting';
   pull_request_number: number | null;
   pull_request_url: string | null;
   created_at: string;

@@ -36,6 +36,26 @@ export function createTicketStore(db: Kysely<Database>) {
         .execute();
     },
 
+    /**
+     * Marks a ticket as being removed, from when on it gets no run.
+     * @param force also while it has runs that have not ended
+     * @returns whether it was marked
+     */
+    startRemoval(ticketId: string, force: boolean): Promise<boolean> {
+      const key = ticketKey(ticketId);
+      return db.transaction().execute(async (trx) => {
+        const unfinished = await trx
+          .selectFrom('runs')
+          .select('run_id')
+          .where('ticket_key', '=', key)
+          .where('state', 'in', ['queued', 'running', 'waiting'])
+          .executeTakeFirst();
+        if (unfinished !== undefined && !force) return false;
+        await trx.updateTable('tickets').set({ state: 'deleting' }).where('ticket_key', '=', key).execute();
+        return true;
+      });
+    },
+
     /** Removes the ticket with its plans, runs and events. */
     async remove(ticketId: string): Promise<void> {
       await db.deleteFrom('tickets').where('ticket_key', '=', ticketKey(ticketId)).execute();

@@ -1,14 +1,15 @@
-import type { Run } from '../../schemas/run.ts';
 import type { CreateTicket, Diff, Ticket } from '../../schemas/ticket.ts';
 import type { Agents } from '../agents/agents.ts';
 import type { Config } from '../config/load-config.ts';
+import type { Logger } from '../config/logger.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
+import type { EventLog } from '../events/event-log.ts';
 import { ticketBranch, validateBranchName } from '../git/branch-name.ts';
-import { parseRepoUrl } from '../git/repo-url.ts';
+import { parseRepoUrl, type RepoRef } from '../git/repo-url.ts';
 import type { Store } from '../store/open-store.ts';
-import type { RunRow } from '../store/runs.ts';
 import { type TicketRow, ticketKey } from '../store/tickets.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
+import { toTicket } from './ticket-view.ts';
 
 export type Tickets = ReturnType<typeof createTickets>;
 
@@ -23,57 +24,154 @@ type TicketPage = {
 type Deps = {
   config: Config;
   store: Store;
+  log: Pick<EventLog, 'forget'>;
   workspaces: Workspaces;
   agents: Pick<Agents, 'forget'>;
+  logger: Logger;
+};
+
+export type CreatedTicket = {
+  ticket: Ticket;
+  created: boolean;
+  /** Whether the base branch was brought in. */
+  fresh: boolean;
+  /** What is worth saying to a person. */
+  notes: string[];
 };
 
 /** Tickets and their workspaces: a ticket is `ready` exactly when its workspace is whole. */
-export function createTickets({ config, store, workspaces, agents }: Deps) {
-  /**
-   * @throws AppError `ticket_not_found`
-   */
+export function createTickets({ config, store, log, workspaces, agents, logger }: Deps) {
+  /** @throws AppError `ticket_not_found` */
   async function row(ticketId: string): Promise<TicketRow> {
     const found = await store.tickets.get(ticketId);
     if (found === undefined) throw new AppError('ticket_not_found', `There is no ticket ${ticketId}.`);
     return found;
   }
 
-  function hasWorkspace(ticketId: string): Promise<boolean> {
-    return workspaces.paths(ticketId).then(
-      () => true,
-      (error) => {
-        if (toAppError(error).code === 'ticket_not_found') return false;
-        throw error;
-      },
+  async function present(rows: readonly TicketRow[]): Promise<Ticket[]> {
+    const keys = rows.map((ticket) => ticket.ticket_key);
+    const [lastRuns, planVersions] = await Promise.all([store.runs.lastOf(keys), store.plans.newestVersions(keys)]);
+    return rows.map((ticket) => toTicket(ticket, lastRuns.get(ticket.ticket_key), planVersions.get(ticket.ticket_key)));
+  }
+
+  /** @throws AppError `ticket_not_found` */
+  async function get(ticketId: string): Promise<Ticket> {
+    const known = await row(ticketId);
+    const keys = [known.ticket_key];
+    const [lastRuns, planVersions] = await Promise.all([store.runs.lastOf(keys), store.plans.newestVersions(keys)]);
+    return toTicket(known, lastRuns.get(known.ticket_key), planVersions.get(known.ticket_key));
+  }
+
+  async function hasWorkspace(ticketId: string): Promise<boolean> {
+    try {
+      await workspaces.paths(ticketId);
+      return true;
+    } catch (error) {
+      if (toAppError(error).code === 'ticket_not_found') return false;
+      throw error;
+    }
+  }
+
+  function checkout(ticketId: string, repo: RepoRef, baseBranch: string | undefined, signal?: AbortSignal) {
+    return workspaces.create(
+      { ticketId, repo, baseBranch },
+      { signal, onProgress: (progress) => logger.info({ ticket_id: ticketId, ...progress }, 'checking out') },
     );
+  }
+
+  async function createNew(request: CreateTicket, repo: RepoRef, signal: AbortSignal): Promise<CreatedTicket> {
+    const { ticket_id } = request;
+    try {
+      const { baseBranch, notes } = await checkout(ticket_id, repo, request.base_branch, signal);
+      await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
+      return { ticket: await get(ticket_id), created: true, fresh: true, notes };
+    } catch (error) {
+      await store.tickets.remove(ticket_id);
+      throw error;
+    }
+  }
+
+  /** A ticket asked for again: takes over new words about it and brings the base branch in. */
+  async function refresh(request: CreateTicket, repo: RepoRef, signal: AbortSignal): Promise<CreatedTicket> {
+    const known = await row(request.ticket_id);
+    const { ticket_id } = known;
+    if (known.repo_url.toLowerCase() !== repo.url.toLowerCase()) {
+      // Which one is not for every key to know.
+      throw new AppError('ticket_repo_mismatch', `Ticket ${ticket_id} works on another repository.`);
+    }
+    if (known.state !== 'ready') {
+      const doing = known.state === 'creating' ? 'created' : 'removed';
+      throw new AppError('ticket_busy', `Ticket ${ticket_id} is being ${doing}.`, { retryAfter: 5 });
+    }
+    await store.tickets.update(ticket_id, {
+      ...(request.title === undefined ? {} : { title: request.title }),
+      ...(request.description === undefined ? {} : { description: request.description }),
+    });
+    // Also mends a ticket whose workspace is gone.
+    const { created, notes } = await checkout(ticket_id, repo, request.base_branch ?? known.base_branch, signal);
+    const told = created ? { fresh: true, notes: [] } : await bringIn(ticket_id, signal);
+    return { ticket: await get(ticket_id), created: false, fresh: told.fresh, notes: [...notes, ...told.notes] };
+  }
+
+  async function bringIn(ticketId: string, signal: AbortSignal): Promise<{ fresh: boolean; notes: string[] }> {
+    if ((await store.runs.unfinished(ticketId)).some((run) => run.state !== 'queued')) {
+      return { fresh: false, notes: ['A run is under way, so the base branch was not brought in.'] };
+    }
+    try {
+      return { fresh: true, notes: (await workspaces.sync(ticketId, { signal })).notes };
+    } catch (error) {
+      // The ticket is there and usable; a conflict is for a person or the agent to resolve.
+      if (error instanceof AppError && error.code === 'merge_conflict') return { fresh: false, notes: [error.message] };
+      throw error;
+    }
+  }
+
+  /** @throws AppError `unpushed_work` when something would be lost */
+  async function checkPushed(ticketId: string): Promise<void> {
+    if (!(await hasWorkspace(ticketId))) return;
+    const { dirty, unpushed } = await workspaces.status(ticketId);
+    if (!dirty && !unpushed) return;
+    const what = dirty ? 'changes that were not committed' : 'commits that were not pushed';
+    throw new AppError('unpushed_work', `The workspace of ${ticketId} holds ${what}.`);
+  }
+
+  async function finishRemoval(ticketId: string): Promise<void> {
+    await agents.forget(ticketId);
+    await workspaces.remove(ticketId);
+    const runIds = await store.runs.idsOf(ticketId);
+    await store.tickets.remove(ticketId);
+    for (const runId of runIds) log.forget(runId);
+  }
+
+  async function recoverOne({ ticket_id, state, repo_url }: TicketRow): Promise<void> {
+    if (state === 'deleting') return finishRemoval(ticket_id);
+    if (!(await hasWorkspace(ticket_id))) return store.tickets.remove(ticket_id);
+    const repo = parseRepoUrl(repo_url, config.ALLOWED_REPO_HOSTS);
+    const { baseBranch } = await workspaces.create({ ticketId: ticket_id, repo });
+    await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
   }
 
   return {
     row,
 
-    /** After a start: forgets tickets whose creation was cut off, keeps those whose workspace was finished. */
+    /** After a start: ends what was cut off in the middle of a creation or removal. One ticket never stops the start. */
     async recover(): Promise<void> {
       await workspaces.recover();
-      for (const ticket of await store.tickets.inState('creating')) {
-        if (await hasWorkspace(ticket.ticket_id)) {
-          const repo = parseRepoUrl(ticket.repo_url, config.ALLOWED_REPO_HOSTS);
-          const { baseBranch } = await workspaces.create({ ticketId: ticket.ticket_id, repo });
-          await store.tickets.update(ticket.ticket_id, { state: 'ready', base_branch: baseBranch });
-        } else {
-          await store.tickets.remove(ticket.ticket_id);
-        }
+      for (const ticket of [
+        ...(await store.tickets.inState('creating')),
+        ...(await store.tickets.inState('deleting')),
+      ]) {
+        await recoverOne(ticket).catch((err) =>
+          logger.warn({ err, ticket_id: ticket.ticket_id, state: ticket.state }, 'a ticket could not be recovered'),
+        );
       }
     },
 
     /**
      * Creates a ticket with its workspace, or brings the base branch into the one that exists.
-     * @returns the ticket, whether it is new, and what is worth saying about it
      * @throws AppError `repo_url_invalid`, `ticket_repo_mismatch`, `ticket_busy`, or what git could not do
      */
-    async create(
-      request: CreateTicket,
-      signal: AbortSignal,
-    ): Promise<{ ticket: Ticket; created: boolean; notes: string[] }> {
+    async create(request: CreateTicket, signal: AbortSignal): Promise<CreatedTicket> {
       const repo = parseRepoUrl(request.repo_url, config.ALLOWED_REPO_HOSTS);
       if (request.base_branch !== undefined) validateBranchName(request.base_branch);
       const now = new Date().toISOString();
@@ -91,59 +189,12 @@ export function createTickets({ config, store, workspaces, agents }: Deps) {
         created_at: now,
         updated_at: now,
       });
-      if (!inserted) {
-        const notes = await this.refresh(await row(request.ticket_id), request, repo.url, signal);
-        return { ticket: await this.get(request.ticket_id), created: false, notes };
-      }
-      try {
-        const workspace = await workspaces.create(
-          {
-            ticketId: request.ticket_id,
-            repo,
-            ...(request.base_branch === undefined ? {} : { baseBranch: request.base_branch }),
-          },
-          { signal },
-        );
-        await store.tickets.update(request.ticket_id, { state: 'ready', base_branch: workspace.baseBranch });
-        return { ticket: await this.get(request.ticket_id), created: true, notes: workspace.notes };
-      } catch (error) {
-        await store.tickets.remove(request.ticket_id);
-        throw error;
-      }
+      return inserted ? createNew(request, repo, signal) : refresh(request, repo, signal);
     },
 
-    /** An existing ticket asked for again: takes over new words about it and brings the base branch in. */
-    async refresh(ticket: TicketRow, request: CreateTicket, repoUrl: string, signal: AbortSignal): Promise<string[]> {
-      if (ticket.repo_url.toLowerCase() !== repoUrl.toLowerCase()) {
-        // Which one is not for every key to know.
-        throw new AppError('ticket_repo_mismatch', `Ticket ${ticket.ticket_id} works on another repository.`);
-      }
-      if (ticket.state === 'creating') {
-        throw new AppError('ticket_busy', `Ticket ${ticket.ticket_id} is being created.`, { retryAfter: 5 });
-      }
-      await store.tickets.update(ticket.ticket_id, {
-        ...(request.title === undefined ? {} : { title: request.title }),
-        ...(request.description === undefined ? {} : { description: request.description }),
-      });
-      if ((await store.runs.unfinished(ticket.ticket_id)).some((run) => run.state !== 'queued')) {
-        return ['A run is under way, so the base branch was not brought in.'];
-      }
-      try {
-        return (await workspaces.sync(ticket.ticket_id, { signal })).notes;
-      } catch (error) {
-        // The ticket is there and usable; a conflict is for a person or the agent to resolve.
-        if (error instanceof AppError && error.code === 'merge_conflict') return [error.message];
-        throw error;
-      }
-    },
+    get,
 
-    /** @throws AppError `ticket_not_found` */
-    async get(ticketId: string): Promise<Ticket> {
-      const [ticket] = await present([await row(ticketId)]);
-      if (ticket === undefined) throw new AppError('ticket_not_found', `There is no ticket ${ticketId}.`);
-      return ticket;
-    },
-
+    /** A page, newest first. */
     async list(query: TicketPage) {
       const page = await store.tickets.list(query);
       return { items: await present(page.items), next_cursor: page.nextCursor };
@@ -152,56 +203,36 @@ export function createTickets({ config, store, workspaces, agents }: Deps) {
     /** The ticket branch, with what is not committed yet, against its base. */
     async diff(ticketId: string): Promise<Diff> {
       const { ticket_id } = await row(ticketId);
-      return workspaces.diff(ticket_id);
+      try {
+        return await workspaces.diff(ticket_id);
+      } catch (error) {
+        // The workspace may have been removed meanwhile.
+        if ((await row(ticketId)).state === 'deleting') {
+          throw new AppError('ticket_not_found', `Ticket ${ticket_id} is being removed.`, { cause: error });
+        }
+        throw error;
+      }
     },
 
     /**
      * Removes a ticket: workspace, conversation, plans, runs and events. The branch on GitHub stays.
-     * @throws AppError `unpushed_work` unless `force`
+     * @param force also with runs that have not ended, and with work that would be lost
+     * @param cancelRuns ends the runs of a ticket
+     * @throws AppError `ticket_not_found`, `ticket_busy`, `unpushed_work`
      */
-    async remove(ticketId: string, force: boolean): Promise<void> {
-      const ticket = await row(ticketId);
-      if (!force && (await hasWorkspace(ticket.ticket_id))) {
-        const status = await workspaces.status(ticket.ticket_id);
-        if (status.dirty || status.unpushed) {
-          throw new AppError(
-            'unpushed_work',
-            `The workspace of ${ticket.ticket_id} holds ${status.dirty ? 'changes that were not committed' : 'commits that were not pushed'}.`,
-          );
-        }
+    async remove(ticketId: string, force: boolean, cancelRuns: (ticketId: string) => Promise<void>): Promise<void> {
+      const { ticket_id } = await row(ticketId);
+      if (!(await store.tickets.startRemoval(ticket_id, force))) {
+        throw new AppError('ticket_busy', `Ticket ${ticket_id} has runs that have not ended.`);
       }
-      await agents.forget(ticket.ticket_id);
-      await workspaces.remove(ticket.ticket_id);
-      await store.tickets.remove(ticket.ticket_id);
+      try {
+        if (!force) await checkPushed(ticket_id);
+      } catch (error) {
+        await store.tickets.update(ticket_id, { state: 'ready' });
+        throw error;
+      }
+      await cancelRuns(ticket_id);
+      await finishRemoval(ticket_id);
     },
   };
-
-  async function present(rows: readonly TicketRow[]): Promise<Ticket[]> {
-    const keys = rows.map((ticket) => ticket.ticket_key);
-    const [lastRuns, planVersions] = await Promise.all([store.runs.lastOf(keys), store.plans.newestVersions(keys)]);
-    return rows.map((ticket) => toTicket(ticket, lastRuns.get(ticket.ticket_key), planVersions.get(ticket.ticket_key)));
-  }
-}
-
-function toTicket(row: TicketRow, lastRun: RunRow | undefined, planVersion: number | undefined): Ticket {
-  return {
-    ticket_id: row.ticket_id,
-    repo_url: row.repo_url,
-    ...(row.title === null ? {} : { title: row.title }),
-    ...(row.description === null ? {} : { description: row.description }),
-    branch: row.branch,
-    base_branch: row.base_branch,
-    state: row.state,
-    ...(planVersion === undefined ? {} : { plan_version: planVersion }),
-    ...(row.pull_request_number === null || row.pull_request_url === null
-      ? {}
-      : { pull_request: { number: row.pull_request_number, url: row.pull_request_url } }),
-    ...(lastRun === undefined ? {} : { last_run: runSummary(lastRun) }),
-    created_at: row.created_at,
-    updated_at: row.updated_at,
-  };
-}
-
-function runSummary(run: RunRow): Pick<Run, 'run_id' | 'action' | 'state' | 'created_at'> {
-  return { run_id: run.run_id, action: run.action, state: run.state, created_at: run.created_at };
 }

@@ -2,8 +2,11 @@ import { readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 import { type CommitText, commitMessage } from './commit-message.ts';
 import { restoreGitFile, unnest } from './git-file.ts';
+import { holdBack } from './protected-paths.ts';
+import { checkForSecrets } from './secret-check.ts';
 import { list, shown } from './show-paths.ts';
 import {
   type Changes,
@@ -17,7 +20,16 @@ import {
   writeTree,
 } from './snapshot.ts';
 
-export type Commit = { sha: string; subject: string; filesChanged: number; notes: string[] };
+export type Commit = { sha: string; subject: string; filesChanged: number };
+
+export type Committed = {
+  /** Undefined when there was nothing to commit. */
+  commit: Commit | undefined;
+  /** Changed files that stay in the workspace uncommitted, since PROTECTED_PATHS covers them. */
+  heldBack: string[];
+  /** For a person. */
+  notes: string[];
+};
 
 const GITLINK = '160000';
 const GITLINK_BYTES = Buffer.from(GITLINK);
@@ -25,38 +37,44 @@ const GITLINK_BYTES = Buffer.from(GITLINK);
 const MAX_NESTING = 10;
 
 /**
- * Commits everything in the workspace to the ticket's branch. No agent may be at work in it meanwhile.
- * @param folders `staging` beside the git directories, `quarantine` beside the workspaces
- * @returns undefined when there is nothing to commit
- * @throws AppError `workspace_tampered`, `file_too_large`
+ * Commits everything in the workspace but what is protected to the ticket's branch. No agent may be at work in it
+ * meanwhile.
+ * @param deps.folders `staging` beside the git directories, `quarantine` beside the workspaces
+ * @throws AppError `workspace_tampered`, `file_too_large`, `secret_in_diff`; the workspace is as it was then
  */
 export async function commitWorkspace(
-  git: Git,
+  deps: {
+    git: Git;
+    redactor: Redactor;
+    folders: { staging: string; quarantine: string };
+    protectedPaths: readonly string[];
+  },
   place: Place,
-  folders: { staging: string; quarantine: string },
   branch: string,
   text: CommitText,
-): Promise<Commit | undefined> {
+): Promise<Committed> {
+  const { git, redactor, folders } = deps;
   const { gitDir, workspace } = place;
   await checkWorkspace(place);
   await checkHead(gitDir, branch);
   const notes = await restoreGitFile(place, folders.quarantine);
 
   return withScratchIndex(gitDir, folders.staging, async ({ indexFile }) => {
-    let changes = await listChanges(git, place, indexFile);
-    for (let depth = 0; changes.nested.length > 0; depth += 1) {
+    let all = await listChanges(git, place, indexFile);
+    for (let depth = 0; all.nested.length > 0; depth += 1) {
       if (depth === MAX_NESTING) throw tampered('The workspace holds repositories in repositories without end.');
-      for (const folder of changes.nested) {
+      for (const folder of all.nested) {
         await unnest(workspace, folder, folders.quarantine);
         notes.push(
           `${shown(folder)} was a git repository of its own; its files were committed, its .git was moved away.`,
         );
       }
-      changes = await listChanges(git, place, indexFile);
+      all = await listChanges(git, place, indexFile);
     }
     for (const folder of await touchedSubmodules(git, place, indexFile)) {
       notes.push(`${shown(folder)} is a submodule; what was changed there is not committed.`);
     }
+    const { changes, heldBack } = holdBack(all, deps.protectedPaths);
     refuseLargeFiles(changes);
     const tree = await writeTree(git, place, indexFile, changes);
 
@@ -64,16 +82,18 @@ export async function commitWorkspace(
     const parent = await git.ask(gitDir).commit(ref);
     if (parent === undefined) throw tampered(`The branch ${branch} is gone.`);
     const filesChanged = await countChangedFiles(git, gitDir, parent, tree);
-    const message = commitMessage(text);
-    let sha = parent;
+    let commit: Commit | undefined;
     if (filesChanged > 0) {
+      notes.push(...(await checkForSecrets(git, gitDir, redactor, parent, tree)));
+      const message = redactor.value(commitMessage(text));
       const made = await git.run(['commit-tree', '-p', parent, tree], { gitDir, input: message.text });
-      sha = made.stdout.toString().trim();
+      const sha = made.stdout.toString().trim();
       await git.run(['update-ref', '-m', 'commit', ref, sha, parent], { gitDir });
+      commit = { sha, subject: message.subject, filesChanged };
     }
     // Also without a change: this is what mends the index after a commit that was cut short just before.
     await rename(indexFile, join(gitDir, 'index'));
-    return filesChanged > 0 ? { sha, subject: message.subject, filesChanged, notes } : undefined;
+    return { commit, heldBack: heldBack.map(redactor.text), notes };
   });
 }
 

@@ -17,6 +17,8 @@ export function createLayout(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>) 
       gitDirs: join(DATA_DIR, 'gitdirs'),
       staging: join(DATA_DIR, 'staging'),
       trash: join(DATA_DIR, 'trash'),
+      /** What processes of the server use while they run, such as sockets. */
+      tmp: join(DATA_DIR, 'tmp'),
     },
     tickets: {
       root: TICKETS_ROOT,

@@ -28,6 +28,7 @@ export async function recoverFolders(deps: {
     await chmod(folder, 0o700);
   }
 
+  for (const name of await readdir(data.tmp)) await trash.discard(join(data.tmp, name), data.trash);
   for (const name of await readdir(data.staging)) await trash.discard(join(data.staging, name), data.trash);
   for (const name of await readdir(tickets.staging)) await trash.discard(join(tickets.staging, name), tickets.trash);
   await trash.empty(data.trash);

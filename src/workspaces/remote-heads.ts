@@ -10,7 +10,7 @@ export type RemoteHeads = {
 };
 
 /** Asks a remote for its branches: one round trip, with no need of a mirror. */
-export async function listRemote(git: Git, repo: RepoRef, signal: AbortSignal): Promise<RemoteHeads> {
+export async function listRemote(git: Git, repo: RepoRef, signal?: AbortSignal): Promise<RemoteHeads> {
   const patterns = ['HEAD', 'refs/heads/*', 'refs/tags/*'];
   const { stdout } = await git.run(['ls-remote', '--symref', '--', remoteUrl(repo), ...patterns], { repo, signal });
   const branches = new Map<string, string>();

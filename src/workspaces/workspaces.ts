@@ -8,7 +8,8 @@ import { ticketBranch, validateBranchName } from '../git/branch-name.ts';
 import type { Git } from '../git/git.ts';
 import type { GitProgress } from '../git/git-progress.ts';
 import { parseRepoUrl, type RepoRef, remoteUrl } from '../git/repo-url.ts';
-import { type Commit, commitWorkspace } from './commit.ts';
+import type { Redactor } from '../redaction/redactor.ts';
+import { type Committed, commitWorkspace } from './commit.ts';
 import type { CommitText } from './commit-message.ts';
 import { buildWorkspace } from './create-workspace.ts';
 import { tellFullDisk } from './file-errors.ts';
@@ -19,7 +20,7 @@ import { createMirrors } from './mirrors.ts';
 import { finishMove } from './move-workspace.ts';
 import { exists, findTicket, type OpenTicket, openTicket } from './open-ticket.ts';
 import { recoverFolders } from './recover.ts';
-import { chooseBase } from './remote-heads.ts';
+import { chooseBase, listRemote } from './remote-heads.ts';
 import { headOf, type Synced, syncTicket } from './sync.ts';
 import { createTrash } from './trash.ts';
 
@@ -49,8 +50,11 @@ export type Workspaces = {
   /** Makes a ticket's workspace, all or nothing; again is harmless. Throws also `ticket_repo_mismatch`. */
   create(request: CreateRequest, options?: WorkOptions): Promise<Created>;
   sync(ticketId: string, options?: WorkOptions): Promise<Synced>;
-  commit(ticketId: string, text: CommitText): Promise<Commit | undefined>;
-  /** Pushes the ticket's branch, never by force; a remote that has it already is success. `ref` is the full name. */
+  commit(ticketId: string, text: CommitText): Promise<Committed>;
+  /**
+   * Pushes the ticket's branch and nothing else, never by force and never when it is the remote's default branch; a
+   * remote that has it already is success. `ref` is the full name. Throws also `push_rejected`.
+   */
   push(ticketId: string, options?: WorkOptions): Promise<{ ref: string; sha: string }>;
   diff(ticketId: string): Promise<Diff>;
   status(ticketId: string): Promise<WorkspaceStatus>;
@@ -69,11 +73,12 @@ export type Workspaces = {
  * Each method but `recover`, `create`, `remove` and `close` throws AppError `ticket_not_found`.
  */
 export function createWorkspaces(deps: {
-  config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'ALLOWED_REPO_HOSTS'>;
+  config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'ALLOWED_REPO_HOSTS' | 'PROTECTED_PATHS'>;
   git: Git;
+  redactor: Redactor;
   logger?: Logger;
 }): Workspaces {
-  const { config, git, logger } = deps;
+  const { config, git, redactor, logger } = deps;
   const allowedHosts = config.ALLOWED_REPO_HOSTS;
   const layout = createLayout(config);
   const trash = createTrash(logger);
@@ -99,6 +104,8 @@ export function createWorkspaces(deps: {
     await refuseOccupied(ticketId);
     const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
     const base = chooseBase(heads, repo, baseBranch);
+    refuseOwnBranch(base.branch, branch);
+    refuseDefaultBranch(heads.defaultBranch, branch);
     const remoteHead = heads.branches.get(branch);
     const head = remoteHead ?? base.sha;
     await mirrors.protect(layout.mirror(repo.url), ticketId, [base.sha, head]);
@@ -155,9 +162,13 @@ export function createWorkspaces(deps: {
     commit: (ticketId, text) =>
       change(ticketId, undefined, (ticket) =>
         commitWorkspace(
-          git,
+          {
+            git,
+            redactor,
+            folders: { staging, quarantine: join(layout.tickets.quarantine, ticketId) },
+            protectedPaths: config.PROTECTED_PATHS,
+          },
           ticket,
-          { staging, quarantine: join(layout.tickets.quarantine, ticketId) },
           ticket.branch,
           text,
         ),
@@ -167,6 +178,8 @@ export function createWorkspaces(deps: {
       change(ticketId, options.signal, async (ticket) => {
         const { gitDir, ref, pushedRef } = ticket;
         const repo = parseRepoUrl(ticket.repoUrl, allowedHosts);
+        // Since the ticket was created, the branch may have become the default one.
+        refuseDefaultBranch((await listRemote(git, repo, options.signal)).defaultBranch, ticket.branch);
         const sha = await headOf(git, ticket);
         const flags = ['--porcelain', '--progress', '--no-verify', '--recurse-submodules=no'];
         await git.run(['push', ...flags, '--', remoteUrl(repo), `${sha}:${ref}`], { gitDir, repo, ...options });
@@ -202,6 +215,14 @@ export function createWorkspaces(deps: {
 function refuseOwnBranch(baseBranch: string, branch: string): void {
   if (baseBranch !== branch && !baseBranch.startsWith(`${branch}/`)) return;
   throw new AppError('invalid_request', `${baseBranch} cannot be the base of the ticket whose branch is ${branch}.`);
+}
+
+/** What is merged there was reviewed; what an agent wrote was not. */
+function refuseDefaultBranch(defaultBranch: string | undefined, branch: string): void {
+  if (defaultBranch !== branch) return;
+  throw new AppError('push_rejected', `${branch} is the default branch of the repository; nothing is pushed to that.`, {
+    remedy: 'Make another branch the default one, or use another ticket id.',
+  });
 }
 
 function rethrow(error: unknown): never {

@@ -1,13 +1,12 @@
 import t from 'tap';
-import type { EventDraft } from '../../schemas/event.ts';
 import { mapUpdate } from '../../src/agents/acp-updates.ts';
 import type { AgentDefinition } from '../../src/agents/agent-definition.ts';
 import { decidePermission } from '../../src/agents/permissions.ts';
-import { createRedact, redactEvents } from '../../src/agents/redact.ts';
 import { createStartLimit } from '../../src/agents/start-limit.ts';
+import { createRedactor } from '../../src/redaction/redactor.ts';
 import type { Place } from '../../src/sandbox/types.ts';
 import { allGone, descendants } from '../sandbox/process-tree.ts';
-import { makeWorld, type Owner, said } from './fixtures.ts';
+import { makeWorld, type Owner } from './fixtures.ts';
 
 const SCRIPT: Place = { host: new URL('scripted-agent.mjs', import.meta.url).pathname, inside: '/opt/agent.mjs' };
 const KEY = 'AIzaSyStandInKey0123456789';
@@ -26,7 +25,6 @@ function scripted(oddity = 'none'): AgentDefinition {
     }),
     prepareLoad: async () => true,
     promptText: (text) => text,
-    usage: () => ({ input_tokens: 0, output_tokens: 0, cached_tokens: 0 }),
     isNoise: (line) => line.startsWith('noise'),
     classifyError: () => undefined,
   };
@@ -41,7 +39,7 @@ async function makeScripted(t: Owner, oddity?: string, settings: Record<string, 
 }
 
 t.test('updates become events', (t) => {
-  const context = { root: '/work', redact: createRedact([KEY]) };
+  const context = { root: '/work', redact: createRedactor([KEY]).text };
   const map = (update: unknown) => mapUpdate(update, context);
 
   t.same(map({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: 'Hi' } }), [
@@ -123,30 +121,6 @@ t.test('permission requests get the answer of the mode', (t) => {
   t.end();
 });
 
-t.test('a secret is masked wherever the stream is split', (t) => {
-  const text = `the key is ${KEY}, keep it`;
-  for (let at = 1; at < text.length; at += 1) {
-    const events: EventDraft[] = [];
-    const stream = redactEvents([undefined, '', KEY], (draft) => events.push(draft));
-    for (const part of [text.slice(0, at), text.slice(at)])
-      stream.push({ type: 'message.delta', data: { text: part } });
-    stream.flush();
-    if (said(events) !== 'the key is [redacted], keep it') t.fail(`split at ${at}: ${said(events)}`);
-  }
-  const events: EventDraft[] = [];
-  const stream = redactEvents([KEY], (draft) => events.push(draft));
-  stream.push({ type: 'message.delta', data: { text: 'Option A' } });
-  stream.push({ type: 'tool.started', data: { tool_call_id: 'c' } });
-  stream.push({ type: 'message.delta', data: { text: KEY.slice(0, 5) } });
-  stream.flush();
-  t.same(
-    events.map((event) => (event.type === 'message.delta' ? event.data.text : event.type)),
-    ['Option ', 'A', 'tool.started', KEY.slice(0, 5)],
-    'what only looks like the start of a secret is told, and in its place',
-  );
-  t.end();
-});
-
 t.test('only so many start at once', async (t) => {
   const run = createStartLimit(1);
   const first = Promise.withResolvers<void>();
@@ -190,15 +164,15 @@ t.test('what an agent sends in a turn becomes events, in order', async (t) => {
     { optionId: 'no', name: `Reject ${KEY}`, kind: 'reject_once' },
   ];
   const turn = await play([
-    { say: `my key: ${KEY.slice(0, 10)}` },
-    { say: KEY.slice(10) },
+    { say: 'Hello' },
+    { say: ', it is ' },
     { raw: 'this is no JSON' },
     { update: { sessionUpdate: 'from_the_future', content: 1 } },
     { update: { sessionUpdate: 'tool_call_update', toolCallId: 'late', status: 'failed' } },
     { permission: { toolCall: { toolCallId: 'asked', title: 'rm', kind: 'execute' }, options } },
     { update: { sessionUpdate: 'tool_call', toolCallId: 'asked', status: 'completed' } },
   ]);
-  t.equal(turn.said, 'my key: [redacted]{"outcome":"selected","optionId":"no"}', 'a reader is refused');
+  t.equal(turn.said, 'Hello, it is {"outcome":"selected","optionId":"no"}', 'a reader is refused');
   t.match(
     turn.events.filter(({ type }) => type !== 'message.delta'),
     [
@@ -295,6 +269,17 @@ t.test('ending an agent ends its process', async (t) => {
   t.same(descendants(process.pid), [], 'a writer is not');
   await hang(() => agents.close());
   await t.rejects(play([]), { code: 'shutting_down' });
+});
+
+t.test('a writer that fills the disk is ended', async (t) => {
+  const { play } = await makeScripted(t, 'none', { MAX_WORKSPACE_MB: '5' });
+  await t.rejects(play([{ fill: 20 * 1024 * 1024 }, { hang: 1 }], { mode: 'write' }), {
+    code: 'workspace_too_large',
+    message: /^The workspace has grown to \d+ MiB; 5 MiB are allowed\.$/,
+  });
+  t.same(descendants(process.pid), []);
+  await t.rejects(play([{ hang: 1 }], { mode: 'write' }), { code: 'workspace_too_large' }, 'nor goes on later');
+  t.equal((await play([{ say: 'I only read' }])).said, 'I only read');
 });
 
 t.test('an idle agent is ended when its time is over', async (t) => {

@@ -5,6 +5,7 @@ import type { EventDraft } from '../../schemas/event.ts';
 import type { AgentDefinition, AgentMode } from '../../src/agents/agent-definition.ts';
 import { type Agents, createAgents, type PromptRequest } from '../../src/agents/agents.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
+import { createRedactor } from '../../src/redaction/redactor.ts';
 import { createSandbox } from '../../src/sandbox/sandbox.ts';
 
 export type Owner = { teardown(work: () => unknown): unknown };
@@ -31,7 +32,8 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
       const folders = { DATA_DIR: join(root, 'data'), TICKETS_ROOT: join(root, 'tickets') };
       const config = loadConfig({ ...folders, ...settings }, join(root, 'no.env'));
       const sandbox = createSandbox({ config, parentEnv: process.env });
-      const agents = createAgents({ config, sandbox, ...(definitions ? { definitions } : {}) });
+      const redactor = createRedactor([config.GEMINI_API_KEY, config.GITHUB_TOKEN]);
+      const agents = createAgents({ config, sandbox, redactor, ...(definitions ? { definitions } : {}) });
       t.teardown(() => agents.close());
       return agents;
     },

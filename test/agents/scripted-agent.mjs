@@ -1,5 +1,6 @@
 // An ACP agent that does what its prompt says: a JSON array of steps, carried out in order.
 // The argument names what is odd about it: `silent` never answers, `forgetful` cannot load sessions.
+import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 const oddity = process.argv[2];
@@ -17,6 +18,7 @@ const steps = {
   raw: (text) => process.stdout.write(`${text}\n`),
   stderr: (text) => process.stderr.write(`${text}\n`),
   flood: (bytes) => process.stdout.write('x'.repeat(bytes)),
+  fill: (bytes) => writeFileSync('filled', Buffer.alloc(bytes)),
   exit: (code) => process.exit(code),
   async permission(params) {
     const id = `permission-${nextId++}`;

@@ -1,120 +1,115 @@
+import { rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
-import { call, frames } from '../helpers/client.ts';
-import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
-import { makeWorld, REPO, type Server, startServer } from '../helpers/server.ts';
+import { call, events, run } from '../helpers/client.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
-const wrong = { 'x-api-key': 'not-the-key-of-this-server' };
+const { gemini } = world;
+const server = await startServer(t, world, {
+  MAX_CONCURRENT_RUNS: '1',
+  MAX_QUEUED_RUNS: '2',
+  RUN_TIMEOUT_SECONDS: '5',
+});
+const start = (ticketId: string, message: string) =>
+  call<Run>(server, 'POST', `/v1/tickets/${ticketId}/runs`, { action: 'chat', message });
+const held = (text: string) => gemini.waitFor((request) => request.prompt.includes(text) && request.state === 'held');
 
-/** Statuses of the same request, one after another; `headers` may differ each time. */
-async function statuses(server: Server, times: number, headers: (index: number) => Record<string, string>) {
-  const seen: number[] = [];
-  for (let index = 0; index < times; index++) {
-    seen.push((await call(server, 'GET', '/v1/tickets', undefined, headers(index))).status);
+t.test('no more runs at once, and no more in the queue, than allowed', async (t) => {
+  for (const ticket_id of ['L-1', 'L-2']) await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
+  gemini.on('hold on', [{ hang: true }, { text: 'at last' }]);
+  const first = await start('L-1', 'hold on');
+  await held('hold on');
+  const other = await start('L-2', 'another ticket');
+  t.match(other.body, { state: 'queued', queue_position: 1 });
+  const third = await start('L-2', 'a third');
+  t.match(third.body, { state: 'queued', queue_position: 2 });
+  t.match((await call(server, 'GET', '/v1/runs?state=running')).body.items, { length: 1 }, 'one run at once');
+  const full = await start('L-1', 'too many');
+  t.match(full, { status: 429, body: { code: 'queue_full', remedy: String } });
+  t.ok(Number(full.headers.get('retry-after')) > 0);
+
+  t.match(await call(server, 'DELETE', '/v1/tickets/L-2'), { status: 409, body: { code: 'ticket_busy' } });
+  t.match((await call(server, 'GET', '/v1/tickets/L-2')).body, { state: 'ready' });
+  gemini.release();
+  for (const { body } of [first, other, third]) {
+    t.equal((await events(server, body.run_id)).at(-1)?.type, 'run.succeeded');
   }
-  return seen;
-}
+});
 
-/** Opens a stream of events and keeps it open. */
-async function listen(server: Server, runId: string, headers: Record<string, string>) {
-  const controller = new AbortController();
-  const response = await fetch(new URL(`/v1/runs/${runId}/events`, server.url), { headers, signal: controller.signal });
-  const close = () => controller.abort();
-  if (response.status !== 200) return { status: response.status, body: await response.json(), close };
-  await frames(response).next();
-  return { status: response.status, body: undefined, close };
-}
+t.test('a run that takes too long is ended', async (t) => {
+  gemini.on('never an answer', [{ hang: true }]);
+  const { run: ended, events: seen } = await run(server, 'L-1', { action: 'chat', message: 'never an answer' });
+  t.match(ended, { state: 'timed_out', error: { code: 'timed_out', retryable: true } });
+  t.equal(seen.at(-1)?.type, 'run.timed_out');
+});
 
-t.test('whoever has no key is stopped soon, and cannot go on guessing', async (t) => {
-  const server = await startServer(t, world, { API_KEY: ADMIN_KEY, AUTH_FAILURES_PER_MINUTE: '3' });
-  t.strictSame(await statuses(server, 20, () => asAdmin), Array(20).fill(200), 'valid requests are no failures');
-  const guesses = (index: number) => ({ ...wrong, 'x-forwarded-for': `203.0.113.${index}` });
-  t.strictSame(await statuses(server, 5, guesses), [401, 401, 401, 429, 429], 'X-Forwarded-For is not believed');
-  const limited = await call(server, 'GET', '/v1/tickets', undefined, asAdmin);
-  t.match(limited, { status: 429, body: { code: 'too_many_failures' } }, 'not even the right key is told apart');
-  t.ok(Number(limited.headers.get('retry-after')) > 0);
-  t.match(limited.headers.get('ratelimit'), /"failures";r=0;t=\d+$/);
+t.test('what resumes a stream: Last-Event-ID before ?after=', async (t) => {
+  const { run: ended, events: seen } = await run(server, 'L-1', { action: 'chat', message: 'briefly' });
+  const path = `/v1/runs/${ended.run_id}/events?after=1`;
+  const page = await call(server, 'GET', path, undefined, { accept: 'application/json', 'last-event-id': '3' });
+  t.strictSame(page.body.items, seen.slice(3));
+});
+
+t.test('a removed ticket takes its runs and streams along', async (t) => {
+  gemini.on('while it is removed', [{ hang: true }]);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-3', repo_url: REPO });
+  const started = await start('L-3', 'while it is removed');
+  const reading = events(server, started.body.run_id);
+  await held('while it is removed');
+  const answers = await Promise.all([
+    call(server, 'DELETE', '/v1/tickets/L-3?force=true'),
+    start('L-3', 'one more'),
+    start('L-3', 'and another'),
+  ]);
+  t.equal(answers[0].status, 204);
+  t.equal((await reading).at(-1)?.type, 'run.canceled');
+  for (const { status, body } of answers.slice(1)) t.ok(status === 404 || status === 202, JSON.stringify(body));
+  t.equal((await call(server, 'GET', '/v1/tickets/L-3')).status, 404);
+  t.equal((await call(server, 'GET', `/v1/runs/${started.body.run_id}`)).status, 404);
+  t.match(
+    await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-3', repo_url: REPO }),
+    { status: 201 },
+    'the id is free again',
+  );
+});
+
+t.test('a ticket whose workspace is gone is mended by asking for it again', async (t) => {
+  await rm(`${world.dir}/tickets/L-3`, { recursive: true });
+  t.match(await call(server, 'POST', '/create_ticket', { ticket_id: 'L-3', repo_url: REPO }), {
+    status: 200,
+    body: { created: false },
+  });
+  t.equal((await run(server, 'L-3', { action: 'chat', message: 'are you there' })).run.state, 'succeeded');
+});
+
+t.test('what is no HTTP is a problem too', async (t) => {
+  const { hostname, port } = new URL(server.url);
+  const socket = connect(Number(port), hostname);
+  socket.write('NONSENSE\r\n\r\n');
+  const answer = await text(socket);
+  t.match(answer, /^HTTP\/1\.1 400 Bad Request\r\n/);
+  t.match(answer, /application\/problem\+json/);
+  t.match(JSON.parse(answer.slice(answer.indexOf('{'))), { code: 'invalid_request', status: 400 });
+});
+
+t.test('one server per data folder', async (t) => {
+  await t.rejects(startServer(t, world), /another server uses DATA_DIR/);
   t.equal((await call(server, 'GET', '/livez')).status, 200);
 });
 
-t.test('a proxy that is named tells whose request it is', async (t) => {
-  const server = await startServer(t, world, {
-    API_KEY: ADMIN_KEY,
-    AUTH_FAILURES_PER_MINUTE: '2',
-    TRUST_PROXY: '10.0.0.0/8, 127.0.0.1',
-  });
-  const from = (addresses: string) => ({ ...wrong, 'x-forwarded-for': addresses });
-  t.strictSame(await statuses(server, 3, () => from('198.51.100.7')), [401, 401, 429]);
-  t.strictSame(await statuses(server, 2, () => from('198.51.100.8')), [401, 401], 'another client');
-  const made = (index: number) => from(`203.0.113.${index}, 198.51.100.9, 10.1.2.3`);
-  t.strictSame(
-    await statuses(server, 3, made),
-    [401, 401, 429],
-    'what the client itself puts there counts for nothing',
+t.test('a client that does not read does not hold up the stop', async (t) => {
+  const world = await makeWorld(t);
+  const server = await startServer(t, world, { SHUTDOWN_SECONDS: '4' });
+  const { hostname, port } = new URL(server.url);
+  const stalled = connect(Number(port), hostname);
+  stalled.on('error', () => {});
+  t.teardown(() => stalled.destroy());
+  stalled.write(
+    'POST /v1/tickets HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{',
   );
-});
-
-t.test('a key has a limit of its own', async (t) => {
-  const server = await startServer(t, world, { API_KEY: ADMIN_KEY, KEY_RATE_LIMIT_PER_MINUTE: '3' });
-  const one = await makeKey(server, { scopes: ['read'] });
-  const two = await makeKey(server, { scopes: ['read'] });
-  const first = await call(server, 'GET', '/v1/tickets', undefined, one.headers);
-  t.equal(first.headers.get('ratelimit-policy'), '"address";q=600;w=60, "key";q=3;w=60');
-  t.match(first.headers.get('ratelimit'), /^"address";r=597;t=\d+, "key";r=2;t=\d+$/);
-  t.strictSame(await statuses(server, 3, () => one.headers), [200, 200, 429]);
-  const limited = await call(server, 'GET', '/v1/tickets', undefined, one.headers);
-  t.match(limited.body, { code: 'rate_limited' });
-  t.ok(Number(limited.headers.get('retry-after')) > 0);
-  t.strictSame(await statuses(server, 1, () => two.headers), [200]);
-});
-
-t.test('streams and runs of a key', async (t) => {
-  const server = await startServer(t, world, {
-    API_KEY: ADMIN_KEY,
-    MAX_STREAMS_PER_KEY: '2',
-    MAX_RUNS_PER_KEY: '3',
-    MAX_CONCURRENT_RUNS: '1',
-  });
-  world.gemini.on('stay', [{ hang: true }, { text: 'over' }]);
-  const one = await makeKey(server, { scopes: ['chat'] });
-  const two = await makeKey(server, { scopes: ['chat'] });
-  await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-1', repo_url: REPO }, asAdmin);
-  const ask = { action: 'chat', message: 'stay' };
-  const start = (headers: Record<string, string>) => call<Run>(server, 'POST', '/v1/tickets/L-1/runs', ask, headers);
-
-  const started = await Promise.all(Array.from({ length: 12 }, () => start(one.headers)));
-  t.strictSame(started.map(({ status }) => status).sort(), [202, 202, 202, ...Array(9).fill(429)], 'at the same time');
-  t.match(
-    started.find(({ status }) => status === 429),
-    { body: { code: 'too_many_runs', remedy: String } },
-  );
-  t.equal((await start(two.headers)).status, 202, 'another key has room');
-  const runIds = started.filter(({ status }) => status === 202).map(({ body }) => body.run_id);
-  const [first = '', second = ''] = runIds;
-
-  const streams = [await listen(server, first, one.headers), await listen(server, second, one.headers)];
-  t.strictSame(
-    streams.map(({ status }) => status),
-    [200, 200],
-  );
-  t.match(await listen(server, first, one.headers), { status: 429, body: { code: 'too_many_streams' } });
-  const page = { ...one.headers, accept: 'application/json' };
-  t.equal((await call(server, 'GET', `/v1/runs/${first}/events`, undefined, page)).status, 200, 'a page is no stream');
-
-  await call(server, 'POST', `/v1/runs/${runIds[2]}/cancel`, undefined, one.headers);
-  const refused = await call(server, 'POST', '/command', { ticket_id: 'L-1', ...ask }, one.headers);
-  t.match(refused.body, { code: 'too_many_streams' });
-  const { body } = await call(server, 'GET', '/v1/runs?state=queued', undefined, asAdmin);
-  t.equal(body.items.length, 2, 'and no run was started for a stream that could not be');
-
-  const other = await listen(server, first, two.headers);
-  t.equal(other.status, 200, 'another key has streams of its own');
-  streams[0]?.close();
-  let again = await listen(server, first, one.headers);
-  // The server learns of the end of a connection a little later than the client.
-  while (again.status === 429) again = await listen(server, first, one.headers);
-  t.equal(again.status, 200, 'a stream that ended makes room');
-  t.equal((await start(one.headers)).status, 202, 'and so does a run');
-  for (const stream of [...streams, other, again]) stream.close();
+  await call(server, 'GET', '/livez');
+  t.equal((await server.stop('SIGTERM')).code, 0);
 });

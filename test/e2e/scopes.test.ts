@@ -5,6 +5,7 @@ import type { Scope } from '../../schemas/key.ts';
 import type { Run } from '../../schemas/run.ts';
 import { buildApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
+import { createRedactor } from '../../src/redaction/redactor.ts';
 import { call, events, run } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
@@ -120,7 +121,12 @@ t.test('a route that declares nothing keeps the server from starting', async (t)
   const config = loadConfig({ DATA_DIR: `${dir}/data`, TICKETS_ROOT: `${dir}/tickets`, PORT: '0' }, `${dir}/.env`);
   const wrong: FastifyContextConfig[] = [{}, { public: true, scope: ['read'] }];
   for (const routeConfig of wrong) {
-    const app = await buildApp({ config, parentEnv: {}, logger: pino({ level: 'silent' }) });
+    const app = await buildApp({
+      config,
+      parentEnv: {},
+      logger: pino({ level: 'silent' }),
+      redactor: createRedactor(),
+    });
     app.route({ method: 'GET', url: '/undeclared', config: routeConfig, handler: async () => 'open' });
     await t.rejects(async () => app.ready(), /GET \/undeclared must either name the scope it needs or be public/);
     await app.close();

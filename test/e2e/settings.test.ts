@@ -20,6 +20,8 @@ t.test('all wrong settings are named at once, each with its remedy', async (t) =
     SANDBOX: 'chroot',
     VERIFY_COMMAND: 'npm test',
     PULLWRIGHT_PORT: '80',
+    MAX_QUEUED_RUNS: '1e3',
+    ALLOWED_REPO_HOSTS: 'https://github.com/',
     API_KEY: 'short',
   });
   t.equal(status, 1);
@@ -28,6 +30,9 @@ t.test('all wrong settings are named at once, each with its remedy', async (t) =
     'REQUIRE_PLAN_APPROVAL',
     'SANDBOX',
     'PULLWRIGHT_PORT is not a setting. The setting is called PORT.',
+    'VERIFY_COMMAND is not a JSON array',
+    'MAX_QUEUED_RUNS is "1e3"',
+    'ALLOWED_REPO_HOSTS holds "https://github.com/"',
   ]) {
     t.match(stderr, name);
   }
@@ -64,6 +69,23 @@ t.test('a secret may come from a file', async (t) => {
   t.match(stderr, /GITHUB_TOKEN and GITHUB_TOKEN_FILE are both set/);
   t.match(stderr, /GITHUB_TOKEN_FILE cannot be read/);
   t.match(stderr, /VERIFY_COMMAND is not a JSON array/);
+});
+
+t.test('agents are let out to names only', async (t) => {
+  const wrong = [
+    '127.0.0.1',
+    'localhost',
+    '*',
+    '*.',
+    'https://a.example',
+    'a.example:443',
+    '[::1]',
+    'a..example',
+    '*.1',
+  ];
+  const { stderr } = start(t, { EGRESS_ALLOW: ['a.example', '*.A.example', ...wrong].join(), VERIFY_COMMAND: 'x' });
+  for (const host of wrong) t.match(stderr, `EGRESS_ALLOW holds ${JSON.stringify(host)}, which is not a host name.`);
+  t.equal(stderr.match(/EGRESS_ALLOW/g)?.length, wrong.length);
 });
 
 t.test('a store that cannot be opened stops the start', async (t) => {

@@ -6,13 +6,20 @@ import t from 'tap';
 import type { Problem } from '../../schemas/problem.ts';
 import { buildApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
+import { createRedactor } from '../../src/redaction/redactor.ts';
 import { call } from '../helpers/client.ts';
 
 /** The server in this process, since its patience is no setting. */
 const dir = t.testdir({});
 const config = loadConfig({ DATA_DIR: `${dir}/data`, TICKETS_ROOT: `${dir}/tickets`, PORT: '0' }, `${dir}/.env`);
 const patience = { request: 1000, headers: 500, idle: 500, lookEvery: 100 };
-const app = await buildApp({ config, parentEnv: {}, logger: pino({ level: 'silent' }), patience });
+const app = await buildApp({
+  config,
+  parentEnv: {},
+  logger: pino({ level: 'silent' }),
+  redactor: createRedactor(),
+  patience,
+});
 const server = { url: await app.listen({ host: '127.0.0.1', port: 0 }) };
 const port = Number(new URL(server.url).port);
 t.teardown(() => app.close());

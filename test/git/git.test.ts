@@ -8,6 +8,7 @@ import { AppError } from '../../src/errors/app-error.ts';
 import { createGit } from '../../src/git/git.ts';
 import { createProgressReader, type GitProgress } from '../../src/git/git-progress.ts';
 import { parseRepoUrl, remoteUrl } from '../../src/git/repo-url.ts';
+import { createRedactor } from '../../src/redaction/redactor.ts';
 import { closeServer, listenOnPort } from '../../standins/loopback.ts';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
 import { makeWorld, repo, setUp, TOKEN } from '../workspaces/world.ts';
@@ -156,7 +157,12 @@ t.test('a command ends with all its processes', async (t) => {
   const deadline = new AppError('timed_out', 'The run took too long.');
   await t.rejects(fetch(git, AbortSignal.abort(deadline)), deadline, 'the reason of the abort is kept');
 
-  const hurried = createGit({ config: { ...config, GIT_TIMEOUT_SECONDS: 1 }, parentEnv, token: async () => TOKEN });
+  const hurried = createGit({
+    config: { ...config, GIT_TIMEOUT_SECONDS: 1 },
+    parentEnv,
+    token: async () => TOKEN,
+    redactor: createRedactor(),
+  });
   // Whether it is reached depends on how busy the machine is; the command does not end by itself either way.
   void github.hang({ match: /(GET|POST) .*stalled/ });
   await t.rejects(fetch(hurried), { code: 'timed_out', message: /after 1 seconds/ });
@@ -199,7 +205,7 @@ t.test('the token goes to one origin, and into no message', async (t) => {
   const error = await git
     .run(['ls-remote', '--', remoteUrl(target)], { repo: target })
     .catch((thrown: unknown) => thrown);
-  t.match(error, { code: 'github_forbidden', message: /you sent \*\*\* as \*\*\*/ });
+  t.match(error, { code: 'github_forbidden', message: /you sent \[redacted\] as \S*\[redacted\]/ });
   t.notMatch(error instanceof Error ? `${error.message} ${error.cause}` : '', TOKEN);
 });
 

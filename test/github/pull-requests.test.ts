@@ -9,6 +9,7 @@ import { loadConfig } from '../../src/config/load-config.ts';
 import { parseRepoUrl } from '../../src/git/repo-url.ts';
 import { createGitHub } from '../../src/github/pull-requests.ts';
 import { createTokenSource } from '../../src/github/token.ts';
+import { createRedactor } from '../../src/redaction/redactor.ts';
 import { startGitHub } from '../../standins/github.ts';
 
 const TOKEN = 'ghp_the-token-of-the-server';
@@ -54,7 +55,9 @@ async function setUp(t: Test, options: Options = {}) {
   );
   const path = options.gh === undefined ? process.env.PATH : await pathWithGh(root, options.gh);
   const parentEnv = { PATH: path ?? '', ...options.parentEnv };
-  const github = createGitHub({ config, parentEnv, token: createTokenSource({ config, parentEnv }) });
+  const redactor = createRedactor([config.GITHUB_TOKEN]);
+  const token = createTokenSource({ config, parentEnv, redactor });
+  const github = createGitHub({ config, parentEnv, token, redactor });
   const request = {
     repo: parseRepoUrl('https://github.com/acme/widgets', config.ALLOWED_REPO_HOSTS),
     ticketId: 'REL-1',
@@ -285,7 +288,7 @@ t.test('passes titles and texts on to the letter', async (t) => {
 });
 
 t.test('talks to GitHub Enterprise with the token where gh looks for it', async (t) => {
-  const { ensure, config, standIn } = await setUp(t);
+  const { ensure, config, standIn } = await setUp(t, { env: { GITHUB_HOST: 'ghe.acme.test' } });
   const repo = parseRepoUrl('https://ghe.acme.test/acme/widgets', config.ALLOWED_REPO_HOSTS);
   t.same(await ensure({ repo }), { number: 1, url: 'https://ghe.acme.test/acme/widgets/pull/1', created: true });
   t.equal(standIn.requests[0]?.token, TOKEN);
@@ -297,13 +300,15 @@ t.test('the token is the setting, else the login of gh, else nothing', async (t)
   await writeFile(join(root, 'hosts.yml'), hosts);
   const PATH = await pathWithGh(root, 'echo . >>"$DIR/calls"\nexec "$GH" "$@"');
   const parentEnv = { PATH, HOME: root, GH_CONFIG_DIR: root };
+  const redactor = createRedactor();
   const source = (env: Record<string, string>, parent: Record<string, string>) =>
-    createTokenSource({ config: loadConfig(env, join(root, 'no-env-file')), parentEnv: parent });
+    createTokenSource({ config: loadConfig(env, join(root, 'no-env-file')), parentEnv: parent, redactor });
 
   t.equal(await source({ GITHUB_TOKEN: 'set' }, parentEnv)('github.com'), 'set');
   const login = source({}, parentEnv);
   t.equal(await login('github.com'), 'gho_login');
   t.equal(await login('github.com'), 'gho_login');
+  t.equal(redactor.text('login: gho_login'), 'login: [redacted]', 'it is a secret from now on');
   t.equal(await login('ghe.acme.test'), undefined, 'not logged in there');
   t.equal((await readFile(join(root, 'calls'), 'utf8')).split('\n').length - 1, 2, 'gh was asked once for each host');
   t.equal(await source({}, { PATH: '/nonexistent' })('github.com'), undefined, 'gh is missing');

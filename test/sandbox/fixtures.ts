@@ -1,9 +1,11 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
+import { createSandbox, type Sandbox, type SandboxDependencies } from '../../src/sandbox/sandbox.ts';
 
 export type Owner = { teardown(work: () => unknown): unknown };
+
+export const LIMITS = { EGRESS_ALLOW: [], MAX_WORKSPACE_MB: 1024 };
 
 /** Folders of a server with one workspace, outside of what a sandbox shows. */
 export async function makeFolders(t: Owner) {
@@ -21,8 +23,10 @@ export async function makeFolders(t: Owner) {
 export function makeSandbox(
   folders: { DATA_DIR: string; TICKETS_ROOT: string; workspace: string },
   SANDBOX: 'auto' | 'none',
+  settings: Partial<SandboxDependencies['config']> = {},
 ) {
-  const sandbox: Sandbox = createSandbox({ config: { SANDBOX, ...folders }, parentEnv: process.env });
+  const config = { SANDBOX, ...LIMITS, ...folders, ...settings };
+  const sandbox: Sandbox = createSandbox({ config, parentEnv: process.env });
   const sh = (script: string, options: Partial<Parameters<Sandbox['run']>[0]> = {}) =>
     sandbox.run({
       argv: ['sh', '-c', script],

@@ -1,11 +1,28 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import t from 'tap';
-import { makeFolders, makeSandbox } from './fixtures.ts';
+import type { Sandbox } from '../../src/sandbox/sandbox.ts';
+import { LIMITS, makeFolders, makeSandbox } from './fixtures.ts';
 import { allGone, descendants } from './process-tree.ts';
+
+/** Three processes that a signal, the end of their shell or that of their session do not reach; each says that it is up. */
+const STUBBORN = [
+  `setsid sh -c 'echo up; exec sleep 1000' &`,
+  `nohup sh -c 'echo up; exec sleep 1000' 2>/dev/null &`,
+  `(trap "" HUP INT TERM; setsid sh -c 'trap "" HUP INT TERM; echo up; while :; do sleep 1000; done' &) &`,
+].join(' ');
+
+/** Starts them in a sandbox, beside a shell that waits for a line. */
+async function startStubborn(sandbox: Sandbox, workspace: string) {
+  const child = await sandbox.spawn({ argv: ['sh', '-c', `${STUBBORN} read line`], workspace, writable: true });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  for (let up = 0; up < 3; up += 1) await lines.next();
+  return { child, tree: descendants(child.pid) };
+}
 
 const SERVER = new URL('server.ts', import.meta.url).pathname;
 
@@ -49,8 +66,7 @@ t.test('the walls hold', async (t) => {
   t.same(await lines('grep -h Cap /proc/self/status | cut -f2 | sort -u'), ['0000000000000000']);
   t.not((await sh('unshare -U true')).code, 0, 'no further user namespace');
   t.match((await sh(`kill -9 ${process.pid}`)).output, /No such process/);
-  t.not((await lines('readlink /proc/self/ns/net'))[0], '', 'the network is there');
-  t.equal((await lines('readlink /proc/self/ns/net'))[0], readlinkSync('/proc/self/ns/net'));
+  t.not((await lines('readlink /proc/self/ns/net'))[0], readlinkSync('/proc/self/ns/net'), 'a network of its own');
 });
 
 t.test('no variable is in the arguments that every user of the host can read', async (t) => {
@@ -138,6 +154,22 @@ t.test('a run ends with all that it started', async (t) => {
   }
 });
 
+t.test('a command that fills the disk is ended', async (t) => {
+  const folders = await makeFolders(t);
+  const home = { folder: join(folders.DATA_DIR, 'home'), writable: ['kept'] };
+  await mkdir(join(home.folder, 'kept'), { recursive: true });
+  for (const kind of ['auto', 'none'] as const) {
+    const { sh } = makeSandbox(folders, kind, { MAX_WORKSPACE_MB: 5 });
+    t.equal((await sh('head -c 2000000 /dev/zero > some', { home })).code, 0);
+    const fill = (folder: string) => sh(`cd ${folder}; head -c 9000000 /dev/zero > much; sleep 1000`, { home });
+    await t.rejects(fill('.'), { code: 'workspace_too_large', message: /has grown to \d+ MiB; 5 MiB are allowed/ });
+    await rm(join(folders.workspace, 'much'));
+    await t.rejects(fill('~/kept'), { code: 'workspace_too_large' }, 'also where its home is kept');
+    await rm(join(home.folder, 'kept/much'));
+    t.same(descendants(process.pid), []);
+  }
+});
+
 t.test('of too much output the end is kept', async (t) => {
   const folders = await makeFolders(t);
   const { sh } = makeSandbox(folders, 'auto');
@@ -146,20 +178,22 @@ t.test('of too much output the end is kept', async (t) => {
   t.ok(output.length < 1100);
 });
 
-t.test('killing a process ends daemons that have left its session', async (t) => {
+t.test('killing a process ends all that it started, whatever that ignores or detached itself from', async (t) => {
   const folders = await makeFolders(t);
-  const { sandbox } = makeSandbox(folders, 'auto');
-  const child = await sandbox.spawn({
-    argv: ['sh', '-c', 'setsid sleep 1000 & setsid sleep 1000 & echo started; sleep 1000'],
-    workspace: folders.workspace,
-    writable: true,
-  });
-  await once(child.stdout, 'data');
-  const tree = descendants(child.pid);
-  t.ok(tree.length >= 4);
-  await child.kill();
-  t.match(await child.exited, { code: null, signal: 'SIGKILL' });
-  await allGone(tree);
+  for (const EGRESS_ALLOW of [[], ['registry.example.org']]) {
+    const { sandbox } = makeSandbox(folders, 'auto', { EGRESS_ALLOW });
+    const killed = await startStubborn(sandbox, folders.workspace);
+    t.ok(killed.tree.length >= 5);
+    await killed.child.kill();
+    t.match(await killed.child.exited, { code: null, signal: 'SIGKILL' });
+    await allGone(killed.tree);
+
+    const ended = await startStubborn(sandbox, folders.workspace);
+    ended.child.stdin.end('enough\n');
+    t.match(await ended.child.exited, { code: 0 });
+    await allGone(ended.tree);
+    await ended.child.kill();
+  }
 });
 
 t.test('nothing outlives a server that is killed', async (t) => {
@@ -179,7 +213,7 @@ t.test('it holds for a server that is not root', { skip: whyNoOtherUser() }, asy
   execFileSync('chown', ['-R', '12345:12345', folders.root]);
   const script = `
     import { createSandbox } from ${JSON.stringify(new URL('../../src/sandbox/sandbox.ts', import.meta.url).href)};
-    const sandbox = createSandbox({ config: ${JSON.stringify({ SANDBOX: 'auto', ...folders })} });
+    const sandbox = createSandbox({ config: ${JSON.stringify({ SANDBOX: 'auto', ...LIMITS, ...folders })} });
     const run = { workspace: ${JSON.stringify(folders.workspace)}, writable: true, timeoutMs: 60000, maxOutputBytes: 9999 };
     console.log(JSON.stringify([process.getuid(), await sandbox.check(), await sandbox.run({ argv: ['touch', 'made'], ...run })]));`;
   const output = execFileSync('setpriv', [
@@ -194,7 +228,7 @@ t.test('where no sandbox can be made, nothing is started', async (t) => {
   const folders = await makeFolders(t);
   const script = `
     import { createSandbox } from ${JSON.stringify(new URL('../../src/sandbox/sandbox.ts', import.meta.url).href)};
-    const sandbox = createSandbox({ config: ${JSON.stringify({ SANDBOX: 'auto', ...folders })} });
+    const sandbox = createSandbox({ config: ${JSON.stringify({ SANDBOX: 'auto', ...LIMITS, ...folders })} });
     const check = await sandbox.check();
     const run = { workspace: ${JSON.stringify(folders.workspace)}, writable: true, timeoutMs: 60000, maxOutputBytes: 9999 };
     const error = await sandbox.run({ argv: ['touch', 'made'], ...run }).catch((error) => error);

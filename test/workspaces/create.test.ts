@@ -210,8 +210,8 @@ t.test('a hundred thousand files', async (t) => {
   const { workspace } = await workspaces.paths('BIG');
   t.equal((await readdir(workspace)).length, 101);
   await writeFile(`${workspace}/0/0/0`, 'changed\n');
-  const commitMade = await workspaces.commit('BIG', { subject: 'Change one' });
-  t.equal(commitMade?.filesChanged, 1);
+  const { commit: made } = await workspaces.commit('BIG', { subject: 'Change one' });
+  t.equal(made?.filesChanged, 1);
   t.match(await workspaces.diff('BIG'), { files: [{ path: '0/0/0', additions: 1, deletions: 0 }] });
   await workspaces.remove('BIG');
   await t.rejects(workspaces.paths('BIG'), { code: 'ticket_not_found' });

@@ -45,7 +45,7 @@ async function makeTicket(t: Test) {
 t.test('work is committed, pushed and shown', async (t) => {
   const { workspaces, github, directory, workspace, write, gitDir, path, treeOf } = await makeTicket(t);
   const { head: base } = await workspaces.status('W-1');
-  t.equal(await workspaces.commit('W-1', { subject: 'Nothing' }), undefined);
+  t.strictSame(await workspaces.commit('W-1', { subject: 'Nothing' }), { commit: undefined, heldBack: [], notes: [] });
 
   await write('a.txt', 'one\n2\nthree\nfour\nfive\n');
   await rename(`${workspace}/b.txt`, `${workspace}/größe b.txt`);
@@ -76,7 +76,7 @@ t.test('work is committed, pushed and shown', async (t) => {
   t.notMatch(shown.patch, /root:/, 'a link is shown as a link');
   t.equal(objectCount(gitDir), 0, 'looking leaves nothing behind');
 
-  const commit = await workspaces.commit('W-1', {
+  const { commit, notes } = await workspaces.commit('W-1', {
     subject: 'Change\nthings\u0000\u001b[31m',
     body: 'Why:\r\n\tthis\n',
     trailers: [
@@ -84,7 +84,8 @@ t.test('work is committed, pushed and shown', async (t) => {
       ['Run-Id', 'x\nSigned-off-by: Nobody'],
     ],
   });
-  t.match(commit, { subject: 'Change things[31m', filesChanged: 7, notes: [] });
+  t.match(commit, { subject: 'Change things[31m', filesChanged: 7 });
+  t.strictSame(notes, []);
   const sha = commit?.sha ?? '';
   t.equal(
     plainGit(['--git-dir', gitDir, 'log', '-1', '--format=%an <%ae>|%cn <%ce>|%P|%B', sha]),
@@ -131,6 +132,37 @@ t.test('a push that the remote refuses says why', async (t) => {
   await t.resolves(workspaces.push('W-1'));
 });
 
+t.test('only the ticket’s branch is pushed, and never when it is the default one', async (t) => {
+  const { workspaces, github, directory, gitDir, write } = await makeTicket(t);
+  const refs = () => plainGit(['--git-dir', directory, 'for-each-ref', '--format=%(refname) %(objectname)']);
+  const before = refs();
+  // What the git directory holds besides goes nowhere, whatever a configuration there says.
+  plainGit(['--git-dir', gitDir, 'branch', 'other', 'HEAD~0']);
+  plainGit(['--git-dir', gitDir, 'tag', 'v1', 'HEAD']);
+  for (const setting of ['remote.origin.mirror', 'push.followTags', 'remote.pushDefault']) {
+    plainGit(['--git-dir', gitDir, 'config', setting, 'true']);
+  }
+  await write('a.txt', 'mine\n');
+  const { commit } = await workspaces.commit('W-1', { subject: 'Mine' });
+  plainGit(['--git-dir', directory, 'symbolic-ref', 'HEAD', 'refs/heads/ticket_W-1']);
+  await github.commit('acme/widgets', { branch: 'ticket_W-1', files: {} });
+  const grown = refs();
+  const refused = { code: 'push_rejected', message: /ticket_W-1 is the default branch/, remedy: /another ticket id/ };
+  await t.rejects(workspaces.push('W-1'), refused);
+  t.equal(refs(), grown);
+  plainGit(['--git-dir', directory, 'symbolic-ref', 'HEAD', 'refs/heads/main']);
+  plainGit(['--git-dir', directory, 'update-ref', '-d', 'refs/heads/ticket_W-1']);
+  await workspaces.push('W-1');
+  t.equal(refs(), `${before}\nrefs/heads/ticket_W-1 ${commit?.sha}`);
+
+  await github.commit('acme/widgets', { branch: 'ticket_W-2', files: {} });
+  plainGit(['--git-dir', directory, 'symbolic-ref', 'HEAD', 'refs/heads/ticket_W-2']);
+  const create = (baseBranch?: string) =>
+    workspaces.create({ ticketId: 'W-2', repo: repo('acme/widgets'), baseBranch });
+  await t.rejects(create(), { code: 'invalid_request', message: /cannot be the base/ });
+  await t.rejects(create('main'), { code: 'push_rejected' });
+});
+
 t.test('the base comes in, and no work is lost', async (t) => {
   const { workspaces, github, directory, workspace, write, read } = await makeTicket(t);
   const untouched = await workspaces.sync('W-1');
@@ -141,7 +173,7 @@ t.test('the base comes in, and no work is lost', async (t) => {
   t.equal(await read('new.txt'), 'from main\n');
 
   await write('a.txt', 'one\ntwo\nthree\nfour\n5\n');
-  const mine = await workspaces.commit('W-1', { subject: 'Mine' });
+  const { commit: mine } = await workspaces.commit('W-1', { subject: 'Mine' });
   await write('b.txt', 'not committed\n');
   await write('untracked.txt', 'not committed\n');
   const upstream = [
@@ -247,17 +279,13 @@ t.test('a hostile workspace runs nothing and publishes nothing from elsewhere', 
 
   await workspaces.status('W-1');
   await workspaces.diff('W-1');
-  const commit = await workspaces.commit('W-1', { subject: 'Hostile' });
+  const { commit, notes } = await workspaces.commit('W-1', { subject: 'Hostile' });
   await workspaces.push('W-1');
   t.notOk(existsSync(canary));
   const paths = treeOf(commit?.sha ?? '');
   t.ok(paths.includes('nested/made.txt') && paths.includes('nested/inner/made.txt') && paths.includes('docs/made.txt'));
   t.notOk(paths.some((name) => /(^|\/)\.git(\/|$)/i.test(name)));
-  t.match(commit?.notes, [
-    /\.git of the workspace had been replaced/,
-    /nested was a git repository/,
-    /nested\/inner was/,
-  ]);
+  t.match(notes, [/\.git of the workspace had been replaced/, /nested was a git repository/, /nested\/inner was/]);
   t.equal(await readFile(`${workspace}/.git`, 'utf8'), `gitdir: ${gitDir}\n`);
   t.equal((await readdir(path('tickets', '.quarantine', 'W-1'))).length, 3);
   t.match(await workspaces.status('W-1'), { dirty: false });
@@ -293,17 +321,17 @@ t.test('what GitHub would refuse is refused before', async (t) => {
   await rm(`${workspace}/sparse.img`);
 
   execFileSync('mkfifo', [`${workspace}/pipe`]);
-  t.match(await workspaces.commit('W-1', { subject: 'Fine' }), { filesChanged: 1 });
+  t.match(await workspaces.commit('W-1', { subject: 'Fine' }), { commit: { filesChanged: 1 } });
 
   commitEntries(directory, [{ path: 'sub', mode: '160000', content: status.head }]);
   await workspaces.sync('W-1');
   await write('sub/made-inside.txt', 'not followed\n');
-  t.equal(await workspaces.commit('W-1', { subject: 'Inside a submodule' }), undefined);
+  t.match(await workspaces.commit('W-1', { subject: 'Inside a submodule' }), { commit: undefined });
   await rm(`${workspace}/sub`, { recursive: true });
   await write('sub', 'a file now\n');
   await write('b.txt', 'and a change\n');
   const replaced = await workspaces.commit('W-1', { subject: 'Instead of a submodule' });
-  t.match(replaced, { filesChanged: 1, notes: [/sub is a submodule/] });
+  t.match(replaced, { commit: { filesChanged: 1 }, notes: [/sub is a submodule/] });
 
   plainGit(['checkout', '--quiet', '-b', 'mine'], { cwd: workspace });
   await t.rejects(workspaces.commit('W-1', { subject: 'x' }), {

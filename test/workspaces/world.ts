@@ -5,10 +5,13 @@ import { join } from 'node:path';
 import type { Logger } from '../../src/config/logger.ts';
 import { createGit } from '../../src/git/git.ts';
 import { parseRepoUrl, type RepoRef } from '../../src/git/repo-url.ts';
+import { createRedactor } from '../../src/redaction/redactor.ts';
 import { createWorkspaces } from '../../src/workspaces/workspaces.ts';
 import { startGitHub } from '../../standins/github.ts';
 
 export const TOKEN = 'ghp_0123456789abcdefTESTtoken';
+/** Another secret of the server, with characters that encodings change. */
+export const API_KEY = 'key+with/"odd" \\characters & ümlaut';
 
 type Owner = { teardown(work: () => unknown): unknown };
 export type World = Awaited<ReturnType<typeof makeWorld>>;
@@ -40,11 +43,13 @@ export function setUp(
     DATA_DIR: join(dir, 'data'),
     TICKETS_ROOT: join(dir, 'tickets'),
     ALLOWED_REPO_HOSTS: ['github.com', 'nowhere.invalid'],
+    PROTECTED_PATHS: ['.github/workflows/', '.github/actions/'],
     GIT_AUTHOR_NAME: 'Pull Wright',
     GIT_AUTHOR_EMAIL: 'pull@wright.example',
     GIT_TIMEOUT_SECONDS: 60,
   };
-  const deps = { config, ...(logger ? { logger } : {}) };
+  const redactor = createRedactor([token, API_KEY]);
+  const deps = { config, redactor, ...(logger ? { logger } : {}) };
   const git = createGit({ ...deps, parentEnv, token: async () => token });
   return { config, git, workspaces: createWorkspaces({ ...deps, git }) };
 }

@@ -1,0 +1,45 @@
+import type { Config } from '../config/load-config.ts';
+import { isRecord } from './acp-updates.ts';
+import type { ModelApi } from './agent-definition.ts';
+
+const PUBLIC_API = 'https://generativelanguage.googleapis.com';
+
+/** The calls of a conversation, and none that lists, uploads, tunes or caches: https://ai.google.dev/api */
+const CALL =
+  /^\/v1(?:alpha|beta)?\/models\/([a-zA-Z0-9][\w.-]{0,99}):(generateContent|streamGenerateContent|countTokens)(?:\?alt=(?:sse|json))?$/;
+
+/** The Gemini API, or the relay that the operator has put in its place. */
+export function geminiModel({ GEMINI_API_KEY = '', GOOGLE_GEMINI_BASE_URL = PUBLIC_API }: Config): ModelApi {
+  const base = GOOGLE_GEMINI_BASE_URL.replace(/\/+$/, '');
+  return {
+    keyHeader: 'x-goog-api-key',
+    key: GEMINI_API_KEY,
+
+    call(method, target) {
+      const [, model, operation] = (method === 'POST' && CALL.exec(target)) || [];
+      if (model === undefined) return undefined;
+      return { url: new URL(base + target), model, costs: operation !== 'countTokens' };
+    },
+
+    usage: usageIn,
+    errorBody: (code, message) => ({
+      error: { code, message, status: code === 403 ? 'PERMISSION_DENIED' : 'UNKNOWN' },
+    }),
+    errorWords: (body) => (isRecord(body) && isRecord(body.error) ? String(body.error.message) : ''),
+  };
+}
+
+/** https://ai.google.dev/api/generate-content#UsageMetadata; tokens of the cache are among those of the prompt. */
+function usageIn(answer: unknown) {
+  const counts = isRecord(answer) ? answer.usageMetadata : undefined;
+  if (!isRecord(counts)) return undefined;
+  return {
+    input_tokens: count(counts.promptTokenCount) + count(counts.toolUsePromptTokenCount),
+    output_tokens: count(counts.candidatesTokenCount) + count(counts.thoughtsTokenCount),
+    cached_tokens: count(counts.cachedContentTokenCount),
+  };
+}
+
+function count(value: unknown): number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : 0;
+}

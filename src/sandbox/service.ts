@@ -1,0 +1,62 @@
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import type { ListenOptions, Server, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** In bytes; unix(7). */
+const MAX_SOCKET_PATH = 107;
+
+/** A server of this process that sandboxed processes can reach: those whose request names it. */
+export type Service = {
+  /** Its address as the process inside sees it, without a slash at the end. */
+  url: string;
+  /** Folder of its Unix socket, called `socket`, and the loopback port that leads to it inside. */
+  inlet?: { folder: string; port: number };
+  /** Ends it and every connection to it. */
+  close(): Promise<void>;
+};
+
+/**
+ * Lets a server listen on a Unix socket, which is shown inside as a loopback port.
+ * @param parent folder for it
+ */
+export async function serveOnSocket(server: Server, port: number, parent: string): Promise<Service> {
+  await mkdir(parent, { recursive: true });
+  const fits = Buffer.byteLength(join(parent, 'socket-XXXXXX/socket')) <= MAX_SOCKET_PATH;
+  const folder = await mkdtemp(join(fits ? parent : tmpdir(), 'socket-'));
+  const close = await listen(server, { path: join(folder, 'socket') });
+  return {
+    url: `http://127.0.0.1:${port}`,
+    inlet: { folder, port },
+    async close() {
+      await close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Lets a server listen on a free loopback port of the host. */
+export async function serveOnLoopback(server: Server): Promise<Service> {
+  const close = await listen(server, { host: '127.0.0.1', port: 0 });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('The server listens on no port.');
+  return { url: `http://127.0.0.1:${address.port}`, close };
+}
+
+async function listen(server: Server, where: ListenOptions): Promise<() => Promise<void>> {
+  // A server of HTTP forgets the connections that it has handed out as tunnels.
+  const open = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+  });
+  await once(server.listen(where), 'listening');
+  return async () => {
+    if (!server.listening) return;
+    const closed = once(server, 'close');
+    server.close();
+    for (const socket of open) socket.destroy();
+    await closed;
+  };
+}

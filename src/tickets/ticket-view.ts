@@ -1,0 +1,27 @@
+import type { Ticket } from '../../schemas/ticket.ts';
+import type { RunRow } from '../store/runs.ts';
+import type { TicketRow } from '../store/tickets.ts';
+
+/** A stored ticket as clients see it. */
+export function toTicket(row: TicketRow, lastRun: RunRow | undefined, planVersion: number | undefined): Ticket {
+  return {
+    ticket_id: row.ticket_id,
+    repo_url: row.repo_url,
+    ...(row.title === null ? {} : { title: row.title }),
+    ...(row.description === null ? {} : { description: row.description }),
+    branch: row.branch,
+    base_branch: row.base_branch,
+    state: row.state,
+    ...(planVersion === undefined ? {} : { plan_version: planVersion }),
+    ...(row.pull_request_number === null || row.pull_request_url === null
+      ? {}
+      : { pull_request: { number: row.pull_request_number, url: row.pull_request_url } }),
+    ...(lastRun === undefined ? {} : { last_run: runSummary(lastRun) }),
+    created_at: row.created_at,
+    updated_at: row.updated_at,
+  };
+}
+
+function runSummary(run: RunRow): NonNullable<Ticket['last_run']> {
+  return { run_id: run.run_id, action: run.action, state: run.state, created_at: run.created_at };
+}

@@ -1,0 +1,94 @@
+import { type KeyObject, randomBytes, verify } from 'node:crypto';
+import { Readable } from 'node:stream';
+import type { Reply } from './git-http.ts';
+import { created, invalid, NOT_FOUND, ok, type RestAnswer } from './github-answers.ts';
+import type { Account, GitHubRequest } from './github-model.ts';
+
+/** A GitHub App as its owner set it up. What is changed here counts from the next request on. */
+export type App = {
+  id: string;
+  publicKey: KeyObject;
+  installations: number[];
+  /** What the installations were granted. */
+  permissions: Record<string, string>;
+  /** How long its tokens live. */
+  lifetimeSeconds: number;
+};
+
+const LONGEST_JWT_SECONDS = 600;
+const BAD_JWT: RestAnswer = { status: 401, body: { message: 'A JSON web token could not be decoded', status: '401' } };
+
+/** Whether a request is one that apps make as themselves. */
+export function isAppRequest({ path }: GitHubRequest): boolean {
+  return /^\/app(\/|$)/.test(path);
+}
+
+/**
+ * Answers an app: https://docs.github.com/en/rest/apps/apps
+ * @param authorization the header; GitHub takes a JWT as `Bearer` and not as `token`
+ * @param addToken lets the account of an installation in
+ */
+export function answerApp(
+  apps: readonly App[],
+  request: GitHubRequest,
+  authorization: string | undefined,
+  addToken: (token: string, account: Account) => void,
+): Reply {
+  const jwt = /^Bearer (\S+)$/.exec(authorization ?? '')?.[1];
+  const app = jwt === undefined ? undefined : apps.find((candidate) => isValid(jwt, candidate));
+  const { status, body } = app ? route(app, request, addToken) : BAD_JWT;
+  return {
+    status,
+    headers: { 'content-type': 'application/json; charset=utf-8' },
+    body: Readable.from([JSON.stringify(body)]),
+  };
+}
+
+function route(
+  app: App,
+  { method, path, body }: GitHubRequest,
+  addToken: (token: string, account: Account) => void,
+): RestAnswer {
+  if (method === 'GET' && path === '/app/installations') {
+    return ok(app.installations.map((id) => ({ id, app_id: Number(app.id), permissions: app.permissions })));
+  }
+  const installation = /^\/app\/installations\/(\d+)\/access_tokens$/.exec(path)?.[1];
+  if (method !== 'POST' || !app.installations.includes(Number(installation))) return NOT_FOUND;
+  const asked: Record<string, string> = JSON.parse(body || '{}').permissions ?? app.permissions;
+  if (Object.entries(asked).some(([name, right]) => app.permissions[name] !== right)) {
+    return invalid({
+      code: 'custom',
+      message: 'The permissions requested are not granted to this installation.',
+    });
+  }
+  const token = `ghs_${randomBytes(27).toString('base64url').replace(/[-_]/g, 'x')}`;
+  const expiresAt = Date.now() + app.lifetimeSeconds * 1000;
+  const push = asked.contents === 'write' && asked.pull_requests === 'write';
+  addToken(token, { login: 'pullwright[bot]', push, scopes: ['repo'], expiresAt });
+  return created({ token, expires_at: new Date(expiresAt).toISOString(), permissions: asked });
+}
+
+function isValid(jwt: string, { id, publicKey }: App): boolean {
+  const [header = '', payload = '', signature = ''] = jwt.split('.');
+  const { alg } = partOf(header);
+  const { iat, exp, iss } = partOf(payload);
+  const now = Date.now() / 1000;
+  return (
+    alg === 'RS256' &&
+    String(iss) === id &&
+    typeof iat === 'number' &&
+    typeof exp === 'number' &&
+    iat <= now &&
+    exp > now &&
+    exp - now <= LONGEST_JWT_SECONDS &&
+    verify('sha256', Buffer.from(`${header}.${payload}`), publicKey, Buffer.from(signature, 'base64url'))
+  );
+}
+
+function partOf(encoded: string): Record<string, unknown> {
+  try {
+    return JSON.parse(Buffer.from(encoded, 'base64url').toString());
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,120 @@
+import t from 'tap';
+import type { Run } from '../../schemas/run.ts';
+import { call, frames } from '../helpers/client.ts';
+import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
+import { makeWorld, REPO, type Server, startServer } from '../helpers/server.ts';
+
+const world = await makeWorld(t);
+const wrong = { 'x-api-key': 'not-the-key-of-this-server' };
+
+/** Statuses of the same request, one after another; `headers` may differ each time. */
+async function statuses(server: Server, times: number, headers: (index: number) => Record<string, string>) {
+  const seen: number[] = [];
+  for (let index = 0; index < times; index++) {
+    seen.push((await call(server, 'GET', '/v1/tickets', undefined, headers(index))).status);
+  }
+  return seen;
+}
+
+/** Opens a stream of events and keeps it open. */
+async function listen(server: Server, runId: string, headers: Record<string, string>) {
+  const controller = new AbortController();
+  const response = await fetch(new URL(`/v1/runs/${runId}/events`, server.url), { headers, signal: controller.signal });
+  const close = () => controller.abort();
+  if (response.status !== 200) return { status: response.status, body: await response.json(), close };
+  await frames(response).next();
+  return { status: response.status, body: undefined, close };
+}
+
+t.test('whoever has no key is stopped soon, and cannot go on guessing', async (t) => {
+  const server = await startServer(t, world, { API_KEY: ADMIN_KEY, AUTH_FAILURES_PER_MINUTE: '3' });
+  t.strictSame(await statuses(server, 20, () => asAdmin), Array(20).fill(200), 'valid requests are no failures');
+  const guesses = (index: number) => ({ ...wrong, 'x-forwarded-for': `203.0.113.${index}` });
+  t.strictSame(await statuses(server, 5, guesses), [401, 401, 401, 429, 429], 'X-Forwarded-For is not believed');
+  const limited = await call(server, 'GET', '/v1/tickets', undefined, asAdmin);
+  t.match(limited, { status: 429, body: { code: 'too_many_failures' } }, 'not even the right key is told apart');
+  t.ok(Number(limited.headers.get('retry-after')) > 0);
+  t.match(limited.headers.get('ratelimit'), /"failures";r=0;t=\d+$/);
+  t.equal((await call(server, 'GET', '/livez')).status, 200);
+});
+
+t.test('a proxy that is named tells whose request it is', async (t) => {
+  const server = await startServer(t, world, {
+    API_KEY: ADMIN_KEY,
+    AUTH_FAILURES_PER_MINUTE: '2',
+    TRUST_PROXY: '10.0.0.0/8, 127.0.0.1',
+  });
+  const from = (addresses: string) => ({ ...wrong, 'x-forwarded-for': addresses });
+  t.strictSame(await statuses(server, 3, () => from('198.51.100.7')), [401, 401, 429]);
+  t.strictSame(await statuses(server, 2, () => from('198.51.100.8')), [401, 401], 'another client');
+  const made = (index: number) => from(`203.0.113.${index}, 198.51.100.9, 10.1.2.3`);
+  t.strictSame(
+    await statuses(server, 3, made),
+    [401, 401, 429],
+    'what the client itself puts there counts for nothing',
+  );
+});
+
+t.test('a key has a limit of its own', async (t) => {
+  const server = await startServer(t, world, { API_KEY: ADMIN_KEY, KEY_RATE_LIMIT_PER_MINUTE: '3' });
+  const one = await makeKey(server, { scopes: ['read'] });
+  const two = await makeKey(server, { scopes: ['read'] });
+  const first = await call(server, 'GET', '/v1/tickets', undefined, one.headers);
+  t.equal(first.headers.get('ratelimit-policy'), '"address";q=600;w=60, "key";q=3;w=60');
+  t.match(first.headers.get('ratelimit'), /^"address";r=597;t=\d+, "key";r=2;t=\d+$/);
+  t.strictSame(await statuses(server, 3, () => one.headers), [200, 200, 429]);
+  const limited = await call(server, 'GET', '/v1/tickets', undefined, one.headers);
+  t.match(limited.body, { code: 'rate_limited' });
+  t.ok(Number(limited.headers.get('retry-after')) > 0);
+  t.strictSame(await statuses(server, 1, () => two.headers), [200]);
+});
+
+t.test('streams and runs of a key', async (t) => {
+  const server = await startServer(t, world, {
+    API_KEY: ADMIN_KEY,
+    MAX_STREAMS_PER_KEY: '2',
+    MAX_RUNS_PER_KEY: '3',
+    MAX_CONCURRENT_RUNS: '1',
+  });
+  world.gemini.on('stay', [{ hang: true }, { text: 'over' }]);
+  const one = await makeKey(server, { scopes: ['chat'] });
+  const two = await makeKey(server, { scopes: ['chat'] });
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-1', repo_url: REPO }, asAdmin);
+  const ask = { action: 'chat', message: 'stay' };
+  const start = (headers: Record<string, string>) => call<Run>(server, 'POST', '/v1/tickets/L-1/runs', ask, headers);
+
+  const started = await Promise.all(Array.from({ length: 12 }, () => start(one.headers)));
+  t.strictSame(started.map(({ status }) => status).sort(), [202, 202, 202, ...Array(9).fill(429)], 'at the same time');
+  t.match(
+    started.find(({ status }) => status === 429),
+    { body: { code: 'too_many_runs', remedy: String } },
+  );
+  t.equal((await start(two.headers)).status, 202, 'another key has room');
+  const runIds = started.filter(({ status }) => status === 202).map(({ body }) => body.run_id);
+  const [first = '', second = ''] = runIds;
+
+  const streams = [await listen(server, first, one.headers), await listen(server, second, one.headers)];
+  t.strictSame(
+    streams.map(({ status }) => status),
+    [200, 200],
+  );
+  t.match(await listen(server, first, one.headers), { status: 429, body: { code: 'too_many_streams' } });
+  const page = { ...one.headers, accept: 'application/json' };
+  t.equal((await call(server, 'GET', `/v1/runs/${first}/events`, undefined, page)).status, 200, 'a page is no stream');
+
+  await call(server, 'POST', `/v1/runs/${runIds[2]}/cancel`, undefined, one.headers);
+  const refused = await call(server, 'POST', '/command', { ticket_id: 'L-1', ...ask }, one.headers);
+  t.match(refused.body, { code: 'too_many_streams' });
+  const { body } = await call(server, 'GET', '/v1/runs?state=queued', undefined, asAdmin);
+  t.equal(body.items.length, 2, 'and no run was started for a stream that could not be');
+
+  const other = await listen(server, first, two.headers);
+  t.equal(other.status, 200, 'another key has streams of its own');
+  streams[0]?.close();
+  let again = await listen(server, first, one.headers);
+  // The server learns of the end of a connection a little later than the client.
+  while (again.status === 429) again = await listen(server, first, one.headers);
+  t.equal(again.status, 200, 'a stream that ended makes room');
+  t.equal((await start(one.headers)).status, 202, 'and so does a run');
+  for (const stream of [...streams, other, again]) stream.close();
+});

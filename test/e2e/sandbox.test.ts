@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { call, events, run } from '../helpers/client.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { descendants } from '../sandbox/process-tree.ts';
+
+const world = await makeWorld(t);
+const { gemini } = world;
+const KEY = world.env.GEMINI_API_KEY ?? '';
+const look = {
+  calls: [{ name: 'read_file', args: { file_path: 'package.json' } }],
+  usage: { input: 400, output: 100 },
+};
+
+t.test('the server says what its sandbox is, and a run ends with its budget', async (t) => {
+  const server = await startServer(t, world, { MAX_TOKENS_PER_RUN: '900', EGRESS_ALLOW: 'registry.example.org' });
+  t.match(await server.logged(({ msg }) => /sandbox/.test(msg ?? '')), {
+    msg: 'the sandbox holds',
+    sandbox: 'bubblewrap',
+    egress: ['registry.example.org'],
+  });
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'B-1', repo_url: REPO });
+  gemini.on('look twice', [look, look, { text: 'Twice.' }]);
+  const spent = await run(server, 'B-1', { action: 'chat', message: 'look twice' });
+  const usage = { input_tokens: 800, output_tokens: 200, cached_tokens: 0 };
+  t.match(spent.run, {
+    state: 'failed',
+    usage,
+    error: { code: 'budget_exceeded', detail: /used 1000 tokens; .* allows 900/, remedy: /MAX_TOKENS_PER_RUN/ },
+  });
+  t.match(spent.events.at(-1), { type: 'run.failed', data: { usage } });
+  const counts = spent.events.filter(({ type }) => type === 'usage.updated');
+  t.match(counts, [{ data: { input_tokens: 400, output_tokens: 100 } }, { data: usage }], 'counted while it went on');
+
+  gemini.on('look once', [look, { text: 'Once.', usage: { input: 1, output: 1 } }]);
+  const next = await run(server, 'B-1', { action: 'chat', message: 'look once' });
+  t.match(next.run, { state: 'succeeded', usage: { input_tokens: 401, output_tokens: 101 } }, 'the next has its own');
+
+  gemini.on('wait', [{ text: 'Well', usage: { input: 7 }, hang: true }]);
+  const { body } = await call(server, 'POST', '/v1/tickets/B-1/runs', { action: 'chat', message: 'wait' });
+  await events(server, body.run_id, { until: ({ type }) => type === 'message.delta' });
+  await call(server, 'POST', `/v1/runs/${body.run_id}/cancel`);
+  const seen = await events(server, body.run_id);
+  t.match(seen.at(-1), { type: 'run.canceled', data: { usage: { input_tokens: 7, output_tokens: 1 } } });
+  await server.stop();
+});
+
+t.test('SANDBOX=none is said, and the key stays in the server all the same', async (t) => {
+  const server = await startServer(t, world, { SANDBOX: 'none' });
+  t.match(await server.logged(({ msg }) => /SANDBOX=none/.test(msg ?? '')), { level: 40, sandbox: 'none' });
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'N-1', repo_url: REPO });
+  gemini.on('hold on', [{ hang: true }, { text: 'Here.' }]);
+  const { body } = await call(server, 'POST', '/v1/tickets/N-1/runs', { action: 'chat', message: 'hold on' });
+  const request = await gemini.waitFor(({ prompt, state }) => prompt.includes('hold on') && state === 'held');
+  t.equal(request.key, KEY);
+  const processes = descendants(server.process.pid ?? 0);
+  t.ok(processes.length > 0);
+  for (const pid of processes) t.notMatch(readFileSync(`/proc/${pid}/environ`, 'utf8'), KEY);
+  gemini.release();
+  const seen = await events(server, body.run_id);
+  t.match(
+    seen.find(({ type }) => type === 'log'),
+    { data: { level: 'warn', text: /^SANDBOX=none/ } },
+  );
+  t.equal(seen.at(-1)?.type, 'run.succeeded');
+  t.match(await server.logged(({ msg }) => msg === 'run ended'), { sandbox: 'none', run_id: body.run_id });
+});

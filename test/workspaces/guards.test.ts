@@ -1,0 +1,225 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, open, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import t, { type Test } from 'tap';
+import { API_KEY, commitEntries, makeWorld, plainGit, repo, TOKEN } from './world.ts';
+
+const WORKFLOW = '.github/workflows/ci.yml';
+
+/** A ticket G-1 on a repository with a workflow. */
+async function makeTicket(t: Test) {
+  const world = await makeWorld(t);
+  const { directory } = await world.github.addRepository('acme/widgets');
+  commitEntries(directory, [
+    { path: WORKFLOW, content: 'on: push\n' },
+    { path: '.github/dependabot.yml', content: 'version: 2\n' },
+    { path: 'fixture.txt', content: `AKIA${'A'.repeat(16)}\n` },
+    { path: 'a.txt', content: 'a\n' },
+  ]);
+  await world.workspaces.create({ ticketId: 'G-1', repo: repo('acme/widgets') });
+  const { workspace, gitDir } = await world.workspaces.paths('G-1');
+  return {
+    ...world,
+    workspace,
+    gitDir,
+    directory,
+    commit: () => world.workspaces.commit('G-1', { subject: 'Work' }),
+    async write(path: string, content: string | Uint8Array) {
+      await mkdir(dirname(`${workspace}/${path}`), { recursive: true });
+      await writeFile(`${workspace}/${path}`, content);
+    },
+    tree: () =>
+      plainGit(['--git-dir', gitDir, '-c', 'core.quotePath=false', 'ls-tree', '-r', '--name-only', 'HEAD']).split('\n'),
+  };
+}
+
+t.test('a commit that holds a secret of the server is refused', async (t) => {
+  const { workspaces, workspace, write, commit } = await makeTicket(t);
+  const { head } = await workspaces.status('G-1');
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  const cases: Record<string, string | Uint8Array> = {
+    'plain.txt': `token: ${TOKEN}\n`,
+    'url.txt': `https://x/?k=${encodeURIComponent(API_KEY)}`,
+    'json.json': JSON.stringify({ key: API_KEY }),
+    'base64-1.txt': base64(`a${TOKEN}b`),
+    'base64-2.txt': base64(`ab${API_KEY}`),
+    'hex.txt': Buffer.from(API_KEY).toString('hex').toUpperCase(),
+    'binary.bin': Buffer.concat([randomBytes(200_000), Buffer.from(API_KEY), randomBytes(10)]),
+    [`deep/${TOKEN}/name.txt`]: 'nothing\n',
+  };
+  for (const [path, content] of Object.entries(cases)) {
+    await write(path, content);
+    const shown = path.replace(TOKEN, '[redacted]');
+    const message = `A secret of the server would be published in ${shown}.`;
+    await t.rejects(commit(), { code: 'secret_in_diff', message }, path);
+    t.match(await workspaces.status('G-1'), { head, dirty: true }, 'the work is still there');
+    await rm(`${workspace}/${path}`);
+  }
+  await symlink(`/tmp/${TOKEN}`, `${workspace}/link`);
+  await t.rejects(commit(), { code: 'secret_in_diff', message: /published in link\./ });
+  await rm(`${workspace}/link`);
+  await write('a.txt', `a\n${TOKEN}`);
+  await chmod(`${workspace}/a.txt`, 0o755);
+  await t.rejects(commit(), { code: 'secret_in_diff', message: /published in a\.txt\./ });
+
+  await write('a.txt', `${TOKEN.slice(0, -1)}\n`);
+  t.match(await commit(), { commit: { filesChanged: 1 } }, 'all but one character is none');
+});
+
+t.test('a large file is looked through without being held in memory', async (t) => {
+  const { workspace, write, commit } = await makeTicket(t);
+  const file = await open(`${workspace}/large.bin`, 'w');
+  await file.truncate(90 * 2 ** 20);
+  await file.write(TOKEN, 90 * 2 ** 20 - TOKEN.length);
+  await file.close();
+  const before = process.memoryUsage().rss;
+  await t.rejects(commit(), { code: 'secret_in_diff', message: /large\.bin/ });
+  t.ok(process.memoryUsage().rss - before < 60 * 2 ** 20);
+  await write('large.bin', '');
+  for (let index = 0; index < 300; index += 1) await write(`many/${index}`, `${index}\n`);
+  await write('many/299', TOKEN);
+  await t.rejects(commit(), { code: 'secret_in_diff', message: /many\/299/ });
+});
+
+t.test('the subject and the body of a commit hold no secret', async (t) => {
+  const { workspaces, write, gitDir } = await makeTicket(t);
+  await write('a.txt', 'b\n');
+  const trailers = [['Run-Id', TOKEN]] as const;
+  const { commit } = await workspaces.commit('G-1', {
+    subject: `Use ${TOKEN}`,
+    body: `gh\u0001${TOKEN.slice(2)}`,
+    trailers,
+  });
+  t.equal(commit?.subject, 'Use [redacted]');
+  const message = plainGit(['--git-dir', gitDir, 'log', '-1', '--format=%B']);
+  t.notMatch(message, TOKEN.slice(8));
+});
+
+t.test('what looks like a credential of somebody is told', async (t) => {
+  const { write, commit } = await makeTicket(t);
+  await write('fixture.txt', `AKIA${'A'.repeat(16)}\nAKIA${'B'.repeat(16)}\n`);
+  const shapes = {
+    'key.pem': '-----BEGIN RSA PRIVATE KEY-----\n',
+    'gh.txt': `x="ghp_${'a'.repeat(36)}"`,
+    'aws.txt': `id=AKIA${'Q'.repeat(16)};`,
+    'google.txt': `AIza${'b'.repeat(35)}`,
+    'llm.txt': `sk-ant-api03-${'c'.repeat(60)}`,
+    'slack.txt': `xoxb-${'1'.repeat(30)}`,
+    'none.txt': 'task-force-of-the-department-for-the-protection-of-something ghp_short AKIAsmall xoxo-1234',
+  };
+  for (const [path, content] of Object.entries(shapes)) await write(path, content);
+  const { commit: made, notes } = await commit();
+  t.equal(made?.filesChanged, 8);
+  t.strictSame(notes, [
+    'aws.txt holds what looks like an AWS access key. It was committed all the same.',
+    'gh.txt holds what looks like a GitHub token. It was committed all the same.',
+    'google.txt holds what looks like a Google API key. It was committed all the same.',
+    'key.pem holds what looks like a private key. It was committed all the same.',
+    'llm.txt holds what looks like a model provider key. It was committed all the same.',
+    'slack.txt holds what looks like a Slack token. It was committed all the same.',
+  ]);
+});
+
+/** What an agent may do about a protected path, and the paths that stay behind for it. */
+const TRICKS: [name: string, heldBack: string[], deed: (ticket: Awaited<ReturnType<typeof makeTicket>>) => unknown][] =
+  [
+    ['a change', [WORKFLOW], ({ write }) => write(WORKFLOW, 'on: [push, pull_request_target]\n')],
+    ['a new file', ['.github/workflows/new.yml'], ({ write }) => write('.github/workflows/new.yml', 'on: push\n')],
+    ['a new action', ['.github/actions/a/action.yml'], ({ write }) => write('.github/actions/a/action.yml', 'runs:\n')],
+    ['a deletion', [WORKFLOW], ({ workspace }) => rm(`${workspace}/${WORKFLOW}`)],
+    ['a mode', [WORKFLOW], ({ workspace }) => chmod(`${workspace}/${WORKFLOW}`, 0o755)],
+    ['a rename out of it', [WORKFLOW], ({ workspace }) => rename(`${workspace}/${WORKFLOW}`, `${workspace}/ci.yml`)],
+    [
+      'a rename into it',
+      ['.github/workflows/a.yml'],
+      ({ workspace }) => rename(`${workspace}/a.txt`, `${workspace}/.github/workflows/a.yml`),
+    ],
+    ['another case', ['.GitHub/Workflows/x.yml'], ({ write }) => write('.GitHub/Workflows/x.yml', 'on: push\n')],
+    [
+      'a character that is not seen',
+      ['.git\u200chub/workflows/x.yml'],
+      ({ write }) => write('.git\u200chub/workflows/x.yml', 'on: push\n'),
+    ],
+    [
+      'another form of Unicode',
+      ['.github/workflow\uff53/x.yml'],
+      ({ write }) => write('.github/workflow\uff53/x.yml', 'on: push\n'),
+    ],
+    [
+      'a name that NTFS shortens',
+      ['.github./workflows /x.yml'],
+      ({ write }) => write('.github./workflows /x.yml', 'x'),
+    ],
+    ['a short name of NTFS', ['GITHUB~1/WORKFL~1/x.yml'], ({ write }) => write('GITHUB~1/WORKFL~1/x.yml', 'x')],
+    ['a separator of NTFS', ['.github\\workflows\\x.yml'], ({ write }) => write('.github\\workflows\\x.yml', 'x')],
+    [
+      'a stream of NTFS',
+      ['.github/workflows::$INDEX_ALLOCATION/x'],
+      ({ write }) => write('.github/workflows::$INDEX_ALLOCATION/x', 'x'),
+    ],
+    [
+      'a link in the place of the folder',
+      ['.github/workflows', WORKFLOW],
+      async ({ workspace }) => {
+        await rm(`${workspace}/.github/workflows`, { recursive: true });
+        await symlink('../elsewhere', `${workspace}/.github/workflows`);
+      },
+    ],
+    [
+      'a file in the place of a folder above',
+      ['.github', WORKFLOW],
+      async ({ workspace, write }) => {
+        await rm(`${workspace}/.github`, { recursive: true });
+        await write('.github', 'a file\n');
+      },
+    ],
+  ];
+
+for (const [name, heldBack, deed] of TRICKS) {
+  t.test(`protected paths are held back: ${name}`, async (t) => {
+    const ticket = await makeTicket(t);
+    await deed(ticket);
+    await ticket.write('work.txt', 'work\n');
+    const committed = await ticket.commit();
+    t.strictSame(committed.heldBack, heldBack.toSorted());
+    const tree = ticket.tree();
+    t.ok(tree.includes('work.txt'), 'the rest is committed');
+    t.strictSame(
+      tree.filter((path) => /workfl|actions|~1/i.test(path.normalize('NFKC'))),
+      [WORKFLOW],
+    );
+    t.equal(plainGit(['--git-dir', ticket.gitDir, 'show', `HEAD:${WORKFLOW}`]), 'on: push');
+    t.match(await ticket.workspaces.status('G-1'), { dirty: true }, 'they stay in the workspace');
+    t.match(await ticket.commit(), { commit: undefined, heldBack: heldBack.toSorted() });
+  });
+}
+
+t.test('names that are only alike are not protected', async (t) => {
+  const { write, commit } = await makeTicket(t);
+  for (const path of [
+    'github/workflows/x',
+    '.github/workflows.md',
+    'x/.github/workflows/y',
+    '.github/work',
+    'GITLAB~1/a',
+  ]) {
+    await write(path, 'x\n');
+  }
+  t.match(await commit(), { commit: { filesChanged: 5 }, heldBack: [] });
+});
+
+t.test('a protected file may be as large as it likes, and comes in from the base', async (t) => {
+  const { write, commit, directory, workspaces, workspace } = await makeTicket(t);
+  const file = await open(`${workspace}/.github/workflows/big`, 'w');
+  await file.truncate(100 * 2 ** 20);
+  await file.close();
+  await write('work.txt', 'x\n');
+  t.match(await commit(), { commit: { filesChanged: 1 }, heldBack: ['.github/workflows/big'] });
+  commitEntries(directory, [{ path: WORKFLOW, content: 'on: release\n' }]);
+  t.match(await workspaces.sync('G-1'), { updated: true });
+  t.equal(
+    await readFile(`${workspace}/${WORKFLOW}`, 'utf8'),
+    'on: release\n',
+    'what others changed there is not held back',
+  );
+});

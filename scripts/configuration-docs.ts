@@ -60,6 +60,7 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'EGRESS_ALLOW',
       'MAX_WORKSPACE_MB',
       'MAX_TOKENS_PER_RUN',
+      'MAX_TOKENS_PER_KEY_PER_DAY',
       'GEMINI_API_KEY',
       'GEMINI_API_KEY_FILE',
       'GEMINI_MODEL',

@@ -14,6 +14,7 @@ import { abortable } from './abortable.ts';
 import type { Session, StopReason } from './acp-session.ts';
 import type { AgentDefinition, AgentMode } from './agent-definition.ts';
 import { gemini } from './gemini.ts';
+import type { TokenBudget } from './model-meter.ts';
 import { type StartedAgent, startAgent } from './start-agent.ts';
 import { createStartLimit } from './start-limit.ts';
 import { createUpstream } from './upstream.ts';
@@ -34,7 +35,7 @@ export type PromptRequest = {
   /** The prompt; `continued` tells whether the agent remembers the conversation or has to be told. */
   text(continued: boolean): string;
   /** Tokens that the run may use, and those it has used before this turn. */
-  budget?: { limit: number; used: number } | undefined;
+  budget?: TokenBudget | undefined;
   signal: AbortSignal;
   onEvent(draft: EventDraft): void;
   /** Called before the turn with the conversation it belongs to, which lasts whatever becomes of the turn. */

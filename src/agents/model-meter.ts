@@ -8,10 +8,12 @@ const MAX_CALLS = 8;
 /** For a call that told no tokens. */
 const BYTES_PER_TOKEN = 4;
 
+/** Tokens that may be used, those that were used before this turn, and the setting that says so. */
+export type TokenBudget = { setting: string; limit: number; used: number };
+
 /** What one turn of an agent may use of its model, and who is told. */
 export type ModelTurn = {
-  /** Tokens that the run may use, and those it has used before this turn. */
-  budget?: { limit: number; used: number } | undefined;
+  budget?: TokenBudget | undefined;
   /** Called after each call with what it used. */
   onUsage(usage: Usage, model: string): void;
   /** Called with a sentence for each call that was refused or that the model did not answer as it should. */
@@ -33,7 +35,8 @@ export function createMeter({ budget, onUsage, onWarning, onSpent }: ModelTurn) 
     if (!budget || used < budget.limit) return;
     const error = new AppError(
       'budget_exceeded',
-      `The run has used ${used} tokens; MAX_TOKENS_PER_RUN allows ${budget.limit}.`,
+      `${used} tokens are used; ${budget.setting} allows ${budget.limit}.`,
+      { remedy: `Raise ${budget.setting}, or ask for less at once.` },
     );
     onSpent(error);
     throw error;

@@ -128,6 +128,14 @@ export const Settings = Type.Object({
       description: 'Tokens of the model, input and output together, after which a run is ended; no limit when unset.',
     }),
   ),
+  MAX_TOKENS_PER_KEY_PER_DAY: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000_000_000,
+      description:
+        'Tokens that the runs of one API key, counted from midnight UTC of the day they were asked for, may use together; no limit when unset.',
+    }),
+  ),
   GEMINI_API_KEY: Type.Optional(text('Key of the Gemini API (https://aistudio.google.com/apikey).')),
   GEMINI_API_KEY_FILE: Type.Optional(text('File that holds the key, instead of GEMINI_API_KEY.')),
   GEMINI_MODEL: Type.Optional(text('Model to use, such as gemini-2.5-pro; the Gemini CLI chooses when unset.')),

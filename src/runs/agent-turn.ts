@@ -9,6 +9,7 @@ import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/runs.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 import type { Progress, RunWriter } from './run-writer.ts';
+import { tokenBudget } from './token-budget.ts';
 
 export type Turn = {
   run: RunRow;
@@ -55,7 +56,6 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     }
   };
 
-  const limit = config.MAX_TOKENS_PER_RUN;
   const { stopReason } = await agents.prompt({
     ticketId: run.ticket_id,
     agent: run.agent,
@@ -64,7 +64,7 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     readOnlyPaths: [gitDir, mirror],
     ...(sessionId === undefined ? {} : { sessionId }),
     text: (continued) => turn.prompt(continued ? [] : conversation),
-    budget: limit === undefined ? undefined : { limit, used: before.input_tokens + before.output_tokens },
+    budget: await tokenBudget(config, store, run, before),
     signal: turn.signal,
     onEvent,
     onSession: writer.setSession,

@@ -149,6 +149,17 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
         .execute();
     },
 
+    /** Usage, as JSON, of each run that a key has asked for since a time. */
+    async usageOfKey(keyId: string, since: string): Promise<string[]> {
+      const rows = await db
+        .selectFrom('runs')
+        .select('usage')
+        .where('key_id', '=', keyId)
+        .where('created_at', '>=', since)
+        .execute();
+      return rows.map((row) => row.usage);
+    },
+
     async idsOf(ticketId: string): Promise<string[]> {
       const rows = await db.selectFrom('runs').select('run_id').where('ticket_key', '=', ticketKey(ticketId)).execute();
       return rows.map((row) => row.run_id);

@@ -243,7 +243,10 @@ t.test('a run ends when its budget is spent, and tells what it used', async (t) 
   const world = await makeWorld(t);
   const agents = world.agents(settings);
   const events: EventDraft[] = [];
-  const options = { budget: { limit: 1200, used: 300 }, onEvent: (draft: EventDraft) => events.push(draft) };
+  const options = {
+    budget: { setting: 'MAX_TOKENS_PER_RUN', limit: 1200, used: 300 },
+    onEvent: (draft: EventDraft) => events.push(draft),
+  };
   await t.rejects(world.prompt(agents, 'read', 'look again and again', options), {
     code: 'budget_exceeded',
     message: 'The run has used 1300 tokens; MAX_TOKENS_PER_RUN allows 1200.',

@@ -49,7 +49,7 @@ async function proxyTo(t: Owner, address: string, env: Record<string, string> = 
   const told: object[] = [];
   const begin = (budget?: { limit: number; used: number }) =>
     proxy.begin({
-      budget,
+      budget: budget && { setting: 'MAX_TOKENS_PER_RUN', ...budget },
       onUsage: (usage, model) => told.push({ ...usage, model }),
       onWarning: (warning) => told.push({ warning }),
       onSpent: ({ code, message }) => told.push({ code, message }),
@@ -171,7 +171,7 @@ t.test('a budget is checked before each call, one call at a time', async (t) => 
   t.equal(seen.length, 2, 'overshot by one call at most');
   t.match(told.at(-1), {
     code: 'budget_exceeded',
-    message: 'The run has used 200 tokens; MAX_TOKENS_PER_RUN allows 150.',
+    message: '200 tokens are used; MAX_TOKENS_PER_RUN allows 150.',
   });
   begin({ limit: 150, used: 150 });
   t.equal((await call(PLAIN)).status, 403, 'what the run used before counts too');

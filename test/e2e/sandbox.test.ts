@@ -26,7 +26,11 @@ t.test('the server says what its sandbox is, and a run ends with its budget', as
   t.match(spent.run, {
     state: 'failed',
     usage,
-    error: { code: 'budget_exceeded', detail: /used 1000 tokens; .* allows 900/, remedy: /MAX_TOKENS_PER_RUN/ },
+    error: {
+      code: 'budget_exceeded',
+      detail: /1000 tokens are used; MAX_TOKENS_PER_RUN allows 900/,
+      remedy: /MAX_TOKENS_PER_RUN/,
+    },
   });
   t.match(spent.events.at(-1), { type: 'run.failed', data: { usage } });
   const counts = spent.events.filter(({ type }) => type === 'usage.updated');
@@ -64,4 +68,20 @@ t.test('SANDBOX=none is said, and the key stays in the server all the same', asy
   );
   t.equal(seen.at(-1)?.type, 'run.succeeded');
   t.match(await server.logged(({ msg }) => msg === 'run ended'), { sandbox: 'none', run_id: body.run_id });
+});
+
+t.test('the runs of a key share what it may use in a day', async (t) => {
+  const world = await makeWorld(t);
+  const server = await startServer(t, world, { MAX_TOKENS_PER_KEY_PER_DAY: '600' });
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'D-1', repo_url: REPO });
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'D-2', repo_url: REPO });
+  world.gemini.on('spend most', [{ text: 'Spent.', usage: { input: 500, output: 50 } }]);
+  world.gemini.on('spend the rest', [{ text: 'Gone.', usage: { input: 100, output: 10 } }]);
+  t.equal((await run(server, 'D-1', { action: 'chat', message: 'spend most' })).run.state, 'succeeded');
+  t.equal((await run(server, 'D-2', { action: 'chat', message: 'spend the rest' })).run.state, 'succeeded');
+  const { run: refused } = await run(server, 'D-1', { action: 'chat', message: 'once more' });
+  t.match(refused, {
+    state: 'failed',
+    error: { code: 'budget_exceeded', detail: /660 tokens are used; MAX_TOKENS_PER_KEY_PER_DAY allows 600/ },
+  });
 });

@@ -28,8 +28,13 @@ const BATCH = 8;
 /**
  * What there is to be attacked in a folder: a home, a secret file, a process and a service on loopback.
  * @param dir an absolute path
+ * @param attacks those to be tried
  */
-export async function createAgentArena(dir: string, gemini: GeminiApi) {
+export async function createAgentArena(
+  dir: string,
+  gemini: GeminiApi,
+  attacks: readonly AgentAttack[] = AGENT_ATTACKS,
+) {
   const visits: string[] = [];
   const server = createServer(async (request, response) => {
     visits.push(`${request.method} ${request.url} ${request.headers['x-goog-api-key'] ?? ''}`);
@@ -70,20 +75,28 @@ export async function createAgentArena(dir: string, gemini: GeminiApi) {
   };
   const survivors = () => processesIn(arena.mark).map(({ pid }) => pid);
 
+  /** Each call with its attack; those that belong to none come last. */
+  const callsOf = (prompt: Prompt): { attack?: AgentAttack; call: ToolCall }[] => [
+    ...attacks.flatMap((attack) =>
+      attack.during === prompt ? (attack.calls?.(arena) ?? []).map((call) => ({ attack, call })) : [],
+    ),
+    ...(BESIDES[prompt] ?? []).map((call) => ({ call })),
+  ];
+
   return {
     arena,
     home: arena.home,
 
     /** Files of the hostile repository. */
     repository(): Record<string, string> {
-      const parts = AGENT_ATTACKS.map((attack) => attack.repository?.(arena) ?? {});
+      const parts = attacks.map((attack) => attack.repository?.(arena) ?? {});
       const settings = { '.gemini/settings.json': JSON.stringify(repositorySettings(arena)), 'kept.txt': 'kept\n' };
       return Object.assign(settings, ...parts);
     },
 
     /** Scripts the calls of all attacks of a prompt, several in an answer, and what is said at the end. */
     script(prompt: Prompt, last: Turn): void {
-      const calls = callsOf(prompt, arena).map(({ call }) => call);
+      const calls = callsOf(prompt).map(({ call }) => call);
       const turns = Array.from({ length: Math.ceil(calls.length / BATCH) }, (_, index) => ({
         calls: calls.slice(index * BATCH, (index + 1) * BATCH),
       }));
@@ -95,7 +108,7 @@ export async function createAgentArena(dir: string, gemini: GeminiApi) {
     async judge(prompt: Prompt, workspace: string, published: string) {
       const [mark = ''] = MESSAGES[prompt].split('\n');
       const requests = gemini.requests.filter((request) => request.prompt.includes(mark));
-      const calls = callsOf(prompt, arena).map(({ attack, call }) => ({
+      const calls = callsOf(prompt).map(({ attack, call }) => ({
         attack,
         output: outputOf(requests.at(-1), call),
       }));
@@ -111,8 +124,8 @@ export async function createAgentArena(dir: string, gemini: GeminiApi) {
         exists: (path) => existsSync(resolve(workspace, path)) || isLink(resolve(workspace, path)),
         read: (path) => readFile(resolve(workspace, path), 'utf8'),
       };
-      const attacks = AGENT_ATTACKS.filter(({ during }) => during === prompt);
-      const verdicts = attacks.map(async (attack) => {
+      const tried = attacks.filter(({ during }) => during === prompt);
+      const verdicts = tried.map(async (attack) => {
         const output = calls.flatMap((call) => (call.attack === attack ? [call.output ?? ''] : []));
         const all = { ...loot, output: output.join('\n') };
         return { attack, output: all.output, harm: await attack.harm(all, arena) };
@@ -128,13 +141,6 @@ export async function createAgentArena(dir: string, gemini: GeminiApi) {
       await closeServer(server);
     },
   };
-}
-
-function callsOf(prompt: Prompt, arena: AgentArena) {
-  const calls = AGENT_ATTACKS.filter(({ during }) => during === prompt).flatMap((attack: AgentAttack | undefined) =>
-    (attack?.calls?.(arena) ?? []).map((call) => ({ attack, call })),
-  );
-  return [...calls, ...(BESIDES[prompt] ?? []).map((call) => ({ attack: undefined, call }))];
 }
 
 /** What a call gave, as the conversation tells; `undefined` when it was not made. */

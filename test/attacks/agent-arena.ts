@@ -19,11 +19,10 @@ import {
   type Loot,
   MESSAGES,
   type Prompt,
-  repositorySettings,
 } from './agent-attacks.ts';
 
-/** Calls in one answer. After thirty answers Gemini CLI takes them for a loop. */
-const BATCH = 8;
+/** Answers with calls in one prompt. After thirty Gemini CLI takes them for a loop. */
+const MOST_ANSWERS = 20;
 
 /**
  * What there is to be attacked in a folder: a home, a secret file, a process and a service on loopback.
@@ -89,17 +88,24 @@ export async function createAgentArena(
 
     /** Files of the hostile repository. */
     repository(): Record<string, string> {
-      const parts = attacks.map((attack) => attack.repository?.(arena) ?? {});
-      const settings = { '.gemini/settings.json': JSON.stringify(repositorySettings(arena)), 'kept.txt': 'kept\n' };
-      return Object.assign(settings, ...parts);
+      const settings: Record<string, object> = {};
+      for (const attack of attacks) {
+        // Gemini CLI reads one file, so what goes to the same setting has names of its own in it.
+        for (const [name, value] of Object.entries(attack.settings?.(arena) ?? {})) {
+          settings[name] = Array.isArray(value) ? value : { ...settings[name], ...value };
+        }
+      }
+      const own = { '.gemini/settings.json': JSON.stringify(settings), 'kept.txt': 'kept\n' };
+      return Object.assign(own, ...attacks.map((attack) => attack.repository?.(arena) ?? {}));
     },
 
-    /** Scripts the calls of all attacks of a prompt, several in an answer, and what is said at the end. */
+    /** Scripts the calls of all attacks of a prompt, several in an answer where they are many, and what is said at the end. */
     script(prompt: Prompt, last: Turn): void {
       const calls = callsOf(prompt).map(({ call }) => call);
-      const turns = Array.from({ length: Math.ceil(calls.length / BATCH) }, (_, index) => ({
-        calls: calls.slice(index * BATCH, (index + 1) * BATCH),
-      }));
+      const size = Math.max(1, Math.ceil(calls.length / MOST_ANSWERS));
+      const turns = calls.flatMap((_, index) =>
+        index % size === 0 ? [{ calls: calls.slice(index, index + size) }] : [],
+      );
       const [mark = ''] = MESSAGES[prompt].split('\n');
       gemini.on(mark, [...turns, last]);
     },

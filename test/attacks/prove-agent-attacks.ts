@@ -58,6 +58,15 @@ const env = {
   NO_PROXY: '127.0.0.1,localhost',
 };
 
+/** Modes of Gemini CLI that one would take: those of a reader ask before they write, or so they say. */
+const MODES: Record<Prompt, string> = {
+  make_plan: 'plan',
+  chat: 'default',
+  command: 'yolo',
+  dev: 'yolo',
+  'next dev': 'yolo',
+};
+
 /** A prompt as one writes it without thinking of attacks. */
 function plainPrompt(prompt: Prompt): string {
   return prompt === 'command' ? MESSAGES.command : `BEGIN message\n${MESSAGES[prompt]}\nEND message`;
@@ -74,7 +83,7 @@ let fired = 0;
 try {
   for (const prompt of PROMPTS) {
     arena.script(prompt, { text: `Done, with ${TOKEN}.` });
-    const mode = prompt === 'make_plan' ? 'plan' : 'yolo';
+    const mode = MODES[prompt];
     const { stdout, stderr, failed } = await execa(
       process.execPath,
       [CLI, '--approval-mode', mode, '--prompt', plainPrompt(prompt)],

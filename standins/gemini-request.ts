@@ -33,8 +33,8 @@ export type GenerateBody = {
 export type Content = { role?: string; parts?: Part[] };
 export type Part = {
   text?: string;
-  functionCall?: { name: string; args: Record<string, unknown> };
-  functionResponse?: { name: string; response: Record<string, unknown> };
+  functionCall?: { id?: string; name: string; args: Record<string, unknown> };
+  functionResponse?: { id?: string; name: string; response: Record<string, unknown> };
 };
 export type JsonSchema = {
   type?: string;

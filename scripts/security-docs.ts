@@ -1,0 +1,78 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { AGENT_ATTACKS, type AgentArena, type AgentAttack } from '../test/attacks/agent-attacks.ts';
+import { GIT_ATTACKS, type GitAttack } from '../test/attacks/git-attacks.ts';
+
+/** The cases in `docs/security.md` from the attacks. With `--check`, writes nothing and fails when they are not up to date. */
+
+const FILE = new URL('../docs/security.md', import.meta.url);
+const MADE = /(?<=\n<!-- The rest is made from test\/attacks .*-->\n).*/s;
+
+/** Names in place of what is there only while the attacks are made. */
+const NAMES: AgentArena = {
+  host: 'http://HOST',
+  home: 'HOME',
+  data: 'DATA_DIR',
+  envFile: '.env',
+  other: 'OTHER_TICKET',
+  outside: 'OUTSIDE',
+  decoy: 1234,
+  mark: 'MARK',
+};
+
+function cases(): string {
+  const proved = AGENT_ATTACKS.filter(({ notProved }) => notProved === undefined).length;
+  return `
+${AGENT_ATTACKS.length + GIT_ATTACKS.length} cases. None of them may do its harm, and each is a test.
+
+### On the agent
+
+By the real Gemini CLI in the real server, with the sandbox. \`node test/attacks/prove-agent-attacks.ts\` makes ${proved} of the
+${AGENT_ATTACKS.length} on a Gemini CLI that has no sandbox, no policy, the real key and a folder that it trusts, and fails when one of
+them does no harm there.
+
+${table(['attack', 'during', 'what is done', 'without the defences'], AGENT_ATTACKS.map(agentRow))}
+
+### On the server's git
+
+With the whole \`.git\` in the agent's hands. \`node test/attacks/prove-git-attacks.ts\` makes all ${GIT_ATTACKS.length} on a plain clone, and
+fails when one of them does no harm there.
+
+${table(['attack', 'by'], GIT_ATTACKS.map(gitRow))}
+`;
+}
+
+function agentRow({ name, during, by, settings, repository, calls, notProved }: AgentAttack): string[] {
+  const done = [
+    ...(by === undefined ? [] : [by]),
+    ...(settings === undefined ? [] : [`settings ${code(JSON.stringify(settings(NAMES)))}`]),
+    ...Object.entries(repository?.(NAMES) ?? {}).map(([file, text]) => `${code(file)} with ${code(text.trim())}`),
+    ...(calls?.(NAMES) ?? []).map(({ name, args }) => code(String(args.command ?? name))),
+  ];
+  return [name, during, done.join(', '), notProved ?? 'does its harm'];
+}
+
+function gitRow({ name, upstream, plant }: GitAttack): string[] {
+  return [name, [upstream && 'the repository', plant && 'the agent'].filter(Boolean).join(', ')];
+}
+
+function code(text: string): string {
+  const fence = text.includes('`') ? '``' : '`';
+  return `${fence}${text}${fence}`;
+}
+
+function table(head: string[], rows: string[][]): string {
+  const lines = [head, head.map(() => '---'), ...rows];
+  return lines
+    .map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`)
+    .join('\n');
+}
+
+const present = await readFile(FILE, 'utf8');
+if (!MADE.test(present)) throw new Error('docs/security.md has no line that says where the cases begin.');
+const wanted = present.replace(MADE, cases);
+if (!process.argv.includes('--check')) {
+  await writeFile(FILE, wanted);
+} else if (present !== wanted) {
+  console.error('docs/security.md is not up to date with test/attacks. Run: npm run docs');
+  process.exitCode = 1;
+}

@@ -249,7 +249,7 @@ t.test('a run ends when its budget is spent, and tells what it used', async (t) 
   };
   await t.rejects(world.prompt(agents, 'read', 'look again and again', options), {
     code: 'budget_exceeded',
-    message: 'The run has used 1300 tokens; MAX_TOKENS_PER_RUN allows 1200.',
+    message: '1300 tokens are used; MAX_TOKENS_PER_RUN allows 1200.',
   });
   t.equal(api.requests.length, 2);
   const counts = events.filter(({ type }) => type === 'usage.updated');

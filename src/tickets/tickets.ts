@@ -48,18 +48,18 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     return found;
   }
 
-  async function present(rows: readonly TicketRow[]): Promise<Ticket[]> {
+  /** Looks up what the views of these tickets need besides their rows, all at once. */
+  async function viewOf(rows: readonly TicketRow[]): Promise<(row: TicketRow) => Ticket> {
     const keys = rows.map((ticket) => ticket.ticket_key);
     const [lastRuns, planVersions] = await Promise.all([store.runs.lastOf(keys), store.plans.newestVersions(keys)]);
-    return rows.map((ticket) => toTicket(ticket, lastRuns.get(ticket.ticket_key), planVersions.get(ticket.ticket_key)));
+    return (ticket) => toTicket(ticket, lastRuns.get(ticket.ticket_key), planVersions.get(ticket.ticket_key));
   }
 
   /** @throws AppError `ticket_not_found` */
   async function get(ticketId: string): Promise<Ticket> {
     const known = await row(ticketId);
-    const keys = [known.ticket_key];
-    const [lastRuns, planVersions] = await Promise.all([store.runs.lastOf(keys), store.plans.newestVersions(keys)]);
-    return toTicket(known, lastRuns.get(known.ticket_key), planVersions.get(known.ticket_key));
+    const view = await viewOf([known]);
+    return view(known);
   }
 
   async function hasWorkspace(ticketId: string): Promise<boolean> {
@@ -197,7 +197,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     /** A page, newest first. */
     async list(query: TicketPage) {
       const page = await store.tickets.list(query);
-      return { items: await present(page.items), next_cursor: page.nextCursor };
+      return { items: page.items.map(await viewOf(page.items)), next_cursor: page.nextCursor };
     },
 
     /** The ticket branch, with what is not committed yet, against its base. */

@@ -212,7 +212,6 @@ async function jumpClock({ world, random, heal }: Stage): Promise<void> {
     writeFileSync(world.path('clock'), String(seconds));
     world.server.process.kill('SIGWINCH');
   };
-  heal.push(() => rmSync(world.path('clock'), { force: true }));
   heal.push(() => world.isUp() && jump(0));
   jump(random.pick([-86_400, -3600, -5, 60, 3600, 86_400 * 30]));
   await pause(random.below(2000));

@@ -56,9 +56,11 @@ async function checkRuns(stage: Stage): Promise<string[]> {
 async function checkEvents(stage: Stage, run: Run): Promise<string[]> {
   const { world, ledger } = stage;
   const { run_id } = run;
+  if (run.finished_at === undefined) return [`${run_id} (${run.action}) is still ${run.state}`];
   const problems: string[] = [];
   // Reading the stream again compares it, byte for byte, with what was seen before.
-  if (!(await watch(stage, run_id))) problems.push(`the stream of the ended run ${run_id} did not end`);
+  if (!(await watch(stage, run_id, AbortSignal.timeout(30_000))))
+    problems.push(`the stream of the ended run ${run_id} did not end`);
   const page = await call<Static<typeof EventPage>>(world.server, 'GET', `/v1/runs/${run_id}/events`, undefined, {
     accept: 'application/json',
   });

@@ -30,6 +30,8 @@ const [runs, seed] = [Number(values.runs), Number(values.seed)];
 type Step = { number: number; fault: Fault; action: ActionName };
 type Row = { injected: number; ended: Map<string, number>; violations: number };
 
+const UNSHARE = '/usr/bin/unshare';
+
 /** Tickets of one world. A restart looks at each of them, so that more only makes every step slower. */
 const STEPS_OF_A_WORLD = 20;
 
@@ -55,6 +57,7 @@ function plan(): Step[] {
 
 const rows = new Map<string, Row>();
 const skipped = new Map<string, string>();
+const open = new Set<FaultWorld>();
 let failed = 0;
 
 function say(line: string): void {
@@ -90,6 +93,7 @@ async function work(steps: Step[]): Promise<void> {
     }
     if (current === undefined) {
       const world = await makeFaultWorld(fault.settings);
+      open.add(world);
       if (fault.name === 'disk-full') mountSmallDisks(world);
       await world.start();
       const ledger = createLedger();
@@ -105,7 +109,7 @@ async function work(steps: Step[]): Promise<void> {
       `${String(number).padStart(4)} ${fault.name} during ${action}: ${outcome.ended.join(' ') || '-'} (${((Date.now() - started) / 1000).toFixed(1)} s)`,
     );
     if (outcome.violations.length > 0) {
-      await current.world.close();
+      await close(current.world);
       current = undefined;
     }
   }
@@ -122,7 +126,7 @@ async function finish({ world, ledger }: { world: FaultWorld; ledger: Ledger }):
   problems.push(...(await world.storeProblems()));
   for (const problem of problems) say(`VIOLATION at the end of a world: ${problem}`);
   failed += problems.length;
-  await world.close();
+  await close(world);
 }
 
 function table(): void {
@@ -139,17 +143,34 @@ function table(): void {
   say(`\n${total} injections, seed ${seed}: ${failed === 0 ? 'no violation' : `${failed} with violations`}`);
 }
 
-/** In a mount namespace of its own, where it may have one: no mount outlives it then. */
-function inOwnMounts(): number | undefined {
-  if (process.env.FAULTS_MOUNTS !== undefined || process.getuid?.() !== 0) return undefined;
-  if (spawnSync('unshare', ['--mount', 'true']).status !== 0) return undefined;
-  const args = ['--mount', process.execPath, ...process.argv.slice(1)];
-  return spawnSync('unshare', args, { stdio: 'inherit', env: { ...process.env, FAULTS_MOUNTS: 'own' } }).status ?? 1;
+/** Goes on in a mount namespace of its own, where it may have one: no mount outlives it then. */
+function takeOwnMounts(): void {
+  if (process.env.FAULTS_MOUNTS !== undefined || process.getuid?.() !== 0) return;
+  if (process.execve === undefined || spawnSync(UNSHARE, ['--mount', 'true']).status !== 0) return;
+  const args = [
+    'unshare',
+    '--mount',
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    ...process.argv.slice(1),
+  ];
+  process.execve(UNSHARE, args, { ...process.env, FAULTS_MOUNTS: 'own' });
+}
+
+/** Told to stop: no process and no folder stays. */
+async function abandon(): Promise<void> {
+  for (const world of open) await world.close();
+  process.exit(130);
+}
+
+async function close(world: FaultWorld): Promise<void> {
+  open.delete(world);
+  await world.close();
 }
 
 async function main(): Promise<number> {
-  const inner = inOwnMounts();
-  if (inner !== undefined) return inner;
+  takeOwnMounts();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void abandon());
   const steps = plan().filter(({ fault }) => {
     const reason = fault.skip?.();
     if (reason !== undefined) skipped.set(fault.name, reason);

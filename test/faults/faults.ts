@@ -261,10 +261,10 @@ export function mountSmallDisks(world: { path(...names: string[]): string; onEnd
   }
 }
 
-async function fillDisk({ world, random, heal }: Stage): Promise<void> {
+/** Runs that cannot be recorded wait for room, and so does who reads them: there is room again when this is over. */
+async function fillDisk({ world, random }: Stage): Promise<void> {
   const folders = random.pick([['data'], ['tickets'], ['data', 'tickets']] as const);
   const fillers = folders.map((folder) => world.path(folder, '.filler'));
-  heal.push(() => fillers.forEach((filler) => void rmSync(filler, { force: true })));
   for (const filler of fillers) {
     try {
       execFileSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=4k', 'status=none'], { stdio: 'ignore' });
@@ -273,4 +273,5 @@ async function fillDisk({ world, random, heal }: Stage): Promise<void> {
     }
   }
   await pause(500 + random.below(3000));
+  for (const filler of fillers) rmSync(filler, { force: true });
 }

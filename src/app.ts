@@ -28,6 +28,7 @@ import securityHeaders from '../plugins/security-headers.ts';
 import sse from '../plugins/sse.ts';
 import store from '../plugins/store.ts';
 import tickets from '../plugins/tickets/index.ts';
+import tracing from '../plugins/tracing.ts';
 import validation from '../plugins/validation.ts';
 import workspaces from '../plugins/workspaces.ts';
 import type { Config } from './config/load-config.ts';
@@ -94,6 +95,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(repositoryLimits);
 
   await app.register(metrics, { version });
+  await app.register(tracing, { version });
   await app.register(openapi, { version });
   await app.register(github);
   await app.register(workspaces);

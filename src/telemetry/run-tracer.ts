@@ -27,7 +27,7 @@ export function createRunTracer(options: {
   const url = `${endpoint.replace(/\/+$/, '')}/v1/traces`;
   const exporter = new OTLPTraceExporter({ url, headers: { ...headers }, timeoutMillis: SEND_MS });
   const processor = new BatchSpanProcessor({
-    exporter: telling(exporter, endpoint, logger),
+    exporter: telling(exporter, new URL(endpoint).origin, logger),
     exportTimeoutMillis: SEND_MS,
     scheduledDelayMillis: 1000,
   });
@@ -63,14 +63,14 @@ function linksTo(traceparent: string | undefined) {
 }
 
 /** The exporter, with a line in the log when it begins to fail and one when it works again. */
-function telling(exporter: SpanExporter, endpoint: string, logger: Logger): SpanExporter {
+function telling(exporter: SpanExporter, collector: string, logger: Logger): SpanExporter {
   let failing = false;
   return {
     export(spans, done) {
       exporter.export(spans, (result) => {
         const failed = result.code !== EXPORTED;
-        if (failed && !failing) logger.warn({ err: result.error, endpoint }, 'traces are not delivered');
-        if (!failed && failing) logger.info({ endpoint }, 'traces are delivered again');
+        if (failed && !failing) logger.warn({ err: result.error, collector }, 'traces are not delivered');
+        if (!failed && failing) logger.info({ collector }, 'traces are delivered again');
         failing = failed;
         done(result);
       });

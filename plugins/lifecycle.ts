@@ -6,6 +6,10 @@ declare module 'fastify' {
     /** Aborted when the server begins to stop. */
     closing: AbortSignal;
   }
+  interface FastifyContextConfig {
+    /** Answered while the server stops, too. */
+    whileStopping?: true;
+  }
 }
 
 /**
@@ -17,8 +21,8 @@ export default fp(
     const controller = new AbortController();
     const stopping = () => new AppError('shutting_down', 'The server is stopping.', { retryAfter: 10 });
     app.decorate('closing', controller.signal);
-    app.addHook('onRequest', async () => {
-      if (controller.signal.aborted) throw stopping();
+    app.addHook('onRequest', async (request) => {
+      if (controller.signal.aborted && request.routeOptions.config.whileStopping !== true) throw stopping();
     });
     app.addHook('preClose', async () => {
       controller.abort(stopping());

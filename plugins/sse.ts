@@ -6,6 +6,10 @@ import { AppError } from '../src/errors/app-error.ts';
 import type { EventLog } from '../src/events/event-log.ts';
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** How many streams of events are open. */
+    openStreams(): number;
+  }
   interface FastifyReply {
     /**
      * Streams a run's events as `text/event-stream`
@@ -37,6 +41,7 @@ const PAGE = 256;
 export default fp(
   async (app) => {
     const open = new Set<Cursor>();
+    app.decorate('openStreams', () => open.size);
     const held = new Map<string, number>();
     const holding = new WeakSet<FastifyReply>();
 

@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox';
+import { type Static, Type } from '@sinclair/typebox';
 
 export const Status = Type.Object(
   { status: Type.Literal('ok'), name: Type.String(), version: Type.String() },
@@ -12,3 +12,4 @@ export const Ready = Type.Object(
   },
   { $id: 'Ready' },
 );
+export type Ready = Static<typeof Ready>;

@@ -1,10 +1,13 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { PageQuery, Time } from './common.ts';
 
-/** What a key may do. `chat`, `plan` and `dev` each include `read`; `admin` includes all of them. */
+/** What a key may do. `chat`, `plan` and `dev` each include `read`; `metrics` includes nothing; `admin` includes all. */
 export const Scope = Type.Union(
-  [Type.Literal('read'), Type.Literal('chat'), Type.Literal('plan'), Type.Literal('dev'), Type.Literal('admin')],
-  { description: '`chat`, `plan` and `dev` each include `read` and not one another; `admin` includes all.' },
+  (['read', 'chat', 'plan', 'dev', 'metrics', 'admin'] as const).map((scope) => Type.Literal(scope)),
+  {
+    description:
+      '`chat`, `plan` and `dev` each include `read` and not one another; `metrics` is for `/metrics` alone; `admin` includes all.',
+  },
 );
 export type Scope = Static<typeof Scope>;
 

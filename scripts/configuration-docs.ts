@@ -51,6 +51,15 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
     ],
   ],
   [
+    'Traces',
+    [
+      'OTEL_EXPORTER_OTLP_ENDPOINT',
+      'OTEL_EXPORTER_OTLP_HEADERS',
+      'OTEL_EXPORTER_OTLP_HEADERS_FILE',
+      'OTEL_SERVICE_NAME',
+    ],
+  ],
+  [
     'Agents and models',
     [
       'AGENT',

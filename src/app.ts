@@ -11,9 +11,11 @@ import config from '../plugins/config.ts';
 import cors from '../plugins/cors.ts';
 import events from '../plugins/events/index.ts';
 import github from '../plugins/github.ts';
-import health from '../plugins/health.ts';
+import health from '../plugins/health/index.ts';
 import hostCheck from '../plugins/host-check.ts';
 import lifecycle from '../plugins/lifecycle.ts';
+import metrics from '../plugins/metrics/index.ts';
+import metricsRoutes from '../plugins/metrics/routes.ts';
 import openapi from '../plugins/openapi.ts';
 import plans from '../plugins/plans/index.ts';
 import problem, { answerConnectionError, sendProblem } from '../plugins/problem.ts';
@@ -26,6 +28,7 @@ import securityHeaders from '../plugins/security-headers.ts';
 import sse from '../plugins/sse.ts';
 import store from '../plugins/store.ts';
 import tickets from '../plugins/tickets/index.ts';
+import tracing from '../plugins/tracing.ts';
 import validation from '../plugins/validation.ts';
 import workspaces from '../plugins/workspaces.ts';
 import type { Config } from './config/load-config.ts';
@@ -91,6 +94,8 @@ export async function buildApp(options: AppOptions) {
   await app.register(validation);
   await app.register(repositoryLimits);
 
+  await app.register(metrics, { version });
+  await app.register(tracing, { version });
   await app.register(openapi, { version });
   await app.register(github);
   await app.register(workspaces);
@@ -103,6 +108,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(command);
   await app.register(admin);
   await app.register(health, { name, version });
+  await app.register(metricsRoutes);
 
   return app;
 }

@@ -32,9 +32,13 @@ async function main(): Promise<void> {
 /** The settings that must not leave the server. */
 function secretsOf(config: Config): [name: string, secret: string][] {
   const { API_KEY, GEMINI_API_KEY, GITHUB_TOKEN, GITHUB_APP_PRIVATE_KEY } = config;
-  return Object.entries({ API_KEY, GEMINI_API_KEY, GITHUB_TOKEN, GITHUB_APP_PRIVATE_KEY }).flatMap(([name, secret]) =>
-    secret === undefined ? [] : [[name, secret]],
-  );
+  const settings = Object.entries({ API_KEY, GEMINI_API_KEY, GITHUB_TOKEN, GITHUB_APP_PRIVATE_KEY });
+  // What comes after `Bearer` is a secret by itself.
+  const headers = Object.values(config.OTEL_EXPORTER_OTLP_HEADERS)
+    .flatMap((value) => value.split(' '))
+    .filter((word) => word.length >= SHORTEST_SECRET)
+    .map((word) => ['OTEL_EXPORTER_OTLP_HEADERS', word] as const);
+  return [...settings, ...headers].flatMap(([name, secret]) => (secret === undefined ? [] : [[name, secret]]));
 }
 
 function configOrExit(): Config {

@@ -10,6 +10,7 @@ import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
+import { measurements, secondsSince } from '../telemetry/measurements.ts';
 import { abortable } from './abortable.ts';
 import type { Session, StopReason } from './acp-session.ts';
 import type { AgentDefinition, AgentMode } from './agent-definition.ts';
@@ -53,6 +54,8 @@ export type PromptResult = {
 
 export type Agents = {
   list(): Promise<AgentInfo[]>;
+  /** Why an agent cannot work on this machine, if so; starts no process. */
+  check(name: string): Promise<AppError | undefined>;
   has(name: string): boolean;
   /**
    * One turn of a ticket's agent, which is started, kept or replaced as needed. What the model counts is told by
@@ -147,11 +150,18 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
       present.workspace === workspace &&
       present.session.sessionId === sessionId
     ) {
+      measurements.emit('agentStart', { agent: definition.name, kind: 'warm', seconds: 0 });
       return { agent: present, continued: true };
     }
     await end(ticketId);
     const begun = performance.now();
-    const started = await start(definition, request, signal);
+    const tell = (kind: 'cold' | 'failed') =>
+      measurements.emit('agentStart', { agent: definition.name, kind, seconds: secondsSince(begun) });
+    const started = await start(definition, request, signal).catch((error) => {
+      tell('failed');
+      throw error;
+    });
+    tell('cold');
     const agent: LiveAgent = { ...started, agent: definition.name, mode, workspace, ending: false };
     const { continued } = agent.session;
     const fields = { ticket_id: ticketId, agent: definition.name, mode, pid: agent.process.pid };
@@ -234,6 +244,7 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
 
   return {
     list: () => Promise.all(definitions.map(inform)),
+    check: async (name) => definitionOf(name).check(config),
     has: (name) => definitions.some((definition) => definition.name === name),
 
     async prompt(request) {

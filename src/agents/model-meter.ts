@@ -1,5 +1,6 @@
 import type { Usage } from '../../schemas/run.ts';
 import { AppError } from '../errors/app-error.ts';
+import { measurements } from '../telemetry/measurements.ts';
 import type { ModelCall } from './agent-definition.ts';
 import { createStartLimit } from './start-limit.ts';
 
@@ -77,6 +78,7 @@ export function createMeter({ budget, onUsage, onWarning, onSpent }: ModelTurn) 
           if (!leave() || !call.costs) return;
           const usage = told ?? estimate(bytes.sent + bytes.received);
           used += usage.input_tokens + usage.output_tokens;
+          measurements.emit('tokens', { model: call.model, usage });
           onUsage(usage, call.model);
         },
         /** The model did not work on it. */

@@ -9,6 +9,7 @@ import {
 import { pipeline, Transform } from 'node:stream';
 import { AppError } from '../errors/app-error.ts';
 import { createRedactor } from '../redaction/redactor.ts';
+import { measurements, secondsSince } from '../telemetry/measurements.ts';
 import type { ModelApi, ModelCall } from './agent-definition.ts';
 import { createMeter, type Meter, type ModelTurn } from './model-meter.ts';
 import type { Upstream } from './upstream.ts';
@@ -95,6 +96,8 @@ function forward({ api, upstream, call, request, response, meter }: Exchange): P
     [api.keyHeader]: api.key,
   });
   const bytes = { sent: 0, received: 0 };
+  const begun = performance.now();
+  let status: number | 'unreachable' | 'broken_off' = 'broken_off';
   let reader: ReturnType<typeof createUsageReader> | undefined;
 
   const record = meter.open(() => {
@@ -116,20 +119,22 @@ function forward({ api, upstream, call, request, response, meter }: Exchange): P
 
   outgoing.on('error', (error: NodeJS.ErrnoException) => {
     if (record.closed() || response.headersSent) return;
+    status = 'unreachable';
     const why = `The model was not reached (${error.code ?? error.message}).`;
     meter.warn(why);
     sendError(api, request, response, 502, why);
     record.discard();
   });
   outgoing.on('response', (answer: IncomingMessage) => {
-    const status = answer.statusCode ?? 502;
+    const code = answer.statusCode ?? 502;
+    status = code;
     const headers = pick(answer.headers, ANSWER_HEADERS);
-    if (status >= 300) {
+    if (code >= 300) {
       void readError(answer, api).then(({ text, words }) => {
-        if (status === 429) meter.warn(`The model limits the rate (429): ${words}`);
-        else if (status >= 500) meter.warn(`The model failed (${status}): ${words}`);
+        if (code === 429) meter.warn(`The model limits the rate (429): ${words}`);
+        else if (code >= 500) meter.warn(`The model failed (${code}): ${words}`);
         record.discard();
-        if (!response.destroyed) response.writeHead(status, headers).end(text);
+        if (!response.destroyed) response.writeHead(code, headers).end(text);
       });
       return;
     }
@@ -147,7 +152,7 @@ function forward({ api, upstream, call, request, response, meter }: Exchange): P
         done();
       },
     });
-    response.writeHead(status, headers);
+    response.writeHead(code, headers);
     response.flushHeaders();
     pipeline(answer, count, response, (error) => {
       if (error) end();
@@ -158,7 +163,9 @@ function forward({ api, upstream, call, request, response, meter }: Exchange): P
     end();
     outgoing.destroy();
   });
-  return record.done;
+  return record.done.then(() => {
+    measurements.emit('modelCall', { model: call.model, status, seconds: secondsSince(begun) });
+  });
 }
 
 /** What the API says is wrong, without the key, which some of its errors repeat. */

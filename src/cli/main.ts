@@ -5,7 +5,7 @@ const USAGE = `Usage: pullwright keys COMMAND
 
   keys create --name NAME --scope SCOPE... [--repository OWNER/REPO...] [--expires DAYS]
                        makes a key and prints it, this once
-                       scopes: read chat plan dev admin
+                       scopes: read chat plan dev metrics admin
   keys list            lists the keys
   keys revoke KEY_ID   revokes a key at once
 

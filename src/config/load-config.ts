@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { FormatRegistry, type TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { parseOtlpHeaders } from './otlp-headers.ts';
 import { Settings } from './settings.ts';
 
 FormatRegistry.Set('uri', (value) => URL.canParse(value));
@@ -24,6 +25,7 @@ export type Config = Readonly<
     | 'CORS_ORIGINS'
     | 'EGRESS_ALLOW'
     | 'GITHUB_HOST'
+    | 'OTEL_EXPORTER_OTLP_HEADERS'
     | 'PROTECTED_PATHS'
     | 'TRUST_PROXY'
     | 'VERIFY_COMMAND'
@@ -37,6 +39,8 @@ export type Config = Readonly<
     GITHUB_HOST: string;
     /** PEM. */
     GITHUB_APP_PRIVATE_KEY?: string;
+    /** By name in lower case. */
+    OTEL_EXPORTER_OTLP_HEADERS: Readonly<Record<string, string>>;
     VERIFY_COMMAND?: readonly [string, ...string[]];
   }
 >;
@@ -76,6 +80,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
     ALLOWED_REPO_HOSTS,
     CORS_ORIGINS,
     EGRESS_ALLOW,
+    OTEL_EXPORTER_OTLP_HEADERS,
     PROTECTED_PATHS,
     TRUST_PROXY,
     VERIFY_COMMAND,
@@ -102,6 +107,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
     ...secret('GITHUB_TOKEN', settings.GITHUB_TOKEN, settings.GITHUB_TOKEN_FILE, problems),
     ...secret('GITHUB_APP_PRIVATE_KEY', undefined, settings.GITHUB_APP_PRIVATE_KEY_FILE, problems),
     ...secret('GEMINI_API_KEY', settings.GEMINI_API_KEY, settings.GEMINI_API_KEY_FILE, problems),
+    OTEL_EXPORTER_OTLP_HEADERS: otlpHeaders(OTEL_EXPORTER_OTLP_HEADERS, settings, problems),
     ...(verify === undefined ? {} : { VERIFY_COMMAND: verify }),
   };
   problems.push(...contradictions(config));
@@ -159,7 +165,7 @@ function unknownSettings(given: Record<string, string>): string[] {
 }
 
 function describe(name: string, text: string, message: string, description = ''): string {
-  const shown = /KEY|TOKEN/.test(name) ? '(not shown)' : JSON.stringify(text);
+  const shown = /KEY|TOKEN|HEADERS/.test(name) ? '(not shown)' : JSON.stringify(text);
   return `${name} is ${shown}: ${message.toLowerCase()}. ${description}`.trim();
 }
 
@@ -177,12 +183,24 @@ function parseCommand(value: string, problems: string[]): readonly [string, ...s
   return undefined;
 }
 
-function secret<Name extends 'GITHUB_TOKEN' | 'GITHUB_APP_PRIVATE_KEY' | 'GEMINI_API_KEY'>(
-  name: Name,
-  value: string | undefined,
-  file: string | undefined,
+function otlpHeaders(
+  given: string | undefined,
+  { OTEL_EXPORTER_OTLP_HEADERS_FILE: file }: Settings,
   problems: string[],
-): { [N in Name]?: string } {
+): Readonly<Record<string, string>> {
+  const { OTEL_EXPORTER_OTLP_HEADERS: text = '' } = secret('OTEL_EXPORTER_OTLP_HEADERS', given, file, problems);
+  const headers = parseOtlpHeaders(text);
+  if (headers === undefined) {
+    problems.push(
+      'OTEL_EXPORTER_OTLP_HEADERS is (not shown), which is no list of headers. Write it like authorization=Bearer%20TOKEN.',
+    );
+  }
+  return headers ?? {};
+}
+
+function secret<
+  Name extends 'GITHUB_TOKEN' | 'GITHUB_APP_PRIVATE_KEY' | 'GEMINI_API_KEY' | 'OTEL_EXPORTER_OTLP_HEADERS',
+>(name: Name, value: string | undefined, file: string | undefined, problems: string[]): { [N in Name]?: string } {
   const found: { [N in Name]?: string } = {};
   if (file === undefined) {
     if (value !== undefined) found[name] = value.trim();

@@ -49,6 +49,19 @@ export const Settings = Type.Object({
   ),
   DATA_DIR: text('Folder of the store, the mirrors and the conversations.', './data'),
   TICKETS_ROOT: text('Folder of the workspaces, one per ticket.', './tickets'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
+    Type.String({
+      format: 'uri',
+      pattern: '^https?://',
+      description:
+        'Address of an OpenTelemetry collector, such as http://localhost:4318. With it, a trace of each run is sent there by OTLP over HTTP when the run ends.',
+    }),
+  ),
+  OTEL_EXPORTER_OTLP_HEADERS: Type.Optional(
+    text('Headers for the collector, `NAME=VALUE` with percent-encoded values. Comma-separated. They are kept secret.'),
+  ),
+  OTEL_EXPORTER_OTLP_HEADERS_FILE: Type.Optional(text('File that holds them, instead of OTEL_EXPORTER_OTLP_HEADERS.')),
+  OTEL_SERVICE_NAME: text('What traces call this server.', 'pullwright'),
   SHUTDOWN_SECONDS: count(20, 1, 3600, 'Longest time a graceful stop may take.'),
 
   ALLOWED_REPO_HOSTS: list('github.com', 'Hosts that repositories may come from.'),

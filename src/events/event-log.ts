@@ -12,6 +12,9 @@ const TAIL = 256;
 /** What a reader is told: that there is more, or that there will be nothing any more. */
 export type Watcher = { wake(): void; end(): void };
 
+/** Sees each batch of events once it is durable. */
+export type Observer = (runId: string, events: readonly RunEvent[]) => void;
+
 type Reader = { tail: RunEvent[]; watchers: Set<Watcher> };
 
 /**
@@ -21,6 +24,7 @@ type Reader = { tail: RunEvent[]; watchers: Set<Watcher> };
  */
 export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: Redactor) {
   const readers = new Map<string, Reader>();
+  const observers = new Set<Observer>();
   const redactions = new Map<string, ReturnType<typeof redactEvents>>();
 
   /** A secret may be split over two messages: what is held of the first is the run's, until its terminal event. */
@@ -43,6 +47,7 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
         redact(runId, drafts),
         patch && redactPatch(patch, redactor),
       );
+      for (const observer of observers) observer(runId, events);
       const reader = readers.get(runId);
       if (reader !== undefined) {
         reader.tail.push(...events);
@@ -50,6 +55,11 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
         for (const watcher of reader.watchers) watcher.wake();
       }
       return events;
+    },
+
+    /** Shows the observer all that is appended from now on, to any run. It must not throw, and not take long. */
+    observe(observer: Observer): void {
+      observers.add(observer);
     },
 
     /** Events with `seq` above `after`, in order, at most `limit`. */

@@ -2,6 +2,7 @@ import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
+import { measurements, secondsSince } from '../telemetry/measurements.ts';
 import { type Credentials, createCredentials } from './credentials.ts';
 import { DURABLE, gitEnvironment, NOT_DURABLE, type ParentEnv, questionEnvironment } from './git-environment.ts';
 import { gitFailure } from './git-failure.ts';
@@ -87,6 +88,8 @@ export function createGit(deps: {
       onStderr: onProgress && createProgressReader(onProgress),
     });
     const command = args[0];
+    const isAnswer = (options.exitCodes ?? [0]).includes(result.exitCode ?? -1);
+    measurements.emit('git', { command, outcome: outcomeOf(result, isAnswer), seconds: secondsSince(startedAt) });
     logger?.debug({ command, ended: result.ended, duration_ms: Math.round(performance.now() - startedAt) }, 'git ran');
 
     if (result.ended === 'canceled') throw canceled(signal);
@@ -94,7 +97,7 @@ export function createGit(deps: {
     if (result.ended === 'not started') throw notStarted(result.cause);
     const truncated = result.ended === 'output limit';
     if (truncated && maxOutput === undefined) throw new AppError('internal', `git ${command} printed too much.`);
-    if (!truncated && !(options.exitCodes ?? [0]).includes(result.exitCode ?? -1)) {
+    if (!truncated && !isAnswer) {
       throw failure(command, result, repo, credentials);
     }
     return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode ?? 0, truncated };
@@ -140,6 +143,12 @@ function placement({ gitDir, workTree, indexFile, objects }: GitOptions): Record
     ...(indexFile === undefined ? {} : { GIT_INDEX_FILE: indexFile }),
     ...(objects === undefined ? {} : { GIT_OBJECT_DIRECTORY: objects }),
   };
+}
+
+function outcomeOf({ ended }: ProcessResult, isAnswer: boolean) {
+  if (ended === 'canceled') return 'canceled';
+  if (ended === 'timed out') return 'timed_out';
+  return isAnswer || ended === 'output limit' ? 'ok' : 'failed';
 }
 
 function timedOut(command: string, seconds: number): AppError {

@@ -14,9 +14,11 @@ export type Caller = {
 /** The scope that a run of each action needs. */
 export const ACTION_SCOPES = { chat: 'chat', make_plan: 'plan', dev: 'dev' } as const satisfies Record<Action, Scope>;
 
-/** Whether scopes include one: `admin` includes all, and each includes `read`. */
+/** Whether scopes include one: `admin` includes all, and each but `metrics` includes `read`. */
 function includes(scopes: readonly Scope[], scope: Scope): boolean {
-  return scopes.includes(scope) || scopes.includes('admin') || (scope === 'read' && scopes.length > 0);
+  return (
+    scopes.includes(scope) || scopes.includes('admin') || (scope === 'read' && scopes.some((own) => own !== 'metrics'))
+  );
 }
 
 /**

@@ -93,6 +93,12 @@ export async function createKeys({ config, store, logger }: { config: Config; st
       if (repositories !== undefined && request.scopes.includes('admin')) {
         throw invalid('/repositories', 'An admin key cannot be limited to repositories: it could make itself another.');
       }
+      if (repositories !== undefined && request.scopes.includes('metrics')) {
+        throw invalid(
+          '/repositories',
+          'A key for metrics cannot be limited to repositories: they tell of all together.',
+        );
+      }
       const expires = request.expires_at === undefined ? undefined : new Date(request.expires_at);
       if (expires !== undefined && !(expires.getTime() > Date.now())) {
         throw invalid('/expires_at', 'The key would have expired already.');

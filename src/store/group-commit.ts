@@ -1,4 +1,5 @@
 import type { Kysely, Transaction } from 'kysely';
+import { measurements, secondsSince } from '../telemetry/measurements.ts';
 import type { Database } from './schema.ts';
 
 export type Write<T> = (trx: Transaction<Database>) => Promise<T>;
@@ -21,10 +22,12 @@ export function createGroupCommit(db: Kysely<Database>): GroupCommit {
     while (queue.length > 0) {
       const batch = queue;
       queue = [];
+      const begun = performance.now();
       try {
         await db.transaction().execute(async (trx) => {
           for (const entry of batch) await entry.run(trx);
         });
+        measurements.emit('commit', { writes: batch.length, seconds: secondsSince(begun) });
         for (const entry of batch) entry.settle();
       } catch {
         // One of them failed and took the others along: each gets its own transaction and its own verdict.

@@ -42,9 +42,16 @@ export async function openStore(directory: string) {
     events: createEventStore(db),
     keys: createKeyStore(db, commit),
     audit: createAuditStore(db, commit),
-    /** Whether the store answers. */
-    async ping(): Promise<void> {
-      await sql`select 1`.execute(db);
+    /**
+     * Writes, without changing anything, and waits until it is durable: a full or broken disk shows in a write only.
+     * @throws the driver's error when that fails
+     */
+    async checkWritable(): Promise<void> {
+      // An update that changes nothing would not reach the disk.
+      await commit(async (trx) => {
+        await sql`insert into kysely_migration_lock (id, is_locked) values ('probe', 0)`.execute(trx);
+        await sql`delete from kysely_migration_lock where id = 'probe'`.execute(trx);
+      });
     },
     /** Closes once all that was handed in is written. */
     async close(): Promise<void> {

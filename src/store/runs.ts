@@ -138,6 +138,17 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return db.selectFrom('runs').selectAll().where('state', 'in', ACTIVE_STATES).orderBy('run_id').execute();
     },
 
+    /** How many runs have not ended, by state and action. */
+    async countOpen(): Promise<{ state: RunState; action: Action; count: number }[]> {
+      const rows = await db
+        .selectFrom('runs')
+        .select((eb) => ['state', 'action', eb.fn.countAll<number>().as('count')])
+        .where('state', 'not in', ENDED_STATES)
+        .groupBy(['state', 'action'])
+        .execute();
+      return rows.map((row) => ({ ...row, count: Number(row.count) }));
+    },
+
     /** Runs of a ticket that have not ended, oldest first. */
     unfinished(ticketId: string): Promise<RunRow[]> {
       return db

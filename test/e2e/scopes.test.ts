@@ -52,6 +52,7 @@ const RIGHTS: Record<string, readonly Scope[] | null> = {
   listKeys: ['admin'],
   revokeKey: ['admin'],
   listAudit: ['admin'],
+  getMetrics: ['metrics', 'admin'],
 };
 
 /** Routes that the reference does not list. */
@@ -85,7 +86,8 @@ t.test('every route asks for the scope it should', async (t) => {
   t.strictSame(operations.map(({ id }) => id).sort(), Object.keys(RIGHTS).sort(), 'every operation is known here');
 
   const keys = new Map<Scope, Record<string, string>>();
-  for (const scope of ANYBODY) keys.set(scope, (await makeKey(server, { scopes: [scope] })).headers);
+  for (const scope of [...ANYBODY, 'metrics'] as const)
+    keys.set(scope, (await makeKey(server, { scopes: [scope] })).headers);
 
   for (const { id, method, path, told } of operations) {
     const allowed = RIGHTS[id] ?? null;

@@ -93,3 +93,14 @@ t.test('a store that cannot be opened stops the start', async (t) => {
   t.equal(status, 1);
   t.match(stderr, /Pullwright could not start/);
 });
+
+t.test('headers for the collector are checked and not repeated', async (t) => {
+  for (const wrong of ['hush-hush', 'a b=hush-hush', 'authorization=%hush-hush', 'authorization=hush-hush%0a']) {
+    const { status, stderr } = start(t, { OTEL_EXPORTER_OTLP_HEADERS: wrong });
+    t.equal(status, 1, wrong);
+    t.match(stderr, /OTEL_EXPORTER_OTLP_HEADERS .*Write it like authorization=Bearer%20TOKEN/);
+    t.notMatch(stderr, 'hush-hush');
+  }
+  const { stderr } = start(t, { OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318' });
+  t.match(stderr, 'OTEL_EXPORTER_OTLP_ENDPOINT is "collector:4318"');
+});

@@ -1,0 +1,80 @@
+import { access, constants } from 'node:fs/promises';
+import type { FastifyInstance } from 'fastify';
+import type { Ready } from '../../schemas/health.ts';
+import { diskSpace } from '../../src/telemetry/disk-space.ts';
+import { createModelAccess } from './model-access.ts';
+
+export type Readiness = Ready;
+type Check = Ready['checks'][number];
+
+/** Time for which an answer is good, in milliseconds: asking often must cost nothing. */
+const FRESH_MS = 1000;
+/** Time for which a sandbox that does not hold is not tried again, which takes processes. */
+const SANDBOX_MS = 30_000;
+/** Space below which runs are likely to fail, in bytes. */
+const LEAST_FREE = 256 * 1024 * 1024;
+
+/**
+ * Gives a function that says whether runs can be carried out. Anybody may ask, so what it says of a fault is a sentence of
+ * ours; the log has the rest, once when a fault appears.
+ */
+export function createReadiness(app: FastifyInstance): () => Promise<Readiness> {
+  const { config, store, log } = app;
+  const failing = new Set<string>();
+  const modelAccess = createModelAccess(app.eventLog);
+  const sandboxCheck = remember(SANDBOX_MS, () => app.sandbox.check());
+
+  async function check(name: string, fault: string, probe: () => Promise<void>): Promise<Check> {
+    try {
+      await probe();
+      if (failing.delete(name)) log.info({ check: name }, 'ready again');
+      return { name, ok: true };
+    } catch (error) {
+      if (!failing.has(name)) log.error({ check: name, err: error }, 'not ready');
+      failing.add(name);
+      return { name, ok: false, detail: fault };
+    }
+  }
+
+  const folder = (name: string, path: string) =>
+    check(name, 'It cannot be written, or its disk is nearly full.', async () => {
+      await access(path, constants.W_OK);
+      const { free } = await diskSpace(path);
+      if (free < LEAST_FREE) throw new Error(`${path} has ${free} bytes left; at least ${LEAST_FREE} should be free`);
+    });
+
+  async function look(): Promise<Readiness> {
+    const checks = await Promise.all([
+      check('server', 'It is stopping.', async () => {
+        if (app.closing.aborted) throw new Error('the server is stopping');
+      }),
+      check('store', 'It cannot be written.', () => store.checkWritable()),
+      folder('data folder', config.DATA_DIR),
+      folder('tickets folder', config.TICKETS_ROOT),
+      check('sandbox', 'It does not hold, so agents are not started; GET /v1/agents says why.', async () => {
+        const result = await sandboxCheck();
+        if (!result.ok) throw new Error(`${result.detail} ${result.remedy}`);
+      }),
+      check('agent', 'The default agent cannot work; GET /v1/agents says why.', async () => {
+        const problem = await app.agents.check(config.AGENT);
+        if (problem !== undefined) throw problem;
+      }),
+      check('model', 'It refused the key of the server not long ago.', async () => {
+        if (modelAccess.refused()) throw new Error('a run of the last minutes ended with agent_auth');
+      }),
+    ]);
+    return { status: checks.every(({ ok }) => ok) ? 'ok' : 'unavailable', checks };
+  }
+
+  return remember(FRESH_MS, look);
+}
+
+/** Gives the last answer again until it is `ms` old. */
+function remember<T>(ms: number, ask: () => Promise<T>): () => Promise<T> {
+  let last: { at: number; answer: Promise<T> } | undefined;
+  return () => {
+    const now = performance.now();
+    if (last === undefined || now - last.at > ms) last = { at: now, answer: ask() };
+    return last.answer;
+  };
+}

@@ -1,0 +1,31 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Type } from '@sinclair/typebox';
+import fp from 'fastify-plugin';
+
+/** `GET /metrics`, for Prometheus. */
+export default fp(
+  async (app) => {
+    await app.register(routes);
+  },
+  { name: 'metrics-routes', dependencies: ['metrics', 'auth', 'openapi', 'sse', 'health'] },
+);
+
+const routes: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/metrics',
+    {
+      config: { scope: ['metrics'], whileStopping: true },
+      schema: {
+        operationId: 'getMetrics',
+        summary: 'Read the metrics',
+        description: 'In the text format of Prometheus. They tell of all repositories together.',
+        tags: ['health'],
+        response: {
+          200: { description: 'The metrics.', content: { 'text/plain': { schema: Type.String() } } },
+          default: app.problemResponse,
+        },
+      },
+    },
+    async (_request, reply) => reply.type(app.metrics.contentType).send(await app.metrics.text()),
+  );
+};

@@ -1,0 +1,81 @@
+import { type RunEvent, TERMINAL_EVENTS } from '../../schemas/event.ts';
+import type { Action } from '../../schemas/run.ts';
+import type { Metrics } from './metrics.ts';
+
+/** What is known of a run beyond its events. */
+export type RunFacts = { action: Action; created_at: string; started_at: string | null };
+
+/** A run that is under way; `fresh` when its first attempt began before our eyes. */
+type Watched = { facts: Promise<RunFacts | undefined>; fresh: boolean; sign: boolean; text: boolean };
+
+const SIGNS: ReadonlySet<string> = new Set(['thought.delta', 'message.delta', 'tool.started', 'plan.entries']);
+
+/**
+ * Derives metrics from the log of events. It is called with every batch that is appended, so for pieces of text, of which
+ * there are most, it does next to nothing.
+ * @param lookUp gives the facts of a run; asked once a run
+ */
+export function createRunMetrics(metrics: Metrics, lookUp: (runId: string) => Promise<RunFacts | undefined>) {
+  const open = new Map<string, Watched>();
+
+  function watch(runId: string): Watched {
+    const watched = open.get(runId) ?? {
+      facts: lookUp(runId).catch(() => undefined),
+      fresh: false,
+      sign: false,
+      text: false,
+    };
+    open.set(runId, watched);
+    return watched;
+  }
+
+  /** Observes the time from the request of the run to a moment. */
+  function sinceRequest({ facts }: Watched, histogram: Metrics['queueWait'], { time }: RunEvent): void {
+    void facts.then((found) => {
+      if (found === undefined) return;
+      const seconds = (Date.parse(time) - Date.parse(found.created_at)) / 1000;
+      histogram.observe({ action: found.action }, Math.max(0, seconds));
+    });
+  }
+
+  function observeEnd({ facts }: Watched, event: RunEvent): void {
+    if (!('usage' in event.data) || !('duration_ms' in event.data)) return;
+    const { duration_ms, error } = event.data;
+    const outcome = event.type.slice('run.'.length);
+    if (error !== undefined) metrics.runErrors.inc({ code: error.code });
+    void facts.then((found) => {
+      if (found === undefined) return;
+      metrics.runsEnded.inc({ action: found.action, outcome });
+      // One that was canceled in the queue took no time.
+      if (found.started_at !== null) {
+        metrics.runDuration.observe({ action: found.action, outcome }, duration_ms / 1000);
+      }
+    });
+  }
+
+  function observe(watched: Watched, event: RunEvent): void {
+    if (!watched.sign && SIGNS.has(event.type)) {
+      watched.sign = true;
+      if (watched.fresh) sinceRequest(watched, metrics.firstEvent, event);
+    }
+    if (event.type === 'message.delta') {
+      if (watched.text) return;
+      watched.text = true;
+      if (watched.fresh) sinceRequest(watched, metrics.firstText, event);
+    } else if (event.type === 'run.started') {
+      watched.fresh = event.data.attempt === 1;
+      if (watched.fresh) sinceRequest(watched, metrics.queueWait, event);
+    } else if (event.type === 'step.finished') {
+      metrics.stepDuration.observe({ step: event.data.step }, event.data.duration_ms / 1000);
+    } else if (TERMINAL_EVENTS.has(event.type)) {
+      open.delete(event.run_id);
+      observeEnd(watched, event);
+    }
+  }
+
+  return (runId: string, events: readonly RunEvent[]): void => {
+    metrics.events.inc(events.length);
+    const watched = watch(runId);
+    for (const event of events) observe(watched, event);
+  };
+}

@@ -6,6 +6,9 @@ import t from 'tap';
 /** A short seeded set of faults; `npm run test:faults -- --runs 200 --seed N` is the long one. */
 const RUN_FAULTS = new URL('run-faults.ts', import.meta.url).pathname;
 
+// Each of the faults takes a few seconds on a machine with nothing else to do.
+t.setTimeout(900_000);
+
 t.test('nothing is lost, stuck or done twice, whatever fails', async (t) => {
   // tap hands every child a loader of its own through the environment; `env -i` keeps it out.
   const child = spawn('env', ['-i', `PATH=${process.env.PATH}`, process.execPath, RUN_FAULTS, '--runs', '4'], {

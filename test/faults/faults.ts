@@ -158,8 +158,12 @@ function failApi(stage: Stage): void {
 }
 
 /** Makes the next answers about the ticket begin with this; the script goes on after it. */
-function beginWith({ world: { gemini }, ticketId }: Stage, trouble: Turn): void {
-  const [hit, times] = [new Set<unknown>(), trouble.hang ? 1 : 3];
+function beginWith({ world: { gemini }, ticketId, heal }: Stage, trouble: Turn): void {
+  const hit = new Set<unknown>();
+  let times = trouble.hang ? 1 : 3;
+  heal.push(() => {
+    times = 0;
+  });
   gemini.on(
     (request) => {
       const isIt = request.operation === 'streamGenerateContent' && request.prompt.includes(`Ticket: ${ticketId}\n`);

@@ -83,7 +83,7 @@ function progress(event: RunEvent, waits: boolean): string[] {
 function permission(runId: string, { permission_id, deadline, kind, command, title }: Requested): string {
   const path = `/v1/runs/${runId}/permissions/${permission_id}`;
   const what = (command ?? title).replaceAll('\n', '\\n');
-  const shown = what.length > 300 ? `${what.slice(0, 300)} [cut; GET /v1/permissions shows all of it]` : what;
+  const shown = what.length > 200 ? `${what.slice(0, 200)} [cut; GET /v1/permissions shows all of it]` : what;
   return oneLine(`[permission] POST ${path} {"decision":"allow"|"reject"} until ${deadline}: ${kind} ${shown}`);
 }
 

@@ -1,34 +1,13 @@
 import t from 'tap';
 import { mapUpdate } from '../../src/agents/acp-updates.ts';
-import type { AgentDefinition } from '../../src/agents/agent-definition.ts';
 import { CANCELED, decidePermission, outcomeOf, questionOf } from '../../src/agents/permissions.ts';
 import { createStartLimit } from '../../src/agents/start-limit.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
-import type { Place } from '../../src/sandbox/types.ts';
 import { allGone, descendants } from '../sandbox/process-tree.ts';
 import { makeWorld, type Owner } from './fixtures.ts';
+import { scripted } from './scripted.ts';
 
-const SCRIPT: Place = { host: new URL('scripted-agent.mjs', import.meta.url).pathname, inside: '/opt/agent.mjs' };
 const KEY = 'AIzaSyStandInKey0123456789';
-
-/** A second agent takes no more than this. */
-function scripted(oddity = 'none'): AgentDefinition {
-  return {
-    name: 'scripted',
-    title: 'Scripted agent',
-    version: () => '1.0.0',
-    check: async () => undefined,
-    prepareLaunch: async ({ sandbox, workspace, conversation }) => ({
-      argv: [sandbox.layout({ workspace, home: conversation }).node, sandbox.path(SCRIPT), oddity],
-      mounts: [SCRIPT],
-      home: { folder: conversation },
-    }),
-    prepareLoad: async () => true,
-    promptText: (text) => text,
-    isNoise: (line) => line.startsWith('noise'),
-    classifyError: () => undefined,
-  };
-}
 
 async function makeScripted(t: Owner, oddity?: string, settings: Record<string, string> = {}) {
   const world = await makeWorld(t);

@@ -24,12 +24,11 @@ export function createPermissions({ config, store, log }: { config: Config; stor
 
   return {
     /**
-     * Who asks for one attempt of a run. The run is `waiting` while at least one question is open; its time limit goes on.
+     * Who asks for one attempt of a run. The run is `waiting` while at least one question is open, and its time limit goes
+     * on; what counts the silence of an agent wraps the function that is returned, which resolves with the answer.
      * @param signal of the run; its reason says why questions were not answered
-     * @param onWaiting told when the first question opens, and when the last one was settled: what counts the silence of
-     * an agent must not count this time
      */
-    asker(writer: RunWriter, signal: AbortSignal, onWaiting: (waiting: boolean) => void = () => {}): AskPermission {
+    asker(writer: RunWriter, signal: AbortSignal): AskPermission {
       const count = counts.get(writer) ?? { open: 0, asked: 0 };
       counts.set(writer, count);
 
@@ -51,7 +50,6 @@ export function createPermissions({ config, store, log }: { config: Config; stor
           ];
           const goesOn = count.open === 0 && !signal.aborted;
           if (goesOn) drafts.push({ type: 'run.resumed', data: { cause: 'permission resolved' } });
-          if (count.open === 0) onWaiting(false);
           await writer.save(goesOn ? { state: 'running' } : {}, drafts);
           // Not before it is durable: the agent must not do what no log says was allowed.
           answer.resolve(ended.aborted ? 'canceled' : decision);
@@ -64,7 +62,6 @@ export function createPermissions({ config, store, log }: { config: Config; stor
 
         count.open += 1;
         count.asked += 1;
-        if (count.open === 1) onWaiting(true);
         const requested: EventDraft = { type: 'permission.requested', data: { permission_id, ...question, deadline } };
         const waiting: EventDraft = { type: 'run.waiting', data: { permission_id } };
         open.set(permission_id, settle);

@@ -21,6 +21,8 @@ const shell = (command: string, more: object = {}) => ({
   calls: [{ name: 'run_shell_command', args: { command, ...more } }],
 });
 const write = (content: string) => ({ calls: [{ name: 'write_file', args: { file_path: 'NOTES.md', content } }] });
+const read = { calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] };
+const find = { calls: [{ name: 'glob', args: { pattern: '*.md' } }] };
 const only = (seen: readonly RunEvent[], ...types: EventType[]) => seen.filter(({ type }) => types.includes(type));
 
 /** Another server, on the same folders, for the rest of the tests. */
@@ -147,9 +149,9 @@ t.test('the shell has no way around the question', async (t) => {
 
 t.test('without an answer it is rejected at the deadline, and /command says how to answer', async (t) => {
   await server.stop();
-  await startAgain({ PERMISSION_TIMEOUT_SECONDS: '1' });
+  await startAgain({ ASK_PERMISSION: 'execute, read,search', PERMISSION_TIMEOUT_SECONDS: '1' });
   await makeTicket('ASK-3');
-  gemini.on(/Action: dev.*ASK-3/s, [shell(`touch a\n${'#'.repeat(400)}`), { text: 'Then not.' }]);
+  gemini.on(/Action: dev.*ASK-3/s, [shell(`touch a\n${'#'.repeat(400)}`), read, find, { text: 'Then not.' }]);
   const response = await fetch(new URL('/command', server.url), {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...asAdmin },
@@ -166,7 +168,13 @@ t.test('without an answer it is rejected at the deadline, and /command says how 
   t.ok(shown.includes(runId));
   t.ok(lines.includes('[permission] reject, by deadline'));
   const seen = await events(server, runId, { headers: asAdmin });
-  t.match(only(seen, 'permission.resolved'), [{ data: { decision: 'reject', by: 'deadline' } }]);
+  t.match(only(seen, 'permission.requested'), [
+    { data: { kind: 'execute' } },
+    { data: { kind: 'read', locations: [{ path: /package\.json$/ }] } },
+    { data: { kind: 'search', title: /\*\.md/ } },
+  ]);
+  const unanswered = { data: { decision: 'reject', by: 'deadline' } };
+  t.match(only(seen, 'permission.resolved'), [unanswered, unanswered, unanswered]);
   t.match(said(seen), /Then not\./, 'the agent goes on');
   const [question] = only(seen, 'permission.requested');
   const late = question?.type === 'permission.requested' ? question.data.permission_id : '';
@@ -230,12 +238,13 @@ t.test('kill -9 while a person is asked', async (t) => {
   await server.stop('SIGKILL');
   await noneLeft(world.dir);
   await startAgain();
-  const seen = await events(server, runId, { headers: asAdmin });
-  t.match(only(seen, 'permission.resolved', 'run.failed'), [
-    { type: 'permission.resolved', data: { permission_id, decision: 'reject', by: 'interrupted' } },
-    { type: 'run.failed', data: { error: { code: 'interrupted' } } },
-  ]);
-  t.same((await list()).body.items, []);
+  const until = ({ type }: RunEvent) => type === 'permission.resolved';
+  t.match((await events(server, runId, { until, headers: asAdmin })).at(-1), {
+    data: { permission_id, decision: 'reject', by: 'interrupted' },
+  });
+  t.notOk((await list()).body.items.some((item) => item.permission_id === permission_id));
   t.match(await answer(path, 'allow'), { status: 409, body: { detail: /by interrupted/ } });
+  await call(server, 'POST', `/v1/runs/${runId}/cancel`, undefined, asAdmin);
+  await events(server, runId, { headers: asAdmin });
   t.equal((await run(server, 'ASK-6', { action: 'chat', message: 'still there?' }, asAdmin)).run.state, 'succeeded');
 });

@@ -15,12 +15,13 @@ const MAX_ASKED = 200;
 
 export type Permissions = ReturnType<typeof createPermissions>;
 
+type Count = { open: number; asked: number; refused: boolean };
 type Settle = (decision: Decision, by: string) => Promise<void>;
 
 /** Asks people what the policy does not settle, and hands their answers to the agents. */
 export function createPermissions({ config, store, log }: { config: Config; store: Store; log: EventLog }) {
   const open = new Map<string, Settle>();
-  const counts = new WeakMap<RunWriter, { open: number; asked: number }>();
+  const counts = new WeakMap<RunWriter, Count>();
 
   return {
     /**
@@ -29,11 +30,11 @@ export function createPermissions({ config, store, log }: { config: Config; stor
      * @param signal of the run; its reason says why questions were not answered
      */
     asker(writer: RunWriter, signal: AbortSignal): AskPermission {
-      const count = counts.get(writer) ?? { open: 0, asked: 0 };
+      const count = counts.get(writer) ?? { open: 0, asked: 0, refused: false };
       counts.set(writer, count);
 
       return async (question, ended) => {
-        if (count.open >= MAX_OPEN || count.asked >= MAX_ASKED) return refuse(writer, question);
+        if (count.open >= MAX_OPEN || count.asked >= MAX_ASKED) return refuse(writer, question, count);
         const permission_id = uuidv7();
         const milliseconds = config.PERMISSION_TIMEOUT_SECONDS * 1000;
         const deadline = new Date(Date.now() + milliseconds).toISOString();
@@ -50,12 +51,16 @@ export function createPermissions({ config, store, log }: { config: Config; stor
           ];
           const goesOn = count.open === 0 && !signal.aborted;
           if (goesOn) drafts.push({ type: 'run.resumed', data: { cause: 'permission resolved' } });
-          await writer.save(goesOn ? { state: 'running' } : {}, drafts);
-          // Not before it is durable: the agent must not do what no log says was allowed.
+          try {
+            await writer.save(goesOn ? { state: 'running' } : {}, drafts);
+          } catch (error) {
+            // The agent must not do what no log says was allowed; when nothing can be written, its run is over.
+            answer.resolve('canceled');
+            throw error;
+          }
           answer.resolve(ended.aborted ? 'canceled' : decision);
         };
-        // When nothing can be written any more, the run is over and so is its agent.
-        const settleAlone: Settle = (decision, by) => settle(decision, by).catch(() => answer.resolve('canceled'));
+        const settleAlone: Settle = (decision, by) => settle(decision, by).catch(() => {});
         const cancel = () => void settleAlone('reject', endOf(signal));
         const timer = setTimeout(() => void settleAlone('reject', 'deadline'), milliseconds);
         ended.addEventListener('abort', cancel, { once: true });
@@ -110,10 +115,15 @@ export function createPermissions({ config, store, log }: { config: Config; stor
 
 type AnswerRequest = { runId: string; permissionId: string; decision: Decision; by: string };
 
-function refuse(writer: RunWriter, { title }: Question): Decision {
-  const text = `A permission request was rejected, there were too many: ${title.slice(0, 200)}`;
-  writer.emit({ type: 'log', data: { level: 'warn', text } });
-  return 'reject';
+function refuse(writer: RunWriter, { tool_call_id }: Question, count: Count): Decision {
+  const data = { permission_id: uuidv7(), tool_call_id, decision: 'reject', by: 'policy' } as const;
+  writer.emit({ type: 'permission.resolved', data });
+  if (!count.refused) {
+    const text = `Permission requests are rejected: more than ${MAX_OPEN} at once, or more than ${MAX_ASKED} in all.`;
+    writer.emit({ type: 'log', data: { level: 'warn', text } });
+  }
+  count.refused = true;
+  return data.decision;
 }
 
 function endOf({ reason }: AbortSignal): string {

@@ -116,7 +116,11 @@ t.test('a flood is rejected, and answers make room again', async (t) => {
   const granted = JSON.parse(outcomes).filter(([, outcome]: string[]) => outcome === 'once');
   t.equal(granted.length, 10);
   t.equal(only(seen, 'permission.requested').length, 11);
-  t.equal(only(seen, 'log').filter((event) => JSON.stringify(event).includes('too many')).length, 50);
+  t.equal(
+    only(seen, 'permission.resolved').filter((event) => JSON.stringify(event).includes('"by":"policy"')).length,
+    50,
+  );
+  t.equal(only(seen, 'log').filter((event) => JSON.stringify(event).includes('more than 10')).length, 1, 'said once');
 });
 
 t.test('nobody is asked what could not be allowed, not be judged, or is not done in dev', async (t) => {

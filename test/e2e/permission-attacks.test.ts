@@ -103,6 +103,21 @@ t.test('one answer is for one request, however the agent names them', async (t) 
   );
 });
 
+t.test('of two answers at once, one counts', async (t) => {
+  const runId = await play([{ permissions: [request({})] }]);
+  const [question] = await questions(runId, 1);
+  const permissionId = question?.permission_id ?? '';
+  // Not over HTTP: both must have looked at the question before either answers it.
+  const [first, second] = await Promise.allSettled(
+    (['reject', 'allow'] as const).map((decision) =>
+      app.permissions.answer({ runId, permissionId, decision, by: 'test' }),
+    ),
+  );
+  t.match(first, { status: 'fulfilled', value: { decision: 'reject' } });
+  t.match(second, { status: 'rejected', reason: { code: 'permission_resolved' } });
+  t.equal(only(await events(server, runId), 'permission.resolved').length, 1);
+});
+
 t.test('a flood is rejected, and answers make room again', async (t) => {
   const many = Array.from({ length: 60 }, (_, index) => request({ toolCallId: `c${index}`, title: `make ${index}` }));
   const runId = await play([{ permissions: many }, { permissions: [request({ title: 'last' })] }]);

@@ -36,6 +36,26 @@ const ToolCall = Type.Object({
   output: Type.Optional(Type.String()),
 });
 
+/** What a tool call is about to do, whole: a request that is too large for that is not asked about. */
+export const PermissionQuestion = Type.Object({
+  tool_call_id: Type.String(),
+  title: Type.String(),
+  kind: ToolKind,
+  command: Type.Optional(Type.String({ description: 'What is executed, for the kind `execute`.' })),
+  input: Type.Optional(Type.String({ description: 'The arguments of the tool as JSON, where the agent tells them.' })),
+  locations: Type.Optional(Type.Array(Type.Object({ path: Type.String(), line: Type.Optional(Type.Integer()) }))),
+  diff: ToolCall.properties.diff,
+});
+export type PermissionQuestion = Static<typeof PermissionQuestion>;
+
+/** Who settled a request: a key, the policy, its deadline, the end of its turn, or the end of the server. */
+export const PermissionDecision = Type.Object({
+  decision: Type.Union([Type.Literal('allow'), Type.Literal('reject')]),
+  by: Type.String({
+    description: 'Id of the key that answered; `policy`, `deadline`, `canceled` or `interrupted` when nobody did.',
+  }),
+});
+
 const Text = Type.Object({ text: Type.String() });
 const Ended = Type.Object({
   result: Type.Optional(RunResult),
@@ -61,14 +81,14 @@ export const eventData = {
   }),
   'permission.requested': Type.Object({
     permission_id: Type.String(),
-    tool_call_id: Type.String(),
+    ...PermissionQuestion.properties,
     options: Type.Array(Type.Object({ option_id: Type.String(), name: Type.String(), kind: Type.String() })),
     deadline: Time,
   }),
   'permission.resolved': Type.Object({
     permission_id: Type.String(),
-    decision: Type.Union([Type.Literal('allow'), Type.Literal('reject')]),
-    by: Type.String(),
+    tool_call_id: Type.String(),
+    ...PermissionDecision.properties,
   }),
   'plan.saved': Type.Object({ version: Type.Integer() }),
   'commit.created': Type.Object({ sha: Type.String(), subject: Type.String() }),

@@ -66,6 +66,8 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'AGENT_IDLE_SECONDS',
       'AGENT_START_SECONDS',
       'SANDBOX',
+      'ASK_PERMISSION',
+      'PERMISSION_TIMEOUT_SECONDS',
       'EGRESS_ALLOW',
       'MAX_WORKSPACE_MB',
       'MAX_TOKENS_PER_RUN',

@@ -17,6 +17,7 @@ import lifecycle from '../plugins/lifecycle.ts';
 import metrics from '../plugins/metrics/index.ts';
 import metricsRoutes from '../plugins/metrics/routes.ts';
 import openapi from '../plugins/openapi.ts';
+import permissions from '../plugins/permissions/index.ts';
 import plans from '../plugins/plans/index.ts';
 import problem, { answerConnectionError, sendProblem } from '../plugins/problem.ts';
 import rateLimit from '../plugins/rate-limit.ts';
@@ -31,6 +32,7 @@ import tickets from '../plugins/tickets/index.ts';
 import tracing from '../plugins/tracing.ts';
 import validation from '../plugins/validation.ts';
 import workspaces from '../plugins/workspaces.ts';
+import type { AgentDefinition } from './agents/agent-definition.ts';
 import type { Config } from './config/load-config.ts';
 import { AppError } from './errors/app-error.ts';
 import type { Redactor } from './redaction/redactor.ts';
@@ -42,6 +44,8 @@ export type AppOptions = {
   logger: Logger;
   /** What the logger uses, too. */
   redactor: Redactor;
+  /** Agents to offer instead of the usual. */
+  agents?: readonly AgentDefinition[];
   /** How long a client may take, in milliseconds, instead of the usual. */
   patience?: Partial<typeof PATIENCE>;
 };
@@ -99,9 +103,10 @@ export async function buildApp(options: AppOptions) {
   await app.register(openapi, { version });
   await app.register(github);
   await app.register(workspaces);
-  await app.register(agents);
+  await app.register(agents, { definitions: options.agents });
   await app.register(tickets);
   await app.register(plans);
+  await app.register(permissions);
   await app.register(runs);
   await app.register(sse);
   await app.register(events);

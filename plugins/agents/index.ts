@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin';
+import type { AgentDefinition } from '../../src/agents/agent-definition.ts';
 import { type Agents, createAgents } from '../../src/agents/agents.ts';
 import { createSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
 import { agentRoutes } from './routes.ts';
@@ -12,7 +13,7 @@ declare module 'fastify' {
 
 /** `app.sandbox` and `app.agents`: coding agents behind the Agent Client Protocol, each in a sandbox. */
 export default fp(
-  async (app) => {
+  async (app, { definitions }: { definitions: readonly AgentDefinition[] | undefined }) => {
     const { config } = app;
     const sandbox = createSandbox({ config, parentEnv: app.parentEnv });
     const agents = createAgents({
@@ -21,6 +22,7 @@ export default fp(
       redactor: app.redactor,
       logger: app.log,
       parentEnv: app.parentEnv,
+      ...(definitions && { definitions }),
     });
     if (!agents.has(config.AGENT)) {
       throw new Error(`AGENT is ${JSON.stringify(config.AGENT)}, and there is no such agent. Set it to gemini.`);

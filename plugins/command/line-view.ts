@@ -1,5 +1,7 @@
-import { type RunEvent, TERMINAL_EVENTS } from '../../schemas/event.ts';
+import { type EventData, type RunEvent, TERMINAL_EVENTS } from '../../schemas/event.ts';
 import type { EventView } from '../sse.ts';
+
+type Requested = EventData['permission.requested'];
 
 const END = '__END__';
 
@@ -55,6 +57,10 @@ function progress(event: RunEvent, waits: boolean): string[] {
       return waits || event.data.position > 1 ? [`[queued] position ${event.data.position}`] : [];
     case 'tool.started':
       return [oneLine(`[tool] ${event.data.kind ?? 'other'} ${event.data.title ?? ''}`)];
+    case 'permission.requested':
+      return [permission(event.run_id, event.data)];
+    case 'permission.resolved':
+      return event.data.by === 'policy' ? [] : [`[permission] ${event.data.decision}, by ${event.data.by}`];
     case 'plan.saved':
       return [`[plan] version ${event.data.version}`];
     case 'commit.created':
@@ -71,6 +77,14 @@ function progress(event: RunEvent, waits: boolean): string[] {
     default:
       return [];
   }
+}
+
+/** How to answer comes first: what the agent wrote could push it out of the line, or look like it. */
+function permission(runId: string, { permission_id, deadline, kind, command, title }: Requested): string {
+  const path = `/v1/runs/${runId}/permissions/${permission_id}`;
+  const what = (command ?? title).replaceAll('\n', '\\n');
+  const shown = what.length > 200 ? `${what.slice(0, 200)} [cut; GET /v1/permissions shows all of it]` : what;
+  return oneLine(`[permission] POST ${path} {"decision":"allow"|"reject"} until ${deadline}: ${kind} ${shown}`);
 }
 
 function oneLine(text: string): string {

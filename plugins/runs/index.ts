@@ -11,7 +11,7 @@ declare module 'fastify' {
 /** `app.runs`, which carries out commands one after another per ticket, and the routes of runs. */
 export default fp(
   async (app) => {
-    const { config, store, workspaces, sandbox, agents, plans, github, redactor } = app;
+    const { config, store, workspaces, sandbox, agents, plans, github, permissions, redactor } = app;
     const runs = createRunEngine({
       config,
       store,
@@ -21,6 +21,7 @@ export default fp(
       agents,
       plans,
       github,
+      permissions,
       redactor,
       logger: app.log,
     });
@@ -31,5 +32,5 @@ export default fp(
     app.addHook('preClose', () => runs.stop((config.SHUTDOWN_SECONDS * 1000) / 2));
     await app.register(runRoutes);
   },
-  { name: 'runs', dependencies: ['store', 'workspaces', 'agents', 'plans', 'github'] },
+  { name: 'runs', dependencies: ['store', 'workspaces', 'agents', 'plans', 'github', 'permissions'] },
 );

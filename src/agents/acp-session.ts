@@ -14,6 +14,7 @@ import type { SandboxedProcess } from '../sandbox/types.ts';
 import { createTurn, type Turn, type TurnOptions } from './acp-turn.ts';
 import { isRecord } from './acp-updates.ts';
 import type { AgentDefinition } from './agent-definition.ts';
+import { CANCELED } from './permissions.ts';
 import { readLines } from './read-lines.ts';
 
 /** Longest message of an agent, in bytes; a longer one ends the connection. */
@@ -30,7 +31,7 @@ const LAST_LINES = 20;
 /** Why a turn ended: https://agentclientprotocol.com/protocol/prompt-turn#stop-reasons */
 export type StopReason = (typeof STOP_REASONS)[number];
 
-export type SessionOptions = Omit<TurnOptions, 'onEvent'> & {
+export type SessionOptions = Omit<TurnOptions, 'onEvent' | 'ask'> & {
   process: SandboxedProcess;
   definition: AgentDefinition;
   /** Session to go on with. */
@@ -45,7 +46,7 @@ export type Session = {
    * One turn; every update becomes events while it lasts.
    * @throws AppError for what the model or the agent failed at
    */
-  prompt(text: string, onEvent: TurnOptions['onEvent']): Promise<StopReason>;
+  prompt(text: string, turn: Pick<TurnOptions, 'onEvent' | 'ask'>): Promise<StopReason>;
   /** Adds a warning of the server to the turn, if there is one. */
   warn(text: string): void;
   /** Asks the agent to end the turn. */
@@ -77,7 +78,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const { agent } = client({ name: 'pullwright' })
     .onRequest(
       methods.client.session.requestPermission,
-      ({ params }) => turn?.permission(params) ?? { outcome: { outcome: 'cancelled' } },
+      ({ params }) => turn?.permission(params) ?? { outcome: CANCELED },
     )
     .connect({ writable: stream.writable, readable: stream.readable.pipeThrough(updates) });
 
@@ -118,8 +119,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     sessionId,
     continued,
 
-    async prompt(text, onEvent) {
-      const current = createTurn({ ...options, onEvent });
+    async prompt(text, { onEvent, ask }) {
+      const current = createTurn({ ...options, onEvent, ask });
       turn = current;
       try {
         const answer: unknown = await agent.request(methods.agent.session.prompt, {
@@ -136,6 +137,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       } catch (error) {
         return await explain(error);
       } finally {
+        current.end();
         turn = undefined;
       }
     },
@@ -143,7 +145,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     warn: (text) => turn?.log(text),
 
     cancel() {
-      turn?.cancel();
+      turn?.end();
       agent.notify(methods.agent.session.cancel, { sessionId }).catch(() => {
         // The agent is gone, and with it what was to be canceled.
       });

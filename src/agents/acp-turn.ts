@@ -1,34 +1,35 @@
 import { randomUUID } from 'node:crypto';
 import type { RequestPermissionRequest, RequestPermissionResponse } from '@agentclientprotocol/sdk';
-import type { EventDraft } from '../../schemas/event.ts';
+import type { EventDraft, ToolKind } from '../../schemas/event.ts';
 import type { Redactor } from '../redaction/redactor.ts';
-import { bounded, mapUpdate, toolCall } from './acp-updates.ts';
+import { bounded, MAX_TITLE, mapUpdate, toolCall } from './acp-updates.ts';
 import type { AgentMode } from './agent-definition.ts';
-import { decidePermission } from './permissions.ts';
+import { type AskPermission, CANCELED, type Decision, decidePermission, outcomeOf, questionOf } from './permissions.ts';
 
 const MAX_LOG_LINES = 200;
 const MAX_LOG_LINE = 2000;
-const MAX_NAME = 1024;
-const MAX_OPTIONS = 20;
 
 export type TurnOptions = {
   mode: AgentMode;
   /** The workspace as the agent sees it. */
   root: string;
   redactor: Redactor;
+  /** Kinds of tool calls that a person is asked about. */
+  asked: readonly ToolKind[];
+  ask: AskPermission;
   onEvent: (draft: EventDraft) => void;
 };
 
 export type Turn = ReturnType<typeof createTurn>;
 
 /** Makes events of all that an agent sends while it works on one prompt. */
-export function createTurn({ mode, root, redactor, onEvent }: TurnOptions) {
+export function createTurn({ mode, root, redactor, asked, ask, onEvent }: TurnOptions) {
   // Before texts are cut, which could leave the half of a secret; the event log does it for all that is whole.
   const context = { root, redact: redactor.text };
   const tools = new Set<string>();
   let logLines = 0;
   let answered = false;
-  let canceled = false;
+  const ended = new AbortController();
 
   function emit(draft: EventDraft): void {
     answered ||= draft.type !== 'thought.delta';
@@ -42,6 +43,25 @@ export function createTurn({ mode, root, redactor, onEvent }: TurnOptions) {
     }
   }
 
+  function log(line: string): void {
+    logLines += 1;
+    if (logLines > MAX_LOG_LINES) return;
+    onEvent({ type: 'log', data: { level: 'warn', text: bounded(context.redact(line), MAX_LOG_LINE) } });
+  }
+
+  function settle({ toolCall: { toolCallId } }: RequestPermissionRequest, decision: Decision): Decision {
+    const ids = { permission_id: randomUUID(), tool_call_id: bounded(toolCallId, MAX_TITLE) };
+    onEvent({ type: 'permission.resolved', data: { ...ids, decision, by: 'policy' } });
+    return decision;
+  }
+
+  async function askPerson(request: RequestPermissionRequest): Promise<Decision | 'canceled'> {
+    const question = questionOf(request, context.redact);
+    if (question !== undefined) return ask(question, ended.signal);
+    log('A permission request that nobody could judge was rejected: too large, or silent about what is to be done.');
+    return settle(request, 'reject');
+  }
+
   return {
     /** Whether the agent said or did anything. */
     answered: () => answered,
@@ -51,39 +71,21 @@ export function createTurn({ mode, root, redactor, onEvent }: TurnOptions) {
       for (const draft of mapUpdate(update, context)) emit(draft);
     },
 
-    /** Answers a permission request at once, and tells of both. */
-    permission(request: RequestPermissionRequest): RequestPermissionResponse {
-      if (canceled) return { outcome: { outcome: 'cancelled' } };
+    /** Answers a permission request: what the policy does not settle, a person does. */
+    async permission(request: RequestPermissionRequest): Promise<RequestPermissionResponse> {
+      if (ended.signal.aborted) return { outcome: CANCELED };
       for (const draft of toolCall('tool.started', request.toolCall, context)) emit(draft);
-      const { decision, outcome } = decidePermission(mode, request);
-      const permission_id = randomUUID();
-      onEvent({
-        type: 'permission.requested',
-        data: {
-          permission_id,
-          tool_call_id: bounded(request.toolCall.toolCallId, MAX_NAME),
-          options: request.options.slice(0, MAX_OPTIONS).map(({ optionId, name, kind }) => ({
-            option_id: bounded(optionId, MAX_NAME),
-            name: bounded(context.redact(name), MAX_NAME),
-            kind,
-          })),
-          deadline: new Date().toISOString(),
-        },
-      });
-      onEvent({ type: 'permission.resolved', data: { permission_id, decision, by: 'policy' } });
-      return { outcome };
+      const policy = decidePermission(mode, asked, request);
+      const decision = policy === 'ask' ? await askPerson(request) : settle(request, policy);
+      return { outcome: outcomeOf(ended.signal.aborted ? 'canceled' : decision, request.options) };
     },
 
     /** A warning: a line that the agent wrote to stderr, or what the server refused it. */
-    log(line: string): void {
-      logLines += 1;
-      if (logLines > MAX_LOG_LINES) return;
-      onEvent({ type: 'log', data: { level: 'warn', text: bounded(context.redact(line), MAX_LOG_LINE) } });
-    },
+    log,
 
-    /** From here on, permission requests are answered as canceled. */
-    cancel(): void {
-      canceled = true;
+    /** Permission requests, those that are open too, are answered as canceled from here on. */
+    end(): void {
+      ended.abort();
     },
   };
 }

@@ -10,7 +10,8 @@ export type UpdateContext = {
 
 /** Longest text of one field of an update, in bytes. */
 const MAX_TEXT = 64 * 1024;
-const MAX_TITLE = 1024;
+/** Longest title, path or id, in bytes. */
+export const MAX_TITLE = 1024;
 const MAX_ITEMS = 100;
 
 const KINDS: ReadonlySet<string> = new Set<ToolKind>([
@@ -101,7 +102,7 @@ function title(text: string, { root, redact }: UpdateContext): string {
 }
 
 /** A kind that this version does not know is `other`; none stays none. */
-function normalKind(kind: unknown): ToolKind | undefined {
+export function normalKind(kind: unknown): ToolKind | undefined {
   if (kind === undefined || kind === null) return undefined;
   return isKind(kind) ? kind : 'other';
 }

@@ -16,6 +16,7 @@ import type { Session, StopReason } from './acp-session.ts';
 import type { AgentDefinition, AgentMode } from './agent-definition.ts';
 import { gemini } from './gemini.ts';
 import type { TokenBudget } from './model-meter.ts';
+import type { AskPermission } from './permissions.ts';
 import { type StartedAgent, startAgent } from './start-agent.ts';
 import { createStartLimit } from './start-limit.ts';
 import { createUpstream } from './upstream.ts';
@@ -39,6 +40,8 @@ export type PromptRequest = {
   budget?: TokenBudget | undefined;
   signal: AbortSignal;
   onEvent(draft: EventDraft): void;
+  /** Asks a person about a tool call that the policy does not settle. */
+  ask: AskPermission;
   /** Called before the turn with the conversation it belongs to, which lasts whatever becomes of the turn. */
   onSession?(sessionId: string): void;
 };
@@ -199,7 +202,7 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     let turn: ReturnType<Session['prompt']> | undefined;
     try {
       request.onSession?.(session.sessionId);
-      turn = session.prompt(request.text(continued), request.onEvent);
+      turn = session.prompt(request.text(continued), request);
       const stopReason = await abortable(turn, signal);
       metered.end();
       await settle(ticketId, agent);

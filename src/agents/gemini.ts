@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Config } from '../config/load-config.ts';
+import type { AskableKind, Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Place } from '../sandbox/types.ts';
 import type { AgentDefinition, AgentMode, LaunchContext } from './agent-definition.ts';
@@ -13,19 +13,23 @@ import { geminiModel } from './gemini-model.ts';
 
 const PACKAGE = '@google/gemini-cli';
 
+type Policy = { file: string; sha256: string };
+
 /**
- * The policy of each mode with the hash of its content. Gemini CLI starts without a word when its policy file is
- * missing or broken, and then allows far more; so nothing is started on a file that is not exactly this one.
+ * The policies with the hashes of their content. Gemini CLI starts without a word when a policy file is
+ * missing or broken, and then allows far more; so nothing is started on a file that is not exactly one of these.
  */
-const POLICIES: Record<AgentMode, { file: string; sha256: string }> = {
-  read: {
-    file: fileURLToPath(new URL('policies/read.toml', import.meta.url)),
-    sha256: '2af7a4948d789163ef51d937335a8849d91a68984daf9f64df899f31ceb4147c',
-  },
-  write: {
-    file: fileURLToPath(new URL('policies/write.toml', import.meta.url)),
-    sha256: 'f1aed47bb17d8ae941aeaaec5fd1bb04ff5148316fcb7fa3fdab807564947a0a',
-  },
+const POLICIES: Record<AgentMode, Policy> = {
+  read: policy('read', '2af7a4948d789163ef51d937335a8849d91a68984daf9f64df899f31ceb4147c'),
+  write: policy('write', 'f1aed47bb17d8ae941aeaaec5fd1bb04ff5148316fcb7fa3fdab807564947a0a'),
+};
+
+/** What makes it ask, over the policy of `write`. It has no tools of the other kinds but what is for itself only. */
+const ASKING: Partial<Record<AskableKind, Policy>> = {
+  read: policy('ask-read', '2f502f52670584944fecf972a70e06ad7991efe1c90a95f65ae592716657d7a7'),
+  search: policy('ask-search', '494063e69a87ca18606cc7ab2f9cf806a6b0d45331b1f3c90fcd59436177d4b2'),
+  edit: policy('ask-edit', '56a5ebbb060a61fbc316e692afab88651f1b0a605c13614dcc19089dd8b2b4d7'),
+  execute: policy('ask-execute', 'b7824b4ff8d8c8c7e2d7577c4ee1438effbb21d1121e4d0aae93756712228663'),
 };
 
 /** A policy here makes Gemini CLI ignore `--admin-policy`. */
@@ -48,8 +52,7 @@ export const gemini: AgentDefinition = {
   async check(config) {
     try {
       installation();
-      await checkPolicy('read');
-      await checkPolicy('write');
+      for (const mode of ['read', 'write'] as const) await checkPolicies(policiesOf(mode, config));
     } catch (error) {
       if (error instanceof AppError) return error;
       throw error;
@@ -61,23 +64,25 @@ export const gemini: AgentDefinition = {
   },
 
   async prepareLaunch(context) {
-    const { mode, sandbox, model } = context;
-    await checkPolicy(mode);
+    const { config, mode, sandbox, model } = context;
+    const policies = policiesOf(mode, config);
+    await checkPolicies(policies);
     if (sandbox.kind === 'none') await checkSystemPolicies();
     const home = await writeHome(context);
 
     const agent: Place = { host: installation().folder, inside: '/opt/agent' };
-    const policy: Place = { host: POLICIES[mode].file, inside: '/opt/policy.toml' };
+    const places = policies.map(({ file }): Place => ({ host: file, inside: `/opt/policies/${basename(file)}` }));
+    const admin = places.flatMap((place) => ['--admin-policy', sandbox.path(place)]);
     const { node } = sandbox.layout({ workspace: context.workspace, home });
     return {
-      argv: [node, join(sandbox.path(agent), 'bundle/gemini.js'), '--acp', '--admin-policy', sandbox.path(policy)],
+      argv: [node, join(sandbox.path(agent), 'bundle/gemini.js'), '--acp', ...admin],
       env: {
         ...(model && { GEMINI_API_KEY: model.token, GOOGLE_GEMINI_BASE_URL: model.url }),
         GEMINI_CLI_TRUST_WORKSPACE: 'false',
         GEMINI_CLI_NO_RELAUNCH: 'true',
         NO_COLOR: '1',
       },
-      mounts: [agent, policy],
+      mounts: [agent, ...places],
       home: {
         folder: home,
         readOnly: ['.gemini/settings.json', '.gemini/projects.json'],
@@ -107,14 +112,24 @@ function installation(): { folder: string; version: string } {
   }
 }
 
-async function checkPolicy(mode: AgentMode): Promise<void> {
-  const { file, sha256 } = POLICIES[mode];
-  const content = await readFile(file).catch(() => undefined);
-  const found = content && createHash('sha256').update(content).digest('hex');
-  if (found === sha256) return;
-  throw new AppError('agent_unavailable', `The policy file ${file} is ${found ? 'not the original' : 'missing'}.`, {
-    remedy: 'Install the server again; agents are not started without their policy.',
-  });
+function policy(name: string, sha256: string): Policy {
+  return { file: fileURLToPath(new URL(`policies/${name}.toml`, import.meta.url)), sha256 };
+}
+
+function policiesOf(mode: AgentMode, { ASK_PERMISSION }: Config): Policy[] {
+  const asking = ASK_PERMISSION.flatMap((kind) => ASKING[kind] ?? []);
+  return mode === 'read' ? [POLICIES.read] : [POLICIES.write, ...asking];
+}
+
+async function checkPolicies(policies: readonly Policy[]): Promise<void> {
+  for (const { file, sha256 } of policies) {
+    const content = await readFile(file).catch(() => undefined);
+    const found = content && createHash('sha256').update(content).digest('hex');
+    if (found === sha256) continue;
+    throw new AppError('agent_unavailable', `The policy file ${file} is ${found ? 'not the original' : 'missing'}.`, {
+      remedy: 'Install the server again; agents are not started without their policy.',
+    });
+  }
 }
 
 async function checkSystemPolicies(): Promise<void> {

@@ -91,7 +91,15 @@ async function startProcess(options: StartOptions, model: ModelProxy | undefined
     onTooLarge: options.onExcess,
   });
   try {
-    const opened = openSession({ process, definition, mode, root, redactor, load: known ? sessionId : undefined });
+    const opened = openSession({
+      process,
+      definition,
+      mode,
+      root,
+      redactor,
+      asked: config.ASK_PERMISSION,
+      load: known ? sessionId : undefined,
+    });
     session = await abortable(opened, options.signal);
     return { process, session };
   } catch (error) {

@@ -10,6 +10,10 @@ import { Settings } from './settings.ts';
 
 FormatRegistry.Set('uri', (value) => URL.canParse(value));
 
+/** Kinds of ACP's tool calls that a person can be asked about; the others change nothing but the agent itself. */
+const ASKABLE_KINDS = ['read', 'edit', 'delete', 'move', 'search', 'execute', 'fetch', 'other'] as const;
+export type AskableKind = (typeof ASKABLE_KINDS)[number];
+
 /** Variables of this prefix that are not settings of the server but of its clients. */
 const CLIENT_VARIABLES = new Set(['PULLWRIGHT_URL', 'PULLWRIGHT_API_KEY']);
 
@@ -22,6 +26,7 @@ export type Config = Readonly<
     Settings,
     | 'ALLOWED_HOSTS'
     | 'ALLOWED_REPO_HOSTS'
+    | 'ASK_PERMISSION'
     | 'CORS_ORIGINS'
     | 'EGRESS_ALLOW'
     | 'GITHUB_HOST'
@@ -32,6 +37,7 @@ export type Config = Readonly<
   > & {
     ALLOWED_HOSTS: readonly string[];
     ALLOWED_REPO_HOSTS: readonly string[];
+    ASK_PERMISSION: readonly AskableKind[];
     CORS_ORIGINS: readonly string[];
     EGRESS_ALLOW: readonly string[];
     TRUST_PROXY: readonly string[];
@@ -78,6 +84,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
   const {
     ALLOWED_HOSTS,
     ALLOWED_REPO_HOSTS,
+    ASK_PERMISSION,
     CORS_ORIGINS,
     EGRESS_ALLOW,
     OTEL_EXPORTER_OTLP_HEADERS,
@@ -99,6 +106,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
       (repoHosts.length === 1 ? repoHosts[0] : undefined) ??
       'github.com'
     ).toLowerCase(),
+    ASK_PERMISSION: parseKinds(ASK_PERMISSION, problems),
     CORS_ORIGINS: split(CORS_ORIGINS),
     TRUST_PROXY: split(TRUST_PROXY),
     EGRESS_ALLOW: split(EGRESS_ALLOW).map((host) => host.toLowerCase()),
@@ -181,6 +189,15 @@ function parseCommand(value: string, problems: string[]): readonly [string, ...s
   }
   problems.push('VERIFY_COMMAND is not a JSON array of strings. Write it like ["npm","test"].');
   return undefined;
+}
+
+function parseKinds(value: string, problems: string[]): AskableKind[] {
+  return split(value).flatMap((word) => {
+    const kind = ASKABLE_KINDS.find((known) => known === word);
+    if (kind !== undefined) return [kind];
+    problems.push(`ASK_PERMISSION names ${JSON.stringify(word)}. Use kinds of ${ASKABLE_KINDS.join(', ')}.`);
+    return [];
+  });
 }
 
 function otlpHeaders(

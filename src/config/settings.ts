@@ -124,6 +124,16 @@ export const Settings = Type.Object({
         'auto and bubblewrap: agents run in a bubblewrap sandbox, or not at all. none: without walls, on loopback only; for development on systems without bubblewrap.',
     },
   ),
+  ASK_PERMISSION: list(
+    '',
+    'Kinds of tool calls that a person is asked about in dev, of read, edit, delete, move, search, execute, fetch and other; nobody is asked when empty.',
+  ),
+  PERMISSION_TIMEOUT_SECONDS: count(
+    300,
+    1,
+    86_400,
+    'How long such a question is open; without an answer the tool call is rejected.',
+  ),
   EGRESS_ALLOW: list(
     '',
     'Hosts that agents and the check command may reach on the ports 80 and 443, such as registry.npmjs.org or *.example.org; none when empty.',

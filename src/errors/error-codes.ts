@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   ticket_not_found: row(404, 'There is no such ticket', false, 'Create it with POST /v1/tickets.'),
   run_not_found: row(404, 'There is no such run', false, 'List runs with GET /v1/runs.'),
   plan_not_found: row(404, 'There is no such plan', false, 'Make one with the action make_plan.'),
+  permission_not_found: row(404, 'There is no such permission', false, 'List open ones with GET /v1/permissions.'),
   agent_not_found: row(404, 'There is no such agent', false, 'List agents with GET /v1/agents.'),
   key_not_found: row(404, 'There is no such key', false, 'List keys with GET /v1/keys.'),
   not_acceptable: row(406, 'No acceptable representation', false, 'Ask for one of the types in the documentation.'),
@@ -47,6 +48,12 @@ export const ERROR_CODES = {
   plan_stale: row(409, 'A newer plan exists', false, 'Read the newest plan and decide again.'),
   plan_not_approved: row(409, 'The plan is not approved', false, 'Approve the newest plan, then run dev again.'),
   run_finished: row(409, 'The run has ended', false, 'Nothing is left to cancel.'),
+  permission_resolved: row(
+    409,
+    'The permission is resolved already',
+    false,
+    'Nothing is left to answer; the detail says who decided what.',
+  ),
   plan_version_mismatch: row(
     412,
     'The plan was changed meanwhile',

@@ -8,6 +8,7 @@ import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/runs.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
+import type { Permissions } from './permissions.ts';
 import type { Progress, RunWriter } from './run-writer.ts';
 import { tokenBudget } from './token-budget.ts';
 
@@ -20,7 +21,14 @@ export type Turn = {
   signal: AbortSignal;
 };
 
-type Deps = { config: Config; store: Store; workspaces: Workspaces; agents: Agents; redactor: Redactor };
+type Deps = {
+  config: Config;
+  store: Store;
+  workspaces: Workspaces;
+  agents: Agents;
+  permissions: Permissions;
+  redactor: Redactor;
+};
 
 /**
  * One prompt to the ticket's agent, in the ticket's conversation; its updates become events of the run.
@@ -28,7 +36,7 @@ type Deps = { config: Config; store: Store; workspaces: Workspaces; agents: Agen
  * @throws AppError what the agent or its model could not do; the signal's reason when aborted
  */
 export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
-  const { config, store, workspaces, agents, redactor } = deps;
+  const { config, store, workspaces, agents, permissions, redactor } = deps;
   const { run, writer } = turn;
   const [{ workspace, gitDir, mirror }, sessionId, conversation] = await Promise.all([
     workspaces.paths(run.ticket_id),
@@ -67,6 +75,7 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     budget: await tokenBudget(config, store, run, before),
     signal: turn.signal,
     onEvent,
+    ask: permissions.asker(writer, turn.signal),
     onSession: writer.setSession,
   });
   await writer.save();

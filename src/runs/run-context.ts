@@ -8,6 +8,7 @@ import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/runs.ts';
 import type { TicketRow } from '../store/tickets.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
+import type { Permissions } from './permissions.ts';
 import type { RunWriter } from './run-writer.ts';
 
 /** What the actions work with. */
@@ -19,6 +20,7 @@ export type ActionDeps = {
   agents: Agents;
   plans: Plans;
   github: GitHub;
+  permissions: Permissions;
   redactor: Redactor;
 };
 

@@ -5,6 +5,7 @@ import type { Migration } from 'kysely/migration';
 export const migrations: Record<string, Migration> = {
   '0001-tickets-plans-runs-events': { up: createTables },
   '0002-keys-audit': { up: addKeysAndAudit },
+  '0005-permissions': { up: addPermissions },
 };
 
 async function createTables(db: Kysely<unknown>): Promise<void> {
@@ -114,4 +115,21 @@ async function addKeysAndAudit(db: Kysely<unknown>): Promise<void> {
     await sql`create trigger ${sql.id(`audit_no_${change}`)} before ${sql.raw(change)} on audit
       begin select raise(abort, 'the audit log is append-only'); end`.execute(db);
   }
+}
+
+async function addPermissions(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('permissions')
+    .addColumn('permission_id', 'text', (c) => c.primaryKey())
+    .addColumn('run_id', 'text', (c) => c.notNull().references('runs.run_id').onDelete('cascade'))
+    .addColumn('attempt', 'integer', (c) => c.notNull())
+    .addColumn('question', 'text', (c) => c.notNull())
+    .addColumn('asked_at', 'text', (c) => c.notNull())
+    .addColumn('deadline', 'text', (c) => c.notNull())
+    .addColumn('decision', 'text')
+    .addColumn('decided_by', 'text')
+    .addColumn('resolved_at', 'text')
+    .execute();
+  await db.schema.createIndex('permissions_of_run').on('permissions').columns(['run_id', 'permission_id']).execute();
+  await db.schema.createIndex('permissions_open').on('permissions').columns(['decision', 'permission_id']).execute();
 }

@@ -8,6 +8,7 @@ import { createEventStore } from './events.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { createKeyStore } from './keys.ts';
 import { migrations } from './migrations.ts';
+import { createPermissionStore } from './permissions.ts';
 import { createPlanStore } from './plans.ts';
 import { createRunStore } from './runs.ts';
 import type { Database } from './schema.ts';
@@ -40,6 +41,7 @@ export async function openStore(directory: string) {
     plans: createPlanStore(db),
     runs: createRunStore(db, commit),
     events: createEventStore(db),
+    permissions: createPermissionStore(db),
     keys: createKeyStore(db, commit),
     audit: createAuditStore(db, commit),
     /**

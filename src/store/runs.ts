@@ -6,6 +6,7 @@ import { AppError } from '../errors/app-error.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
 import { insertEvents } from './events.ts';
 import type { GroupCommit } from './group-commit.ts';
+import { notePermissions } from './permissions.ts';
 import { inRepositories } from './repositories.ts';
 import type { Database, RunTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
@@ -130,7 +131,9 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
           .returning('last_seq')
           .executeTakeFirst();
         if (row === undefined) throw new FencedError(`attempt ${fence} of run ${runId} may not write any more`);
-        return insertEvents(trx, runId, row.last_seq - drafts.length + 1, new Date().toISOString(), drafts);
+        const time = new Date().toISOString();
+        await notePermissions(trx, { runId, attempt: fence, time }, drafts);
+        return insertEvents(trx, runId, row.last_seq - drafts.length + 1, time, drafts);
       });
     },
 

@@ -7,6 +7,7 @@ export type Database = {
   plans: PlanTable;
   runs: RunTable;
   events: EventTable;
+  permissions: PermissionTable;
   keys: KeyTable;
   audit: AuditTable;
 };
@@ -69,6 +70,21 @@ export type EventTable = {
   time: string;
   type: string;
   data: string;
+};
+
+/** What a person was asked; made from the events of runs, in their transactions. */
+export type PermissionTable = {
+  permission_id: string;
+  run_id: string;
+  /** Attempt of the run that asked; the question is void once there is another. */
+  attempt: number;
+  /** JSON: `data` of the event that asked. */
+  question: string;
+  asked_at: string;
+  deadline: string;
+  decision: 'allow' | 'reject' | null;
+  decided_by: string | null;
+  resolved_at: string | null;
 };
 
 export type KeyTable = {

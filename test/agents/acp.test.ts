@@ -1,34 +1,13 @@
 import t from 'tap';
 import { mapUpdate } from '../../src/agents/acp-updates.ts';
-import type { AgentDefinition } from '../../src/agents/agent-definition.ts';
-import { decidePermission } from '../../src/agents/permissions.ts';
+import { CANCELED, decidePermission, outcomeOf, questionOf } from '../../src/agents/permissions.ts';
 import { createStartLimit } from '../../src/agents/start-limit.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
-import type { Place } from '../../src/sandbox/types.ts';
 import { allGone, descendants } from '../sandbox/process-tree.ts';
 import { makeWorld, type Owner } from './fixtures.ts';
+import { scripted } from './scripted.ts';
 
-const SCRIPT: Place = { host: new URL('scripted-agent.mjs', import.meta.url).pathname, inside: '/opt/agent.mjs' };
 const KEY = 'AIzaSyStandInKey0123456789';
-
-/** A second agent takes no more than this. */
-function scripted(oddity = 'none'): AgentDefinition {
-  return {
-    name: 'scripted',
-    title: 'Scripted agent',
-    version: () => '1.0.0',
-    check: async () => undefined,
-    prepareLaunch: async ({ sandbox, workspace, conversation }) => ({
-      argv: [sandbox.layout({ workspace, home: conversation }).node, sandbox.path(SCRIPT), oddity],
-      mounts: [SCRIPT],
-      home: { folder: conversation },
-    }),
-    prepareLoad: async () => true,
-    promptText: (text) => text,
-    isNoise: (line) => line.startsWith('noise'),
-    classifyError: () => undefined,
-  };
-}
 
 async function makeScripted(t: Owner, oddity?: string, settings: Record<string, string> = {}) {
   const world = await makeWorld(t);
@@ -103,21 +82,62 @@ t.test('permission requests get the answer of the mode', (t) => {
     { optionId: 'once', name: 'Once', kind: 'allow_once' as const },
     { optionId: 'no', name: 'No', kind: 'reject_once' as const },
   ];
-  const allowed = { decision: 'allow', outcome: { outcome: 'selected', optionId: 'once' } };
-  const rejected = { decision: 'reject', outcome: { outcome: 'selected', optionId: 'no' } };
-  for (const kind of ['read', 'edit', 'delete', 'move', 'search', 'execute'] as const) {
+  const kinds = ['read', 'edit', 'delete', 'move', 'search', 'execute'] as const;
+  for (const kind of kinds) {
     const request = { toolCall: { toolCallId: 'c', kind }, options };
-    t.same(decidePermission('write', request), allowed, `write: ${kind}`);
-    t.same(decidePermission('read', request), rejected, `read: ${kind}`);
+    t.equal(decidePermission('write', [], request), 'allow', `write: ${kind}`);
+    t.equal(decidePermission('write', kinds, request), 'ask', `write, asked about: ${kind}`);
+    t.equal(decidePermission('read', kinds, request), 'reject', `read: ${kind}`);
   }
   for (const kind of ['switch_mode', 'other', 'fetch', 'think', undefined] as const) {
     const toolCall = { toolCallId: 'c', ...(kind ? { kind } : {}) };
-    t.same(decidePermission('write', { toolCall, options }), rejected, `write: ${kind}`);
+    t.equal(decidePermission('write', [], { toolCall, options }), 'reject', `write: ${kind}`);
   }
-  t.same(decidePermission('read', { toolCall: { toolCallId: 'c', kind: 'edit' }, options: options.slice(0, 2) }), {
-    decision: 'reject',
-    outcome: { outcome: 'cancelled' },
+  t.equal(decidePermission('write', ['other'], { toolCall: { toolCallId: 'c' }, options }), 'ask', 'no kind is other');
+
+  const only = (...kinds: string[]) => options.filter(({ kind }) => kinds.includes(kind));
+  const toolCall = { toolCallId: 'c', kind: 'edit' as const };
+  const twice = [...options, { optionId: 'once', name: 'Once', kind: 'allow_always' as const }];
+  const many = Array.from({ length: 21 }, (_, i) => ({ optionId: `${i}`, name: '', kind: 'allow_once' as const }));
+  for (const unclear of [only('allow_always', 'reject_once'), twice, many]) {
+    t.equal(
+      decidePermission('write', ['edit'], { toolCall, options: unclear }),
+      'reject',
+      'no clear way to allow once',
+    );
+  }
+  t.same(outcomeOf('allow', options), { outcome: 'selected', optionId: 'once' });
+  t.same(outcomeOf('reject', options), { outcome: 'selected', optionId: 'no' });
+  t.same(outcomeOf('reject', only('allow_always', 'allow_once')), CANCELED, 'no option says no');
+  t.same(outcomeOf('reject', twice), CANCELED);
+  t.same(outcomeOf('canceled', options), CANCELED);
+  t.end();
+});
+
+t.test('a question is whole, without secrets, and hides nothing', (t) => {
+  const redact = createRedactor([KEY]).text;
+  const ask = (toolCall: object) =>
+    questionOf({ sessionId: 's', toolCall: { toolCallId: 'c', kind: 'execute', ...toolCall }, options: [] }, redact);
+  const command = `echo ${'x'.repeat(9000)}\n\trm -rf \u202etxt.\u001b[2K\r${KEY}`;
+  t.same(ask({ title: command }), {
+    tool_call_id: 'c',
+    title: `echo ${'x'.repeat(9000)}\\u{a}\\u{9}rm -rf \\u{202e}txt.\\u{1b}[2K\\u{d}[redacted]`,
+    kind: 'execute',
+    command: `echo ${'x'.repeat(9000)}\n\trm -rf \\u{202e}txt.\\u{1b}[2K\\u{d}[redacted]`,
+    options: [],
   });
+  t.match(ask({ title: 'Tidy up', rawInput: { command: 'rm -rf /', cwd: '/x' } }), {
+    title: 'Tidy up',
+    command: 'rm -rf /',
+    input: '{"command":"rm -rf /","cwd":"/x"}',
+  });
+  const paths = Array.from({ length: 150 }, (_, index) => ({ path: `/work/${index}\u200b` }));
+  const content = [{ type: 'diff', path: 'a', oldText: null, newText: '\u{e0041}' }];
+  const seen = ask({ title: 'Edit', kind: 'edit', locations: paths, content });
+  t.same(seen?.locations?.length, 150, 'no place is left out');
+  t.match(seen, { locations: [{ path: '/work/0\\u{200b}' }], diff: [{ path: 'a', new_text: '\\u{e0041}' }] });
+  t.equal(ask({ title: 'x'.repeat(300_000) }), undefined, 'what is too large to be judged is no question');
+  t.equal(ask({ title: ' ' }), undefined, 'nor is what says nothing');
   t.end();
 });
 
@@ -178,11 +198,7 @@ t.test('what an agent sends in a turn becomes events, in order', async (t) => {
     [
       { type: 'tool.started', data: { tool_call_id: 'late', status: 'failed' } },
       { type: 'tool.started', data: { tool_call_id: 'asked', title: 'rm', kind: 'execute' } },
-      {
-        type: 'permission.requested',
-        data: { tool_call_id: 'asked', options: [{ option_id: 'ok' }, { name: 'Reject [redacted]' }] },
-      },
-      { type: 'permission.resolved', data: { decision: 'reject', by: 'policy' } },
+      { type: 'permission.resolved', data: { tool_call_id: 'asked', decision: 'reject', by: 'policy' } },
       { type: 'tool.updated', data: { tool_call_id: 'asked', status: 'completed' } },
     ],
   );

@@ -54,6 +54,7 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
         },
         signal: new AbortController().signal,
         onEvent: (draft) => events.push(draft),
+        ask: async () => 'reject',
         ...options,
       });
       return { ...result, continued, events, said: said(events) };

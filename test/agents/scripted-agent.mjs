@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 
 const oddity = process.argv[2];
 const answers = new Map();
+const received = [];
 let sessionId = 'session-1';
 let nextId = 1;
 
@@ -25,6 +26,20 @@ const steps = {
     const answered = new Promise((resolve) => answers.set(id, resolve));
     send({ id, method: 'session/request_permission', params: { sessionId, ...params } });
     say(JSON.stringify((await answered).outcome));
+  },
+  // All at once; one that names an `id` uses it, whoever else did; `long` is the length of a title. Says the outcomes in the order in which they came.
+  async permissions(requests) {
+    const all = Promise.withResolvers();
+    for (const { id = `permission-${nextId++}`, long, ...params } of requests) {
+      if (long) params.toolCall.title = 'x'.repeat(long);
+      answers.set(id, ({ outcome }) => {
+        received.push([id, outcome.optionId ?? outcome.outcome]);
+        if (received.length === requests.length) all.resolve();
+      });
+      send({ id, method: 'session/request_permission', params: { sessionId, ...params } });
+    }
+    await all.promise;
+    say(JSON.stringify(received.splice(0)));
   },
   hang: () => new Promise(() => setInterval(() => {}, 60_000)),
 };

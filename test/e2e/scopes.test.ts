@@ -40,6 +40,7 @@ const RIGHTS: Record<string, readonly Scope[] | null> = {
   listTicketRuns: ANYBODY,
   getRun: ANYBODY,
   getRunEvents: ANYBODY,
+  listPermissions: ANYBODY,
   createTicket: WORKERS,
   createTicketSeed: WORKERS,
   createRun: WORKERS,
@@ -47,6 +48,7 @@ const RIGHTS: Record<string, readonly Scope[] | null> = {
   cancelRun: WORKERS,
   putPlan: ['plan', 'admin'],
   approvePlan: ['plan', 'admin'],
+  answerPermission: ['dev', 'admin'],
   deleteTicket: ['dev', 'admin'],
   createKey: ['admin'],
   listKeys: ['admin'],
@@ -68,6 +70,7 @@ const HIDDEN = [
 const VALUES: Record<string, string> = {
   ticket_id: 'NONE-1',
   run_id: '019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c',
+  permission_id: '019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2d',
   key_id: '0123456789ab',
 };
 

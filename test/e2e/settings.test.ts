@@ -22,6 +22,7 @@ t.test('all wrong settings are named at once, each with its remedy', async (t) =
     PULLWRIGHT_PORT: '80',
     MAX_QUEUED_RUNS: '1e3',
     ALLOWED_REPO_HOSTS: 'https://github.com/',
+    ASK_PERMISSION: 'execute,think',
     API_KEY: 'short',
   });
   t.equal(status, 1);
@@ -33,6 +34,7 @@ t.test('all wrong settings are named at once, each with its remedy', async (t) =
     'VERIFY_COMMAND is not a JSON array',
     'MAX_QUEUED_RUNS is "1e3"',
     'ALLOWED_REPO_HOSTS holds "https://github.com/"',
+    'ASK_PERMISSION names "think". Use kinds of read, edit,',
   ]) {
     t.match(stderr, name);
   }

@@ -38,7 +38,7 @@ export async function* frames(response: Response): AsyncGenerator<EventSourceMes
 
 /** Events of a run from `after` on, until the terminal one or until `until` holds. */
 export async function events(
-  server: Server,
+  server: Pick<Server, 'url'>,
   runId: string,
   options: { lastEventId?: number; until?: (event: RunEvent) => boolean; headers?: Record<string, string> } = {},
 ): Promise<RunEvent[]> {

@@ -1,0 +1,207 @@
+import { pino } from 'pino';
+import t from 'tap';
+import type { EventType, RunEvent } from '../../schemas/event.ts';
+import type { Run } from '../../schemas/run.ts';
+import { buildApp } from '../../src/app.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
+import { createRedactor } from '../../src/redaction/redactor.ts';
+import { scripted } from '../agents/scripted.ts';
+import { call, events, said } from '../helpers/client.ts';
+import { makeWorld, REPO, TOKEN } from '../helpers/server.ts';
+
+/** The server with an agent that does what the message of its command says, however little that is allowed. */
+const world = await makeWorld(t);
+const app = await buildApp({
+  config: loadConfig({ ...world.env, AGENT: 'scripted', ASK_PERMISSION: 'execute,other' }, `${world.dir}/.env`),
+  parentEnv: { ...process.env, ...world.env },
+  logger: pino({ level: 'silent' }),
+  redactor: createRedactor([TOKEN]),
+  agents: [
+    {
+      ...scripted(),
+      promptText: (text) =>
+        /STEPS(\[.*\])END/s.exec(text)?.[1] ?? JSON.stringify([{ say: '# Plan\n\n## Goal\n\nNone.' }]),
+    },
+  ],
+});
+t.teardown(() => app.close());
+const server = { url: await app.listen({ port: 0, host: '127.0.0.1' }) };
+
+const OPTIONS = [
+  { optionId: 'always', name: 'Always', kind: 'allow_always' },
+  { optionId: 'once', name: 'Once', kind: 'allow_once' },
+  { optionId: 'no', name: 'No', kind: 'reject_once' },
+  { optionId: 'never', name: 'Never', kind: 'reject_always' },
+];
+const request = (toolCall: object, options: object[] = OPTIONS) => ({
+  toolCall: { toolCallId: 'call', title: 'make', kind: 'execute', ...toolCall },
+  options,
+});
+const only = (seen: readonly RunEvent[], ...types: EventType[]) => seen.filter(({ type }) => types.includes(type));
+
+let tickets = 0;
+async function play(steps: object[], action = 'dev'): Promise<string> {
+  tickets += 1;
+  const ticket_id = `ATT-${tickets}`;
+  await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
+  const message = `STEPS${JSON.stringify(steps)}END`;
+  if (action === 'dev') {
+    const planned = await call<Run>(server, 'POST', `/v1/tickets/${ticket_id}/runs`, { action: 'make_plan' });
+    await events(server, planned.body.run_id);
+  }
+  const { body } = await call<Run>(server, 'POST', `/v1/tickets/${ticket_id}/runs`, { action, message });
+  return body.run_id;
+}
+
+/** The first `count` questions of a run. */
+async function questions(runId: string, count: number) {
+  const found: Extract<RunEvent, { type: 'permission.requested' }>['data'][] = [];
+  await events(server, runId, {
+    until: (event) => event.type === 'permission.requested' && found.push(event.data) === count,
+  });
+  return found;
+}
+
+const answer = (runId: string, permissionId: string, decision: string) =>
+  call(server, 'POST', `/v1/runs/${runId}/permissions/${permissionId}`, { decision });
+
+t.test('one answer is for one request, however the agent names them', async (t) => {
+  const runId = await play([
+    {
+      permissions: [
+        request({ title: 'ls' }),
+        request({ title: 'rm -rf .' }),
+        { id: 'same', ...request({ title: 'a' }) },
+        { id: 'same', ...request({ title: 'b' }) },
+      ],
+    },
+  ]);
+  const asked = await questions(runId, 4);
+  t.strictSame(
+    asked.map(({ command }) => command),
+    ['ls', 'rm -rf .', 'a', 'b'],
+  );
+  t.equal(new Set(asked.map(({ permission_id }) => permission_id)).size, 4, 'each has an id of its own');
+  for (const { permission_id, command } of asked) {
+    t.equal((await call<Run>(server, 'GET', `/v1/runs/${runId}`)).body.state, 'waiting', 'while one is open');
+    t.equal((await answer(runId, permission_id, command === 'ls' ? 'allow' : 'reject')).status, 200);
+  }
+  const seen = await events(server, runId);
+  t.strictSame(
+    JSON.parse(said(seen)),
+    [
+      ['permission-1', 'once'],
+      ['permission-2', 'no'],
+      ['same', 'no'],
+      ['same', 'no'],
+    ],
+    'never an option that lasts',
+  );
+  t.strictSame(
+    only(seen, 'run.waiting', 'run.resumed').map(({ type }) => type),
+    ['run.waiting', 'run.resumed'],
+  );
+});
+
+t.test('of two answers at once, one counts', async (t) => {
+  const runId = await play([{ permissions: [request({})] }]);
+  const [question] = await questions(runId, 1);
+  const permissionId = question?.permission_id ?? '';
+  // Not over HTTP: both must have looked at the question before either answers it.
+  const [first, second] = await Promise.allSettled(
+    (['reject', 'allow'] as const).map((decision) =>
+      app.permissions.answer({ runId, permissionId, decision, by: 'test' }),
+    ),
+  );
+  t.match(first, { status: 'fulfilled', value: { decision: 'reject' } });
+  t.match(second, { status: 'rejected', reason: { code: 'permission_resolved' } });
+  t.equal(only(await events(server, runId), 'permission.resolved').length, 1);
+});
+
+t.test('a flood is rejected, and answers make room again', async (t) => {
+  const many = Array.from({ length: 60 }, (_, index) => request({ toolCallId: `c${index}`, title: `make ${index}` }));
+  const runId = await play([{ permissions: many }, { permissions: [request({ title: 'last' })] }]);
+  const asked = await questions(runId, 10);
+  for (const { permission_id } of asked) await answer(runId, permission_id, 'allow');
+  const last = (await questions(runId, 11)).at(-1);
+  t.equal(last?.command, 'last');
+  await answer(runId, last?.permission_id ?? '', 'allow');
+  const seen = await events(server, runId);
+  const outcomes = /^(\[\[.*?\]\])/.exec(said(seen))?.[1] ?? '[]';
+  const granted = JSON.parse(outcomes).filter(([, outcome]: string[]) => outcome === 'once');
+  t.equal(granted.length, 10);
+  t.equal(only(seen, 'permission.requested').length, 11);
+  t.equal(
+    only(seen, 'permission.resolved').filter((event) => JSON.stringify(event).includes('"by":"policy"')).length,
+    50,
+  );
+  t.equal(only(seen, 'log').filter((event) => JSON.stringify(event).includes('more than 10')).length, 1, 'said once');
+});
+
+t.test('nobody is asked what could not be allowed, not be judged, or is not done in dev', async (t) => {
+  const twins = [...OPTIONS, { optionId: 'once', name: 'Once', kind: 'allow_always' }];
+  const [always, once] = OPTIONS;
+  const runId = await play([
+    {
+      permissions: [
+        request({}, OPTIONS.slice(2)),
+        request({}, [...(always ? [always] : [])]),
+        request({}, twins),
+        request({}, []),
+        { long: 300_000, ...request({}) },
+        request({ title: '' }),
+        request({ kind: 'switch_mode' }),
+        request({ kind: 'fetch' }),
+      ],
+    },
+  ]);
+  const seen = await events(server, runId, { until: ({ type }) => type === 'permission.requested' });
+  t.same(only(seen, 'permission.requested'), []);
+  t.same(
+    JSON.parse(said(seen)).map(([, outcome]: string[]) => outcome),
+    ['no', 'cancelled', 'cancelled', 'cancelled', 'no', 'no', 'no', 'no'],
+  );
+  t.ok(only(seen, 'permission.resolved').every((event) => JSON.stringify(event).includes('"by":"policy"')));
+
+  const reader = await events(server, await play([{ permissions: [request({})] }], 'chat'));
+  t.equal(said(reader), '[["permission-1","no"]]', 'chat asks nobody');
+
+  const noWay = await play([{ permissions: [request({ kind: 'other' }, once ? [once] : [])] }]);
+  const [question] = await questions(noWay, 1);
+  await answer(noWay, question?.permission_id ?? '', 'reject');
+  t.equal(said(await events(server, noWay)), '[["permission-1","cancelled"]]', 'without an option to reject');
+});
+
+t.test('what is asked hides nothing and holds no secret', async (t) => {
+  const command = `make \u001b[2K\r\u202e && rm -rf . # ${TOKEN}`;
+  const runId = await play([{ permissions: [request({ title: 'Build', rawInput: { command } })] }]);
+  const [question] = await questions(runId, 1);
+  const shown = 'make \\u{1b}[2K\\u{d}\\u{202e} && rm -rf . # [redacted]';
+  t.match(question, { title: 'Build', command: shown });
+  const { body } = await call(server, 'GET', '/v1/permissions');
+  t.match(body.items, [{ command: shown }]);
+  t.notOk(JSON.stringify(body).includes(TOKEN));
+  await answer(runId, question?.permission_id ?? '', 'reject');
+  await events(server, runId);
+});
+
+t.test('an agent that ends with its questions open answers none of them itself', async (t) => {
+  const open = {
+    raw: JSON.stringify({
+      jsonrpc: '2.0',
+      id: 'left',
+      method: 'session/request_permission',
+      params: { sessionId: 'session-1', ...request({}) },
+    }),
+  };
+  for (const end of [{ exit: 3 }, { stop: 'end_turn' }]) {
+    const runId = await play([{ say: 'Bye.' }, open, end]);
+    const seen = await events(server, runId);
+    t.match(only(seen, 'permission.requested', 'permission.resolved', 'run.failed'), [
+      { type: 'permission.requested' },
+      { type: 'permission.resolved', data: { decision: 'reject', by: 'canceled' } },
+      { type: 'run.failed' },
+    ]);
+  }
+  t.same((await call(server, 'GET', '/v1/permissions')).body.items, []);
+});

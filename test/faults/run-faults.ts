@@ -159,6 +159,7 @@ function takeOwnMounts(): void {
 
 /** Told to stop: no process and no folder stays. */
 async function abandon(): Promise<void> {
+  table();
   for (const world of open) await world.close();
   process.exit(130);
 }

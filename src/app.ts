@@ -13,6 +13,7 @@ import events from '../plugins/events/index.ts';
 import github from '../plugins/github.ts';
 import health from '../plugins/health.ts';
 import hostCheck from '../plugins/host-check.ts';
+import idempotency from '../plugins/idempotency.ts';
 import lifecycle from '../plugins/lifecycle.ts';
 import openapi from '../plugins/openapi.ts';
 import plans from '../plugins/plans/index.ts';
@@ -90,6 +91,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(auditLog);
   await app.register(validation);
   await app.register(repositoryLimits);
+  await app.register(idempotency);
 
   await app.register(openapi, { version });
   await app.register(github);

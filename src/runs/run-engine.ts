@@ -132,6 +132,8 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       agent?: string | undefined;
       /** Who starts it. */
       keyId: string;
+      /** Record of the request's Idempotency-Key: a run that it started before is the answer. */
+      idempotencyId?: string | undefined;
     }): Promise<Run> {
       if (stopping) throw new AppError('shutting_down', 'The server takes no new runs.', { retryAfter: 10 });
       const message = request.message?.trim() ? request.message : undefined;
@@ -150,6 +152,7 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
         message,
         agent,
         keyId: request.keyId,
+        idempotencyId: request.idempotencyId,
         maxQueued: config.MAX_QUEUED_RUNS,
         maxOfKey: config.MAX_RUNS_PER_KEY,
       });

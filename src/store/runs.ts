@@ -6,6 +6,7 @@ import { AppError } from '../errors/app-error.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
 import { insertEvents } from './events.ts';
 import type { GroupCommit } from './group-commit.ts';
+import { noteRun, runOfRecord } from './idempotency.ts';
 import { inRepositories } from './repositories.ts';
 import type { Database, RunTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
@@ -34,7 +35,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
     },
 
     /**
-     * Puts a run into the queue with its first event.
+     * Puts a run into the queue with its first event; the run that the same record started before is returned as it is.
      * @throws AppError `queue_full` when `maxQueued` runs are waiting already, `too_many_runs` when `maxOfKey` of this key
      * have not ended; `ticket_busy` and `ticket_not_found` while the ticket is being created or removed
      */
@@ -44,10 +45,14 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       message?: string | undefined;
       agent: string;
       keyId: string;
+      /** Record of the request's Idempotency-Key. */
+      idempotencyId?: string | undefined;
       maxQueued: number;
       maxOfKey: number;
     }) {
       return commit(async (trx) => {
+        const before = run.idempotencyId === undefined ? undefined : await runOfRecord(trx, run.idempotencyId);
+        if (before !== undefined) return before;
         await checkReady(trx, run.ticketId);
         const ofKey = await countUnfinished(trx, run.keyId);
         if (ofKey >= run.maxOfKey) {
@@ -75,6 +80,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
           .returningAll()
           .executeTakeFirstOrThrow();
         await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data: { position: queued + 1 } }]);
+        if (run.idempotencyId !== undefined) await noteRun(trx, run.idempotencyId, row.run_id);
         return row;
       });
     },

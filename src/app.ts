@@ -27,6 +27,7 @@ import securityHeaders from '../plugins/security-headers.ts';
 import sse from '../plugins/sse.ts';
 import store from '../plugins/store.ts';
 import tickets from '../plugins/tickets/index.ts';
+import usage from '../plugins/usage.ts';
 import validation from '../plugins/validation.ts';
 import workspaces from '../plugins/workspaces.ts';
 import type { Config } from './config/load-config.ts';
@@ -103,6 +104,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(sse);
   await app.register(events);
   await app.register(command);
+  await app.register(usage);
   await app.register(admin);
   await app.register(health, { name, version });
 

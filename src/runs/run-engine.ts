@@ -260,13 +260,13 @@ function ending(outcome: { result: RunResult } | { error: unknown }, usage: Usag
   const finished_at = new Date().toISOString();
   if ('result' in outcome) {
     const event: EventDraft = { type: 'run.succeeded', data: { result: outcome.result, usage, duration_ms } };
-    const patch: RunPatch = { state: 'succeeded', result: JSON.stringify(outcome.result), finished_at };
+    const patch: RunPatch = { state: 'succeeded', result: JSON.stringify(outcome.result), finished_at, duration_ms };
     return { event, patch };
   }
   const error = toRunError(outcome.error);
   const state = failureState(error.code);
   const event: EventDraft = { type: `run.${state}`, data: { error, usage, duration_ms } };
-  const patch: RunPatch = { state, error: JSON.stringify(error), finished_at };
+  const patch: RunPatch = { state, error: JSON.stringify(error), finished_at, duration_ms };
   return { event, patch };
 }
 

@@ -13,6 +13,7 @@ import { createPlanStore } from './plans.ts';
 import { createRunStore } from './runs.ts';
 import type { Database } from './schema.ts';
 import { createTicketStore } from './tickets.ts';
+import { createUsageStore } from './usage.ts';
 
 export type Store = Awaited<ReturnType<typeof openStore>>;
 
@@ -43,6 +44,7 @@ export async function openStore(directory: string) {
     events: createEventStore(db),
     keys: createKeyStore(db, commit),
     audit: createAuditStore(db, commit),
+    usage: createUsageStore(db),
     idempotency: createIdempotencyStore(commit),
     /** Whether the store answers. */
     async ping(): Promise<void> {

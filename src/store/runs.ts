@@ -1,7 +1,7 @@
 import type { Kysely, Selectable, Transaction, Updateable } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
 import type { EventDraft, RunEvent } from '../../schemas/event.ts';
-import type { Action, RunState } from '../../schemas/run.ts';
+import type { Action, RunState, Usage } from '../../schemas/run.ts';
 import { AppError } from '../errors/app-error.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
 import { insertEvents } from './events.ts';
@@ -17,7 +17,7 @@ export type RunStore = ReturnType<typeof createRunStore>;
 /** What a writer may change of its run together with the events that say so. */
 export type RunPatch = Pick<
   Updateable<RunTable>,
-  'state' | 'session_id' | 'plan_version' | 'progress' | 'usage' | 'result' | 'error' | 'finished_at'
+  'state' | 'session_id' | 'plan_version' | 'progress' | 'usage' | 'result' | 'error' | 'finished_at' | 'duration_ms'
 >;
 
 export const ENDED_STATES = ['succeeded', 'failed', 'canceled', 'timed_out'] as const satisfies RunState[];
@@ -129,7 +129,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return commit(async (trx) => {
         const row = await trx
           .updateTable('runs')
-          .set((eb) => ({ ...patch, last_seq: eb('last_seq', '+', drafts.length) }))
+          .set((eb) => ({ ...patch, ...tokensOf(patch.usage), last_seq: eb('last_seq', '+', drafts.length) }))
           .where('run_id', '=', runId)
           .where('attempt', '=', fence)
           .where('state', 'not in', ENDED_STATES)
@@ -251,6 +251,13 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return { items, nextCursor: last ? encodeCursor([last.run_id]) : null };
     },
   };
+}
+
+/** The columns that sums are made of. */
+function tokensOf(usage: string | undefined): Partial<Usage> {
+  if (usage === undefined) return {};
+  const { input_tokens, output_tokens, cached_tokens }: Usage = JSON.parse(usage);
+  return { input_tokens, output_tokens, cached_tokens };
 }
 
 async function countUnfinished(trx: Transaction<Database>, keyId: string): Promise<number> {

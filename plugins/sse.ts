@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type RunEvent, TERMINAL_EVENTS } from '../schemas/event.ts';
@@ -69,7 +70,7 @@ export default fp(
         .header('cache-control', 'no-store, no-transform')
         .header('x-accel-buffering', 'no');
       // Nobody reads the stream of a HEAD.
-      if (this.request.method === 'HEAD') return this.send('');
+      if (this.request.method === 'HEAD') return this.send(Readable.from([]));
       this.holdStream();
       const cursor = createCursor(source);
       open.add(cursor);

@@ -10,6 +10,7 @@ import command from '../plugins/command/index.ts';
 import config from '../plugins/config.ts';
 import cors from '../plugins/cors.ts';
 import events from '../plugins/events/index.ts';
+import feed from '../plugins/feed.ts';
 import github from '../plugins/github.ts';
 import health from '../plugins/health.ts';
 import hostCheck from '../plugins/host-check.ts';
@@ -103,6 +104,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(runs);
   await app.register(sse);
   await app.register(events);
+  await app.register(feed);
   await app.register(command);
   await app.register(usage);
   await app.register(admin);

@@ -15,15 +15,10 @@ export default fp(
 );
 
 const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const path = '/v1/runs/:run_id/events';
-  const config = { scope: ['read'] } as const;
-
   app.get(
-    path,
+    '/v1/runs/:run_id/events',
     {
-      config,
-      // It would have the same operationId in the reference.
-      exposeHeadRoute: false,
+      config: { scope: ['read'] },
       schema: {
         operationId: 'getRunEvents',
         summary: 'Read the events of a run',
@@ -49,19 +44,6 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
       if (!wantsJson(request)) return reply.streamEvents(run, after, eventView);
       const items = await app.eventLog.read(run.run_id, after, request.query.limit);
       return reply.type('application/json').send({ items, next_after: items.at(-1)?.seq ?? after });
-    },
-  );
-
-  app.head(
-    path,
-    { config, schema: { hide: true, params: RunParams, querystring: EventQuery } },
-    async (request, reply) => {
-      const run = await app.runs.row(request.params.run_id);
-      const after = await request.resumesAfter(run, request.query.after);
-      reply.varyBy('accept');
-      return wantsJson(request)
-        ? reply.type('application/json; charset=utf-8').send('')
-        : reply.streamEvents(run, after, eventView);
     },
   );
 };

@@ -4,11 +4,13 @@ import SQLite from 'better-sqlite3';
 import { Kysely, SqliteDialect, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { createAuditStore } from './audit.ts';
+import { createChanges, telling } from './changes.ts';
 import { createEventStore } from './events.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { createIdempotencyStore } from './idempotency.ts';
 import { createKeyStore } from './keys.ts';
 import { migrations } from './migrations.ts';
+import { createOverviewStore } from './overview.ts';
 import { createPlanStore } from './plans.ts';
 import { createRunStore } from './runs.ts';
 import type { Database } from './schema.ts';
@@ -37,10 +39,13 @@ export async function openStore(directory: string) {
   }
 
   const commit = createGroupCommit(db);
+  const changes = createChanges();
   return {
-    tickets: createTicketStore(db),
-    plans: createPlanStore(db),
-    runs: createRunStore(db, commit),
+    changes,
+    tickets: createTicketStore(db, changes),
+    plans: createPlanStore(db, changes),
+    runs: telling(createRunStore(db, commit), changes),
+    overview: createOverviewStore(db),
     events: createEventStore(db),
     keys: createKeyStore(db, commit),
     audit: createAuditStore(db, commit),

@@ -198,10 +198,15 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
 
     get,
 
+    /** Stored tickets as clients see them. */
+    async views(rows: readonly TicketRow[]): Promise<Ticket[]> {
+      return rows.map(await viewOf(rows));
+    },
+
     /** A page, newest first. */
     async list(query: TicketPage) {
       const page = await store.tickets.list(query);
-      return { items: page.items.map(await viewOf(page.items)), next_cursor: page.nextCursor };
+      return { items: await this.views(page.items), next_cursor: page.nextCursor };
     },
 
     /**

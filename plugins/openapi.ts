@@ -39,6 +39,7 @@ export default fp<{ version: string }>(
           { name: 'tickets', description: 'A ticket is a workspace on a branch of a repository.' },
           { name: 'plans', description: 'What is to be done, in versions that people edit and approve.' },
           { name: 'runs', description: 'One command to the agent, as a durable log of events.' },
+          { name: 'usage', description: 'What runs have used.' },
           { name: 'agents', description: 'The coding agents.' },
           { name: 'keys', description: 'API keys: scopes, repositories, expiry.' },
           { name: 'audit', description: 'Who did what.' },

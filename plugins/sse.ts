@@ -1,26 +1,38 @@
 import { Readable } from 'node:stream';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type RunEvent, TERMINAL_EVENTS } from '../schemas/event.ts';
 import { AppError } from '../src/errors/app-error.ts';
-import type { EventLog } from '../src/events/event-log.ts';
+import { type Cursor, createCursor, type Source } from '../src/events/cursor.ts';
+import type { RunRow } from '../src/store/runs.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** How many streams of events are open. */
     openStreams(): number;
   }
+  interface FastifyRequest {
+    /**
+     * `seq` of the last event of a run that the client has, by `Last-Event-ID`, or without it by `after`.
+     * @throws AppError `cursor_unknown` for one that the run does not have, `events_expired` when what follows is gone
+     */
+    resumesAfter(run: RunRow, after?: number): Promise<number>;
+  }
   interface FastifyReply {
     /**
-     * Streams a run's events as `text/event-stream`
-     * (https://html.spec.whatwg.org/multipage/server-sent-events.html) until the terminal one.
+     * Streams what a source holds as `text/event-stream`
+     * (https://html.spec.whatwg.org/multipage/server-sent-events.html) until it ends.
+     */
+    stream<Entry>(source: Source<Entry>): FastifyReply;
+    /**
+     * Streams a run's events until the terminal one; 204, which keeps a reader from coming back, when it has that one.
      * @param after `seq` of the last event the client has
      * @param view turns events into frames
      */
-    streamEvents(runId: string, after: number, view: EventView): FastifyReply;
+    streamEvents(run: RunRow, after: number, view: EventView): FastifyReply;
     /**
-     * Takes one of the streams that the caller's key may have open, until the answer has ended. `streamEvents` does so
-     * itself; a route that does something first asks for it before.
+     * Takes one of the streams that the caller's key may have open, until the answer has ended. `stream` does so itself; a
+     * route that does something first asks for it before.
      * @throws AppError `too_many_streams`
      */
     holdStream(): void;
@@ -30,13 +42,10 @@ declare module 'fastify' {
 /** Frames of one stream: what opens it, and what each event looks like in it. */
 export type EventView = { opening: string; frame(event: RunEvent): string };
 
-const HEARTBEAT_MS = 15_000;
-const PAGE = 256;
-
 /**
- * `reply.streamEvents()`. A stream is a cursor on the log: it reads on when the client wants more, so a stalled client
- * holds no buffer, and leaving never touches the run. Open streams end when the server stops, and with the key that opened
- * them.
+ * `reply.stream()` and `reply.streamEvents()`. A stream is a cursor: it reads on when the client wants more, so a stalled
+ * client holds no buffer, and leaving never touches the run. Open streams end when the server stops, and with the key that
+ * opened them.
  */
 export default fp(
   async (app) => {
@@ -61,85 +70,72 @@ export default fp(
       });
     });
 
-    app.decorateReply('streamEvents', function streamEvents(runId, after, view) {
+    app.decorateReply('stream', function stream<Entry>(this: FastifyReply, source: Source<Entry>) {
+      this.header('content-type', 'text/event-stream; charset=utf-8')
+        .header('cache-control', 'no-store, no-transform')
+        .header('x-accel-buffering', 'no');
+      // Nobody reads the stream of a HEAD.
+      if (this.request.method === 'HEAD') return this.send(Readable.from([]));
       this.holdStream();
-      const cursor = createCursor(app.eventLog, runId, after, view);
+      const cursor = createCursor(source);
       open.add(cursor);
       const unwatch = app.keys.whenOver(this.request.caller, cursor.end);
       cursor.stream.once('close', () => {
         unwatch();
         open.delete(cursor);
       });
-      return this.header('content-type', 'text/event-stream; charset=utf-8')
-        .header('cache-control', 'no-cache, no-transform')
-        .header('x-accel-buffering', 'no')
-        .send(cursor.stream);
+      return this.send(cursor.stream);
+    });
+
+    app.decorateReply('streamEvents', function streamEvents(run, after, view) {
+      if (run.finished_at !== null && after === run.last_seq) return this.code(204).send(null);
+      return this.stream(eventsOf(run.run_id, after, view));
+    });
+
+    app.decorateRequest('resumesAfter', async function resumesAfter(run, given = 0) {
+      const after = lastEventId(this) ?? given;
+      if (after > run.last_seq) {
+        throw unknown(`Run ${run.run_id} has ${run.last_seq} events; there is none ${after}.`, run.last_seq);
+      }
+      if (after === run.last_seq) return after;
+      const first = await app.store.events.firstSeq(run.run_id);
+      if (first !== undefined && first <= after + 1) return after;
+      const kept = first === undefined ? 'none is kept' : `the first that is kept is ${first}`;
+      throw new AppError('events_expired', `Event ${after + 1} of run ${run.run_id} is not kept any more; ${kept}.`);
     });
 
     app.addHook('preClose', async () => {
       for (const cursor of open) cursor.end();
     });
+
+    /** The events of a run, from a position on. */
+    function eventsOf(runId: string, after: number, view: EventView): Source<RunEvent> {
+      let position = after;
+      return {
+        opening: view.opening,
+        watch: (watcher) => app.eventLog.watch(runId, watcher),
+        read: (limit) => app.eventLog.read(runId, position, limit),
+        take(event) {
+          // What is between was removed meanwhile: the client comes back and is told so.
+          if (event.seq !== position + 1) return undefined;
+          position = event.seq;
+          return { frame: view.frame(event), last: TERMINAL_EVENTS.has(event.type) };
+        },
+      };
+    }
   },
   { name: 'sse', dependencies: ['store', 'auth'] },
 );
 
-type Cursor = { stream: Readable; end: () => void };
+function lastEventId(request: FastifyRequest): number | undefined {
+  const header = request.headers['last-event-id'];
+  if (header === undefined || header === '') return undefined;
+  if (typeof header === 'string' && /^\d{1,15}$/.test(header)) return Number(header);
+  throw unknown('Last-Event-ID is not an id of this stream.');
+}
 
-function createCursor(log: EventLog, runId: string, after: number, view: EventView): Cursor {
-  let position = after;
-  let wanted = false;
-  let reading = false;
-  let woken = false;
-  let ended = false;
-
-  const stream = new Readable({
-    read() {
-      wanted = true;
-      void advance();
-    },
-    destroy(error, callback) {
-      clearInterval(heartbeat);
-      unwatch();
-      callback(error);
-    },
-  });
-  const unwatch = log.watch(runId, { wake: () => void advance(), end });
-  const heartbeat = setInterval(() => {
-    if (wanted && !reading && !ended) stream.push(':\n\n');
-  }, HEARTBEAT_MS).unref();
-  stream.push(view.opening);
-  return { stream, end };
-
-  /** Pushes what the log holds beyond the position for as long as the client wants more. */
-  async function advance(): Promise<void> {
-    woken = true;
-    if (!wanted || reading || ended || stream.destroyed) return;
-    reading = true;
-    try {
-      while (wanted && woken && !ended) {
-        woken = false;
-        const events = await log.read(runId, position, PAGE);
-        if (ended || stream.destroyed) return;
-        for (const event of events) {
-          woken = true;
-          position = event.seq;
-          const frame = view.frame(event);
-          if (frame !== '') wanted = stream.push(frame);
-          if (TERMINAL_EVENTS.has(event.type)) end();
-          // What the client does not want yet is read again later, not kept.
-          if (!wanted) break;
-        }
-      }
-    } catch (error) {
-      stream.destroy(error instanceof Error ? error : new Error(String(error)));
-    } finally {
-      reading = false;
-    }
-  }
-
-  function end(): void {
-    if (ended) return;
-    ended = true;
-    stream.push(null);
-  }
+/** 400 also ends the attempts of a browser, as it should: the same id is no better the next time. */
+function unknown(detail: string, lastSeq?: number): AppError {
+  const message = lastSeq === undefined ? 'must be the id of an event of this run' : `must be at most ${lastSeq}`;
+  return new AppError('cursor_unknown', detail, { errors: [{ path: '/last-event-id', message }] });
 }

@@ -30,3 +30,13 @@ export const PageQuery = {
   cursor: Type.Optional(Type.String({ maxLength: 200 })),
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 50 }),
 };
+
+/** Of every POST; the text is checked where it is used. */
+export const IdempotencyHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      description:
+        'Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409.',
+    }),
+  ),
+});

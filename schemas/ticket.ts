@@ -81,6 +81,18 @@ export const TicketCreated = Type.Object(
   { $id: 'TicketCreated' },
 );
 
+export const TicketSynced = Type.Object(
+  {
+    ticket_id: TicketId,
+    updated: Type.Boolean({ description: 'Whether the branch has changed.' }),
+    head: Type.String({ description: 'Newest commit of the branch.' }),
+    base: Type.String({ description: 'Newest commit of the base branch.' }),
+    notes: Type.Array(Type.String(), { description: 'For a person: what was left as it was, and why.' }),
+  },
+  { $id: 'TicketSynced' },
+);
+export type TicketSynced = Static<typeof TicketSynced>;
+
 export const FileChange = Type.Object({
   path: Type.String(),
   old_path: Type.Optional(Type.String()),

@@ -10,9 +10,11 @@ import command from '../plugins/command/index.ts';
 import config from '../plugins/config.ts';
 import cors from '../plugins/cors.ts';
 import events from '../plugins/events/index.ts';
+import feed from '../plugins/feed.ts';
 import github from '../plugins/github.ts';
 import health from '../plugins/health/index.ts';
 import hostCheck from '../plugins/host-check.ts';
+import idempotency from '../plugins/idempotency.ts';
 import lifecycle from '../plugins/lifecycle.ts';
 import metrics from '../plugins/metrics/index.ts';
 import metricsRoutes from '../plugins/metrics/routes.ts';
@@ -30,6 +32,7 @@ import sse from '../plugins/sse.ts';
 import store from '../plugins/store.ts';
 import tickets from '../plugins/tickets/index.ts';
 import tracing from '../plugins/tracing.ts';
+import usage from '../plugins/usage.ts';
 import validation from '../plugins/validation.ts';
 import workspaces from '../plugins/workspaces.ts';
 import type { AgentDefinition } from './agents/agent-definition.ts';
@@ -97,6 +100,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(auditLog);
   await app.register(validation);
   await app.register(repositoryLimits);
+  await app.register(idempotency);
 
   await app.register(metrics, { version });
   await app.register(tracing, { version });
@@ -110,7 +114,9 @@ export async function buildApp(options: AppOptions) {
   await app.register(runs);
   await app.register(sse);
   await app.register(events);
+  await app.register(feed);
   await app.register(command);
+  await app.register(usage);
   await app.register(admin);
   await app.register(health, { name, version });
   await app.register(metricsRoutes);

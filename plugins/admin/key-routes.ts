@@ -11,7 +11,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/keys',
     {
-      config,
+      config: { ...config, shownOnce: true },
       schema: {
         operationId: 'createKey',
         summary: 'Create an API key',

@@ -54,7 +54,7 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'sendCommand',
         summary: 'Send a command and stream its answer',
         description:
-          'Starts a run and streams it: one `data:` frame per line of agent text, and `data: __END__` last. Leaving the stream does not stop the run; `X-Run-Id` names it. Needs the scope of the action: `chat`, `plan` or `dev`.',
+          'Starts a run and streams it: one `data:` frame per line of agent text, and `data: __END__` last. Leaving the stream does not stop the run; `X-Run-Id` names it. Repeated with the same `Idempotency-Key`, it streams the run that it started, from the beginning or after `Last-Event-ID`. Needs the scope of the action: `chat`, `plan` or `dev`.',
         tags,
         body: Command,
         response: {
@@ -64,14 +64,23 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const { ticket_id, action, message } = request.body;
-      requireScope(request.caller, [ACTION_SCOPES[action]]);
+      const { caller, body, idempotency } = request;
+      requireScope(caller, [ACTION_SCOPES[body.action]]);
       reply.holdStream();
-      const run = await app.runs.submit({ ticketId: ticket_id, action, message, keyId: request.caller.id });
-      request.made({ run_id: run.run_id });
-      const ahead = (await app.store.runs.unfinished(run.ticket_id)).filter((other) => other.run_id < run.run_id);
-      reply.header('x-run-id', run.run_id).header('link', `</v1/runs/${run.run_id}>; rel="monitor"`);
-      return reply.streamEvents(run.run_id, 0, createLineView(ahead.length > 0));
+      const { run_id, ticket_id } = await app.runs.submit({
+        ticketId: body.ticket_id,
+        action: body.action,
+        message: body.message,
+        keyId: caller.id,
+        idempotencyId: idempotency?.id,
+      });
+      request.made({ run_id });
+      reply.header('x-run-id', run_id).header('link', `</v1/runs/${run_id}>; rel="monitor"`);
+      const again = idempotency?.runId === run_id;
+      const run = await app.runs.row(run_id);
+      const after = again ? await request.resumesAfter(run) : 0;
+      const ahead = (await app.store.runs.unfinished(ticket_id)).filter((other) => other.run_id < run_id);
+      return reply.streamEvents(run, after, createLineView(ahead.length > 0));
     },
   );
 };

@@ -4,7 +4,6 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { RunParams } from '../../schemas/common.ts';
 import { EventPage, EventQuery } from '../../schemas/event.ts';
-import { AppError } from '../../src/errors/app-error.ts';
 import { eventView } from './event-view.ts';
 
 /** The events of a run, as a stream or as pages. */
@@ -20,13 +19,11 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/runs/:run_id/events',
     {
       config: { scope: ['read'] },
-      // A HEAD request would hold a stream that nobody reads.
-      exposeHeadRoute: false,
       schema: {
         operationId: 'getRunEvents',
         summary: 'Read the events of a run',
         description:
-          'A stream of server-sent events that ends after the terminal one; `Last-Event-ID`, or without it `after`, resumes it. `Accept: application/json` gives pages instead.',
+          'A stream of server-sent events that ends after the terminal one; `Last-Event-ID`, or without it `after`, resumes it: 400 `cursor_unknown` for an event that the run does not have, 410 `events_expired` when what follows is not kept any more. `Accept: application/json` gives pages instead.',
         tags: ['runs'],
         params: RunParams,
         querystring: EventQuery,
@@ -42,31 +39,14 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const run = await app.runs.row(request.params.run_id);
-      const after = lastEventId(request) ?? request.query.after ?? 0;
-      if (after > run.last_seq) {
-        throw new AppError('invalid_request', `Run ${run.run_id} has ${run.last_seq} events; there is none ${after}.`, {
-          errors: [{ path: '/after', message: `must be at most ${run.last_seq}` }],
-        });
-      }
+      const after = await request.resumesAfter(run, request.query.after);
       reply.varyBy('accept');
-      if (wantsJson(request)) {
-        const items = await app.eventLog.read(run.run_id, after, request.query.limit);
-        return reply.type('application/json').send({ items, next_after: items.at(-1)?.seq ?? after });
-      }
-      if (run.finished_at !== null && after === run.last_seq) return reply.code(204).send(null);
-      return reply.streamEvents(run.run_id, after, eventView);
+      if (!wantsJson(request)) return reply.streamEvents(run, after, eventView);
+      const items = await app.eventLog.read(run.run_id, after, request.query.limit);
+      return reply.type('application/json').send({ items, next_after: items.at(-1)?.seq ?? after });
     },
   );
 };
-
-function lastEventId(request: FastifyRequest): number | undefined {
-  const header = request.headers['last-event-id'];
-  if (header === undefined || header === '') return undefined;
-  if (typeof header === 'string' && /^\d{1,15}$/.test(header)) return Number(header);
-  throw new AppError('invalid_request', 'Last-Event-ID is not an id of this stream.', {
-    errors: [{ path: '/last-event-id', message: 'must be the id of an event of this run' }],
-  });
-}
 
 function wantsJson(request: FastifyRequest): boolean {
   const accept = request.headers.accept ?? '';

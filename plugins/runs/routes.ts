@@ -23,9 +23,14 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const { caller, params, body } = request;
+      const { caller, params, body, idempotency } = request;
       requireScope(caller, [ACTION_SCOPES[body.action]]);
-      const run = await runs.submit({ ticketId: params.ticket_id, ...body, keyId: caller.id });
+      const run = await runs.submit({
+        ticketId: params.ticket_id,
+        ...body,
+        keyId: caller.id,
+        idempotencyId: idempotency?.id,
+      });
       request.made({ run_id: run.run_id });
       return reply.code(202).header('location', `/v1/runs/${run.run_id}`).send(run);
     },

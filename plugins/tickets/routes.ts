@@ -1,7 +1,15 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
 import { TicketParams } from '../../schemas/common.ts';
-import { CreateTicket, DeleteTicketQuery, Diff, Ticket, TicketList, TicketQuery } from '../../schemas/ticket.ts';
+import {
+  CreateTicket,
+  DeleteTicketQuery,
+  Diff,
+  Ticket,
+  TicketList,
+  TicketQuery,
+  TicketSynced,
+} from '../../schemas/ticket.ts';
 
 export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { tickets, problemResponse } = app;
@@ -79,6 +87,23 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
       );
       return reply.code(204).send(null);
     },
+  );
+
+  app.post(
+    '/v1/tickets/:ticket_id/sync',
+    {
+      config: { scope: ['chat', 'plan', 'dev'] },
+      schema: {
+        operationId: 'syncTicket',
+        summary: 'Bring the base branch in',
+        description:
+          'Fetches, and merges into the ticket branch what others pushed to it and what is new in the base branch. 409 `merge_conflict` names the files and leaves the workspace as it was; 409 `ticket_busy` while a run is under way. Each run does so itself when it begins.',
+        tags,
+        params: TicketParams,
+        response: { 200: TicketSynced, default: problemResponse },
+      },
+    },
+    async (request) => tickets.sync(request.params.ticket_id, app.closing),
   );
 
   app.get(

@@ -9,6 +9,12 @@ export const ERROR_CODES = {
     false,
     'Use https://HOST/OWNER/REPO with a host in ALLOWED_REPO_HOSTS.',
   ),
+  cursor_unknown: row(
+    400,
+    'There is no such event',
+    false,
+    'Read from the beginning: leave Last-Event-ID and `after` out.',
+  ),
   unauthorized: row(401, 'No valid API key', false, 'Send the key as `X-API-Key` or `Authorization: Bearer`.'),
   host_not_allowed: row(
     403,
@@ -39,6 +45,18 @@ export const ERROR_CODES = {
     'Use another ticket id, or delete the ticket first.',
   ),
   ticket_busy: row(409, 'The ticket is busy', true, 'Wait for its runs to end, or cancel them.'),
+  idempotency_in_progress: row(
+    409,
+    'The request is still being carried out',
+    true,
+    'Send it again after the time in Retry-After.',
+  ),
+  secret_shown_once: row(
+    409,
+    'The secret of the answer is not kept',
+    false,
+    'Revoke the key that was made (GET /v1/keys lists it) and make another with another Idempotency-Key.',
+  ),
   unpushed_work: row(
     409,
     'The workspace holds work that was not pushed',
@@ -54,6 +72,12 @@ export const ERROR_CODES = {
     false,
     'Nothing is left to answer; the detail says who decided what.',
   ),
+  events_expired: row(
+    410,
+    'The events are not kept any more',
+    false,
+    'Read the run with GET /v1/runs/RUN, and its events from the one named in the detail.',
+  ),
   plan_version_mismatch: row(
     412,
     'The plan was changed meanwhile',
@@ -63,6 +87,12 @@ export const ERROR_CODES = {
   payload_too_large: row(413, 'The request is too large', false, 'Send less.'),
   url_too_long: row(414, 'The URL is too long', false, 'Send less in the query.'),
   unsupported_media_type: row(415, 'The body must be JSON', false, 'Send `Content-Type: application/json`.'),
+  idempotency_key_reused: row(
+    422,
+    'The Idempotency-Key belongs to another request',
+    false,
+    'Send a new request with a new key; repeat a request exactly.',
+  ),
   precondition_required: row(428, 'If-Match is required', false, 'Read the plan and send its ETag in If-Match.'),
   rate_limited: row(429, 'Too many requests', true, 'Wait for the time in Retry-After.'),
   too_many_failures: row(429, 'Too many requests without a valid key', true, 'Wait for the time in Retry-After.'),

@@ -132,6 +132,8 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       agent?: string | undefined;
       /** Who starts it. */
       keyId: string;
+      /** Record of the request's Idempotency-Key: a run that it started before is the answer. */
+      idempotencyId?: string | undefined;
     }): Promise<Run> {
       if (stopping) throw new AppError('shutting_down', 'The server takes no new runs.', { retryAfter: 10 });
       const message = request.message?.trim() ? request.message : undefined;
@@ -150,6 +152,7 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
         message,
         agent,
         keyId: request.keyId,
+        idempotencyId: request.idempotencyId,
         maxQueued: config.MAX_QUEUED_RUNS,
         maxOfKey: config.MAX_RUNS_PER_KEY,
       });
@@ -257,13 +260,13 @@ function ending(outcome: { result: RunResult } | { error: unknown }, usage: Usag
   const finished_at = new Date().toISOString();
   if ('result' in outcome) {
     const event: EventDraft = { type: 'run.succeeded', data: { result: outcome.result, usage, duration_ms } };
-    const patch: RunPatch = { state: 'succeeded', result: JSON.stringify(outcome.result), finished_at };
+    const patch: RunPatch = { state: 'succeeded', result: JSON.stringify(outcome.result), finished_at, duration_ms };
     return { event, patch };
   }
   const error = toRunError(outcome.error);
   const state = failureState(error.code);
   const event: EventDraft = { type: `run.${state}`, data: { error, usage, duration_ms } };
-  const patch: RunPatch = { state, error: JSON.stringify(error), finished_at };
+  const patch: RunPatch = { state, error: JSON.stringify(error), finished_at, duration_ms };
   return { event, patch };
 }
 

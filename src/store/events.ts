@@ -21,6 +21,18 @@ export function createEventStore(db: Kysely<Database>) {
         .execute();
       return rows.map(toEvent);
     },
+
+    /** `seq` of the first event of a run that is still there. */
+    async firstSeq(runId: string): Promise<number | undefined> {
+      const row = await db
+        .selectFrom('events')
+        .select('seq')
+        .where('run_id', '=', runId)
+        .orderBy('seq')
+        .limit(1)
+        .executeTakeFirst();
+      return row?.seq;
+    },
   };
 }
 

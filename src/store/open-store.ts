@@ -4,15 +4,19 @@ import SQLite from 'better-sqlite3';
 import { Kysely, SqliteDialect, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { createAuditStore } from './audit.ts';
+import { createChanges, telling } from './changes.ts';
 import { createEventStore } from './events.ts';
 import { createGroupCommit } from './group-commit.ts';
+import { createIdempotencyStore } from './idempotency.ts';
 import { createKeyStore } from './keys.ts';
 import { migrations } from './migrations.ts';
+import { createOverviewStore } from './overview.ts';
 import { createPermissionStore } from './permissions.ts';
 import { createPlanStore } from './plans.ts';
 import { createRunStore } from './runs.ts';
 import type { Database } from './schema.ts';
 import { createTicketStore } from './tickets.ts';
+import { createUsageStore } from './usage.ts';
 
 export type Store = Awaited<ReturnType<typeof openStore>>;
 
@@ -36,10 +40,13 @@ export async function openStore(directory: string) {
   }
 
   const commit = createGroupCommit(db);
+  const changes = createChanges();
   return {
-    tickets: createTicketStore(db),
-    plans: createPlanStore(db),
-    runs: createRunStore(db, commit),
+    changes,
+    tickets: createTicketStore(db, changes),
+    plans: createPlanStore(db, changes),
+    runs: telling(createRunStore(db, commit), changes),
+    overview: createOverviewStore(db),
     events: createEventStore(db),
     permissions: createPermissionStore(db),
     keys: createKeyStore(db, commit),
@@ -55,6 +62,8 @@ export async function openStore(directory: string) {
         await sql`delete from kysely_migration_lock where id = 'probe'`.execute(trx);
       });
     },
+    usage: createUsageStore(db),
+    idempotency: createIdempotencyStore(commit),
     /** Closes once all that was handed in is written. */
     async close(): Promise<void> {
       await commit(async () => {}).catch(() => {});

@@ -1,11 +1,12 @@
 import type { Kysely, Selectable } from 'kysely';
+import type { Changes } from './changes.ts';
 import type { Database, PlanTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
 
 export type PlanRow = Selectable<PlanTable>;
 export type PlanStore = ReturnType<typeof createPlanStore>;
 
-export function createPlanStore(db: Kysely<Database>) {
+export function createPlanStore(db: Kysely<Database>, changes: Changes) {
   return {
     /** The named version, or the newest. */
     get(ticketId: string, version?: number): Promise<PlanRow | undefined> {
@@ -30,12 +31,12 @@ export function createPlanStore(db: Kysely<Database>) {
      * Adds the next version.
      * @param expected version that must be the newest; nothing is added and `undefined` returned when it is not
      */
-    add(
+    async add(
       ticketId: string,
       plan: { body: string; author: PlanRow['author']; expected?: number },
     ): Promise<PlanRow | undefined> {
       const key = ticketKey(ticketId);
-      return db.transaction().execute(async (trx) => {
+      const added = await db.transaction().execute(async (trx) => {
         const newest = await trx
           .selectFrom('plans')
           .select('version')
@@ -57,6 +58,8 @@ export function createPlanStore(db: Kysely<Database>) {
           .returningAll()
           .executeTakeFirstOrThrow();
       });
+      if (added !== undefined) changes.tell({ type: 'ticket', ticketKey: key });
+      return added;
     },
 
     /** Approves a version if it is still the newest; approving again keeps the first time. */

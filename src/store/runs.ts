@@ -1,11 +1,12 @@
 import type { Kysely, Selectable, Transaction, Updateable } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
 import type { EventDraft, RunEvent } from '../../schemas/event.ts';
-import type { Action, RunState } from '../../schemas/run.ts';
+import type { Action, RunState, Usage } from '../../schemas/run.ts';
 import { AppError } from '../errors/app-error.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
 import { insertEvents } from './events.ts';
 import type { GroupCommit } from './group-commit.ts';
+import { noteRun, runOfRecord } from './idempotency.ts';
 import { notePermissions } from './permissions.ts';
 import { inRepositories } from './repositories.ts';
 import type { Database, RunTable } from './schema.ts';
@@ -17,7 +18,7 @@ export type RunStore = ReturnType<typeof createRunStore>;
 /** What a writer may change of its run together with the events that say so. */
 export type RunPatch = Pick<
   Updateable<RunTable>,
-  'state' | 'session_id' | 'plan_version' | 'progress' | 'usage' | 'result' | 'error' | 'finished_at'
+  'state' | 'session_id' | 'plan_version' | 'progress' | 'usage' | 'result' | 'error' | 'finished_at' | 'duration_ms'
 >;
 
 export const ENDED_STATES = ['succeeded', 'failed', 'canceled', 'timed_out'] as const satisfies RunState[];
@@ -35,7 +36,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
     },
 
     /**
-     * Puts a run into the queue with its first event.
+     * Puts a run into the queue with its first event; the run that the same record started before is returned as it is.
      * @throws AppError `queue_full` when `maxQueued` runs are waiting already, `too_many_runs` when `maxOfKey` of this key
      * have not ended; `ticket_busy` and `ticket_not_found` while the ticket is being created or removed
      */
@@ -45,10 +46,14 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       message?: string | undefined;
       agent: string;
       keyId: string;
+      /** Record of the request's Idempotency-Key. */
+      idempotencyId?: string | undefined;
       maxQueued: number;
       maxOfKey: number;
     }) {
       return commit(async (trx) => {
+        const before = run.idempotencyId === undefined ? undefined : await runOfRecord(trx, run.idempotencyId);
+        if (before !== undefined) return before;
         await checkReady(trx, run.ticketId);
         const ofKey = await countUnfinished(trx, run.keyId);
         if (ofKey >= run.maxOfKey) {
@@ -76,6 +81,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
           .returningAll()
           .executeTakeFirstOrThrow();
         await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data: { position: queued + 1 } }]);
+        if (run.idempotencyId !== undefined) await noteRun(trx, run.idempotencyId, row.run_id);
         return row;
       });
     },
@@ -124,7 +130,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return commit(async (trx) => {
         const row = await trx
           .updateTable('runs')
-          .set((eb) => ({ ...patch, last_seq: eb('last_seq', '+', drafts.length) }))
+          .set((eb) => ({ ...patch, ...tokensOf(patch.usage), last_seq: eb('last_seq', '+', drafts.length) }))
           .where('run_id', '=', runId)
           .where('attempt', '=', fence)
           .where('state', 'not in', ENDED_STATES)
@@ -259,6 +265,13 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return { items, nextCursor: last ? encodeCursor([last.run_id]) : null };
     },
   };
+}
+
+/** The columns that sums are made of. */
+function tokensOf(usage: string | undefined): Partial<Usage> {
+  if (usage === undefined) return {};
+  const { input_tokens, output_tokens, cached_tokens }: Usage = JSON.parse(usage);
+  return { input_tokens, output_tokens, cached_tokens };
 }
 
 async function countUnfinished(trx: Transaction<Database>, keyId: string): Promise<number> {

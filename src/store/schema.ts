@@ -10,6 +10,7 @@ export type Database = {
   permissions: PermissionTable;
   keys: KeyTable;
   audit: AuditTable;
+  idempotency: IdempotencyTable;
 };
 
 export type TicketTable = {
@@ -57,6 +58,12 @@ export type RunTable = {
   progress: Generated<string>;
   /** JSON: tokens used. */
   usage: Generated<string>;
+  /** The same as numbers, for sums. */
+  input_tokens: Generated<number>;
+  output_tokens: Generated<number>;
+  cached_tokens: Generated<number>;
+  /** How long the attempt took that ended the run. */
+  duration_ms: Generated<number>;
   result: string | null;
   error: string | null;
   created_at: string;
@@ -114,4 +121,19 @@ export type AuditTable = {
   key_id: string | null;
   status: number;
   code: string | null;
+};
+
+export type IdempotencyTable = {
+  /** Hash of the caller, the method, the route and the Idempotency-Key. */
+  record_id: string;
+  /** Hash of the request, to tell another one with the same key. */
+  fingerprint: string;
+  /** The run that the request started. */
+  run_id: string | null;
+  /** The answer; all `null` until there is one that is kept. */
+  status: number | null;
+  /** JSON: the headers that belong to the answer. */
+  headers: string | null;
+  body: string | null;
+  created_at: string;
 };

@@ -1,4 +1,5 @@
 import type { Insertable, Kysely, Selectable, Updateable } from 'kysely';
+import type { Changes } from './changes.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
 import { inRepositories } from './repositories.ts';
 import type { Database, TicketTable } from './schema.ts';
@@ -11,7 +12,7 @@ export function ticketKey(ticketId: string): string {
   return ticketId.toLowerCase();
 }
 
-export function createTicketStore(db: Kysely<Database>) {
+export function createTicketStore(db: Kysely<Database>, changes: Changes) {
   return {
     get(ticketId: string): Promise<TicketRow | undefined> {
       return db.selectFrom('tickets').selectAll().where('ticket_key', '=', ticketKey(ticketId)).executeTakeFirst();
@@ -25,15 +26,18 @@ export function createTicketStore(db: Kysely<Database>) {
         .onConflict((conflict) => conflict.column('ticket_key').doNothing())
         .returning('ticket_key')
         .executeTakeFirst();
-      return inserted !== undefined;
+      if (inserted === undefined) return false;
+      changes.tell({ type: 'ticket', ticketKey: row.ticket_key, created: true });
+      return true;
     },
 
-    async update(ticketId: string, changes: Updateable<TicketTable>): Promise<void> {
+    async update(ticketId: string, fields: Updateable<TicketTable>): Promise<void> {
       await db
         .updateTable('tickets')
-        .set({ ...changes, updated_at: new Date().toISOString() })
+        .set({ ...fields, updated_at: new Date().toISOString() })
         .where('ticket_key', '=', ticketKey(ticketId))
         .execute();
+      changes.tell({ type: 'ticket', ticketKey: ticketKey(ticketId) });
     },
 
     /**
@@ -41,9 +45,9 @@ export function createTicketStore(db: Kysely<Database>) {
      * @param force also while it has runs that have not ended
      * @returns whether it was marked
      */
-    startRemoval(ticketId: string, force: boolean): Promise<boolean> {
+    async startRemoval(ticketId: string, force: boolean): Promise<boolean> {
       const key = ticketKey(ticketId);
-      return db.transaction().execute(async (trx) => {
+      const marked = await db.transaction().execute(async (trx) => {
         const unfinished = await trx
           .selectFrom('runs')
           .select('run_id')
@@ -54,11 +58,19 @@ export function createTicketStore(db: Kysely<Database>) {
         await trx.updateTable('tickets').set({ state: 'deleting' }).where('ticket_key', '=', key).execute();
         return true;
       });
+      if (marked) changes.tell({ type: 'ticket', ticketKey: key });
+      return marked;
     },
 
     /** Removes the ticket with its plans, runs and events. */
     async remove(ticketId: string): Promise<void> {
-      await db.deleteFrom('tickets').where('ticket_key', '=', ticketKey(ticketId)).execute();
+      const removed = await db
+        .deleteFrom('tickets')
+        .where('ticket_key', '=', ticketKey(ticketId))
+        .returning(['ticket_id', 'repo_url'])
+        .executeTakeFirst();
+      if (removed === undefined) return;
+      changes.tell({ type: 'ticket_removed', ticketId: removed.ticket_id, repoUrl: removed.repo_url });
     },
 
     /** A page, newest first. */

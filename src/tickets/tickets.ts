@@ -1,4 +1,4 @@
-import type { CreateTicket, Diff, Ticket } from '../../schemas/ticket.ts';
+import type { CreateTicket, Diff, Ticket, TicketSynced } from '../../schemas/ticket.ts';
 import type { Agents } from '../agents/agents.ts';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
@@ -113,8 +113,12 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     return { ticket: await get(ticket_id), created: false, fresh: told.fresh, notes: [...notes, ...told.notes] };
   }
 
+  async function hasRunUnderWay(ticketId: string): Promise<boolean> {
+    return (await store.runs.unfinished(ticketId)).some((run) => run.state !== 'queued');
+  }
+
   async function bringIn(ticketId: string, signal: AbortSignal): Promise<{ fresh: boolean; notes: string[] }> {
-    if ((await store.runs.unfinished(ticketId)).some((run) => run.state !== 'queued')) {
+    if (await hasRunUnderWay(ticketId)) {
       return { fresh: false, notes: ['A run is under way, so the base branch was not brought in.'] };
     }
     try {
@@ -194,10 +198,35 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
 
     get,
 
+    /** Stored tickets as clients see them. */
+    async views(rows: readonly TicketRow[]): Promise<Ticket[]> {
+      return rows.map(await viewOf(rows));
+    },
+
     /** A page, newest first. */
     async list(query: TicketPage) {
       const page = await store.tickets.list(query);
-      return { items: page.items.map(await viewOf(page.items)), next_cursor: page.nextCursor };
+      return { items: await this.views(page.items), next_cursor: page.nextCursor };
+    },
+
+    /**
+     * Fetches, and brings the base branch in.
+     * @throws AppError `ticket_not_found`; `ticket_busy` while a run is under way; `merge_conflict`, with the workspace
+     * unchanged; or what git could not do
+     */
+    async sync(ticketId: string, signal: AbortSignal): Promise<TicketSynced> {
+      const { ticket_id, state } = await row(ticketId);
+      if (state !== 'ready') {
+        const doing = state === 'creating' ? 'created' : 'removed';
+        throw new AppError('ticket_busy', `Ticket ${ticket_id} is being ${doing}.`, { retryAfter: 5 });
+      }
+      // A run brings the base branch in itself, in its turn, before its agent begins: none can begin to work meanwhile.
+      const check = async () => {
+        if (!(await hasRunUnderWay(ticket_id))) return;
+        throw new AppError('ticket_busy', `A run of ticket ${ticket_id} is under way.`, { retryAfter: 30 });
+      };
+      const { updated, head, base, notes } = await workspaces.sync(ticket_id, { signal, check });
+      return { ticket_id, updated, head, base, notes };
     },
 
     /** The ticket branch, with what is not committed yet, against its base. */

@@ -49,7 +49,8 @@ export type Workspaces = {
   recover(): Promise<void>;
   /** Makes a ticket's workspace, all or nothing; again is harmless. Throws also `ticket_repo_mismatch`. */
   create(request: CreateRequest, options?: WorkOptions): Promise<Created>;
-  sync(ticketId: string, options?: WorkOptions): Promise<Synced>;
+  /** `check` is called when the ticket's turn has come, before anything changes. */
+  sync(ticketId: string, options?: WorkOptions & { check?: () => Promise<void> }): Promise<Synced>;
   commit(ticketId: string, text: CommitText): Promise<Committed>;
   /**
    * Pushes the ticket's branch and nothing else, never by force and never when it is the remote's default branch; a
@@ -157,7 +158,10 @@ export function createWorkspaces(deps: {
     },
 
     sync: (ticketId, options = {}) =>
-      change(ticketId, options.signal, (ticket) => syncTicket({ git, layout, mirrors, allowedHosts }, ticket, options)),
+      change(ticketId, options.signal, async (ticket) => {
+        await options.check?.();
+        return syncTicket({ git, layout, mirrors, allowedHosts }, ticket, options);
+      }),
 
     commit: (ticketId, text) =>
       change(ticketId, undefined, (ticket) =>

@@ -96,6 +96,9 @@ function headersFor(random: Random): IncomingHttpHeaders {
       : {}),
     ...(random.chance(0.1) ? { 'last-event-id': random.pick(['0', '1', '-1', '99999999999999999999', 'x', '']) } : {}),
     ...(random.chance(0.2) ? { 'if-match': random.pick(['"1"', '*', '"x"', 'W/"1"', '']) } : {}),
+    ...(random.chance(0.1)
+      ? { 'idempotency-key': random.pick(['a', '"b"', '"', '', 'k'.repeat(300), random.word(40)]) }
+      : {}),
     ...(random.chance(0.05) ? { authorization: `Bearer ${random.word(60)}` } : {}),
     ...(random.chance(0.95) ? asAdmin : { 'x-api-key': random.pick([ADMIN_KEY.slice(1), random.word(5000), '']) }),
     ...(random.chance(0.02) ? { origin: random.pick(['null', 'https://evil.example', 'x']) } : {}),

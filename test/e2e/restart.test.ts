@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import SQLite from 'better-sqlite3';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { call, events, run, said } from '../helpers/client.ts';
@@ -110,4 +112,28 @@ t.test('a second signal forces the end', async (t) => {
   const { code } = await server.stop('SIGTERM');
   t.not(code, 0);
   await noneLeft(world.dir);
+});
+
+t.test('events that are not kept any more are told of, as are those that never were', async (t) => {
+  let server = await startServer(t, world);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'K-9', repo_url: REPO });
+  gemini.on('long ago', [{ text: 'it was' }]);
+  const { run: ended, events: seen } = await run(server, 'K-9', { action: 'chat', message: 'long ago' });
+  await server.stop();
+  const db = new SQLite(join(world.dir, 'data', 'pullwright.db'));
+  db.prepare('delete from events where run_id = ? and seq < 3').run(ended.run_id);
+  db.close();
+
+  server = await startServer(t, world);
+  const path = `/v1/runs/${ended.run_id}/events`;
+  for (const accept of ['text/event-stream', 'application/json']) {
+    t.match(await call(server, 'GET', path, undefined, { accept, 'last-event-id': '1' }), {
+      status: 410,
+      body: { code: 'events_expired', detail: /first that is kept is 3/ },
+    });
+  }
+  t.strictSame(await events(server, ended.run_id, { lastEventId: 2 }), seen.slice(2));
+  const last = String(seen.length);
+  t.equal((await call(server, 'GET', path, undefined, { 'last-event-id': last })).status, 204);
+  await server.stop();
 });

@@ -92,9 +92,12 @@ t.test('a reader that comes back has every event exactly once', async (t) => {
   );
   t.match(await call(server, 'GET', `/v1/runs/${runId}/events?after=${end + 1}`), {
     status: 400,
-    body: { code: 'invalid_request' },
+    body: { code: 'cursor_unknown' },
   });
-  t.match(await call(server, 'GET', `/v1/runs/${runId}/events`, undefined, { 'last-event-id': 'x' }), { status: 400 });
+  t.match(await call(server, 'GET', `/v1/runs/${runId}/events`, undefined, { 'last-event-id': 'x' }), {
+    status: 400,
+    body: { code: 'cursor_unknown' },
+  });
 });
 
 t.test('cancel', async (t) => {

@@ -1,0 +1,40 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Type } from '@sinclair/typebox';
+import fp from 'fastify-plugin';
+import { createChangeFeed } from '../src/runs/change-feed.ts';
+
+/** Changes of tickets and runs, as a stream. */
+export default fp(
+  async (app) => {
+    await app.register(feedRoutes);
+  },
+  { name: 'feed', dependencies: ['store', 'redaction', 'tickets', 'runs', 'sse'] },
+);
+
+const feedRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  const { store, tickets, runs, redactor } = app;
+  const feed = createChangeFeed({ store, tickets, viewOfRun: (row) => runs.view(row), redactor, logger: app.log });
+  app.addHook('onClose', () => feed.close());
+
+  app.get(
+    '/v1/events',
+    {
+      config: { scope: ['read'] },
+      schema: {
+        operationId: 'getChanges',
+        summary: 'Watch tickets and runs',
+        description:
+          'A stream of server-sent events that does not end. First `snapshot` (`{runs, queue: {queued, running}, counts: {tickets, runs}}`, `runs` being those that have not ended), then `ticket.created`, `ticket.updated` (the ticket), `ticket.deleted` (its id), `run.state` (the run), `permission.requested` and `permission.resolved` (the event of the run). A change tells the state that was reached; several in a short time are told as one. `Last-Event-ID` resumes; when that is not possible, a new `snapshot` comes and replaces what was told before.',
+        tags: ['runs'],
+        response: {
+          200: { description: 'The changes.', content: { 'text/event-stream': { schema: Type.String() } } },
+          default: app.problemResponse,
+        },
+      },
+    },
+    async (request, reply) => {
+      const header = request.headers['last-event-id'];
+      return reply.stream(feed.source(request.caller, typeof header === 'string' ? header : undefined));
+    },
+  );
+};

@@ -1,0 +1,41 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { Usage } from './run.ts';
+
+const Day = Type.String({ format: 'date', examples: ['2026-11-22'] });
+const Counts = Type.Record(Type.String(), Type.Integer());
+
+export const UsageQuery = Type.Object(
+  {
+    by: Type.Unsafe<'day' | 'ticket' | 'key'>({ type: 'string', enum: ['day', 'ticket', 'key'], default: 'day' }),
+    from: Type.Optional({ ...Day, description: 'First day, in UTC; 30 days back without it.' }),
+    to: Type.Optional({ ...Day, description: 'Last day, in UTC; today without it.' }),
+  },
+  { additionalProperties: false },
+);
+export type UsageQuery = Static<typeof UsageQuery>;
+
+export const UsageItem = Type.Object({
+  day: Type.Optional(Type.String()),
+  ticket_id: Type.Optional(Type.String()),
+  key_id: Type.Optional(
+    Type.Union([Type.String(), Type.Null()], {
+      description: '`environment` for API_KEY, `loopback` where no key is needed.',
+    }),
+  ),
+  runs: Type.Integer(),
+  runs_by_state: Counts,
+  runs_by_action: Counts,
+  ...Usage.properties,
+  duration_ms: Type.Integer({ description: 'Of the attempts that ended the runs, waiting in the queue left out.' }),
+});
+export type UsageItem = Static<typeof UsageItem>;
+
+export const UsageReport = Type.Object(
+  {
+    from: Day,
+    to: Day,
+    items: Type.Array(UsageItem, { description: 'Days in their order; tickets and keys by tokens, most first.' }),
+  },
+  { $id: 'UsageReport' },
+);
+export type UsageReport = Static<typeof UsageReport>;

@@ -1,0 +1,42 @@
+import type { RunEvent } from '../../schemas/event.ts';
+import type { RunStore } from './runs.ts';
+
+/** What changed in the store, by id. `events` are what was appended to a run; none when it is new. */
+export type Change =
+  | { type: 'ticket'; ticketKey: string; created?: true }
+  | { type: 'ticket_removed'; ticketId: string; repoUrl: string }
+  | { type: 'run'; runId: string; events: readonly RunEvent[] };
+
+export type Changes = ReturnType<typeof createChanges>;
+
+/** Tells of tickets and runs that changed, after the change is durable; of those of this process, which are all there are. */
+export function createChanges() {
+  const listeners = new Set<(change: Change) => void>();
+  return {
+    tell(change: Change): void {
+      for (const listener of listeners) listener(change);
+    },
+    /** Calls the listener with each change until the returned function is called; it must not throw. */
+    watch(listener: (change: Change) => void): () => void {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+/** The store of runs, which tells of what it has written. */
+export function telling(runs: RunStore, { tell }: Changes): RunStore {
+  return {
+    ...runs,
+    async enqueue(run) {
+      const row = await runs.enqueue(run);
+      tell({ type: 'run', runId: row.run_id, events: [] });
+      return row;
+    },
+    async append(runId, ...what) {
+      const events = await runs.append(runId, ...what);
+      tell({ type: 'run', runId, events });
+      return events;
+    },
+  };
+}

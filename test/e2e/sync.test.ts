@@ -1,0 +1,58 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Run } from '../../schemas/run.ts';
+import { call, events } from '../helpers/client.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+
+const world = await makeWorld(t);
+const { gemini, github } = world;
+const server = await startServer(t, world);
+const file = (name: string) => join(world.dir, 'tickets', 'S-1', name);
+const sync = (ticketId = 'S-1') => call(server, 'POST', `/v1/tickets/${ticketId}/sync`);
+const PLAN = '# Readme\n\n## Goal\n\nA readme.';
+
+t.test('brings the base branch in', async (t) => {
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'S-1', repo_url: REPO });
+  t.match(await sync(), { status: 200, body: { ticket_id: 'S-1', updated: false, notes: [] } });
+  await github.commit('acme/duration', { files: { 'NEWS.md': 'news\n' } });
+  const { status, body } = await sync('s-1');
+  t.match({ status, body }, { status: 200, body: { ticket_id: 'S-1', updated: true, head: /^[0-9a-f]{40}$/ } });
+  t.equal(body.head, body.base);
+  t.equal(await readFile(file('NEWS.md'), 'utf8'), 'news\n');
+  t.match(await sync('NONE-1'), { status: 404, body: { code: 'ticket_not_found' } });
+});
+
+t.test('not while a run is under way', async (t) => {
+  gemini.on('hold the ticket', [{ hang: true }, { text: 'done' }]);
+  const started = await call<Run>(server, 'POST', '/v1/tickets/S-1/runs', {
+    action: 'chat',
+    message: 'hold the ticket',
+  });
+  await gemini.waitFor((request) => request.prompt.includes('hold the ticket') && request.state === 'held');
+  const busy = await sync();
+  t.match(busy, { status: 409, body: { code: 'ticket_busy' } });
+  t.ok(Number(busy.headers.get('retry-after')) > 0);
+  gemini.release();
+  await events(server, started.body.run_id);
+  t.equal((await sync()).status, 200);
+});
+
+t.test('a conflict names the files and changes nothing', async (t) => {
+  gemini.on(/Action: make_plan/, [{ text: PLAN }]);
+  gemini.on(/Action: dev/, [
+    { calls: [{ name: 'write_file', args: { file_path: 'NEWS.md', content: 'ours\n' } }] },
+    { text: 'done' },
+  ]);
+  const started = await call<Run>(server, 'POST', '/v1/tickets/S-1/runs', { action: 'dev' });
+  t.equal((await events(server, started.body.run_id)).at(-1)?.type, 'run.succeeded');
+  await github.commit('acme/duration', { files: { 'NEWS.md': 'theirs\n', 'OTHER.md': 'other\n' } });
+  await writeFile(file('draft.txt'), 'not committed');
+  const before = (await call(server, 'GET', '/v1/tickets/S-1/diff')).body;
+  t.match(await sync(), { status: 409, body: { code: 'merge_conflict', detail: /NEWS\.md/ } });
+  const after = (await call(server, 'GET', '/v1/tickets/S-1/diff')).body;
+  t.equal(after.head, before.head);
+  t.equal(await readFile(file('NEWS.md'), 'utf8'), 'ours\n');
+  t.equal(await readFile(file('draft.txt'), 'utf8'), 'not committed');
+  await t.rejects(readFile(file('OTHER.md')));
+});

@@ -5,6 +5,7 @@ import type { Migration } from 'kysely/migration';
 export const migrations: Record<string, Migration> = {
   '0001-tickets-plans-runs-events': { up: createTables },
   '0002-keys-audit': { up: addKeysAndAudit },
+  '0003-queue': { up: addQueue },
 };
 
 async function createTables(db: Kysely<unknown>): Promise<void> {
@@ -114,4 +115,16 @@ async function addKeysAndAudit(db: Kysely<unknown>): Promise<void> {
     await sql`create trigger ${sql.id(`audit_no_${change}`)} before ${sql.raw(change)} on audit
       begin select raise(abort, 'the audit log is append-only'); end`.execute(db);
   }
+}
+
+async function addQueue(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable('runs').addColumn('served', 'integer').execute();
+  await db.schema.createIndex('runs_served').on('runs').column('served').execute();
+  await db.schema.createIndex('runs_served_of_key').on('runs').columns(['key_id', 'served']).execute();
+  await db.schema.createIndex('runs_served_of_ticket').on('runs').columns(['ticket_key', 'served']).execute();
+  await db.schema.createIndex('runs_of_action').on('runs').columns(['action', 'run_id']).execute();
+
+  // However often a run is started, it adds one version.
+  await db.schema.alterTable('plans').addColumn('run_id', 'text').execute();
+  await db.schema.createIndex('one_plan_per_run').unique().on('plans').columns(['ticket_key', 'run_id']).execute();
 }

@@ -14,6 +14,9 @@ export function createPlanStore(db: Kysely<Database>) {
       return select.orderBy('version', 'desc').executeTakeFirst();
     },
 
+    /** The version that a run has added. */
+    ofRun: (ticketId: string, runId: string): Promise<PlanRow | undefined> => ofRun(db, ticketKey(ticketId), runId),
+
     /** Newest version of each ticket that has a plan, by ticket key. */
     async newestVersions(ticketKeys: readonly string[]): Promise<Map<string, number>> {
       if (ticketKeys.length === 0) return new Map();
@@ -29,13 +32,16 @@ export function createPlanStore(db: Kysely<Database>) {
     /**
      * Adds the next version.
      * @param expected version that must be the newest; nothing is added and `undefined` returned when it is not
+     * @param runId run that wrote it; the version that it has added already is given back as it is
      */
     add(
       ticketId: string,
-      plan: { body: string; author: PlanRow['author']; expected?: number },
+      plan: { body: string; author: PlanRow['author']; expected?: number; runId?: string },
     ): Promise<PlanRow | undefined> {
       const key = ticketKey(ticketId);
       return db.transaction().execute(async (trx) => {
+        const known = plan.runId === undefined ? undefined : await ofRun(trx, key, plan.runId);
+        if (known !== undefined) return known;
         const newest = await trx
           .selectFrom('plans')
           .select('version')
@@ -51,6 +57,7 @@ export function createPlanStore(db: Kysely<Database>) {
             version: version + 1,
             body: plan.body,
             author: plan.author,
+            run_id: plan.runId ?? null,
             approved_at: null,
             created_at: new Date().toISOString(),
           })
@@ -77,4 +84,13 @@ export function createPlanStore(db: Kysely<Database>) {
         .executeTakeFirst();
     },
   };
+}
+
+function ofRun(db: Kysely<Database>, key: string, runId: string): Promise<PlanRow | undefined> {
+  return db
+    .selectFrom('plans')
+    .selectAll()
+    .where('ticket_key', '=', key)
+    .where('run_id', '=', runId)
+    .executeTakeFirst();
 }

@@ -6,6 +6,7 @@ import { AppError } from '../errors/app-error.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
 import { insertEvents } from './events.ts';
 import type { GroupCommit } from './group-commit.ts';
+import { ACTIVE_STATES, inOrder } from './queue.ts';
 import { inRepositories } from './repositories.ts';
 import type { Database, RunTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
@@ -20,7 +21,9 @@ export type RunPatch = Pick<
 >;
 
 export const ENDED_STATES = ['succeeded', 'failed', 'canceled', 'timed_out'] as const satisfies RunState[];
-const ACTIVE_STATES = ['running', 'waiting'] as const satisfies RunState[];
+
+/** Whoever finds the queue full asks again after at most so many seconds. */
+const LONGEST_RETRY_AFTER = 600;
 
 /** The run was claimed by a newer attempt, or has ended: what an old writer holds is void. */
 export class FencedError extends Error {
@@ -46,6 +49,8 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       keyId: string;
       maxQueued: number;
       maxOfKey: number;
+      /** How long a run at a place of the queue will wait, in seconds; `null` when that is not known. */
+      waitAt: (position: number) => number | null;
     }) {
       return commit(async (trx) => {
         await checkReady(trx, run.ticketId);
@@ -55,7 +60,8 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
         }
         const queued = await countQueued(trx);
         if (queued >= run.maxQueued) {
-          throw new AppError('queue_full', `${queued} runs are waiting already.`, { retryAfter: 30 });
+          const retryAfter = Math.min(Math.max(run.waitAt(1) ?? 30, 1), LONGEST_RETRY_AFTER);
+          throw new AppError('queue_full', `${queued} runs are waiting already.`, { retryAfter });
         }
         const createdAt = new Date().toISOString();
         const row = await trx
@@ -74,30 +80,31 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
           })
           .returningAll()
           .executeTakeFirstOrThrow();
-        await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data: { position: queued + 1 } }]);
+        const position = (await positions(trx)).get(row.run_id) ?? queued + 1;
+        const data = { position, estimated_wait_s: run.waitAt(position) };
+        await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data }]);
         return row;
       });
     },
 
-    /** Takes the oldest queued run whose ticket has none under way; its attempt number is the fence of all its writes. */
+    /**
+     * Takes the first queued run, in the order of queue.ts, whose ticket has none under way; its attempt number is the
+     * fence of all its writes.
+     */
     claim(): Promise<RunRow | undefined> {
       return commit(async (trx) => {
-        const next = await trx
-          .selectFrom('runs as queued')
-          .select('queued.run_id')
-          .where('queued.state', '=', 'queued')
+        const next = await inOrder(trx)
           .where((eb) =>
             eb.not(
               eb.exists(
                 eb
                   .selectFrom('runs as active')
                   .select('active.run_id')
-                  .whereRef('active.ticket_key', '=', 'queued.ticket_key')
+                  .whereRef('active.ticket_key', '=', 'turns.ticket_key')
                   .where('active.state', 'in', ACTIVE_STATES),
               ),
             ),
           )
-          .orderBy('queued.run_id')
           .limit(1)
           .executeTakeFirst();
         if (next === undefined) return undefined;
@@ -106,6 +113,9 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
           .set((eb) => ({
             state: 'running',
             attempt: eb('attempt', '+', 1),
+            served: eb
+              .selectFrom('runs as others')
+              .select((e) => e(e.fn.coalesce(e.fn.max('others.served'), e.lit(0)), '+', 1).as('next')),
             started_at: eb.fn.coalesce('started_at', eb.val(new Date().toISOString())),
           }))
           .where('run_id', '=', next.run_id)
@@ -207,15 +217,21 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return new Map(rows.map((row) => [row.ticket_key, row]));
     },
 
-    /** Place of a queued run in the queue; 1 is next. */
-    async position(runId: string): Promise<number> {
-      const { ahead } = await db
+    /** Places of the queued runs in the queue, by run; 1 is next. */
+    positions: () => positions(db),
+
+    /** How long the newest ended runs of an action took from their start, in seconds. */
+    async recentDurations(action: Action, limit: number): Promise<number[]> {
+      const rows = await db
         .selectFrom('runs')
-        .select((eb) => eb.fn.countAll<number>().as('ahead'))
-        .where('state', '=', 'queued')
-        .where('run_id', '<', runId)
-        .executeTakeFirstOrThrow();
-      return Number(ahead) + 1;
+        .select(['started_at', 'finished_at'])
+        .where('action', '=', action)
+        .where('state', 'in', ENDED_STATES)
+        .where('started_at', 'is not', null)
+        .orderBy('run_id', 'desc')
+        .limit(limit)
+        .execute();
+      return rows.map((row) => (Date.parse(row.finished_at ?? '') - Date.parse(row.started_at ?? '')) / 1000);
     },
 
     /** A page, newest first. */
@@ -245,6 +261,11 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return { items, nextCursor: last ? encodeCursor([last.run_id]) : null };
     },
   };
+}
+
+async function positions(db: Kysely<Database>): Promise<Map<string, number>> {
+  const rows = await inOrder(db).execute();
+  return new Map(rows.map(({ run_id }, index) => [run_id, index + 1]));
 }
 
 async function countUnfinished(trx: Transaction<Database>, keyId: string): Promise<number> {

@@ -7,6 +7,7 @@ import { AppError } from '../errors/app-error.ts';
 import { ticketBranch, validateBranchName } from '../git/branch-name.ts';
 import type { Git } from '../git/git.ts';
 import type { GitProgress } from '../git/git-progress.ts';
+import type { CommitLine } from '../git/git-questions.ts';
 import { parseRepoUrl, type RepoRef, remoteUrl } from '../git/repo-url.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { type Committed, commitWorkspace } from './commit.ts';
@@ -50,7 +51,8 @@ export type Workspaces = {
   /** Makes a ticket's workspace, all or nothing; again is harmless. Throws also `ticket_repo_mismatch`. */
   create(request: CreateRequest, options?: WorkOptions): Promise<Created>;
   sync(ticketId: string, options?: WorkOptions): Promise<Synced>;
-  commit(ticketId: string, text: CommitText): Promise<Committed>;
+  /** Commits all or nothing: the signal counts until the branch is moved. */
+  commit(ticketId: string, text: CommitText, options?: Pick<WorkOptions, 'signal'>): Promise<Committed>;
   /**
    * Pushes the ticket's branch and nothing else, never by force and never when it is the remote's default branch; a
    * remote that has it already is success. `ref` is the full name. Throws also `push_rejected`.
@@ -58,7 +60,7 @@ export type Workspaces = {
   push(ticketId: string, options?: WorkOptions): Promise<{ ref: string; sha: string }>;
   diff(ticketId: string): Promise<Diff>;
   status(ticketId: string): Promise<WorkspaceStatus>;
-  commits(ticketId: string, since?: string): Promise<{ sha: string; subject: string }[]>;
+  commits(ticketId: string, since?: string): Promise<CommitLine[]>;
   /** Removes a workspace and everything it held; its disk space is freed later. None there is harmless. */
   remove(ticketId: string): Promise<void>;
   /** Absolute paths. The git directory borrows objects from the mirror. */
@@ -159,8 +161,8 @@ export function createWorkspaces(deps: {
     sync: (ticketId, options = {}) =>
       change(ticketId, options.signal, (ticket) => syncTicket({ git, layout, mirrors, allowedHosts }, ticket, options)),
 
-    commit: (ticketId, text) =>
-      change(ticketId, undefined, (ticket) =>
+    commit: (ticketId, text, { signal } = {}) =>
+      change(ticketId, signal, (ticket) =>
         commitWorkspace(
           {
             git,
@@ -171,6 +173,7 @@ export function createWorkspaces(deps: {
           ticket,
           ticket.branch,
           text,
+          signal,
         ),
       ),
 

@@ -1,6 +1,7 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { CHILD_MARK } from '../config/child-mark.ts';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import { plainLine } from './plain-line.ts';
@@ -24,7 +25,16 @@ export type GhAnswer =
 export type GhApi = (request: GhRequest) => Promise<GhAnswer>;
 
 /** What gh needs of the server's environment to be found and to reach the network the way the operator set it up. */
-const FORWARDED = ['PATH', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'HTTPS_PROXY', 'https_proxy', 'NO_PROXY', 'no_proxy'];
+const FORWARDED = [
+  CHILD_MARK,
+  'PATH',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+  'HTTPS_PROXY',
+  'https_proxy',
+  'NO_PROXY',
+  'no_proxy',
+];
 
 const TIMEOUT_SECONDS = 60;
 const MAX_ANSWER_CHARACTERS = 10_000_000;

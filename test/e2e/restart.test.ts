@@ -85,8 +85,6 @@ t.test('a graceful stop ends streams cleanly and agents too', async (t) => {
   t.strictSame(processesIn(world.dir), []);
 
   server = await startServer(t, world);
-  await held('wait for me');
-  gemini.release();
   const rest = await events(server, started.body.run_id, { lastEventId: told.length });
   t.match(rest.at(-1), { type: 'run.succeeded', data: { result: { text: 'here' } } }, 'the run goes on');
   gemini.on('again', [{ text: 'here I am' }]);

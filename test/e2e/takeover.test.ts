@@ -27,6 +27,20 @@ function filesOf(pid: string): string[] {
   }
 }
 
+/** Command lines of what servers of a folder started outside of sandboxes. */
+function childrenIn(dir: string): string[] {
+  return readdirSync('/proc').flatMap((pid) => {
+    try {
+      if (!readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`=${join(dir, 'data')}\0`)) return [];
+      return /src\/main\.ts/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+        ? []
+        : [readFileSync(`/proc/${pid}/cmdline`, 'utf8')];
+    } catch {
+      return [];
+    }
+  });
+}
+
 t.test('a server that works keeps its folder, and is named', async (t) => {
   const world = await makeWorld(t);
   const server = await startServer(t, world, LEASE);
@@ -104,7 +118,7 @@ t.test('what outlived a killed server is ended by the next one', async (t) => {
   await fetching;
   await killed.stop('SIGKILL');
   t.ok(
-    processesIn(world.dir).some(({ command }) => command.startsWith('git')),
+    childrenIn(world.dir).some((command) => command.startsWith('git')),
     'git goes on without its server',
   );
 
@@ -114,5 +128,6 @@ t.test('what outlived a killed server is ended by the next one', async (t) => {
     t.equal((await events(server, body.run_id)).at(-1)?.type, 'run.succeeded');
   }
   await server.stop();
+  t.strictSame(childrenIn(world.dir), []);
   await noneLeft(world.dir);
 });

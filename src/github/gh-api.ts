@@ -4,6 +4,7 @@ import { execa } from 'execa';
 import { CHILD_MARK } from '../config/child-mark.ts';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
+import { abortable } from '../git/abortable.ts';
 import { plainLine } from './plain-line.ts';
 import type { Environment, TokenSource } from './token.ts';
 
@@ -61,7 +62,7 @@ export function createGhApi(deps: { config: Config; parentEnv: Environment; toke
 
   return async ({ host, method, route, body, signal }) => {
     signal.throwIfAborted();
-    const secret = await token(host);
+    const secret = await abortable(token(host), signal);
     if (secret === undefined) {
       throw new AppError('github_auth', `There is no GitHub token for ${host}.`, {
         remedy: 'Set GITHUB_TOKEN, or log the gh command in with `gh auth login`.',

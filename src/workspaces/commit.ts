@@ -1,7 +1,8 @@
 import { readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
-import { canceled, type Git } from '../git/git.ts';
+import { canceled } from '../git/abortable.ts';
+import type { Git } from '../git/git.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { type CommitText, commitMessage } from './commit-message.ts';
 import { restoreGitFile, unnest } from './git-file.ts';

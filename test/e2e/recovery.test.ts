@@ -91,24 +91,8 @@ t.test('a crash between any two records of dev repeats nothing', async (t) => {
     t.strictSame(commitsOn('ticket_R-2'), commits);
     t.equal(github.pulls('acme/duration').filter((pull) => pull.head === 'ticket_R-2').length, 1);
     t.match((await call(server, 'GET', '/v1/tickets/R-2')).body, { pull_request: { number: Number } });
-    // What comes next is found by name: the second time the pull request is not new.
-    if (type === 'pull_request.opened') break;
   }
   t.equal(gemini.requests.length, turns, 'the agent was not asked again');
-  await server.stop('SIGKILL');
-
-  loseFrom(first.run_id, 'branch.pushed', ['pull', 'push']);
-  server = await startServer(t, world, settings);
-  t.equal((await events(server, first.run_id)).at(-1)?.type, 'run.succeeded');
-  await server.stop('SIGKILL');
-
-  loseFrom(first.run_id, 'commit.created', ['pull', 'push', 'commit']);
-  server = await startServer(t, world, settings);
-  const log = await events(server, first.run_id);
-  t.match(log.at(-1), { type: 'run.succeeded', data: { result: { commits } } }, 'the commit is found again');
-  t.equal(count(log, 'commit.created'), 1);
-  t.strictSame(commitsOn('ticket_R-2'), commits, 'and not made twice');
-  t.equal(gemini.requests.length, turns);
   await server.stop();
 });
 

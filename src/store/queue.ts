@@ -1,6 +1,6 @@
-import type { Kysely } from 'kysely';
+import type { Kysely, Selectable, Transaction } from 'kysely';
 import type { RunState } from '../../schemas/run.ts';
-import type { Database } from './schema.ts';
+import type { Database, RunTable } from './schema.ts';
 
 export const ACTIVE_STATES = ['running', 'waiting'] as const satisfies RunState[];
 
@@ -14,7 +14,7 @@ export const ACTIVE_STATES = ['running', 'waiting'] as const satisfies RunState[
  * Runs of one ticket keep the order in which they were asked for, whoever asked. Time is counted in runs taken
  * (`served`), not by a clock.
  */
-export function inOrder(db: Kysely<Database>) {
+function inOrder(db: Kysely<Database>) {
   return db
     .with('busy', (q) =>
       q
@@ -98,4 +98,42 @@ export function inOrder(db: Kysely<Database>) {
     .orderBy('turns.key_served')
     .orderBy('turns.ticket_served')
     .orderBy('turns.run_id');
+}
+
+/** Places of the queued runs, by run; 1 is next. */
+export async function positions(db: Kysely<Database>): Promise<Map<string, number>> {
+  const rows = await inOrder(db).execute();
+  return new Map(rows.map(({ run_id }, index) => [run_id, index + 1]));
+}
+
+/** Begins the next attempt of the first run in the queue whose ticket has none under way. */
+export async function takeNext(trx: Transaction<Database>): Promise<Selectable<RunTable> | undefined> {
+  const next = await inOrder(trx)
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('runs as active')
+            .select('active.run_id')
+            .whereRef('active.ticket_key', '=', 'turns.ticket_key')
+            .where('active.state', 'in', ACTIVE_STATES),
+        ),
+      ),
+    )
+    .limit(1)
+    .executeTakeFirst();
+  if (next === undefined) return undefined;
+  return trx
+    .updateTable('runs')
+    .set((eb) => ({
+      state: 'running',
+      attempt: eb('attempt', '+', 1),
+      served: eb
+        .selectFrom('runs as others')
+        .select((e) => e(e.fn.coalesce(e.fn.max('others.served'), e.lit(0)), '+', 1).as('next')),
+      started_at: eb.fn.coalesce('started_at', eb.val(new Date().toISOString())),
+    }))
+    .where('run_id', '=', next.run_id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
 }

@@ -6,7 +6,7 @@ import { AppError } from '../errors/app-error.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
 import { insertEvents } from './events.ts';
 import type { GroupCommit } from './group-commit.ts';
-import { ACTIVE_STATES, inOrder } from './queue.ts';
+import { ACTIVE_STATES, positions, takeNext } from './queue.ts';
 import { inRepositories } from './repositories.ts';
 import type { Database, RunTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
@@ -91,38 +91,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
      * Takes the first queued run, in the order of queue.ts, whose ticket has none under way; its attempt number is the
      * fence of all its writes.
      */
-    claim(): Promise<RunRow | undefined> {
-      return commit(async (trx) => {
-        const next = await inOrder(trx)
-          .where((eb) =>
-            eb.not(
-              eb.exists(
-                eb
-                  .selectFrom('runs as active')
-                  .select('active.run_id')
-                  .whereRef('active.ticket_key', '=', 'turns.ticket_key')
-                  .where('active.state', 'in', ACTIVE_STATES),
-              ),
-            ),
-          )
-          .limit(1)
-          .executeTakeFirst();
-        if (next === undefined) return undefined;
-        return trx
-          .updateTable('runs')
-          .set((eb) => ({
-            state: 'running',
-            attempt: eb('attempt', '+', 1),
-            served: eb
-              .selectFrom('runs as others')
-              .select((e) => e(e.fn.coalesce(e.fn.max('others.served'), e.lit(0)), '+', 1).as('next')),
-            started_at: eb.fn.coalesce('started_at', eb.val(new Date().toISOString())),
-          }))
-          .where('run_id', '=', next.run_id)
-          .returningAll()
-          .executeTakeFirstOrThrow();
-      });
-    },
+    claim: (): Promise<RunRow | undefined> => commit(takeNext),
 
     /**
      * Appends events to a run and changes the run in the same transaction.
@@ -231,7 +200,10 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
         .orderBy('run_id', 'desc')
         .limit(limit)
         .execute();
-      return rows.map((row) => (Date.parse(row.finished_at ?? '') - Date.parse(row.started_at ?? '')) / 1000);
+      // A clock that was set back in between makes no wait negative.
+      return rows.map((row) =>
+        Math.max(0, (Date.parse(row.finished_at ?? '') - Date.parse(row.started_at ?? '')) / 1000),
+      );
     },
 
     /** A page, newest first. */
@@ -261,11 +233,6 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return { items, nextCursor: last ? encodeCursor([last.run_id]) : null };
     },
   };
-}
-
-async function positions(db: Kysely<Database>): Promise<Map<string, number>> {
-  const rows = await inOrder(db).execute();
-  return new Map(rows.map(({ run_id }, index) => [run_id, index + 1]));
 }
 
 async function countUnfinished(trx: Transaction<Database>, keyId: string): Promise<number> {

@@ -109,7 +109,8 @@ function machine(): Pick<Holder, 'boot' | 'pid_namespace'> {
 /** Whether that very process can be seen from here. Where there is no /proc, nothing is certain. */
 function isHere({ pid, started, boot, pid_namespace }: Holder): boolean {
   const here = machine();
-  return started !== '' && startOf(pid) === started && here.boot === boot && here.pid_namespace === pid_namespace;
+  // The first process of a namespace cannot be ended from within.
+  return pid > 1 && started !== '' && startOf(pid) === started && here.boot === boot && here.pid_namespace === pid_namespace;
 }
 
 /** When a process was started, in ticks since the machine was (proc(5), `starttime`); with its id, no other has the same. */
@@ -121,7 +122,7 @@ function startOf(pid: number): string {
 function readHolder(file: string): Holder | undefined {
   try {
     const holder: Holder = JSON.parse(readFileSync(file, 'utf8'));
-    return Number.isInteger(holder.pid) && holder.pid > 1 ? holder : undefined;
+    return Number.isInteger(holder.pid) ? holder : undefined;
   } catch {
     return undefined;
   }

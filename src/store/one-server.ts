@@ -110,7 +110,9 @@ function machine(): Pick<Holder, 'boot' | 'pid_namespace'> {
 function isHere({ pid, started, boot, pid_namespace }: Holder): boolean {
   const here = machine();
   // The first process of a namespace cannot be ended from within.
-  return pid > 1 && started !== '' && startOf(pid) === started && here.boot === boot && here.pid_namespace === pid_namespace;
+  return (
+    pid > 1 && started !== '' && startOf(pid) === started && here.boot === boot && here.pid_namespace === pid_namespace
+  );
 }
 
 /** When a process was started, in ticks since the machine was (proc(5), `starttime`); with its id, no other has the same. */

@@ -42,11 +42,12 @@ t.test('kill -9 while the agent writes: the next attempt completes its work', as
   let server = await startServer(t, world, settings);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO });
   gemini.on(/Action: make_plan.*R-1/s, [{ text: PLAN }]);
-  gemini.on(/Action: dev.*R-1/s, [write('half\n'), { hang: true }, write('whole\n'), { text: 'Wrote them.' }]);
+  gemini.on(/Action: dev.*R-1/s, [write('half\n'), { hang: true }]);
   const started = await call<Run>(server, 'POST', '/v1/tickets/R-1/runs', { action: 'dev' });
   await gemini.waitFor((request) => request.prompt.includes('Action: dev') && request.state === 'held');
   await server.stop('SIGKILL');
 
+  gemini.on(/Action: dev.*cut short/s, [write('whole\n'), { text: 'Wrote them.' }]);
   server = await startServer(t, world, settings);
   const log = await events(server, started.body.run_id);
   t.match(log.at(-1), { type: 'run.succeeded', data: { result: { plan_version: 1, files_changed: 1 } } });

@@ -61,6 +61,12 @@ export const Run = Type.Object(
     attempt: Type.Integer({ description: 'How many times the run was started; 0 while it was never.' }),
     agent: Type.String(),
     queue_position: Type.Optional(Type.Integer({ description: '1 is next.' })),
+    estimated_wait_s: Type.Optional(
+      Type.Union([Type.Integer(), Type.Null()], {
+        description:
+          'Seconds that a queued run will wait, judged by recent runs of its action; null when there are none.',
+      }),
+    ),
     plan_version: Type.Optional(Type.Integer()),
     usage: Usage,
     result: Type.Optional(RunResult),

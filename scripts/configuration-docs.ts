@@ -7,7 +7,7 @@ import { Settings } from '../src/config/settings.ts';
 const FILE = new URL('../docs/configuration.md', import.meta.url);
 
 const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
-  ['Server', ['PORT', 'HOST', 'LOG_LEVEL', 'DATA_DIR', 'TICKETS_ROOT', 'SHUTDOWN_SECONDS']],
+  ['Server', ['PORT', 'HOST', 'LOG_LEVEL', 'DATA_DIR', 'TICKETS_ROOT', 'SHUTDOWN_SECONDS', 'LEASE_SECONDS']],
   [
     'Who may call',
     [
@@ -45,6 +45,7 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'MAX_CONCURRENT_RUNS',
       'MAX_QUEUED_RUNS',
       'RUN_TIMEOUT_SECONDS',
+      'RUN_MAX_ATTEMPTS',
       'REQUIRE_PLAN_APPROVAL',
       'VERIFY_COMMAND',
       'VERIFY_ATTEMPTS',

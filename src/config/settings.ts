@@ -62,7 +62,18 @@ export const Settings = Type.Object({
   ),
   OTEL_EXPORTER_OTLP_HEADERS_FILE: Type.Optional(text('File that holds them, instead of OTEL_EXPORTER_OTLP_HEADERS.')),
   OTEL_SERVICE_NAME: text('What traces call this server.', 'pullwright'),
-  SHUTDOWN_SECONDS: count(20, 1, 3600, 'Longest time a graceful stop may take.'),
+  SHUTDOWN_SECONDS: count(
+    20,
+    1,
+    86_400,
+    'Longest time a graceful stop may take. Runs under way may end in the first half of it; those that do not are put back into the queue and go on after the next start.',
+  ),
+  LEASE_SECONDS: count(
+    15,
+    5,
+    3600,
+    'How long the server that holds DATA_DIR may give no sign of life before a starting one ends it and takes over.',
+  ),
 
   ALLOWED_REPO_HOSTS: list('github.com', 'Hosts that repositories may come from.'),
   GITHUB_TOKEN: Type.Optional(
@@ -99,6 +110,12 @@ export const Settings = Type.Object({
 
   MAX_CONCURRENT_RUNS: count(4, 1, 1000, 'Runs that are carried out at once.'),
   MAX_QUEUED_RUNS: count(100, 1, 100_000, 'Runs that may wait; one more is answered 429.'),
+  RUN_MAX_ATTEMPTS: count(
+    3,
+    1,
+    100,
+    'How often a run is begun when the server or the agent ends under it; 1 never begins one again.',
+  ),
   RUN_TIMEOUT_SECONDS: count(3600, 5, 86_400, 'Longest time of a run.'),
   REQUIRE_PLAN_APPROVAL: flag(false, 'Whether dev needs an approved plan.'),
   VERIFY_COMMAND: Type.Optional(

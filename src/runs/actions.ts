@@ -17,12 +17,16 @@ export const actions: Record<Action, (deps: ActionDeps, context: RunContext) => 
 };
 
 async function chat(deps: ActionDeps, context: RunContext): Promise<RunResult> {
+  const { progress } = context.writer;
+  if (progress.agent !== undefined) return { text: progress.agent.text };
   await prepareWorkspace(deps, context);
   const segments = await askAgent(deps, context, 'read', undefined);
   return { text: segments.join('\n\n') };
 }
 
 async function makePlan(deps: ActionDeps, context: RunContext): Promise<RunResult> {
+  const { run } = context;
+  if (run.plan_version !== null) return { plan_version: run.plan_version };
   await prepareWorkspace(deps, context);
   const plan = await writePlan(deps, context);
   return { plan_version: plan.version };
@@ -82,6 +86,7 @@ async function askAgent(
             baseBranch: ticket.base_branch,
           },
           message: run.message ?? undefined,
+          again: run.attempt > 1,
           plan,
           conversation,
         }),
@@ -96,21 +101,33 @@ async function askAgent(
 
 async function writePlan(deps: ActionDeps, context: RunContext): Promise<Plan> {
   const { run, writer, signal } = context;
+  const saved = await deps.plans.ofRun(run.ticket_id, run.run_id);
+  if (saved !== undefined) return recordPlan(context, saved);
   const newest = await deps.store.plans.get(run.ticket_id);
-  let body = planText(await askAgent(deps, context, 'read', newest));
+  const { agent } = writer.progress;
+  let body = planText(agent === undefined ? await askAgent(deps, context, 'read', newest) : [agent.text]);
   if (body === undefined) {
     body = planText(await takeTurn(deps, { run, mode: 'read', prompt: () => PLAN_AGAIN_PROMPT, writer, signal }));
   }
   if (body === undefined) throw new AppError('plan_empty', 'The agent ended its turn without a plan.');
-  const saved = await deps.plans.save(run.ticket_id, body);
-  await writer.save({ plan_version: saved.version }, [{ type: 'plan.saved', data: { version: saved.version } }]);
-  return saved;
+  return recordPlan(context, await deps.plans.save(run.ticket_id, body, run.run_id));
 }
 
-/** The plan of this run: the one it was pinned to before, the newest that may be carried out, or a new one. */
+async function recordPlan({ writer }: RunContext, plan: Plan): Promise<Plan> {
+  const { version } = plan;
+  await writer.save({ plan_version: version }, [{ type: 'plan.saved', data: { version } }]);
+  return plan;
+}
+
+/**
+ * The plan of this run: the one it was pinned to or wrote in an earlier attempt, the newest that may be carried out, or a
+ * new one.
+ */
 async function pinPlan(deps: ActionDeps, context: RunContext): Promise<Plan> {
   const { run, writer } = context;
   if (run.plan_version !== null) return deps.plans.get(run.ticket_id, run.plan_version);
+  const saved = await deps.plans.ofRun(run.ticket_id, run.run_id);
+  if (saved !== undefined) return recordPlan(context, saved);
   const plan = await deps.plans.forDev(run.ticket_id, deps.config.REQUIRE_PLAN_APPROVAL);
   if (plan === undefined) return writePlan(deps, context);
   await writer.save({ plan_version: plan.version });

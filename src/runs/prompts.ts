@@ -5,6 +5,8 @@ export type PromptInput = {
   ticket: { ticketId: string; title: string | null; description: string | null; branch: string; baseBranch: string };
   /** What the person sent along. */
   message?: string | undefined;
+  /** Whether an earlier attempt at the command was cut short. */
+  again?: boolean | undefined;
   /** The plan to carry out (`dev`), or the newest one (`make_plan`, to be replaced). */
   plan?: { version: number; body: string } | undefined;
   /** Earlier commands of the ticket, when the agent does not remember them itself. */
@@ -21,6 +23,7 @@ export function commandPrompt(input: PromptInput): string {
   const parts = [
     `Action: ${input.action}`,
     RULES[input.action],
+    input.again ? AGAIN[input.action] : '',
     fence('ticket', ticketText(input.ticket)),
     input.conversation?.length ? fence('conversation-so-far', conversationText(input.conversation)) : '',
     input.plan ? fence(`plan-version-${input.plan.version}`, input.plan.body) : '',
@@ -54,6 +57,14 @@ const RULES: Record<Action, string> = {
   chat: `${COMMON}\nAnswer the question about this code. Read what you need; change nothing. Name files with their lines.`,
   make_plan: `${COMMON}\nStudy the code and write an implementation plan for the ticket. Change nothing.`,
   dev: `${COMMON}\nCarry out the plan: change the files of this checkout, keep to its style, and run its tests when you can.`,
+};
+
+const CUT_SHORT = 'An earlier attempt at this command was cut short before it was done.';
+
+const AGAIN: Record<Action, string> = {
+  chat: `${CUT_SHORT} Nobody has its answer: give the whole answer.`,
+  make_plan: `${CUT_SHORT} Nobody has its plan: give the whole plan.`,
+  dev: `${CUT_SHORT} This checkout may hold its unfinished work, also in files half written. Look at what is there first, for example with git status and git diff, keep what is right and complete it.`,
 };
 
 const CLOSING: Record<Action, string> = {

@@ -13,6 +13,7 @@ export type Progress = {
   /** Changed files that PROTECTED_PATHS keeps out of the commit. */
   heldBack?: string[];
   push?: { ref: string; sha: string };
+  pull?: { number: number; url: string; created: boolean };
 };
 
 export type RunWriter = ReturnType<typeof createRunWriter>;

@@ -34,6 +34,8 @@ export type PlanTable = {
   version: number;
   body: string;
   author: 'agent' | 'person';
+  /** The run that wrote it: each adds at most one version, however often it is started. */
+  run_id: string | null;
   approved_at: string | null;
   created_at: string;
 };
@@ -51,6 +53,8 @@ export type RunTable = {
   /** Grows with each start; a writer that names an older attempt writes nothing. */
   attempt: Generated<number>;
   last_seq: Generated<number>;
+  /** Number of this run's last start among the starts of all runs; `null` while it was never started. */
+  served: number | null;
   /** The agent's own id of the conversation the run was part of. */
   session_id: string | null;
   plan_version: number | null;

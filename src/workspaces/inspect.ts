@@ -1,5 +1,6 @@
 import type { Diff } from '../../schemas/ticket.ts';
 import type { Git } from '../git/git.ts';
+import type { CommitLine } from '../git/git-questions.ts';
 import { diffTrees } from './diff.ts';
 import type { OpenTicket } from './open-ticket.ts';
 import { checkWorkspace, withWorkingTree } from './snapshot.ts';
@@ -53,11 +54,7 @@ export async function diffOf(git: Git, staging: string, ticket: OpenTicket): Pro
  * Commits of the branch, merges left out, oldest first.
  * @param since those after this commit; after the base when left out
  */
-export async function commitsOf(
-  git: Git,
-  ticket: OpenTicket,
-  since: string | undefined,
-): Promise<{ sha: string; subject: string }[]> {
+export async function commitsOf(git: Git, ticket: OpenTicket, since: string | undefined): Promise<CommitLine[]> {
   const ask = git.ask(ticket.gitDir);
   const head = await headOf(git, ticket);
   const start = since ?? (await ask.commit(ticket.baseRef)) ?? head;

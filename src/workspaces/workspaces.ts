@@ -7,6 +7,7 @@ import { AppError } from '../errors/app-error.ts';
 import { ticketBranch, validateBranchName } from '../git/branch-name.ts';
 import type { Git } from '../git/git.ts';
 import type { GitProgress } from '../git/git-progress.ts';
+import type { CommitLine } from '../git/git-questions.ts';
 import { parseRepoUrl, type RepoRef, remoteUrl } from '../git/repo-url.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { type Committed, commitWorkspace } from './commit.ts';
@@ -51,7 +52,8 @@ export type Workspaces = {
   create(request: CreateRequest, options?: WorkOptions): Promise<Created>;
   /** `check` is called when the ticket's turn has come, before anything changes. */
   sync(ticketId: string, options?: WorkOptions & { check?: () => Promise<void> }): Promise<Synced>;
-  commit(ticketId: string, text: CommitText): Promise<Committed>;
+  /** Commits all or nothing: the signal counts until the branch is moved. */
+  commit(ticketId: string, text: CommitText, options?: Pick<WorkOptions, 'signal'>): Promise<Committed>;
   /**
    * Pushes the ticket's branch and nothing else, never by force and never when it is the remote's default branch; a
    * remote that has it already is success. `ref` is the full name. Throws also `push_rejected`.
@@ -59,7 +61,7 @@ export type Workspaces = {
   push(ticketId: string, options?: WorkOptions): Promise<{ ref: string; sha: string }>;
   diff(ticketId: string): Promise<Diff>;
   status(ticketId: string): Promise<WorkspaceStatus>;
-  commits(ticketId: string, since?: string): Promise<{ sha: string; subject: string }[]>;
+  commits(ticketId: string, since?: string): Promise<CommitLine[]>;
   /** Removes a workspace and everything it held; its disk space is freed later. None there is harmless. */
   remove(ticketId: string): Promise<void>;
   /** Absolute paths. The git directory borrows objects from the mirror. */
@@ -163,8 +165,8 @@ export function createWorkspaces(deps: {
         return syncTicket({ git, layout, mirrors, allowedHosts }, ticket, options);
       }),
 
-    commit: (ticketId, text) =>
-      change(ticketId, undefined, (ticket) =>
+    commit: (ticketId, text, { signal } = {}) =>
+      change(ticketId, signal, (ticket) =>
         commitWorkspace(
           {
             git,
@@ -175,6 +177,7 @@ export function createWorkspaces(deps: {
           ticket,
           ticket.branch,
           text,
+          signal,
         ),
       ),
 

@@ -68,6 +68,7 @@ t.test('slow clients are cut off, slow answers are not', async (t) => {
     agent: 'gemini',
     keyId: 'loopback',
     maxQueued: 10,
+    waitAt: () => null,
     maxOfKey: 10,
   });
   const stream = await open(

@@ -111,7 +111,8 @@ t.test('work is committed, pushed and shown', async (t) => {
   t.equal(plainGit(['--git-dir', directory, 'rev-parse', 'ticket_W-1']), sha);
   t.equal(findText(TOKEN, path('data'), path('tickets')), '', 'no file holds the token');
   t.match(await workspaces.status('W-1'), { unpushed: false, ahead: 1 });
-  t.strictSame(await workspaces.commits('W-1'), [{ sha, subject: 'Change things[31m' }]);
+  const listed = { sha, subject: 'Change things[31m', runId: 'x Signed-off-by: Nobody' };
+  t.strictSame(await workspaces.commits('W-1'), [listed], 'a trailer is one value');
   t.strictSame(await workspaces.commits('W-1', sha), []);
 });
 

@@ -14,26 +14,28 @@ const EVIL = 'https://evil.example';
 /** Nobody needs a key, as on a machine where the server was just set up. */
 const OPEN: Conditions = { settings: () => ({ API_KEY: '' }) };
 
+export const LOOK_EVERY_MS = 100;
+
 /** The patience of the server, scaled down; a client that is still there after all of it has won. */
 const SCALED: Edit = {
   file: APP,
   from: '{ request: 30_000, headers: 15_000, idle: 75_000, lookEvery: 5_000 }',
-  to: '{ request: 1_000, headers: 500, idle: 500, lookEvery: 100 }',
+  to: `{ request: 1_000, headers: 500, idle: 500, lookEvery: ${LOOK_EVERY_MS} }`,
 };
-const IMPATIENT: Conditions = { edits: [SCALED] };
+export const IMPATIENT: Conditions = { edits: [SCALED] };
 const ALL_OF_IT_MS = 8_000;
 const GET = 'GET /livez HTTP/1.1\r\nhost: localhost\r\n';
 const POST = `POST /v1/tickets HTTP/1.1\r\nhost: localhost\r\nx-api-key: ${asAdmin['x-api-key']}\r\ncontent-type: application/json\r\n`;
 
 const without = (...edits: Edit[]): Conditions => ({ edits });
-const NEVER_HEADERS: Edit = { file: APP, from: 'headersTimeout: patience.headers', to: 'headersTimeout: 0' };
-const NEVER_REQUEST: Edit = { file: APP, from: 'requestTimeout: patience.request', to: 'requestTimeout: 0' };
+const NEVER_HEADERS: Edit = { file: APP, from: 'headersTimeout: PATIENCE.headers', to: 'headersTimeout: 0' };
+const NEVER_REQUEST: Edit = { file: APP, from: 'requestTimeout: PATIENCE.request', to: 'requestTimeout: 0' };
 
 /** Whether a connection is still open after all of the patience; it sends a byte now and then. */
 async function staysOpen({ open }: ClientArena, sent: string, byte = ''): Promise<boolean> {
   const socket: Socket = await open(sent);
   socket.resume();
-  const timer = setInterval(() => socket.writable && socket.write(byte), 100);
+  const timer = setInterval(() => socket.writable && socket.write(byte), LOOK_EVERY_MS);
   const closed = once(socket, 'close').then(() => false);
   const won = await Promise.race([closed, pause(ALL_OF_IT_MS, true, { ref: false })]);
   clearInterval(timer);
@@ -156,14 +158,14 @@ const SLOW: readonly ClientAttack[] = [
     by: 'sends one request and stays',
     given: IMPATIENT,
     harm: (arena) => staysOpen(arena, `${GET}\r\n`),
-    without: without({ file: APP, from: 'keepAliveTimeout: patience.idle', to: 'keepAliveTimeout: 0' }),
+    without: without({ file: APP, from: 'keepAliveTimeout: PATIENCE.idle', to: 'keepAliveTimeout: 0' }),
   },
   {
     name: 'limits of time that nobody watches',
     by: 'sends a body byte by byte to a server that looks after its connections too rarely',
     given: IMPATIENT,
     harm: (arena) => staysOpen(arena, `${POST}content-length: 100000\r\n\r\n{`, ' '),
-    without: without({ file: APP, from: 'connectionsCheckingInterval: patience.lookEvery, ', to: '' }),
+    without: without({ file: APP, from: 'connectionsCheckingInterval: PATIENCE.lookEvery, ', to: '' }),
   },
 ];
 

@@ -122,6 +122,16 @@ export const EGRESS_ATTACKS: readonly EgressAttack[] = [
     without: [ANY_PORT],
   },
   {
+    name: 'what is no host',
+    requests: [
+      ...[`CONNECT ${REGISTRY}%00.evil.example:443`, `CONNECT ${REGISTRY}:65536`, 'CONNECT :443'],
+      ...[`CONNECT ${REGISTRY}:443/x`],
+    ],
+    answers: { [REGISTRY]: [['8.8.8.8']] },
+    harm: /./,
+    without: [{ file: PROXY, from: 'if (!/^[^/?#@\\s]+:\\d+$/.test(authority))', to: 'if (authority === null)' }],
+  },
+  {
     name: 'another protocol',
     requests: [`GET ftp://${REGISTRY}:80/`, `GET //${REGISTRY}/`, `GET /${REGISTRY}`, 'GET *', `CONNECT ${REGISTRY}`],
     answers: { [REGISTRY]: [['8.8.8.8']] },

@@ -20,8 +20,6 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/runs/:run_id/events',
     {
       config: { scope: ['read'] },
-      // A HEAD request would hold a stream that nobody reads.
-      exposeHeadRoute: false,
       schema: {
         operationId: 'getRunEvents',
         summary: 'Read the events of a run',
@@ -54,6 +52,8 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
         return reply.type('application/json').send({ items, next_after: items.at(-1)?.seq ?? after });
       }
       if (run.finished_at !== null && after === run.last_seq) return reply.code(204).send(null);
+      // Nobody would read its stream.
+      if (request.method === 'HEAD') return reply.type('text/event-stream; charset=utf-8').send('');
       return reply.streamEvents(run.run_id, after, eventView);
     },
   );

@@ -54,6 +54,8 @@ t.test('slow clients are cut off, slow answers are not', async (t) => {
   t.match(nothing, /^HTTP\/1\.1 408 /);
   t.match(between, /^HTTP\/1\.1 200 OK.*\{"status":"ok"\}$/s, 'an idle connection is closed after its answer');
 
+  const { status, headers: told, body: none } = await call(server, 'HEAD', `/v1/runs/${run.run_id}/events`);
+  t.match([status, told.get('content-type'), none], [200, /^text\/event-stream/, ''], 'a HEAD holds no stream');
   await call(server, 'POST', `/v1/runs/${run.run_id}/cancel`);
   t.match(await streamed, /^HTTP\/1\.1 200 OK.*run\.queued.*run\.canceled/s, 'a stream outlives all of these');
 });

@@ -38,6 +38,8 @@ const server = await startServer(
 await call(server, 'POST', '/v1/tickets', { ticket_id: 'H-1', repo_url: 'https://github.com/acme/hostile' });
 
 t.test('what a repository starts in an agent that trusts it does not leave the sandbox', async (t) => {
+  arena.script('make_plan', { text: '# Goal\n\nDo it.' });
+  await run(server, 'H-1', { action: 'make_plan', message: MESSAGES.make_plan });
   arena.script('dev', { text: 'Done.' });
   const ended = await run(server, 'H-1', { action: 'dev', message: MESSAGES.dev });
   t.match(ended.run, { state: 'succeeded' });

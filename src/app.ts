@@ -49,8 +49,6 @@ export type AppOptions = {
   redactor: Redactor;
   /** Agents to offer instead of the usual. */
   agents?: readonly AgentDefinition[];
-  /** How long a client may take, in milliseconds, instead of the usual. */
-  patience?: Partial<typeof PATIENCE>;
 };
 
 /**
@@ -66,14 +64,13 @@ const PATIENCE = { request: 30_000, headers: 15_000, idle: 75_000, lookEvery: 5_
  */
 export async function buildApp(options: AppOptions) {
   const { name, version } = packageJson;
-  const patience = { ...PATIENCE, ...options.patience };
   const app = Fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
-    requestTimeout: patience.request,
-    keepAliveTimeout: patience.idle,
-    http: { headersTimeout: patience.headers, connectionsCheckingInterval: patience.lookEvery, maxHeaderSize: 16_384 },
+    requestTimeout: PATIENCE.request,
+    keepAliveTimeout: PATIENCE.idle,
+    http: { headersTimeout: PATIENCE.headers, connectionsCheckingInterval: PATIENCE.lookEvery, maxHeaderSize: 16_384 },
     trustProxy: [...options.config.TRUST_PROXY],
     clientErrorHandler: answerConnectionError,
     forceCloseConnections: 'idle',

@@ -8,7 +8,7 @@ import {
 } from 'node:http';
 import { pipeline, Transform } from 'node:stream';
 import { AppError } from '../errors/app-error.ts';
-import { createRedactor } from '../redaction/redactor.ts';
+import type { Redactor } from '../redaction/redactor.ts';
 import { measurements, secondsSince } from '../telemetry/measurements.ts';
 import type { ModelApi, ModelCall } from './agent-definition.ts';
 import { createMeter, type Meter, type ModelTurn } from './model-meter.ts';
@@ -38,7 +38,7 @@ export type ModelProxy = {
  * The only way from an agent to its model: takes the agent's calls, adds the key, passes the answers on as they come,
  * and counts. Between turns nothing is let through, so that whatever is used is used by a run.
  */
-export function createModelProxy(api: ModelApi, upstream: Upstream): ModelProxy {
+export function createModelProxy(api: ModelApi, upstream: Upstream, redactor: Redactor): ModelProxy {
   const token = randomBytes(32).toString('base64url');
   let meter: Meter | undefined;
 
@@ -53,7 +53,7 @@ export function createModelProxy(api: ModelApi, upstream: Upstream): ModelProxy 
       return refuse(403, 'The agent may not use this part of the API.');
     }
     if (Number(request.headers['content-length']) > MAX_REQUEST) return refuse(413, 'The request is too large.');
-    const exchange = { api, upstream, call, request, response, meter };
+    const exchange = { api, upstream, redactor, call, request, response, meter };
     meter
       .admit(async () => {
         if (!response.destroyed) await forward(exchange);
@@ -82,6 +82,7 @@ export function createModelProxy(api: ModelApi, upstream: Upstream): ModelProxy 
 type Exchange = {
   api: ModelApi;
   upstream: Upstream;
+  redactor: Redactor;
   call: ModelCall;
   request: IncomingMessage;
   response: ServerResponse;
@@ -89,7 +90,7 @@ type Exchange = {
 };
 
 /** Carries out one call; resolves when it is over and counted. */
-function forward({ api, upstream, call, request, response, meter }: Exchange): Promise<void> {
+function forward({ api, upstream, redactor, call, request, response, meter }: Exchange): Promise<void> {
   const outgoing = upstream.post(call.url, {
     ...pick(request.headers, REQUEST_HEADERS),
     'accept-encoding': 'identity',
@@ -130,7 +131,7 @@ function forward({ api, upstream, call, request, response, meter }: Exchange): P
     status = code;
     const headers = pick(answer.headers, ANSWER_HEADERS);
     if (code >= 300) {
-      void readError(answer, api).then(({ text, words }) => {
+      void readError(answer, api, redactor).then(({ text, words }) => {
         if (code === 429) meter.warn(`The model limits the rate (429): ${words}`);
         else if (code >= 500) meter.warn(`The model failed (${code}): ${words}`);
         record.discard();
@@ -169,7 +170,11 @@ function forward({ api, upstream, call, request, response, meter }: Exchange): P
 }
 
 /** What the API says is wrong, without the key, which some of its errors repeat. */
-async function readError(answer: IncomingMessage, api: ModelApi): Promise<{ text: string; words: string }> {
+async function readError(
+  answer: IncomingMessage,
+  api: ModelApi,
+  redactor: Redactor,
+): Promise<{ text: string; words: string }> {
   const chunks: Buffer[] = [];
   let size = 0;
   try {
@@ -181,7 +186,7 @@ async function readError(answer: IncomingMessage, api: ModelApi): Promise<{ text
   } catch {
     // The status says enough.
   }
-  const text = createRedactor([api.key]).text(Buffer.concat(chunks).toString());
+  const text = redactor.text(Buffer.concat(chunks).toString());
   let words = '';
   try {
     words = api.errorWords(JSON.parse(text));

@@ -81,7 +81,10 @@ export async function commitWorkspace(
     }
     const { changes, heldBack } = holdBack(all, deps.protectedPaths);
     refuseLargeFiles(changes);
-    const tree = await writeTree(git, place, indexFile, changes);
+    const { tree, leftOut } = await writeTree(git, place, indexFile, changes);
+    if (leftOut.length > 0) {
+      notes.push(`Left out, since some file systems take a name in it for .git: ${list(leftOut, 20)}.`);
+    }
 
     const ref = `refs/heads/${branch}`;
     const parent = await git.ask(gitDir).commit(ref);

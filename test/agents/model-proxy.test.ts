@@ -7,6 +7,7 @@ import { geminiModel } from '../../src/agents/gemini-model.ts';
 import { createModelProxy } from '../../src/agents/model-proxy.ts';
 import { createUpstream } from '../../src/agents/upstream.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
+import { createRedactor } from '../../src/redaction/redactor.ts';
 import { serveOnLoopback } from '../../src/sandbox/service.ts';
 import type { Owner } from './fixtures.ts';
 
@@ -43,7 +44,7 @@ async function proxyTo(t: Owner, address: string, env: Record<string, string> = 
   const config = loadConfig({ GEMINI_API_KEY: KEY, GOOGLE_GEMINI_BASE_URL: address }, '/nonexistent');
   const upstream = createUpstream(env);
   t.teardown(upstream.close);
-  const proxy = createModelProxy(geminiModel(config), upstream);
+  const proxy = createModelProxy(geminiModel(config), upstream, createRedactor([KEY]));
   const service = await serveOnLoopback(proxy.server);
   t.teardown(service.close);
   const told: object[] = [];

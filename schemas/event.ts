@@ -50,6 +50,10 @@ export const eventData = {
   'run.started': Type.Object({ attempt: Type.Integer(), agent: Type.String(), model: Type.Optional(Type.String()) }),
   'run.waiting': Type.Object({ permission_id: Type.String() }),
   'run.resumed': Type.Object({ cause: Type.String() }),
+  'run.limit_near': Type.Object({
+    setting: Type.String({ description: 'The setting, or field of the request, whose limit is near.' }),
+    detail: Type.String(),
+  }),
   'step.started': Type.Object({ step: Step }),
   'step.finished': Type.Object({ step: Step, duration_ms: Type.Integer() }),
   'message.delta': Text,

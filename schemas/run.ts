@@ -43,6 +43,9 @@ export type RunError = Static<typeof RunError>;
 export const RunResult = Type.Object({
   text: Type.Optional(Type.String()),
   plan_version: Type.Optional(Type.Integer()),
+  cut_short: Type.Optional(
+    Type.String({ description: 'The limit near which the agent was asked to come to an end: it may not be all done.' }),
+  ),
   commits: Type.Optional(Type.Array(Type.String(), { description: 'Commit ids, oldest first.' })),
   files_changed: Type.Optional(Type.Integer()),
   pull_request: Type.Optional(Type.Object({ number: Type.Integer(), url: Type.String(), created: Type.Boolean() })),

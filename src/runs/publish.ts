@@ -37,6 +37,7 @@ export async function publish(deps: ActionDeps, context: RunContext, plan: Plan)
       summary: progress.agent?.text,
       commits,
       heldBack: progress.heldBack,
+      cutShort: progress.cutShort?.setting,
       check: deps.config.VERIFY_COMMAND,
     });
     const ensured = await deps.github.ensurePullRequest({

@@ -7,6 +7,7 @@ import type { EventLog } from '../events/event-log.ts';
 import { FencedError, type RunPatch, type RunRow } from '../store/runs.ts';
 import { actions } from './actions.ts';
 import type { ActionDeps } from './run-context.ts';
+import { outOfTime, timeLimit } from './run-limits.ts';
 import { toRun, toRunError } from './run-view.ts';
 import { createRunWriter, type Progress } from './run-writer.ts';
 
@@ -73,10 +74,7 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       ...(confined ? {} : { sandbox: sandbox.kind }),
     });
     const writer = createRunWriter(log, row, (error) => controller.abort(error));
-    const timeout = setTimeout(
-      () => controller.abort(new AppError('timed_out', `The run took longer than ${config.RUN_TIMEOUT_SECONDS} s.`)),
-      config.RUN_TIMEOUT_SECONDS * 1000,
-    );
+    const timeout = setTimeout(() => controller.abort(outOfTime(config)), timeLimit(config).limit * 1000);
     const started = performance.now();
     const { signal } = controller;
     let outcome: { result: RunResult } | { error: unknown };

@@ -368,6 +368,18 @@ t.test('near a limit the agent is told, from then on at the same place', async (
   );
 });
 
+t.test('nine tenths of the time are near its limit too, and conversations alone are spoken into', async (t) => {
+  const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+  begin({ unit: 'seconds', limit: 1000, used: 899 });
+  const body = JSON.stringify({ contents: [prompt] });
+  await call(STREAM, { body });
+  begin({ unit: 'seconds', limit: 1000, used: 900 });
+  await call(PLAIN, { body });
+  await call(STREAM, { body });
+  const near = 'near THE_LIMIT: 900 seconds are over of 1000';
+  t.same(seen.map(partsSent), [[['mend it']], [['mend it']], [['mend it', near]]]);
+});
+
 t.test('the same call that fails again and again is told to the agent', async (t) => {
   const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
   begin();

@@ -18,8 +18,23 @@ export const Command = Type.Object(
   { $id: 'Command', additionalProperties: false },
 );
 
+const upTo = (maximum: number) => Type.Optional(Type.Integer({ minimum: 1, maximum }));
+export const Budget = Type.Object(
+  { tokens: upTo(1_000_000_000_000), turns: upTo(1_000_000), seconds: upTo(86_400) },
+  {
+    additionalProperties: false,
+    description: 'What the run may use at most; the limits of the server hold all the same.',
+  },
+);
+export type Budget = Static<typeof Budget>;
+
 export const CreateRun = Type.Object(
-  { action: Action, message: Type.Optional(Message), agent: Type.Optional(Type.String({ maxLength: 64 })) },
+  {
+    action: Action,
+    message: Type.Optional(Message),
+    agent: Type.Optional(Type.String({ maxLength: 64 })),
+    budget: Type.Optional(Budget),
+  },
   { $id: 'CreateRun', additionalProperties: false },
 );
 
@@ -65,6 +80,7 @@ export const Run = Type.Object(
     agent: Type.String(),
     queue_position: Type.Optional(Type.Integer({ description: '1 is next.' })),
     plan_version: Type.Optional(Type.Integer()),
+    budget: Type.Optional(Budget),
     usage: Usage,
     result: Type.Optional(RunResult),
     error: Type.Optional(RunError),

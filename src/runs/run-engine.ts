@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { EventDraft } from '../../schemas/event.ts';
-import type { Action, Run, RunResult, RunState, Usage } from '../../schemas/run.ts';
+import type { Action, Budget, Run, RunResult, RunState, Usage } from '../../schemas/run.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
@@ -74,7 +74,7 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       ...(confined ? {} : { sandbox: sandbox.kind }),
     });
     const writer = createRunWriter(log, row, (error) => controller.abort(error));
-    const timeout = setTimeout(() => controller.abort(outOfTime(config)), timeLimit(config).limit * 1000);
+    const timeout = setTimeout(() => controller.abort(outOfTime(config, row)), timeLimit(config, row).limit * 1000);
     const started = performance.now();
     const { signal } = controller;
     let outcome: { result: RunResult } | { error: unknown };
@@ -128,6 +128,7 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       action: Action;
       message?: string | undefined;
       agent?: string | undefined;
+      budget?: Budget | undefined;
       /** Who starts it. */
       keyId: string;
     }): Promise<Run> {
@@ -148,6 +149,7 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
         message,
         agent,
         keyId: request.keyId,
+        budget: request.budget,
         maxQueued: config.MAX_QUEUED_RUNS,
         maxOfKey: config.MAX_RUNS_PER_KEY,
       });

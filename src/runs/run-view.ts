@@ -14,6 +14,7 @@ export function toRun(row: RunRow, queuePosition?: number): Run {
     agent: row.agent,
     ...(queuePosition === undefined ? {} : { queue_position: queuePosition }),
     ...(row.plan_version === null ? {} : { plan_version: row.plan_version }),
+    ...(row.budget === null ? {} : { budget: JSON.parse(row.budget) }),
     usage: JSON.parse(row.usage),
     ...(row.result === null ? {} : { result: JSON.parse(row.result) }),
     ...(row.error === null ? {} : { error: JSON.parse(row.error) }),

@@ -5,6 +5,7 @@ import type { Migration } from 'kysely/migration';
 export const migrations: Record<string, Migration> = {
   '0001-tickets-plans-runs-events': { up: createTables },
   '0002-keys-audit': { up: addKeysAndAudit },
+  '0004-limits': { up: addBudget },
 };
 
 async function createTables(db: Kysely<unknown>): Promise<void> {
@@ -114,4 +115,8 @@ async function addKeysAndAudit(db: Kysely<unknown>): Promise<void> {
     await sql`create trigger ${sql.id(`audit_no_${change}`)} before ${sql.raw(change)} on audit
       begin select raise(abort, 'the audit log is append-only'); end`.execute(db);
   }
+}
+
+async function addBudget(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable('runs').addColumn('budget', 'text').execute();
 }

@@ -116,3 +116,23 @@ t.test('a call that fails again and again is told to the agent, which goes on', 
   const words = 'The agent was told that the same call failed 3 times in a row: read_file {"file_path":"nowhere.md"}';
   t.equal(logged(events).filter((text) => text === words).length, 1);
 });
+
+t.test('a request may make the limits tighter, and not wider', async (t) => {
+  const look = { calls: [{ name: 'list_directory', args: { dir_path: '.' } }] };
+  gemini.on(/on a budget|Note of the server: this run nears/, [look, look, look, look, look, look]);
+  const withBudget = (budget: object) => run(server, 'DL-1', { action: 'chat', message: 'on a budget', budget });
+  t.match((await withBudget({ turns: 2 })).run, {
+    budget: { turns: 2 },
+    error: { code: 'budget_exceeded', detail: '2 turns are used; budget.turns allows 2.' },
+  });
+  t.match((await withBudget({ turns: 100 })).run, { error: { detail: /MAX_TURNS_PER_RUN allows 4/ } });
+  t.match((await withBudget({ tokens: 1 })).run, { error: { detail: /tokens are used; budget\.tokens allows 1\./ } });
+  gemini.on('in a second', [{ hang: true }]);
+  const { run: late } = await run(server, 'DL-1', { action: 'chat', message: 'in a second', budget: { seconds: 1 } });
+  const detail = 'The run took longer than the 1 s that budget.seconds allows.';
+  t.match(late, { state: 'timed_out', error: { code: 'timed_out', detail } });
+  for (const budget of [{ turns: 0 }, { tokens: '5' }, { money: 1 }, 7]) {
+    const request = { action: 'chat', message: 'x', budget };
+    t.equal((await call(server, 'POST', '/v1/tickets/DL-1/runs', request)).status, 400, JSON.stringify(budget));
+  }
+});

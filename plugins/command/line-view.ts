@@ -53,6 +53,8 @@ function progress(event: RunEvent, waits: boolean): string[] {
   switch (event.type) {
     case 'run.queued':
       return waits || event.data.position > 1 ? [`[queued] position ${event.data.position}`] : [];
+    case 'run.limit_near':
+      return [`[limit] ${event.data.setting}: ${event.data.detail}`];
     case 'tool.started':
       return [oneLine(`[tool] ${event.data.kind ?? 'other'} ${event.data.title ?? ''}`)];
     case 'plan.saved':

@@ -1,8 +1,6 @@
 import { isRecord } from './acp-updates.ts';
 import type { Conversation } from './agent-definition.ts';
 
-const MAX_CALL = 300;
-
 type Part = Record<string, unknown>;
 type ToolCall = { call: string; failure: string | undefined };
 
@@ -36,7 +34,7 @@ function repeatedFailure(contents: readonly Part[]): Conversation['repeated'] {
   const [newest, ...earlier] = toolCalls(contents).reverse();
   if (newest?.failure === undefined) return undefined;
   const other = earlier.findIndex(({ call, failure }) => call !== newest.call || failure !== newest.failure);
-  return { call: newest.call.slice(0, MAX_CALL), times: 1 + (other === -1 ? earlier.length : other) };
+  return { call: newest.call, times: 1 + (other === -1 ? earlier.length : other) };
 }
 
 /** The calls of tools since the newest prompt, oldest first. A response follows its call, and they come in the same order. */

@@ -13,6 +13,9 @@ import { runLimits } from './run-limits.ts';
 import type { Progress, RunWriter } from './run-writer.ts';
 import { watchSilence } from './silence.ts';
 
+/** Longest call of a tool that is told, in characters. */
+const MAX_CALL = 300;
+
 export type Turn = {
   run: RunRow;
   mode: AgentMode;
@@ -90,7 +93,9 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
       writer.progress.cutShort ??= limit;
       return wrapUpNote(run.action, turn.mode, limit);
     },
-    onRepeatedFailure(call, times) {
+    onRepeatedFailure(whole, times) {
+      // Masked before it is cut, which could leave the half of a secret.
+      const call = redactor.text(whole).slice(0, MAX_CALL);
       const text = `The agent was told that the same call failed ${times} times in a row: ${call}`;
       onEvent({ type: 'log', data: { level: 'warn', text } });
       return repeatedFailureNote(call, times);

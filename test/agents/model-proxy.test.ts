@@ -406,6 +406,8 @@ t.test('the same call that fails again and again is told to the agent', async (t
     [words],
     'others in between',
   );
+  const forbidden = came('read_file', { error: 'Permission denied' });
+  t.same(await ask(read, forbidden, read, gone), [words], 'or other failures');
   t.same(await ask(read, gone, read, gone), [words, 'failed 3 times: read_file {"file_path":"a"}']);
 });
 

@@ -78,6 +78,10 @@ export const eventData = {
     attempt: Type.Optional(Type.Integer()),
     detail: Type.Optional(Type.String()),
   }),
+  'run.limit_near': Type.Object({
+    setting: Type.String({ description: 'The setting, or field of the request, whose limit is near.' }),
+    detail: Type.String(),
+  }),
   'step.started': Type.Object({ step: Step }),
   'step.finished': Type.Object({ step: Step, duration_ms: Type.Integer() }),
   'message.delta': Text,

@@ -59,6 +59,8 @@ function progress(event: RunEvent, waits: boolean): string[] {
       return event.data.attempt === undefined
         ? []
         : [`[resumed] attempt ${event.data.attempt} after ${event.data.cause}`];
+    case 'run.limit_near':
+      return [`[limit] ${event.data.setting}: ${event.data.detail}`];
     case 'tool.started':
       return [oneLine(`[tool] ${event.data.kind ?? 'other'} ${event.data.title ?? ''}`)];
     case 'permission.requested':

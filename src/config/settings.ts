@@ -117,6 +117,13 @@ export const Settings = Type.Object({
     'How often a run is begun when the server or the agent ends under it; 1 never begins one again.',
   ),
   RUN_TIMEOUT_SECONDS: count(3600, 5, 86_400, 'Longest time of a run.'),
+  MAX_TURNS_PER_RUN: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      description: 'Calls of the model after which a run is ended; no limit when unset.',
+    }),
+  ),
   REQUIRE_PLAN_APPROVAL: flag(false, 'Whether dev needs an approved plan.'),
   VERIFY_COMMAND: Type.Optional(
     text(
@@ -131,6 +138,12 @@ export const Settings = Type.Object({
     0,
     86_400,
     'How long an idle agent process is kept for the next command of its ticket.',
+  ),
+  AGENT_SILENCE_SECONDS: count(
+    300,
+    1,
+    86_400,
+    'How long an agent at work may neither say anything nor call its model; tool calls, announced waiting and the time in which a person is asked do not count.',
   ),
   AGENT_START_SECONDS: count(60, 1, 3600, 'Longest time an agent may take to start.'),
   SANDBOX: Type.Union(

@@ -6,6 +6,7 @@ import { FencedError, type RunRow } from '../store/runs.ts';
 import { actions } from './actions.ts';
 import { beginAgain, type Change, ending, type Outcome } from './endings.ts';
 import type { ActionDeps } from './run-context.ts';
+import { outOfTime, timeLimit } from './run-limits.ts';
 import { createRunWriter } from './run-writer.ts';
 
 /** Pause after the store failed, in milliseconds. */
@@ -34,10 +35,7 @@ export function createAttempts(deps: ActionDeps & { log: EventLog; logger: Logge
       ...(confined ? {} : { sandbox: sandbox.kind }),
     });
     const writer = createRunWriter(log, row, (error) => controller.abort(error));
-    const timeout = setTimeout(
-      () => controller.abort(new AppError('timed_out', `The run took longer than ${config.RUN_TIMEOUT_SECONDS} s.`)),
-      config.RUN_TIMEOUT_SECONDS * 1000,
-    );
+    const timeout = setTimeout(() => controller.abort(outOfTime(config, row)), timeLimit(config, row).limit * 1000);
     const started = performance.now();
     const { signal } = controller;
     let outcome: Outcome;

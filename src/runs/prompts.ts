@@ -11,6 +11,8 @@ export type PromptInput = {
   plan?: { version: number; body: string } | undefined;
   /** Earlier commands of the ticket, when the agent does not remember them itself. */
   conversation?: readonly { request: string; answer: string }[] | undefined;
+  /** Why an earlier run left its work unfinished in the workspace, if one did. */
+  unfinished?: string | undefined;
 };
 
 const CONVERSATION_CHARACTERS = 24_000;
@@ -23,7 +25,7 @@ export function commandPrompt(input: PromptInput): string {
   const parts = [
     `Action: ${input.action}`,
     RULES[input.action],
-    input.again ? AGAIN[input.action] : '',
+    input.again ? AGAIN[input.action] : before(input),
     fence('ticket', ticketText(input.ticket)),
     input.conversation?.length ? fence('conversation-so-far', conversationText(input.conversation)) : '',
     input.plan ? fence(`plan-version-${input.plan.version}`, input.plan.body) : '',
@@ -31,6 +33,12 @@ export function commandPrompt(input: PromptInput): string {
     CLOSING[input.action],
   ];
   return parts.filter((part) => part !== '').join('\n\n');
+}
+
+/** What the agent has to know of work that was cut short before. */
+function before({ action, again, unfinished }: PromptInput): string {
+  if (again) return AGAIN[action];
+  return unfinished === undefined ? '' : unfinishedWork(unfinished);
 }
 
 /** Asks for what a failed check command complained of to be mended. */
@@ -46,6 +54,33 @@ export function verifyFailedPrompt(command: readonly string[], code: number | nu
 /** Asks for a plan after an answer that held none. */
 export const PLAN_AGAIN_PROMPT =
   'Action: make_plan\n\nThat answer held no plan. Answer now with the plan alone, in Markdown, beginning with a heading.';
+
+/** What is said to the agent while it works begins like this, so that it can be told from what people wrote. */
+const FROM_SERVER = 'Note of the server:';
+
+/** Asks an agent that is at work to come to an end. @param limit the setting that is nearly used up, and how far it is */
+export function wrapUpNote(action: Action, mode: 'read' | 'write', limit: { setting: string; detail: string }): string {
+  const ending =
+    mode === 'write'
+      ? 'Begin nothing new. Bring the files you have begun to a consistent state that compiles, then say what is done and what is not.'
+      : action === 'chat'
+        ? 'Use no more tools. Answer now with what you know, and say what you did not look at.'
+        : 'Use no more tools. Write the plan now with what you know, in the form asked for, and name what you did not look at under Risks.';
+  return `${FROM_SERVER} this run nears its limit (${limit.setting}: ${limit.detail}). ${ending}`;
+}
+
+/** Tells an agent that is at work that it does not get on. */
+export function repeatedFailureNote(call: string, times: number): string {
+  return `${FROM_SERVER} this call failed ${times} times in a row, in the same way each time: ${call}\nIt will not succeed by being repeated. Find out why it fails, do something else, or come to an end and say what is in the way.`;
+}
+
+/**
+ * For the prompt of a run that finds work of another one in its workspace.
+ * @param reason what became of that one, such as `timed out`
+ */
+function unfinishedWork(reason: string): string {
+  return `The workspace holds changes that are not committed: unfinished work of an earlier run of this ticket (${reason}). Look at it with git status and git diff, and go on from there.`;
+}
 
 const COMMON = [
   'You work in a checkout of a Git repository, your current directory. Use relative paths.',

@@ -50,6 +50,7 @@ async function ensurePullRequest(deps: ActionDeps, { run, ticket, writer, signal
       summary: progress.agent?.text,
       commits,
       heldBack: progress.heldBack,
+      cutShort: progress.cutShort?.setting,
       check: deps.config.VERIFY_COMMAND,
     });
     const pull = await deps.github.ensurePullRequest({

@@ -1,4 +1,4 @@
-import type { Action, Run, RunState } from '../../schemas/run.ts';
+import type { Action, Budget, Run, RunState } from '../../schemas/run.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
@@ -44,6 +44,7 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       action: Action;
       message?: string | undefined;
       agent?: string | undefined;
+      budget?: Budget | undefined;
       /** Who starts it. */
       keyId: string;
       /** Record of the request's Idempotency-Key: a run that it started before is the answer. */
@@ -68,6 +69,7 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
         agent,
         keyId: request.keyId,
         idempotencyId: request.idempotencyId,
+        budget: request.budget,
         maxQueued: config.MAX_QUEUED_RUNS,
         maxOfKey: config.MAX_RUNS_PER_KEY,
         waitAt: await waiting.waitOf(request.action),

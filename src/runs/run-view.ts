@@ -17,6 +17,7 @@ export function toRun(row: RunRow, place?: Place): Run {
     agent: row.agent,
     ...place,
     ...(row.plan_version === null ? {} : { plan_version: row.plan_version }),
+    ...(row.budget === null ? {} : { budget: JSON.parse(row.budget) }),
     usage: JSON.parse(row.usage),
     ...(row.result === null ? {} : { result: JSON.parse(row.result) }),
     ...(row.error === null ? {} : { error: JSON.parse(row.error) }),

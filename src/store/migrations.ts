@@ -8,6 +8,7 @@ export const migrations: Record<string, Migration> = {
   '0003-queue': { up: addQueue },
   '0005-permissions': { up: addPermissions },
   '0006-idempotency': { up: addIdempotencyAndUsage },
+  '0004-limits': { up: addBudget },
 };
 
 async function createTables(db: Kysely<unknown>): Promise<void> {
@@ -180,4 +181,8 @@ async function addQueue(db: Kysely<unknown>): Promise<void> {
   // However often a run is started, it adds one version.
   await db.schema.alterTable('plans').addColumn('run_id', 'text').execute();
   await db.schema.createIndex('one_plan_per_run').unique().on('plans').columns(['ticket_key', 'run_id']).execute();
+}
+
+async function addBudget(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable('runs').addColumn('budget', 'text').execute();
 }

@@ -1,7 +1,7 @@
 import type { Kysely, Selectable, Transaction, Updateable } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
 import type { EventDraft, RunEvent } from '../../schemas/event.ts';
-import type { Action, RunState, Usage } from '../../schemas/run.ts';
+import type { Action, Budget, RunState, Usage } from '../../schemas/run.ts';
 import { AppError } from '../errors/app-error.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
 import { insertEvents } from './events.ts';
@@ -51,6 +51,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       keyId: string;
       /** Record of the request's Idempotency-Key. */
       idempotencyId?: string | undefined;
+      budget?: Budget | undefined;
       maxQueued: number;
       maxOfKey: number;
       /** How long a run at a place of the queue will wait, in seconds; `null` when that is not known. */
@@ -80,6 +81,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
             message: run.message ?? null,
             agent: run.agent,
             key_id: run.keyId,
+            budget: run.budget === undefined ? null : JSON.stringify(run.budget),
             state: 'queued',
             last_seq: 1,
             created_at: createdAt,

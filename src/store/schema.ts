@@ -58,6 +58,8 @@ export type RunTable = {
   /** The agent's own id of the conversation the run was part of. */
   session_id: string | null;
   plan_version: number | null;
+  /** JSON: what the request allows the run to use. */
+  budget: string | null;
   /** JSON: what the steps that are done left behind, so that a later attempt goes on after them. */
   progress: Generated<string>;
   /** JSON: tokens used. */

@@ -10,6 +10,7 @@ import type { GitProgress } from '../git/git-progress.ts';
 import type { CommitLine } from '../git/git-questions.ts';
 import { parseRepoUrl, type RepoRef, remoteUrl } from '../git/repo-url.ts';
 import type { Redactor } from '../redaction/redactor.ts';
+import { checkpointOf } from './checkpoint.ts';
 import { type Committed, commitWorkspace } from './commit.ts';
 import type { CommitText } from './commit-message.ts';
 import { buildWorkspace } from './create-workspace.ts';
@@ -59,6 +60,8 @@ export type Workspaces = {
    * remote that has it already is success. `ref` is the full name. Throws also `push_rejected`.
    */
   push(ticketId: string, options?: WorkOptions): Promise<{ ref: string; sha: string }>;
+  /** Keeps what is not committed as a commit on no branch; undefined when there is nothing. @param name of the ref */
+  checkpoint(ticketId: string, name: string): Promise<{ ref: string; sha: string } | undefined>;
   diff(ticketId: string): Promise<Diff>;
   status(ticketId: string): Promise<WorkspaceStatus>;
   commits(ticketId: string, since?: string): Promise<CommitLine[]>;
@@ -193,6 +196,11 @@ export function createWorkspaces(deps: {
         await git.run(['update-ref', '-m', 'push', pushedRef, sha], { gitDir });
         return { ref, sha };
       }),
+
+    checkpoint: (ticketId, name) =>
+      change(ticketId, undefined, async (ticket) =>
+        checkpointOf(git, staging, ticket, await headOf(git, ticket), name),
+      ),
 
     diff: async (ticketId) => diffOf(git, staging, await openTicket(layout, ticketId)).catch(rethrow),
     status: async (ticketId) => statusOf(git, staging, await openTicket(layout, ticketId)).catch(rethrow),

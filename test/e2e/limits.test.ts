@@ -13,7 +13,6 @@ const { gemini } = world;
 const server = await startServer(t, world, {
   MAX_CONCURRENT_RUNS: '1',
   MAX_QUEUED_RUNS: '2',
-  RUN_TIMEOUT_SECONDS: '5',
 });
 const start = (ticketId: string, message: string) =>
   call<Run>(server, 'POST', `/v1/tickets/${ticketId}/runs`, { action: 'chat', message });
@@ -42,9 +41,13 @@ t.test('no more runs at once, and no more in the queue, than allowed', async (t)
 });
 
 t.test('a run that takes too long is ended', async (t) => {
-  gemini.on('never an answer', [{ hang: true }]);
+  const world = await makeWorld(t);
+  const server = await startServer(t, world, { RUN_TIMEOUT_SECONDS: '5' });
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-1', repo_url: REPO });
+  world.gemini.on('never an answer', [{ hang: true }]);
   const { run: ended, events: seen } = await run(server, 'L-1', { action: 'chat', message: 'never an answer' });
-  t.match(ended, { state: 'timed_out', error: { code: 'timed_out', retryable: true } });
+  const detail = 'The run took longer than the 5 s that RUN_TIMEOUT_SECONDS allows.';
+  t.match(ended, { state: 'timed_out', error: { code: 'timed_out', detail, retryable: true } });
   t.equal(seen.at(-1)?.type, 'run.timed_out');
 });
 

@@ -9,6 +9,7 @@ import auth from '../plugins/auth.ts';
 import command from '../plugins/command/index.ts';
 import config from '../plugins/config.ts';
 import cors from '../plugins/cors.ts';
+import disk from '../plugins/disk.ts';
 import events from '../plugins/events/index.ts';
 import github from '../plugins/github.ts';
 import health from '../plugins/health.ts';
@@ -88,6 +89,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(requestLimits);
   await app.register(auth);
   await app.register(auditLog);
+  await app.register(disk);
   await app.register(validation);
   await app.register(repositoryLimits);
 

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
-import { Kysely, SqliteDialect, sql } from 'kysely';
+import { Kysely, type SqliteDatabase, SqliteDialect, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { createAuditStore } from './audit.ts';
 import { createEventStore } from './events.ts';
@@ -26,7 +26,7 @@ export async function openStore(directory: string) {
   takeForOneServer(sqlite, directory);
   sqlite.pragma('synchronous = FULL');
   sqlite.pragma('foreign_keys = ON');
-  const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: sqlite }) });
+  const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: toldOfItsOwnRollbacks(sqlite) }) });
 
   const { error } = await new Migrator({ db, provider: { getMigrations: async () => migrations } }).migrateToLatest();
   if (error !== undefined) {
@@ -65,4 +65,15 @@ function takeForOneServer(sqlite: SQLite.Database, directory: string): void {
       cause,
     });
   }
+}
+
+/**
+ * SQLite ends a transaction itself when the disk is full or fails (https://www.sqlite.org/lang_transaction.html). The
+ * rollback that Kysely sends then would fail and take the place of the error that tells why.
+ */
+function toldOfItsOwnRollbacks(sqlite: SQLite.Database): SqliteDatabase {
+  return {
+    close: () => sqlite.close(),
+    prepare: (query) => sqlite.prepare(query === 'rollback' && !sqlite.inTransaction ? 'select 1' : query),
+  };
 }

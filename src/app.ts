@@ -14,6 +14,7 @@ import events from '../plugins/events/index.ts';
 import github from '../plugins/github.ts';
 import health from '../plugins/health.ts';
 import hostCheck from '../plugins/host-check.ts';
+import housekeeping from '../plugins/housekeeping/index.ts';
 import lifecycle from '../plugins/lifecycle.ts';
 import openapi from '../plugins/openapi.ts';
 import plans from '../plugins/plans/index.ts';
@@ -104,6 +105,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(events);
   await app.register(command);
   await app.register(admin);
+  await app.register(housekeeping);
   await app.register(health, { name, version });
 
   return app;

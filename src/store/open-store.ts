@@ -6,6 +6,7 @@ import { Migrator } from 'kysely/migration';
 import { createAuditStore } from './audit.ts';
 import { createEventStore } from './events.ts';
 import { createGroupCommit } from './group-commit.ts';
+import { createHousekeepingStore } from './housekeeping.ts';
 import { createKeyStore } from './keys.ts';
 import { migrations } from './migrations.ts';
 import { createPlanStore } from './plans.ts';
@@ -42,6 +43,7 @@ export async function openStore(directory: string) {
     events: createEventStore(db),
     keys: createKeyStore(db, commit),
     audit: createAuditStore(db, commit),
+    housekeeping: createHousekeepingStore(db, commit),
     /** Whether the store answers. */
     async ping(): Promise<void> {
       await sql`select 1`.execute(db);

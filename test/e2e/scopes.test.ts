@@ -52,6 +52,7 @@ const RIGHTS: Record<string, readonly Scope[] | null> = {
   listKeys: ['admin'],
   revokeKey: ['admin'],
   listAudit: ['admin'],
+  cleanUp: ['admin'],
 };
 
 /** Routes that the reference does not list. */

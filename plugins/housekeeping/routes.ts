@@ -1,5 +1,9 @@
+import type { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Type } from '@sinclair/typebox';
 import { CleanUp } from '../../schemas/housekeeping.ts';
+
+const Archive = Type.Unsafe<Readable>({ type: 'string', format: 'binary' });
 
 export const housekeepingRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
@@ -16,5 +20,31 @@ export const housekeepingRoutes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async () => app.housekeeper.run(),
+  );
+
+  app.post(
+    '/v1/backup',
+    {
+      config: { scope: ['admin'], grows: true },
+      schema: {
+        operationId: 'backUp',
+        summary: 'Take a backup',
+        description:
+          'A tar.gz of the store, the tickets with their uncommitted work, the mirrors they borrow from and the conversations, consistent while work goes on; for `pullwright restore`. Of keys it holds hashes only, and no setting.',
+        tags: ['housekeeping'],
+        response: {
+          200: { description: 'The backup.', content: { 'application/gzip': { schema: Archive } } },
+          default: app.problemResponse,
+        },
+      },
+    },
+    async (_request, reply) => {
+      const name = `pullwright-${new Date().toISOString().replaceAll(/[:.]/g, '-')}.tar.gz`;
+      const archive = await app.backups.take();
+      return reply
+        .type('application/gzip')
+        .header('content-disposition', `attachment; filename="${name}"`)
+        .send(archive);
+    },
   );
 };

@@ -12,6 +12,7 @@ import { migrations } from './migrations.ts';
 import { createPlanStore } from './plans.ts';
 import { createRunStore } from './runs.ts';
 import type { Database } from './schema.ts';
+import { refuseUnfinished, STORE_FILE } from './store-file.ts';
 import { createTicketStore } from './tickets.ts';
 
 export type Store = Awaited<ReturnType<typeof openStore>>;
@@ -23,7 +24,8 @@ export type Store = Awaited<ReturnType<typeof openStore>>;
  */
 export async function openStore(directory: string) {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const sqlite = new SQLite(join(directory, 'pullwright.db'), { timeout: 1000 });
+  refuseUnfinished(directory);
+  const sqlite = new SQLite(join(directory, STORE_FILE), { timeout: 1000 });
   takeForOneServer(sqlite, directory);
   sqlite.pragma('synchronous = FULL');
   sqlite.pragma('foreign_keys = ON');
@@ -47,6 +49,10 @@ export async function openStore(directory: string) {
     /** Whether the store answers. */
     async ping(): Promise<void> {
       await sql`select 1`.execute(db);
+    },
+    /** Writes a consistent copy of the store, piece by piece while work goes on. */
+    async copyTo(file: string): Promise<void> {
+      await sqlite.backup(file);
     },
     /** Closes once all that was handed in is written. */
     async close(): Promise<void> {

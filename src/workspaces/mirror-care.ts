@@ -12,13 +12,14 @@ export type MirrorCare = ReturnType<typeof createMirrorCare>;
 
 /** Keeps fetches into a mirror apart from its care. A fetch never waits: it ends the care that is under way. */
 export function createMirrorCare(git: Git) {
-  const fetching = new Set<string>();
+  /** How many use a mirror now. */
+  const users = new Map<string, number>();
   const usedAt = new Map<string, number>();
   const caring = new Map<string, { stop: AbortController; done: Promise<unknown> }>();
 
   /** Nothing when a fetch or other care is under way. */
   async function alone<T>(mirror: string, work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
-    if (fetching.has(mirror) || caring.has(mirror)) return undefined;
+    if (users.has(mirror) || caring.has(mirror)) return undefined;
     const stop = new AbortController();
     const result = work(stop.signal);
     caring.set(mirror, { stop, done: result.catch(() => {}) });
@@ -36,9 +37,9 @@ export function createMirrorCare(git: Git) {
   }
 
   return {
-    /** Runs a fetch. Fetches of one mirror are one at a time already. */
-    async fetch<T>(mirror: string, work: () => Promise<T>): Promise<T> {
-      fetching.add(mirror);
+    /** Runs what needs the mirror to stay as it is, or adds to it. */
+    async use<T>(mirror: string, work: () => Promise<T>): Promise<T> {
+      users.set(mirror, (users.get(mirror) ?? 0) + 1);
       usedAt.set(mirror, Date.now());
       try {
         const care = caring.get(mirror);
@@ -46,7 +47,9 @@ export function createMirrorCare(git: Git) {
         await care?.done;
         return await work();
       } finally {
-        fetching.delete(mirror);
+        const left = (users.get(mirror) ?? 1) - 1;
+        if (left > 0) users.set(mirror, left);
+        else users.delete(mirror);
       }
     },
 
@@ -77,7 +80,7 @@ export function createMirrorCare(git: Git) {
         if (Date.now() - (usedAt.get(mirror) ?? 0) < UNUSED_MS) return false;
         if ((await git.ask(mirror).refs('refs/tickets/')).size > 0) return false;
         // The look took its time: a fetch that began meanwhile waits for this, and its ticket is about to borrow.
-        if (fetching.has(mirror)) return false;
+        if (users.has(mirror)) return false;
         await rename(mirror, to);
         return true;
       });

@@ -48,7 +48,7 @@ export function createMirrors(deps: { git: Git; layout: Layout; trash: Trash; ca
     });
     const mirror = layout.mirror(first.repo.url);
     if (branches.length === 0) return heads;
-    await care.fetch(mirror, async () => {
+    await care.use(mirror, async () => {
       if (await exists(mirror)) await updateMirror(mirror, first.repo, branches, options);
       else await makeMirror(mirror, first.repo, branches, options);
     });

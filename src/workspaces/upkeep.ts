@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { WorkspacePlace } from '../../schemas/ticket.ts';
 import type { Git } from '../git/git.ts';
 import { tellFullDisk } from './file-errors.ts';
@@ -10,6 +10,7 @@ import type { MirrorCare } from './mirror-care.ts';
 import { finishMove } from './move-workspace.ts';
 import { findTicket, openTicket } from './open-ticket.ts';
 import { park } from './parking.ts';
+import { saveMirror, saveTicket } from './save.ts';
 import type { Trash } from './trash.ts';
 
 export type Upkeep = ReturnType<typeof createUpkeep>;
@@ -71,6 +72,35 @@ export function createUpkeep(deps: {
       }
       await trash.empty(layout.data.trash);
       return removed;
+    },
+
+    /**
+     * Copies every ticket, parked and with its uncommitted work, and the mirrors they borrow from into `gitdirs` and
+     * `mirrors` of a folder.
+     */
+    async save(folder: string): Promise<{ tickets: string[]; leftOut: { ticket_id: string; what: string }[] }> {
+      const tickets: string[] = [];
+      const leftOut: { ticket_id: string; what: string }[] = [];
+      const borrowed = new Set<string>();
+      await mkdir(join(folder, 'gitdirs'), { recursive: true });
+      await mkdir(join(folder, 'mirrors'), { recursive: true });
+      for (const name of await readdir(layout.data.gitDirs)) {
+        const ticketId = name.replace(/\.git$/, '');
+        await oneAtATime(ticketId.toLowerCase(), undefined, async () => {
+          const ticket = await findTicket(layout, ticketId);
+          if (ticket === undefined) return;
+          if (!ticket.parked) await finishMove(git, ticket, layout.data.staging, ticket.ref);
+          const lost = await saveTicket(git, ticket, join(folder, 'gitdirs', name), layout.data.staging);
+          tickets.push(ticketId);
+          leftOut.push(...lost.map((what) => ({ ticket_id: ticketId, what })));
+          borrowed.add(ticket.mirror);
+        });
+      }
+      // After the tickets: whatever they borrow is there.
+      for (const mirror of borrowed) {
+        await care.use(mirror, () => saveMirror(mirror, join(folder, 'mirrors', basename(mirror))));
+      }
+      return { tickets, leftOut };
     },
 
     /** Resolves when what was thrown away so far is deleted. */

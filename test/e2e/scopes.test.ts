@@ -53,6 +53,7 @@ const RIGHTS: Record<string, readonly Scope[] | null> = {
   revokeKey: ['admin'],
   listAudit: ['admin'],
   cleanUp: ['admin'],
+  backUp: ['admin'],
 };
 
 /** Routes that the reference does not list. */

@@ -75,6 +75,8 @@ export function createBackups(deps: {
       }
       const names = (await readdir(folder)).filter((name) => name !== MANIFEST);
       const archive = create({ cwd: folder, gzip: { level: 1 }, portable: true, strict: true }, [MANIFEST, ...names]);
+      // The reader is told; one who has left must not leave an error that nobody catches.
+      archive.on('error', () => {});
       return Readable.from(archive).once('close', () => void over());
     },
   };

@@ -1,5 +1,6 @@
 import { copyFile, cp, link, lstat, mkdir, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { toAppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 import { hasCode } from './file-errors.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
@@ -12,32 +13,39 @@ import { readRecord, writeRecord } from './ticket-record.ts';
  * Copies a ticket's git directory into a folder, as that of a parked ticket, with a commit of all that the workspace
  * holds beside the branch. The ticket itself is left as it is.
  * @param folder becomes the git directory; it still borrows the mirror's objects
- * @returns what git cannot keep, for a person
+ * @returns what could not be kept, for a person
  */
 export async function saveTicket(git: Git, ticket: OpenTicket, folder: string, staging: string): Promise<string[]> {
   await cp(ticket.gitDir, folder, { recursive: true, preserveTimestamps: true, filter: isPlain });
   if (ticket.parked) return [];
+  const record = await readRecord(folder);
+  if (record !== undefined) await writeRecord(folder, { ...record, parked_at: new Date().toISOString() });
+  try {
+    return await saveWork(git, ticket, folder, staging);
+  } catch (error) {
+    // One workspace that somebody broke must not keep all the others from being saved.
+    const { code, message } = toAppError(error);
+    if (code === 'disk_full' || code === 'storage_unavailable' || code === 'internal') throw error;
+    return [`what is not committed: ${message}`];
+  }
+}
+
+async function saveWork(git: Git, ticket: OpenTicket, gitDir: string, staging: string): Promise<string[]> {
   await checkWorkspace(ticket);
-  const place = { workspace: ticket.workspace, gitDir: folder };
-  const leftOut = await withScratchIndex(folder, staging, async ({ indexFile }) => {
+  const place = { workspace: ticket.workspace, gitDir };
+  return withScratchIndex(gitDir, staging, async ({ indexFile }) => {
     const changes = await listChanges(git, place, indexFile);
     const tree = await writeTree(git, place, indexFile, changes);
     const head = await headOf(git, ticket);
     if (tree !== (await git.ask(ticket.gitDir).tree(head))) {
-      const { stdout } = await git.run(['commit-tree', '-p', head, tree], {
-        gitDir: folder,
-        input: 'Uncommitted work\n',
-      });
-      await git.run(['update-ref', WORK_REF, stdout.toString().trim()], { gitDir: folder });
+      const { stdout } = await git.run(['commit-tree', '-p', head, tree], { gitDir, input: 'Uncommitted work\n' });
+      await git.run(['update-ref', WORK_REF, stdout.toString().trim()], { gitDir });
     }
     return [
-      ...changes.nested.map((path) => `${shown(path)} is a git repository of its own`),
-      ...changes.tooLarge.map(({ path }) => `${shown(path)} is too large for git`),
+      ...changes.nested.map((path) => `${shown(path)}, a git repository of its own`),
+      ...changes.tooLarge.map(({ path }) => `${shown(path)}, which is too large for git`),
     ];
   });
-  const record = await readRecord(folder);
-  if (record !== undefined) await writeRecord(folder, { ...record, parked_at: new Date().toISOString() });
-  return leftOut;
 }
 
 /** Copies a mirror that nobody repacks meanwhile. Its refs first: what they lead to is there by then. */

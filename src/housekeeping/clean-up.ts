@@ -35,34 +35,51 @@ export async function cleanUp(deps: CleanUpDeps): Promise<CleanUp> {
   const { config, store, workspaces, disk, logger, closing } = deps;
   const { upkeep } = workspaces;
   const started = performance.now();
-  const events = await deleteEvents(deps);
-  const runs = await deleteRuns(deps);
-  const audit = config.RETAIN_AUDIT_DAYS > 0 ? await store.housekeeping.deleteAudit(ago(config.RETAIN_AUDIT_DAYS)) : 0;
-  await store.housekeeping.shrinkLog();
-  const conversations = await dropConversations(deps);
-  const { parked, kept } = await parkWorkspaces(deps);
+
+  /** What fails, on a full disk for one, must not keep the rest from making room. */
+  async function attempt<T>(part: string, otherwise: T, work: () => Promise<T>): Promise<T> {
+    if (closing.aborted) return otherwise;
+    return work().catch((err) => {
+      logger.error({ err, part }, 'a part of the clean-up failed');
+      return otherwise;
+    });
+  }
+
+  const isLow = async () => (await disk.look()).low;
+  const mirrors_removed = await attempt('unused mirrors', 0, async () =>
+    (await isLow()) ? upkeep.removeUnusedMirrors() : 0,
+  );
+  const { parked, kept } = await attempt('workspaces', { parked: [], kept: [] }, () => parkWorkspaces(deps));
+  const events_of_runs = await attempt('events', 0, () => deleteEvents(deps));
+  const runs = await attempt('runs', 0, () => deleteRuns(deps));
+  const audit_entries = await attempt('audit log', 0, async () =>
+    config.RETAIN_AUDIT_DAYS > 0 ? store.housekeeping.deleteAudit(ago(config.RETAIN_AUDIT_DAYS)) : 0,
+  );
+  await attempt('store', undefined, () => store.housekeeping.shrinkLog());
+  const conversations = await attempt('conversations', 0, () => dropConversations(deps));
+  // Packing needs space of its own for a while.
+  const mirrors_packed = await attempt('mirrors', 0, async () =>
+    (await isLow()) ? 0 : upkeep.packMirrors(await store.housekeeping.busyRepos(), closing),
+  );
   await upkeep.emptied();
-  const low = (await disk.look()).low;
   const report: CleanUp = {
-    events_of_runs: events,
+    events_of_runs,
     runs,
-    audit_entries: audit,
     conversations,
+    audit_entries,
+    mirrors_packed,
+    mirrors_removed,
     parked,
     kept,
-    // Packing needs space of its own for a while.
-    mirrors_packed: low ? 0 : await upkeep.packMirrors(await store.housekeeping.busyRepos(), closing),
-    mirrors_removed: low ? await upkeep.removeUnusedMirrors() : 0,
-    free_mb: 0,
+    free_mb: (await disk.look()).freeMb,
   };
-  await upkeep.emptied();
-  report.free_mb = (await disk.look()).freeMb;
   logger.info({ ...report, kept: kept.length, duration_ms: Math.round(performance.now() - started) }, 'cleaned up');
   return report;
 }
 
 async function deleteEvents({ config, store, log, closing }: CleanUpDeps): Promise<number> {
   if (config.RETAIN_EVENTS_DAYS === 0) return 0;
+  for (const runId of await store.housekeeping.runsWithEventsLeft()) await store.housekeeping.deleteEvents(runId);
   const before = ago(config.RETAIN_EVENTS_DAYS);
   return each(
     () => store.housekeeping.runsWithOldEvents(before, BATCH),

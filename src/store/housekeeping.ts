@@ -38,18 +38,20 @@ export function createHousekeepingStore(db: Kysely<Database>, commit: GroupCommi
   return {
     deleteEvents,
 
-    /** Ended runs whose events are to go, oldest first; those of which a killed server left a part come first. */
-    async runsWithOldEvents(before: string, limit: number): Promise<string[]> {
-      const half = await db
+    /** Runs whose events a server that was killed deleted in part. */
+    async runsWithEventsLeft(): Promise<string[]> {
+      const rows = await db
         .selectFrom('runs')
         .select('run_id')
         .where('events_deleted_at', 'is not', null)
-        .where((eb) =>
-          eb.exists(eb.selectFrom('events').select('seq').whereRef('events.run_id', '=', 'runs.run_id').limit(1)),
-        )
-        .limit(limit)
+        .where((eb) => eb.exists(eb.selectFrom('events').select('seq').whereRef('events.run_id', '=', 'runs.run_id')))
         .execute();
-      const old = await db
+      return rows.map((row) => row.run_id);
+    },
+
+    /** Ended runs whose events are to go, the oldest first. */
+    async runsWithOldEvents(before: string, limit: number): Promise<string[]> {
+      const rows = await db
         .selectFrom('runs')
         .select('run_id')
         .where('finished_at', '<', before)
@@ -57,7 +59,7 @@ export function createHousekeepingStore(db: Kysely<Database>, commit: GroupCommi
         .orderBy('finished_at')
         .limit(limit)
         .execute();
-      return [...half, ...old].map((row) => row.run_id);
+      return rows.map((row) => row.run_id);
     },
 
     /** Ended runs that are to go: old ones, but for the newest of a ticket and the one that holds its conversation. */

@@ -80,7 +80,7 @@ t.test('a backup while runs write events', async (t) => {
   work = leaveWork(join(dir, 'tickets', 'B-1'));
   diff = (await call(server, 'GET', '/v1/tickets/B-1/diff', undefined, asAdmin)).body;
   gemini.on('a story', [
-    ...Array.from({ length: 40 }, (_, index) => ({
+    ...Array.from({ length: 20 }, (_, index) => ({
       calls: [{ name: 'read_file', args: { file_path: `chapter-${index}.md` } }],
     })),
     { hang: true },

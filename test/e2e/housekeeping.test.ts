@@ -122,9 +122,14 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
   t.match((await call(server, 'GET', '/v1/tickets/DIRTY')).body.workspace, { place: 'present', kept: /not committed/ });
   t.strictSame((await call(server, 'GET', '/v1/tickets/PUSHED/diff')).body, diff, 'the diff is still there');
   await server.stop('SIGKILL');
+  // What a server leaves that is killed after it said that a workspace is parked, and before it removed the files.
+  const record = join(dir, 'data', 'gitdirs', 'YOUNG.git', 'pullwright.json');
+  writeFileSync(record, JSON.stringify({ ...JSON.parse(readFileSync(record, 'utf8')), parked_at: daysAgo(1) }));
 
   server = await startServer(t, world);
   t.match((await call(server, 'GET', '/v1/tickets/PUSHED')).body.workspace, { place: 'parked' }, 'after a crash, too');
+  t.match((await call(server, 'GET', '/v1/tickets/YOUNG')).body.workspace, { place: 'present' });
+  t.ok(existsSync(folder('YOUNG', 'package.json')), 'a workspace that is there is not parked');
   gemini.on('still there', [{ text: 'yes' }]);
   const back = await run(server, 'PUSHED', { action: 'chat', message: 'still there?' });
   t.equal(said(back.events), 'yes', 'the next command brings it back');
@@ -155,7 +160,7 @@ t.test('a low disk parks young workspaces too, and removes mirrors nobody borrow
 
 t.test('a cluttered mirror is packed, and loses nothing', async (t) => {
   const world = await makeWorld(t);
-  const server = await startServer(t, world);
+  let server = await startServer(t, world);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'G-1', repo_url: REPO });
   const mirrors = join(world.dir, 'data', 'mirrors');
   const git = (args: string[], input = '') =>
@@ -182,5 +187,11 @@ t.test('a cluttered mirror is packed, and loses nothing', async (t) => {
   );
   world.gemini.on('fine', [{ text: 'yes' }]);
   t.equal(said((await run(server, 'G-1', { action: 'chat', message: 'fine?' })).events), 'yes');
+  await server.stop();
+
+  const half = join(mirrors, readdirSync(mirrors)[0] ?? '', 'objects', 'pack', '.tmp-4711-pack-0123.pack');
+  writeFileSync(half, 'what a packing leaves that is killed');
+  server = await startServer(t, world);
+  t.notOk(existsSync(half), 'the next start clears it');
   await server.stop();
 });

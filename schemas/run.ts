@@ -103,4 +103,6 @@ export const RunList = Type.Object(
   { $id: 'RunList' },
 );
 
+export type RunList = Static<typeof RunList>;
+
 export const RunQuery = Type.Object({ ...PageQuery, state: Type.Optional(RunState) }, { additionalProperties: false });

@@ -9,6 +9,18 @@ const FILE = new URL('../docs/configuration.md', import.meta.url);
 const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
   ['Server', ['PORT', 'HOST', 'LOG_LEVEL', 'DATA_DIR', 'TICKETS_ROOT', 'SHUTDOWN_SECONDS', 'LEASE_SECONDS']],
   [
+    'Disk and retention',
+    [
+      'MIN_FREE_DISK_MB',
+      'RETAIN_EVENTS_DAYS',
+      'RETAIN_RUNS_DAYS',
+      'RETAIN_RUNS_PER_TICKET',
+      'RETAIN_CONVERSATIONS_DAYS',
+      'RETAIN_WORKSPACES_DAYS',
+      'RETAIN_AUDIT_DAYS',
+    ],
+  ],
+  [
     'Who may call',
     [
       'API_KEY',

@@ -9,11 +9,13 @@ import auth from '../plugins/auth.ts';
 import command from '../plugins/command/index.ts';
 import config from '../plugins/config.ts';
 import cors from '../plugins/cors.ts';
+import disk from '../plugins/disk.ts';
 import events from '../plugins/events/index.ts';
 import feed from '../plugins/feed.ts';
 import github from '../plugins/github.ts';
 import health from '../plugins/health/index.ts';
 import hostCheck from '../plugins/host-check.ts';
+import housekeeping from '../plugins/housekeeping/index.ts';
 import idempotency from '../plugins/idempotency.ts';
 import lifecycle from '../plugins/lifecycle.ts';
 import metrics from '../plugins/metrics/index.ts';
@@ -95,6 +97,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(requestLimits);
   await app.register(auth);
   await app.register(auditLog);
+  await app.register(disk);
   await app.register(validation);
   await app.register(repositoryLimits);
   await app.register(idempotency);
@@ -115,6 +118,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(command);
   await app.register(usage);
   await app.register(admin);
+  await app.register(housekeeping);
   await app.register(health, { name, version });
   await app.register(metricsRoutes);
 

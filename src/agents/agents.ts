@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -78,6 +80,8 @@ export type Agents = {
   release(ticketId: string): Promise<void>;
   /** Ends the agent of a ticket and deletes the conversation. */
   forget(ticketId: string): Promise<void>;
+  /** Deletes the conversation of a ticket unless its agent is there. Tells whether there was one to delete. */
+  dropConversation(ticketId: string): Promise<boolean>;
   /** Ends all agents. */
   close(): Promise<void>;
 };
@@ -300,6 +304,19 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     async forget(ticketId) {
       await release(ticketId);
       await rm(join(config.DATA_DIR, 'conversations', ticketId), { recursive: true, force: true });
+    },
+    async dropConversation(ticketId) {
+      if (turns.has(ticketId) || live.has(ticketId)) return false;
+      const target = join(config.DATA_DIR, 'trash', randomUUID());
+      // Not to be interrupted: an agent that starts now must find the folder whole or make a new one.
+      try {
+        renameSync(join(config.DATA_DIR, 'conversations', ticketId), target);
+      } catch (error) {
+        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+        throw error;
+      }
+      await rm(target, { recursive: true, force: true });
+      return true;
     },
     async close() {
       closing = true;

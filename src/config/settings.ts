@@ -74,6 +74,38 @@ export const Settings = Type.Object({
     3600,
     'How long the server that holds DATA_DIR may give no sign of life before a starting one ends it and takes over.',
   ),
+  MIN_FREE_DISK_MB: count(
+    512,
+    0,
+    100_000_000,
+    'Free space in MiB below which DATA_DIR and TICKETS_ROOT take no new work; below the double, clean-up begins. 0: no limit.',
+  ),
+  RETAIN_EVENTS_DAYS: count(90, 0, 36_500, 'Days after which the events of an ended run are deleted; 0: never.'),
+  RETAIN_RUNS_DAYS: count(
+    365,
+    0,
+    36_500,
+    'Days after which an ended run is deleted, unless it is the newest of its ticket; 0: never.',
+  ),
+  RETAIN_RUNS_PER_TICKET: count(1000, 0, 1_000_000, 'Ended runs of one ticket that are kept, the newest; 0: all.'),
+  RETAIN_CONVERSATIONS_DAYS: count(
+    90,
+    0,
+    36_500,
+    'Days after which the conversation of a ticket that nobody works with is deleted; 0: never.',
+  ),
+  RETAIN_WORKSPACES_DAYS: count(
+    30,
+    0,
+    36_500,
+    'Days after which the files of a ticket that nobody works with are removed until its next command, provided that all is pushed; 0: never.',
+  ),
+  RETAIN_AUDIT_DAYS: count(
+    0,
+    0,
+    36_500,
+    'Days after which entries of the audit log are deleted, at least 30; 0: never.',
+  ),
 
   ALLOWED_REPO_HOSTS: list('github.com', 'Hosts that repositories may come from.'),
   GITHUB_TOKEN: Type.Optional(

@@ -65,6 +65,7 @@ export const ERROR_CODES = {
   ),
   plan_stale: row(409, 'A newer plan exists', false, 'Read the newest plan and decide again.'),
   plan_not_approved: row(409, 'The plan is not approved', false, 'Approve the newest plan, then run dev again.'),
+  backup_under_way: row(409, 'A backup is under way', true, 'Wait for it to end.'),
   run_finished: row(409, 'The run has ended', false, 'Nothing is left to cancel.'),
   permission_resolved: row(
     409,
@@ -131,6 +132,12 @@ export const ERROR_CODES = {
   ),
   network_unreachable: row(502, 'The git server was not reached', true, 'Check the network and try again.'),
   disk_full: row(507, 'The disk is full', true, 'Free space under DATA_DIR and TICKETS_ROOT.'),
+  storage_unavailable: row(
+    503,
+    'The disk cannot be written',
+    true,
+    'Look after the file systems of DATA_DIR and TICKETS_ROOT: mounted read-only, or failing.',
+  ),
   push_rejected: row(
     409,
     'The push was refused',

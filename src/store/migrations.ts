@@ -6,9 +6,10 @@ export const migrations: Record<string, Migration> = {
   '0001-tickets-plans-runs-events': { up: createTables },
   '0002-keys-audit': { up: addKeysAndAudit },
   '0003-queue': { up: addQueue },
+  '0004-limits': { up: addBudget },
   '0005-permissions': { up: addPermissions },
   '0006-idempotency': { up: addIdempotencyAndUsage },
-  '0004-limits': { up: addBudget },
+  '0007-housekeeping': { up: addHousekeeping },
 };
 
 async function createTables(db: Kysely<unknown>): Promise<void> {
@@ -185,4 +186,15 @@ async function addQueue(db: Kysely<unknown>): Promise<void> {
 
 async function addBudget(db: Kysely<unknown>): Promise<void> {
   await db.schema.alterTable('runs').addColumn('budget', 'text').execute();
+}
+
+async function addHousekeeping(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable('runs').addColumn('events_deleted_at', 'text').execute();
+  await db.schema.createIndex('runs_by_end').on('runs').column('finished_at').execute();
+  await db.schema.alterTable('tickets').addColumn('workspace_kept', 'text').execute();
+  // Retention may remove what is old; what is younger the database still keeps, whatever the code does.
+  await sql`drop trigger audit_no_delete`.execute(db);
+  await sql`create trigger audit_no_delete before delete on audit
+    when old.time > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 days')
+    begin select raise(abort, 'the audit log is append-only'); end`.execute(db);
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import SQLite from 'better-sqlite3';
 import type { Logger } from '../config/logger.ts';
+import { STORE_FILE } from './store-file.ts';
 
 /** How often the holder of a folder gives a sign of life; several times within the shortest lease. */
 const BEAT_MS = 1000;
@@ -38,7 +39,7 @@ export async function openForOneServer(directory: string, leaseSeconds: number, 
 
 /** The database if nobody else has it open. */
 function tryToOpen(directory: string): SQLite.Database | undefined {
-  const sqlite = new SQLite(join(directory, 'pullwright.db'), { timeout: LOOK_MS });
+  const sqlite = new SQLite(join(directory, STORE_FILE), { timeout: LOOK_MS });
   try {
     sqlite.pragma('locking_mode = EXCLUSIVE');
     sqlite.pragma('journal_mode = WAL');

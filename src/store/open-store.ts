@@ -1,10 +1,12 @@
-import { Kysely, SqliteDialect, sql } from 'kysely';
+import type SQLite from 'better-sqlite3';
+import { Kysely, type SqliteDatabase, SqliteDialect, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import type { Logger } from '../config/logger.ts';
 import { createAuditStore } from './audit.ts';
 import { createChanges, telling } from './changes.ts';
 import { createEventStore } from './events.ts';
 import { createGroupCommit } from './group-commit.ts';
+import { createHousekeepingStore } from './housekeeping.ts';
 import { createIdempotencyStore } from './idempotency.ts';
 import { createKeyStore } from './keys.ts';
 import { migrations } from './migrations.ts';
@@ -14,6 +16,7 @@ import { createPermissionStore } from './permissions.ts';
 import { createPlanStore } from './plans.ts';
 import { createRunStore } from './runs.ts';
 import type { Database } from './schema.ts';
+import { refuseUnfinished } from './store-file.ts';
 import { createTicketStore } from './tickets.ts';
 import { createUsageStore } from './usage.ts';
 
@@ -26,10 +29,11 @@ export type Store = Awaited<ReturnType<typeof openStore>>;
  * @throws Error when another server holds the folder; the driver's error when the folder cannot be written or the file is not a database
  */
 export async function openStore(directory: string, leaseSeconds = 15, logger?: Logger) {
+  refuseUnfinished(directory);
   const { sqlite, release } = await openForOneServer(directory, leaseSeconds, logger);
   sqlite.pragma('synchronous = FULL');
   sqlite.pragma('foreign_keys = ON');
-  const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: sqlite }) });
+  const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: toldOfItsOwnRollbacks(sqlite) }) });
 
   const { error } = await new Migrator({ db, provider: { getMigrations: async () => migrations } }).migrateToLatest();
   if (error !== undefined) {
@@ -63,11 +67,27 @@ export async function openStore(directory: string, leaseSeconds = 15, logger?: L
     },
     usage: createUsageStore(db),
     idempotency: createIdempotencyStore(commit),
+    housekeeping: createHousekeepingStore(db, commit),
+    /** Writes a consistent copy of the store, piece by piece while work goes on. */
+    async copyTo(file: string): Promise<void> {
+      await sqlite.backup(file);
+    },
     /** Closes once all that was handed in is written. */
     async close(): Promise<void> {
       await commit(async () => {}).catch(() => {});
       release();
       await db.destroy();
     },
+  };
+}
+
+/**
+ * SQLite ends a transaction itself when the disk is full or fails (https://www.sqlite.org/lang_transaction.html). The
+ * rollback that Kysely sends then would fail and take the place of the error that tells why.
+ */
+function toldOfItsOwnRollbacks(sqlite: SQLite.Database): SqliteDatabase {
+  return {
+    close: () => sqlite.close(),
+    prepare: (query) => sqlite.prepare(query === 'rollback' && !sqlite.inTransaction ? 'select 1' : query),
   };
 }

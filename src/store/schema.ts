@@ -25,6 +25,8 @@ export type TicketTable = {
   state: 'creating' | 'ready' | 'deleting';
   pull_request_number: number | null;
   pull_request_url: string | null;
+  /** Why the last clean-up left the workspace where it is, though nobody works with it. */
+  workspace_kept: Generated<string | null>;
   created_at: string;
   updated_at: string;
 };
@@ -75,6 +77,8 @@ export type RunTable = {
   created_at: string;
   started_at: string | null;
   finished_at: string | null;
+  /** Set before the first of its events is deleted: from then on they are gone. */
+  events_deleted_at: Generated<string | null>;
 };
 
 export type EventTable = {

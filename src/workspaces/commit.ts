@@ -132,7 +132,7 @@ function refuseLargeFiles({ tooLarge }: Changes): void {
 }
 
 /** Submodules are empty folders here. One that is something else now holds work that no commit of this repository can. */
-async function touchedSubmodules(git: Git, { workspace, gitDir }: Place, indexFile: string): Promise<string[]> {
+export async function touchedSubmodules(git: Git, { workspace, gitDir }: Place, indexFile: string): Promise<string[]> {
   const { stdout } = await git.run(['ls-files', '-z', '--stage'], { gitDir, indexFile });
   const touched: string[] = [];
   for (const record of splitZ(stdout)) {

@@ -18,13 +18,16 @@ import { tellFullDisk } from './file-errors.ts';
 import { commitsOf, diffOf, statusOf, type WorkspaceStatus } from './inspect.ts';
 import { createKeyedMutex } from './keyed-mutex.ts';
 import { createLayout } from './layout.ts';
+import { createMirrorCare } from './mirror-care.ts';
 import { createMirrors } from './mirrors.ts';
 import { finishMove } from './move-workspace.ts';
 import { exists, findTicket, type OpenTicket, openTicket } from './open-ticket.ts';
+import { unpark } from './parking.ts';
 import { recoverFolders } from './recover.ts';
 import { chooseBase, listRemote } from './remote-heads.ts';
 import { headOf, type Synced, syncTicket } from './sync.ts';
 import { createTrash } from './trash.ts';
+import { createUpkeep, type Upkeep } from './upkeep.ts';
 
 export type WorkOptions = {
   signal?: AbortSignal | undefined;
@@ -69,6 +72,7 @@ export type Workspaces = {
   remove(ticketId: string): Promise<void>;
   /** Absolute paths. The git directory borrows objects from the mirror. */
   paths(ticketId: string): Promise<{ workspace: string; gitDir: string; mirror: string }>;
+  upkeep: Upkeep;
   /** Resolves when nothing is left to delete. */
   close(): Promise<void>;
 };
@@ -88,7 +92,8 @@ export function createWorkspaces(deps: {
   const allowedHosts = config.ALLOWED_REPO_HOSTS;
   const layout = createLayout(config);
   const trash = createTrash(logger);
-  const mirrors = createMirrors({ git, layout, trash });
+  const care = createMirrorCare(git);
+  const mirrors = createMirrors({ git, layout, trash, care });
   const oneAtATime = createKeyedMutex();
   const { staging } = layout.data;
 
@@ -100,9 +105,23 @@ export function createWorkspaces(deps: {
   ): Promise<T> {
     return oneAtATime(ticketId.toLowerCase(), signal, async () => {
       const ticket = await openTicket(layout, ticketId);
+      if (ticket.parked) await unpark({ git, layout, trash }, ticket, { signal });
       await finishMove(git, ticket, staging, ticket.ref);
       return work(ticket);
     }).catch(rethrow);
+  }
+
+  /** Looks at a ticket without waiting for its turn. */
+  async function look<T>(ticketId: string, view: (ticket: OpenTicket) => Promise<T>): Promise<T> {
+    const ticket = await openTicket(layout, ticketId);
+    try {
+      return await view(ticket);
+    } catch (error) {
+      const now = await findTicket(layout, ticketId);
+      // It was parked, or came back, under the eyes of the looker.
+      if (now !== undefined && now.parked !== ticket.parked) return view(now).catch(rethrow);
+      return rethrow(error);
+    }
   }
 
   async function createNew({ ticketId, repo, baseBranch }: CreateRequest, options: WorkOptions): Promise<Created> {
@@ -158,7 +177,10 @@ export function createWorkspaces(deps: {
       if (baseBranch !== undefined) refuseOwnBranch(validateBranchName(baseBranch), ticketBranch(ticketId));
       return oneAtATime(ticketId.toLowerCase(), options.signal, async () => {
         const existing = await findTicket(layout, ticketId);
-        return existing ? describeExisting(existing, request) : createNew(request, options);
+        if (existing === undefined) return createNew(request, options);
+        const described = await describeExisting(existing, request);
+        if (existing.parked) await unpark({ git, layout, trash }, existing, options);
+        return described;
       }).catch(rethrow);
     },
 
@@ -202,8 +224,8 @@ export function createWorkspaces(deps: {
         checkpointOf(git, staging, ticket, await headOf(git, ticket), name),
       ),
 
-    diff: async (ticketId) => diffOf(git, staging, await openTicket(layout, ticketId)).catch(rethrow),
-    status: async (ticketId) => statusOf(git, staging, await openTicket(layout, ticketId)).catch(rethrow),
+    diff: (ticketId) => look(ticketId, (ticket) => diffOf(git, staging, ticket)),
+    status: (ticketId) => look(ticketId, (ticket) => statusOf(git, staging, ticket)),
     commits: async (ticketId, since) => commitsOf(git, await openTicket(layout, ticketId), since),
 
     remove: (ticketId) =>
@@ -222,6 +244,7 @@ export function createWorkspaces(deps: {
       return { workspace, gitDir, mirror };
     },
 
+    upkeep: createUpkeep({ git, layout, trash, care, oneAtATime }),
     close: () => trash.close(),
   };
 }

@@ -43,6 +43,7 @@ export default fp<{ version: string }>(
           { name: 'agents', description: 'The coding agents.' },
           { name: 'keys', description: 'API keys: scopes, repositories, expiry.' },
           { name: 'audit', description: 'Who did what.' },
+          { name: 'housekeeping', description: 'Clean-up and backups.' },
           { name: 'health', description: 'For monitors.' },
         ],
         components: {

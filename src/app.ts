@@ -9,11 +9,13 @@ import auth from '../plugins/auth.ts';
 import command from '../plugins/command/index.ts';
 import config from '../plugins/config.ts';
 import cors from '../plugins/cors.ts';
+import disk from '../plugins/disk.ts';
 import events from '../plugins/events/index.ts';
 import feed from '../plugins/feed.ts';
 import github from '../plugins/github.ts';
 import health from '../plugins/health/index.ts';
 import hostCheck from '../plugins/host-check.ts';
+import housekeeping from '../plugins/housekeeping/index.ts';
 import idempotency from '../plugins/idempotency.ts';
 import lifecycle from '../plugins/lifecycle.ts';
 import metrics from '../plugins/metrics/index.ts';
@@ -49,8 +51,6 @@ export type AppOptions = {
   redactor: Redactor;
   /** Agents to offer instead of the usual. */
   agents?: readonly AgentDefinition[];
-  /** How long a client may take, in milliseconds, instead of the usual. */
-  patience?: Partial<typeof PATIENCE>;
 };
 
 /**
@@ -66,14 +66,13 @@ const PATIENCE = { request: 30_000, headers: 15_000, idle: 75_000, lookEvery: 5_
  */
 export async function buildApp(options: AppOptions) {
   const { name, version } = packageJson;
-  const patience = { ...PATIENCE, ...options.patience };
   const app = Fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
-    requestTimeout: patience.request,
-    keepAliveTimeout: patience.idle,
-    http: { headersTimeout: patience.headers, connectionsCheckingInterval: patience.lookEvery, maxHeaderSize: 16_384 },
+    requestTimeout: PATIENCE.request,
+    keepAliveTimeout: PATIENCE.idle,
+    http: { headersTimeout: PATIENCE.headers, connectionsCheckingInterval: PATIENCE.lookEvery, maxHeaderSize: 16_384 },
     trustProxy: [...options.config.TRUST_PROXY],
     clientErrorHandler: answerConnectionError,
     forceCloseConnections: 'idle',
@@ -98,6 +97,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(requestLimits);
   await app.register(auth);
   await app.register(auditLog);
+  await app.register(disk);
   await app.register(validation);
   await app.register(repositoryLimits);
   await app.register(idempotency);
@@ -118,6 +118,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(command);
   await app.register(usage);
   await app.register(admin);
+  await app.register(housekeeping);
   await app.register(health, { name, version });
   await app.register(metricsRoutes);
 

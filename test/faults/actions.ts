@@ -1,8 +1,17 @@
 import type { Plan } from '../../schemas/plan.ts';
 import { REPO } from '../helpers/server.ts';
-import { ask, command, type Stage, watch } from './stage.ts';
+import { ask, cancel, command, post, type Stage, watch } from './stage.ts';
 
-export type ActionName = 'create_ticket' | 'chat' | 'make_plan' | 'approve' | 'dev' | 'cancel' | 'delete' | 'sync';
+export type ActionName =
+  | 'create_ticket'
+  | 'chat'
+  | 'make_plan'
+  | 'approve'
+  | 'dev'
+  | 'permission'
+  | 'cancel'
+  | 'delete'
+  | 'sync';
 
 /** Something a client does. `act` may be cut anywhere; `events` and `ms` say how far it goes when nothing cuts it. */
 export type ClientAction = {
@@ -28,6 +37,7 @@ export const clientActions: Record<ActionName, ClientAction> = {
   make_plan: { prepare: createTicket, act: (stage) => go(stage, 'make_plan'), events: 10, ms: 1500 },
   approve: { prepare: withPlan, act: editAndApprove, events: 0, ms: 40 },
   dev: { prepare: createTicket, act: (stage) => go(stage, 'dev'), events: 26, ms: 2500 },
+  permission: { prepare: createTicket, act: (stage) => go(stage, 'dev', 'as you may'), events: 20, ms: 3000 },
   cancel: { prepare: createTicket, act: chatAndCancel, events: 6, ms: 1800 },
   delete: { prepare: withWork, act: remove, events: 0, ms: 150 },
   sync: { prepare: withUpstream, act: createTicket, events: 0, ms: 300 },
@@ -42,6 +52,8 @@ export function script({ world: { gemini }, ticketId }: Stage): void {
   gemini.on(on('dev'), [write(`work-${ticketId}.md`), write(`more-${ticketId}.md`), { text: 'Wrote both.' }]);
   gemini.on(on('chat', 'never answer'), [{ hang: true }, { text: 'after all' }]);
   gemini.on(on('chat', 'are you there'), [{ text: `${ticketId} is there` }]);
+  const shell = { calls: [{ name: 'run_shell_command', args: { command: `echo allowed > allowed-${ticketId}.md` } }] };
+  gemini.on(on('dev', 'as you may'), [write(`work-${ticketId}.md`), shell, { text: 'Did both.' }]);
   gemini.on(on('dev', 'once more'), [write(`again-${ticketId}.md`), { text: 'Wrote it.' }]);
 }
 
@@ -52,8 +64,9 @@ function write(file_path: string) {
 export async function createTicket(stage: Stage): Promise<void> {
   const known = stage.ledger.ticket(stage.ticketId);
   known.asked = true;
-  const answer = await ask(stage, 'POST', '/v1/tickets', { ticket_id: stage.ticketId, repo_url: REPO });
-  if (answer?.status === 200 || answer?.status === 201) known.created = true;
+  await post(stage, '/v1/tickets', { ticket_id: stage.ticketId, repo_url: REPO }, ({ status }) => {
+    if (status === 200 || status === 201) known.created = true;
+  });
 }
 
 async function go(stage: Stage, action: string, message?: string): Promise<void> {
@@ -64,21 +77,21 @@ async function go(stage: Stage, action: string, message?: string): Promise<void>
 async function withPlan(stage: Stage): Promise<void> {
   await createTicket(stage);
   await go(stage, 'make_plan');
-  await remember(stage, await ask<Plan>(stage, 'GET', plan(stage)));
+  remember(stage, await ask<Plan>(stage, 'GET', plan(stage)));
 }
 
 async function editAndApprove(stage: Stage): Promise<void> {
   const edited = await ask<Plan>(stage, 'PUT', plan(stage), { body: EDITED }, { 'if-match': '"1"' });
-  await remember(stage, edited);
+  remember(stage, edited);
   const version = edited?.body.version ?? 2;
-  await remember(stage, await ask<Plan>(stage, 'POST', `${plan(stage)}/approve`, { version }));
+  await post<Plan>(stage, `${plan(stage)}/approve`, { version }, (answer) => remember(stage, answer));
 }
 
 function plan({ ticketId }: Stage): string {
   return `/v1/tickets/${ticketId}/plan`;
 }
 
-async function remember({ ledger, ticketId }: Stage, answer: { status: number; body: Plan } | undefined) {
+function remember({ ledger, ticketId }: Stage, answer: { status: number; body: Plan } | undefined) {
   if (answer?.status !== 200) return;
   const { version, body, approved_at } = answer.body;
   ledger.plans.push({ ticketId, version, body, ...(approved_at === undefined ? {} : { approvedAt: approved_at }) });
@@ -94,7 +107,7 @@ async function chatAndCancel(stage: Stage): Promise<void> {
       ({ prompt, state }) => prompt.includes(`Ticket: ${stage.ticketId}\n`) && state === 'held',
     ),
   ]);
-  await ask(stage, 'POST', `/v1/runs/${runId}/cancel`);
+  await cancel(stage, runId);
   await watching;
 }
 

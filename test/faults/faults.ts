@@ -5,7 +5,7 @@ import type { Failure } from '../../standins/github-failures.ts';
 import { processesIn } from '../helpers/processes.ts';
 import type { ActionName } from './actions.ts';
 import { startServerBeside } from './second-server.ts';
-import { ask, pause, type Stage, watch } from './stage.ts';
+import { cancel, pause, type Stage, watch } from './stage.ts';
 
 /** Something that goes wrong: arranged before the action (`arm`), or struck at a random point of it (`strike`). */
 export type Fault = {
@@ -19,8 +19,8 @@ export type Fault = {
   strike?(stage: Stage): Promise<void>;
 };
 
-const ALL = ['create_ticket', 'chat', 'make_plan', 'approve', 'dev', 'cancel', 'delete', 'sync'] as const;
-const RUNS = ['chat', 'make_plan', 'dev', 'cancel'] as const;
+const ALL = ['create_ticket', 'chat', 'make_plan', 'approve', 'dev', 'permission', 'cancel', 'delete', 'sync'] as const;
+const RUNS = ['chat', 'make_plan', 'dev', 'permission', 'cancel'] as const;
 
 export const FAULTS: readonly Fault[] = [
   { name: 'kill-server', actions: [...ALL, 'dev', 'dev', 'chat'], strike: killServer },
@@ -38,13 +38,18 @@ export const FAULTS: readonly Fault[] = [
   { name: 'clients', actions: ['chat', 'make_plan', 'dev'], strike: badClients },
   {
     name: 'disk-full',
-    actions: ['create_ticket', 'chat', 'make_plan', 'approve', 'dev', 'sync'],
+    actions: ALL,
     skip: noMounts,
     strike: fillDisk,
   },
 ];
 
-async function killServer({ world }: Stage): Promise<void> {
+/** Once, or again while it recovers or soon after. */
+async function killServer({ world, random }: Stage): Promise<void> {
+  await world.server.stop('SIGKILL');
+  if (!random.chance(0.25)) return;
+  await world.start();
+  await pause(random.below(1500));
   await world.server.stop('SIGKILL');
 }
 
@@ -81,19 +86,20 @@ async function frozenAndSecond(stage: Stage): Promise<void> {
   const { world, random } = stage;
   const first = world.server;
   first.process.kill('SIGSTOP');
-  await pause(random.chance(0.7) ? 5500 + random.below(3000) : random.below(4000));
+  await pause(random.below(3000));
   await startServerBeside(stage);
   if (world.server === first) {
+    stage.violations.push('a frozen server was not taken over from');
     first.process.kill('SIGCONT');
     return;
   }
-  first.process.kill('SIGCONT');
+  // It must be gone already: what has not woken up yet could still write.
   const gone = new Promise<boolean>((resolve) => {
     if (first.process.exitCode !== null || first.process.signalCode !== null) resolve(true);
     first.process.once('exit', () => resolve(true));
-    setTimeout(() => resolve(false), 10_000).unref();
+    setTimeout(() => resolve(false), 2000).unref();
   });
-  if (!(await gone)) stage.violations.push('two servers live on the same folders');
+  if (!(await gone)) stage.violations.push('a server that was taken over from lives on');
 }
 
 function arrange({ world, heal }: Stage, failure: Failure): void {
@@ -202,7 +208,7 @@ async function cancelOrRelease(stage: Stage): Promise<void> {
   await pause(random.below(300));
   if (random.chance(0.5)) return world.gemini.release(mine);
   for (const [runId, run] of ledger.runs) {
-    if (run.ticketId === ticketId) await ask(stage, 'POST', `/v1/runs/${runId}/cancel`);
+    if (run.ticketId === ticketId) await cancel(stage, runId);
   }
 }
 

@@ -4,9 +4,11 @@ import { call } from '../helpers/client.ts';
 import { type ClientAction, clientActions, createTicket, script } from './actions.ts';
 import { watchAgents } from './agent-watch.ts';
 import type { Fault } from './faults.ts';
+import { watchFeed } from './feed-watch.ts';
 import { checkTicket, checkWorld, secretsSeen } from './invariants.ts';
 import type { Ledger } from './ledger.ts';
-import { ask, command, pause, type Stage, watch } from './stage.ts';
+import { ask, command, pause, repeatUnanswered, type Stage, watch } from './stage.ts';
+import { tend } from './tend.ts';
 import type { FaultWorld } from './world.ts';
 
 /** How long a run may take to end once nothing hinders it any more, in milliseconds. */
@@ -28,9 +30,11 @@ export async function inject(
   }: { fault: Fault; action: keyof typeof clientActions; seed: number; ticketId: string },
 ): Promise<Outcome> {
   const random = createRandom(seed);
-  const stage: Stage = { world, ledger, random, ticketId, seen: 0, heal: [], violations: [] };
+  const stage: Stage = { world, ledger, random, ticketId, seen: 0, heal: [], violations: [], unanswered: [] };
   const client = clientActions[action];
   const agents = watchAgents(world);
+  const feed = watchFeed(stage);
+  const person = tend(stage);
   try {
     script(stage);
     await client.prepare?.(stage);
@@ -41,15 +45,21 @@ export async function inject(
     await Promise.race([reach(stage, point), acting]);
     await fault.strike?.(stage);
     await within(stage, acting, 'the client was neither answered nor cut off');
-    const ended = await settle(stage);
+    await bringBack(stage);
+    // Either is what a client may do: come back at once, or when what it began is long over.
+    if (random.chance(0.5)) await repeatUnanswered(stage);
+    await settle(stage);
     stage.violations.push(...(await checkTicket(stage)), ...(await checkWorld(stage)));
+    await repeatUnanswered(stage);
+    const ended = await settle(stage);
     await useAgain(stage, action);
-    stage.violations.push(...(await checkTicket(stage)), ...secretsSeen(stage));
+    stage.violations.push(...(await checkTicket(stage)), ...(await feed.stop()), ...secretsSeen(stage));
     return { ended, violations: [...new Set([...stage.violations, ...agents.stop()])] };
   } catch (error) {
     const text = error instanceof Error ? `${error.stack}` : String(error);
     return { ended: [], violations: [...stage.violations, ...agents.stop(), `the harness gave up: ${text}`] };
   } finally {
+    await Promise.all([person.stop(), feed.stop()]);
     for (const heal of stage.heal.splice(0)) await heal();
   }
 }
@@ -83,9 +93,9 @@ async function within(stage: Stage, work: Promise<unknown>, problem: string): Pr
   timer.abort();
 }
 
-/** Puts things right, brings a server back, and waits for the ends of the ticket's runs. Gives how each ended. */
-async function settle(stage: Stage): Promise<string[]> {
-  const { world, ticketId, violations } = stage;
+/** Puts things right and brings a server back, when there is none. */
+async function bringBack(stage: Stage): Promise<void> {
+  const { world, violations } = stage;
   for (const heal of stage.heal.splice(0)) await heal();
   if (!world.isUp()) {
     const orphans = await world.orphans();
@@ -93,7 +103,22 @@ async function settle(stage: Stage): Promise<string[]> {
     violations.push(...(await world.storeProblems()).map((problem) => `the store is damaged: ${problem}`));
     await world.start();
   }
-  world.gemini.release();
+}
+
+/** Waits for the ends of the ticket's runs. Gives how each ended. */
+async function settle(stage: Stage): Promise<string[]> {
+  const { world } = stage;
+  // An attempt that is yet to come asks the model again.
+  const releasing = setInterval(() => world.gemini.release(), 200);
+  try {
+    return await endsOf(stage);
+  } finally {
+    clearInterval(releasing);
+  }
+}
+
+async function endsOf(stage: Stage): Promise<string[]> {
+  const { world, ticketId, violations } = stage;
   await atRest(stage);
   const { status, body } = await call(world.server, 'GET', `/v1/tickets/${ticketId}/runs?limit=100`);
   if (status !== 200) return [];

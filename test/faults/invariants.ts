@@ -3,7 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Static } from '@sinclair/typebox';
-import type { EventPage } from '../../schemas/event.ts';
+import type { RunEvent } from '../../schemas/event.ts';
+import type { PermissionList } from '../../schemas/permission.ts';
 import type { Run } from '../../schemas/run.ts';
 import { call } from '../helpers/client.ts';
 import { TOKEN } from '../helpers/server.ts';
@@ -11,6 +12,10 @@ import { pause, type Stage, TERMINAL, watch } from './stage.ts';
 import { type FaultWorld, MODEL_KEY } from './world.ts';
 
 const REPOSITORY = 'acme/duration';
+
+/** What says nothing about a run itself, so that it begins again; and how often it is begun (RUN_MAX_ATTEMPTS). */
+const CUT_SHORT: ReadonlySet<string> = new Set(['interrupted', 'agent_crashed']);
+const MAX_ATTEMPTS = 3;
 
 /** What must be true of a ticket once everything has come to rest. Each problem is a sentence. */
 export async function checkTicket(stage: Stage): Promise<string[]> {
@@ -25,7 +30,12 @@ export async function checkTicket(stage: Stage): Promise<string[]> {
   const problems: string[] = [];
   if (known.removal === 'acknowledged') problems.push(`the deleted ticket ${ticketId} is there again`);
   if (body.state !== 'ready') problems.push(`the ticket ${ticketId} stays ${body.state}`);
-  problems.push(...(await checkPlans(stage)), ...(await checkRuns(stage)), ...checkFiles(stage), ...checkRemote(stage));
+  problems.push(
+    ...(await checkPlans(stage)),
+    ...(await checkRuns(stage)),
+    ...checkFiles(stage),
+    ...(await checkRemote(stage)),
+  );
   return problems;
 }
 
@@ -43,14 +53,27 @@ async function checkPlans({ world, ledger, ticketId }: Stage): Promise<string[]>
 async function checkRuns(stage: Stage): Promise<string[]> {
   const { world, ledger, ticketId } = stage;
   const problems: string[] = [];
-  const listed: Run[] = (await call(world.server, 'GET', `/v1/tickets/${ticketId}/runs?limit=100`)).body.items;
+  const listed = await runsOf(world, ticketId);
   for (const [runId, run] of ledger.runs) {
     if (run.ticketId === ticketId && !listed.some(({ run_id }) => run_id === runId)) {
       problems.push(`the acknowledged run ${runId} (${run.action}) is lost`);
     }
   }
-  for (const run of listed) problems.push(...(await checkEvents(stage, run)));
+  for (const run of listed) {
+    if (stage.unanswered.length === 0 && !ledger.runs.has(run.run_id)) {
+      problems.push(`the run ${run.run_id} (${run.action}) was asked for once and is there twice`);
+    }
+    problems.push(...(await checkEvents(stage, run)));
+  }
+  const { items }: Static<typeof PermissionList> = (await call(world.server, 'GET', '/v1/permissions')).body;
+  for (const { ticket_id, run_id } of items) {
+    if (ticket_id === ticketId) problems.push(`a permission of ${run_id}, which has ended, is open`);
+  }
   return problems;
+}
+
+async function runsOf(world: FaultWorld, ticketId: string): Promise<Run[]> {
+  return (await call(world.server, 'GET', `/v1/tickets/${ticketId}/runs?limit=100`)).body.items;
 }
 
 async function checkEvents(stage: Stage, run: Run): Promise<string[]> {
@@ -61,7 +84,7 @@ async function checkEvents(stage: Stage, run: Run): Promise<string[]> {
   // Reading the stream again compares it, byte for byte, with what was seen before.
   if (!(await watch(stage, run_id, AbortSignal.timeout(30_000))))
     problems.push(`the stream of the ended run ${run_id} did not end`);
-  const page = await call<Static<typeof EventPage>>(world.server, 'GET', `/v1/runs/${run_id}/events`, undefined, {
+  const page = await call<{ items: RunEvent[] }>(world.server, 'GET', `/v1/runs/${run_id}/events`, undefined, {
     accept: 'application/json',
   });
   const { items } = page.body;
@@ -79,6 +102,43 @@ async function checkEvents(stage: Stage, run: Run): Promise<string[]> {
   if (ends[0] !== undefined && ends[0].type !== `run.${run.state}`) {
     problems.push(`${run_id} is ${run.state} and its last event ${ends[0].type}`);
   }
+  return [...problems, ...checkAttempts(stage, run, items)];
+}
+
+/** What cut an attempt short did not end the run, and what was acknowledged about it came to be. */
+function checkAttempts(
+  { ledger }: Stage,
+  { run_id, attempt, state, error }: Run,
+  items: readonly RunEvent[],
+): string[] {
+  const problems: string[] = [];
+  if (CUT_SHORT.has(error?.code ?? '') && attempt < MAX_ATTEMPTS) {
+    problems.push(`${run_id} failed as ${error?.code} after attempt ${attempt}, and was not continued`);
+  }
+  if (error?.code === 'internal') problems.push(`${run_id} failed unexpectedly`);
+  let begun = 0;
+  let next = 1;
+  for (const { type, data } of items) {
+    if (type === 'run.resumed' && data.attempt !== undefined) next = data.attempt;
+    if (type !== 'run.started') continue;
+    if (data.attempt <= begun || data.attempt !== next) {
+      problems.push(`attempt ${data.attempt} of ${run_id} began after ${begun}, when ${next} was to come`);
+    }
+    begun = data.attempt;
+  }
+  if (begun > attempt) problems.push(`${run_id} is at attempt ${attempt}, and attempt ${begun} began`);
+  const canceledAt = ledger.canceled.get(run_id);
+  if (canceledAt !== undefined && attempt > canceledAt) {
+    problems.push(`${run_id} was canceled in attempt ${canceledAt}, and ${state} in attempt ${attempt}`);
+  }
+  for (const [permissionId, { runId, decision }] of ledger.decisions) {
+    if (runId !== run_id) continue;
+    const isKept = items.some(
+      ({ type, data }) =>
+        type === 'permission.resolved' && data.permission_id === permissionId && data.decision === decision,
+    );
+    if (!isKept) problems.push(`the answer ${decision} to ${permissionId} of ${run_id} was acknowledged and is lost`);
+  }
   return problems;
 }
 
@@ -90,7 +150,7 @@ function checkFiles({ world, ledger, ticketId }: Stage): string[] {
     .map(({ path }) => `${path}, which the agent wrote for ${ticketId}, is not in the workspace`);
 }
 
-function checkRemote({ world, ledger, ticketId }: Stage): string[] {
+async function checkRemote({ world, ledger, ticketId }: Stage): Promise<string[]> {
   const problems: string[] = [];
   const branch = `ticket_${ticketId}`;
   const pulls = world.github.pulls(REPOSITORY).filter(({ head }) => head === branch);
@@ -106,7 +166,8 @@ function checkRemote({ world, ledger, ticketId }: Stage): string[] {
   const trailers = git(world, 'log', '--format=%(trailers:key=Run-Id,valueonly)', `main..${branch}`);
   const runIds = trailers.split('\n').filter((line) => line !== '');
   if (new Set(runIds).size !== runIds.length) problems.push(`${branch} has two commits of one run: ${runIds}`);
-  if (runIds.some((runId) => ledger.runs.get(runId)?.ticketId !== ticketId)) {
+  const own = new Set((await runsOf(world, ticketId)).map(({ run_id }) => run_id));
+  if (runIds.some((runId) => !own.has(runId))) {
     problems.push(`${branch} has a commit of a run that is not its own: ${runIds}`);
   }
   for (const [runId, events] of ledger.events) {

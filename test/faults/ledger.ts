@@ -9,6 +9,8 @@ export function createLedger() {
   const plans: { ticketId: string; version: number; body: string; approvedAt?: string }[] = [];
   const runs = new Map<string, { ticketId: string; action: string }>();
   const events = new Map<string, Map<number, string>>();
+  const canceled = new Map<string, number>();
+  const decisions = new Map<string, { runId: string; decision: string }>();
   const files: { ticketId: string; path: string; content: string }[] = [];
   const heads = new Map<string, string>();
   const mismatches: string[] = [];
@@ -18,6 +20,10 @@ export function createLedger() {
     plans,
     runs,
     events,
+    /** Runs whose cancel was acknowledged, with their attempt at that time. */
+    canceled,
+    /** Answers to permissions that were acknowledged. */
+    decisions,
     /** Files that the agent was seen to have written. */
     files,
     /** Newest commit of each branch of the remote, as it was last seen. */

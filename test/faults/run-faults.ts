@@ -118,7 +118,16 @@ async function work(steps: Step[]): Promise<void> {
 
 /** The end of a world: a graceful stop that leaves no process and a sound store. */
 async function finish({ world, ledger }: { world: FaultWorld; ledger: Ledger }): Promise<void> {
-  const stage = { world, ledger, random: createRandom(0), ticketId: '', seen: 0, heal: [], violations: [] };
+  const stage = {
+    world,
+    ledger,
+    random: createRandom(0),
+    ticketId: '',
+    seen: 0,
+    heal: [],
+    violations: [],
+    unanswered: [],
+  };
   const problems = await checkWorld(stage);
   const { code } = await world.server.stop();
   if (code !== 0) problems.push(`the server stopped with ${code}`);

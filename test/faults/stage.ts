@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { RunEvent } from '../../schemas/event.ts';
 import type { Run } from '../../schemas/run.ts';
 import type { Random } from '../attacks/random.ts';
@@ -16,6 +17,8 @@ export type Stage = {
   /** Undoes what a fault arranged. */
   heal: (() => unknown)[];
   violations: string[];
+  /** What the client sent and got no answer to. */
+  unanswered: Post[];
 };
 
 /** A request that may meet a server that is just dying; `undefined` when there is no answer. */
@@ -37,16 +40,64 @@ export async function ask<T = any>(
   }
 }
 
+/** A POST of a client with an Idempotency-Key; without an answer, it is repeated later. */
+export type Post = { path: string; body: unknown; key: string; told(answer: Answer<never>): void };
+
+/**
+ * Sends a POST that is carried out once, whatever happens to the server.
+ * @param told what the client learns from the answer, now or when it repeats the request
+ */
+export async function post<T>(stage: Stage, path: string, body: unknown, told: (answer: Answer<T>) => void) {
+  const request: Post = { path, body, key: randomUUID(), told };
+  if (!(await send(stage, request))) stage.unanswered.push(request);
+}
+
+/** As a client does that got no answer: the same requests again, with their keys. */
+export async function repeatUnanswered(stage: Stage): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  for (const request of stage.unanswered.splice(0)) {
+    while (!(await send(stage, request))) {
+      if (Date.now() > deadline) {
+        stage.violations.push(`POST ${request.path} is not answered when it is repeated`);
+        break;
+      }
+      await pause(100);
+    }
+  }
+}
+
+/** Whether there was an answer that settles the request. */
+async function send(stage: Stage, { path, body, key, told }: Post): Promise<boolean> {
+  const answer = await ask<never>(stage, 'POST', path, body, { 'idempotency-key': key });
+  // A server that stops, or still works on the request, says to come again.
+  if (answer === undefined || answer.status === 503) return false;
+  const { code } = Object(answer.body);
+  if (code === 'idempotency_in_progress') return false;
+  if (code === 'idempotency_key_reused') stage.violations.push(`POST ${path} was taken for another request`);
+  told(answer);
+  return true;
+}
+
 /** Starts a run; once its id is known it must never be lost. */
 export async function command(
   stage: Stage,
   request: { action: string; message?: string },
 ): Promise<string | undefined> {
-  const answer = await ask<Run>(stage, 'POST', `/v1/tickets/${stage.ticketId}/runs`, request);
-  if (answer?.status !== 202) return undefined;
-  const runId = answer.body.run_id;
-  stage.ledger.runs.set(runId, { ticketId: stage.ticketId, action: request.action });
+  const { ledger, ticketId } = stage;
+  let runId: string | undefined;
+  await post<Run>(stage, `/v1/tickets/${ticketId}/runs`, request, ({ status, body }) => {
+    if (status !== 202) return;
+    runId = body.run_id;
+    ledger.runs.set(runId, { ticketId, action: request.action });
+  });
   return runId;
+}
+
+/** Once a cancel is acknowledged, no attempt is begun any more. */
+export async function cancel(stage: Stage, runId: string): Promise<void> {
+  await post<Run>(stage, `/v1/runs/${runId}/cancel`, undefined, ({ status, body }) => {
+    if (status === 202) stage.ledger.canceled.set(runId, body.attempt);
+  });
 }
 
 /** Reads a run's events into the ledger until its end, or until the connection breaks. Gives whether it saw the end. */

@@ -97,6 +97,10 @@ const SETTINGS = {
   GIT_TIMEOUT_SECONDS: '15',
   RUN_TIMEOUT_SECONDS: '90',
   SHUTDOWN_SECONDS: '10',
+  // Less than the small disks have.
+  MIN_FREE_DISK_MB: '8',
+  // Only the action `permission` runs commands.
+  ASK_PERMISSION: 'execute',
   // Seconds without a sign of life after which a starting server takes a frozen one's place.
   LEASE_SECONDS: '5',
 };

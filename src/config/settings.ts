@@ -139,6 +139,12 @@ export const Settings = Type.Object({
   GIT_AUTHOR_NAME: text('Author of the commits.', 'Pullwright'),
   GIT_AUTHOR_EMAIL: text('Their e-mail address.', 'pullwright@users.noreply.github.com'),
   GIT_TIMEOUT_SECONDS: count(1800, 5, 86_400, 'Longest time one git command may take.'),
+  FETCH_TTL_SECONDS: count(
+    15,
+    0,
+    300,
+    'How long what a remote said counts: within it, creating tickets, `chat` and `make_plan` do not ask again. `dev` and sync always do; 0 always asks.',
+  ),
 
   MAX_CONCURRENT_RUNS: count(4, 1, 1000, 'Runs that are carried out at once.'),
   MAX_QUEUED_RUNS: count(100, 1, 100_000, 'Runs that may wait; one more is answered 429.'),

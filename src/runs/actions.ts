@@ -65,7 +65,8 @@ async function prepareWorkspace(deps: ActionDeps, { run, ticket, writer, signal 
     const { created } = await deps.workspaces.create(request, { signal, onProgress });
     if (created) return;
     try {
-      const { notes } = await deps.workspaces.sync(run.ticket_id, { signal, onProgress });
+      const fresh = run.action === 'dev';
+      const { notes } = await deps.workspaces.sync(run.ticket_id, { signal, onProgress, fresh });
       for (const note of notes) writer.emit({ type: 'log', data: { level: 'info', text: note } });
     } catch (error) {
       if (signal.aborted || !(error instanceof AppError)) throw error;

@@ -243,7 +243,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
         if (!(await hasRunUnderWay(ticket_id))) return;
         throw new AppError('ticket_busy', `A run of ticket ${ticket_id} is under way.`, { retryAfter: 30 });
       };
-      const { updated, head, base, notes } = await workspaces.sync(ticket_id, { signal, check });
+      const { updated, head, base, notes } = await workspaces.sync(ticket_id, { signal, check, fresh: true });
       return { ticket_id, updated, head, base, notes };
     },
 

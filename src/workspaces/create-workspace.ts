@@ -22,6 +22,7 @@ export type NewWorkspace = {
   base: string;
   /** Newest commit of the ticket's branch on the remote, if it is there: the ticket goes on from it. */
   remoteHead: string | undefined;
+  place: (() => string | undefined) | undefined;
 };
 
 /** Not bare, so that a person's git finds the directory through the workspace's .git file. The last value counts. */
@@ -47,9 +48,9 @@ export async function buildWorkspace(
   const { git, layout, trash } = deps;
   const { workspace, gitDir } = layout.ticket(wanted.ticketId);
   const stagedGitDir = join(layout.data.staging, randomUUID());
-  const staged = join(layout.tickets.staging, randomUUID());
+  const staged = wanted.place?.() ?? join(layout.tickets.staging, randomUUID());
   try {
-    await mkdir(staged);
+    await mkdir(staged, { recursive: true });
     await makeGitDir(git, stagedGitDir, layout.mirror(wanted.repo.url), wanted);
     const head = wanted.remoteHead ?? wanted.base;
     const survey = await surveyTree(git, stagedGitDir, head);

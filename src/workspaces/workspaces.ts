@@ -35,7 +35,13 @@ export type WorkOptions = {
   onProgress?: ((progress: GitProgress) => void) | undefined;
 };
 
-export type CreateRequest = { ticketId: string; repo: RepoRef; baseBranch?: string | undefined };
+export type CreateRequest = {
+  ticketId: string;
+  repo: RepoRef;
+  baseBranch?: string | undefined;
+  /** Called when the checkout begins: an empty folder beside the workspaces that is to become this one, if there is one. */
+  place?: (() => string | undefined) | undefined;
+};
 
 export type Created = {
   /** False when the workspace was there already; then nothing was fetched. */
@@ -124,7 +130,10 @@ export function createWorkspaces(deps: {
     }
   }
 
-  async function createNew({ ticketId, repo, baseBranch }: CreateRequest, options: WorkOptions): Promise<Created> {
+  async function createNew(
+    { ticketId, repo, baseBranch, place }: CreateRequest,
+    options: WorkOptions,
+  ): Promise<Created> {
     const branch = ticketBranch(ticketId);
     await refuseOccupied(ticketId);
     const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
@@ -134,7 +143,7 @@ export function createWorkspaces(deps: {
     const remoteHead = heads.branches.get(branch);
     const head = remoteHead ?? base.sha;
     await mirrors.protect(layout.mirror(repo.url), ticketId, [base.sha, head]);
-    const wanted = { ticketId, repo, branch, baseBranch: base.branch, base: base.sha, remoteHead };
+    const wanted = { ticketId, repo, branch, baseBranch: base.branch, base: base.sha, remoteHead, place };
     const notes = await buildWorkspace({ git, layout, trash }, wanted, options);
     if (remoteHead !== undefined) notes.push(`The branch ${branch} exists on the remote; the ticket goes on from it.`);
     logger?.info({ ticket_id: ticketId, repo: repo.url, head }, 'workspace created');

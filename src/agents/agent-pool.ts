@@ -12,6 +12,7 @@ import { createLayout } from '../workspaces/layout.ts';
 import { abortable } from './abortable.ts';
 import type { Session } from './acp-session.ts';
 import type { AgentDefinition, AgentMode } from './agent-definition.ts';
+import { createCompileCache } from './compile-cache.ts';
 import { createEarlyWriters } from './early-writers.ts';
 import { createPoolCare } from './pool-care.ts';
 import { createSpares } from './spares.ts';
@@ -65,6 +66,7 @@ export function createAgentPool(deps: {
 }) {
   const { config, sandbox, logger, standard, onExcess } = deps;
   const live = new Map<string, LiveAgent>();
+  const compileCache = createCompileCache(deps);
   const starts = createStarts(availableParallelism());
   const idleMs = config.AGENT_IDLE_SECONDS * 1000;
   const early = createEarlyWriters(idleMs, logger);
@@ -78,7 +80,10 @@ export function createAgentPool(deps: {
     async start(place, signal) {
       if (!standard) throw new Error('There is no agent to start.');
       const options = { ...place, definition: standard, mode: 'read', readOnlyPaths: [], onExcess: () => {} } as const;
-      return starts.later(() => inTime(standard, signal, (both) => launch(options, both)), signal);
+      return starts.later(async () => {
+        await compileCache.ready(standard, signal);
+        return inTime(standard, signal, (both) => launch(options, both));
+      }, signal);
     },
   });
   const care = createPoolCare({
@@ -96,8 +101,8 @@ export function createAgentPool(deps: {
   const conversationOf = (ticketId: string, { name }: AgentDefinition) =>
     join(config.DATA_DIR, 'conversations', ticketId, name);
 
-  type Launch = Omit<StartOptions, 'config' | 'sandbox' | 'redactor' | 'upstream' | 'signal'>;
-  const launch = (options: Launch, signal: AbortSignal) => startAgent({ ...deps, ...options, signal });
+  type Launch = Omit<StartOptions, 'config' | 'sandbox' | 'redactor' | 'upstream' | 'compileCache' | 'signal'>;
+  const launch = (options: Launch, signal: AbortSignal) => startAgent({ ...deps, compileCache, ...options, signal });
 
   /** @throws AppError `agent_unavailable` when it takes too long */
   async function inTime<T>(

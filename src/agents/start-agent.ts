@@ -8,6 +8,7 @@ import type { SandboxedProcess } from '../sandbox/types.ts';
 import { abortable } from './abortable.ts';
 import { type Connection, connectAgent, type Session } from './acp-session.ts';
 import type { AgentDefinition, AgentMode } from './agent-definition.ts';
+import type { CompileCache } from './compile-cache.ts';
 import { createModelProxy, type ModelProxy } from './model-proxy.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -19,6 +20,7 @@ export type StartOptions = {
   sandbox: Sandbox;
   redactor: Redactor;
   upstream: Upstream;
+  compileCache: CompileCache;
   definition: AgentDefinition;
   mode: AgentMode;
   /** Folder of the host. */
@@ -99,7 +101,8 @@ async function startProcess(options: StartOptions, model: ModelProxy | undefined
   const { config, sandbox, redactor, definition, mode, workspace, conversation, readOnlyPaths } = options;
   await mkdir(conversation, { recursive: true, mode: 0o700 });
   const access = model && service && { url: service.url, token: model.token };
-  const launch = await definition.prepareLaunch({ config, mode, sandbox, workspace, conversation, model: access });
+  const prepared = await definition.prepareLaunch({ config, mode, sandbox, workspace, conversation, model: access });
+  const launch = options.compileCache.addTo(definition, prepared);
   const root = sandbox.layout({ workspace, home: launch.home.folder }).workspace;
 
   let connection: Connection | undefined;

@@ -79,6 +79,9 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
     [
       'AGENT',
       'AGENT_IDLE_SECONDS',
+      'AGENT_POOL_SPARE',
+      'AGENT_POOL_SIZE',
+      'AGENT_POOL_MEMORY_MB',
       'AGENT_START_SECONDS',
       'AGENT_SILENCE_SECONDS',
       'SANDBOX',

@@ -30,7 +30,7 @@ type Deps = {
   store: Store;
   log: Pick<EventLog, 'forget'>;
   workspaces: Workspaces;
-  agents: Pick<Agents, 'forget'>;
+  agents: Pick<Agents, 'forget' | 'giveSpare' | 'adopt'>;
   logger: Logger;
 };
 
@@ -77,9 +77,15 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     }
   }
 
-  function checkout(ticketId: string, repo: RepoRef, baseBranch: string | undefined, signal?: AbortSignal) {
+  function checkout(
+    ticketId: string,
+    repo: RepoRef,
+    baseBranch: string | undefined,
+    signal?: AbortSignal,
+    place?: () => string | undefined,
+  ) {
     return workspaces.create(
-      { ticketId, repo, baseBranch },
+      { ticketId, repo, baseBranch, place },
       { signal, onProgress: (progress) => logger.info({ ticket_id: ticketId, ...progress }, 'checking out') },
     );
   }
@@ -97,15 +103,30 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
 
   async function createNew(request: CreateTicket, repo: RepoRef, signal: AbortSignal): Promise<CreatedTicket> {
     const { ticket_id } = request;
+    const place = () => agents.giveSpare(ticket_id);
     try {
-      const { baseBranch, notes } = await checkout(ticket_id, repo, request.base_branch, signal);
+      const { baseBranch, notes } = await checkout(ticket_id, repo, request.base_branch, signal, place);
+      void readySpare(ticket_id);
       await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
       return { ticket: await get(ticket_id), created: true, fresh: true, notes };
     } catch (error) {
       // A full disk fails here, too; the error to tell is the first one.
-      const recover = async () => recoverOne(await row(ticket_id));
+      const recover = async () => {
+        await agents.forget(ticket_id);
+        await recoverOne(await row(ticket_id));
+      };
       await recover().catch(() => tryAgain(ticket_id, recover, signal));
       throw error;
+    }
+  }
+
+  /** In the background: the first command waits for it. */
+  async function readySpare(ticketId: string): Promise<void> {
+    try {
+      await agents.adopt(ticketId, (await workspaces.paths(ticketId)).workspace);
+    } catch (err) {
+      logger.warn({ err, ticket_id: ticketId }, 'a spare agent could not be used');
+      await agents.forget(ticketId);
     }
   }
 
@@ -167,7 +188,10 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
 
   async function recoverOne({ ticket_id, state, repo_url }: TicketRow): Promise<void> {
     if (state === 'deleting') return finishRemoval(ticket_id);
-    if (!(await hasWorkspace(ticket_id))) return store.tickets.remove(ticket_id);
+    if (!(await hasWorkspace(ticket_id))) {
+      await agents.forget(ticket_id);
+      return store.tickets.remove(ticket_id);
+    }
     const repo = parseRepoUrl(repo_url, config.ALLOWED_REPO_HOSTS);
     const { baseBranch } = await workspaces.create({ ticketId: ticket_id, repo });
     await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });

@@ -25,6 +25,7 @@ export type NewWorkspace = {
   remoteHead: string | undefined;
   /** Fulfilled when the mirror keeps these commits for the ticket. */
   isKept: Promise<void>;
+  place: (() => string | undefined) | undefined;
 };
 
 export type BuildDeps = {
@@ -53,7 +54,7 @@ export async function buildWorkspace(
   const { workspace, gitDir } = layout.ticket(wanted.ticketId);
   const mirror = layout.mirror(wanted.repo.url);
   const stagedGitDir = join(layout.data.staging, randomUUID());
-  const staged = join(layout.tickets.staging, randomUUID());
+  const staged = wanted.place?.() ?? join(layout.tickets.staging, randomUUID());
   const head = wanted.remoteHead ?? wanted.base;
   const looking = deps.survey(mirror, head);
   // Told below, when its turn has come.
@@ -61,7 +62,7 @@ export async function buildWorkspace(
   try {
     const [alsoObjects] = await Promise.all([
       plainPacks.objectsFor(mirror),
-      mkdir(staged),
+      mkdir(staged, { recursive: true }),
       deps.makeGitDir(stagedGitDir, gitDirOf(wanted, mirror)),
     ]);
     if (await deps.ignoresCase()) refuseClashes((await looking).clashes);

@@ -39,7 +39,13 @@ export type WorkOptions = {
   onProgress?: ((progress: GitProgress) => void) | undefined;
 };
 
-export type CreateRequest = { ticketId: string; repo: RepoRef; baseBranch?: string | undefined };
+export type CreateRequest = {
+  ticketId: string;
+  repo: RepoRef;
+  baseBranch?: string | undefined;
+  /** Called when the checkout begins: an empty folder beside the workspaces that is to become this one, if there is one. */
+  place?: (() => string | undefined) | undefined;
+};
 
 export type Created = {
   /** False when the workspace was there already; then nothing was fetched. */
@@ -146,7 +152,10 @@ export function createWorkspaces(deps: {
     }
   }
 
-  async function createNew({ ticketId, repo, baseBranch }: CreateRequest, options: WorkOptions): Promise<Created> {
+  async function createNew(
+    { ticketId, repo, baseBranch, place }: CreateRequest,
+    options: WorkOptions,
+  ): Promise<Created> {
     const branch = ticketBranch(ticketId);
     await refuseOccupied(ticketId);
     const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
@@ -158,7 +167,7 @@ export function createWorkspaces(deps: {
     const isKept = mirrors.protect(layout.mirror(repo.url), ticketId, [base.sha, head]);
     // Told when the workspace is about to be published.
     isKept.catch(() => {});
-    const wanted = { ticketId, repo, branch, baseBranch: base.branch, base: base.sha, remoteHead, isKept };
+    const wanted = { ticketId, repo, branch, baseBranch: base.branch, base: base.sha, remoteHead, isKept, place };
     const notes = await buildWorkspace(building, wanted, options);
     if (remoteHead !== undefined) notes.push(`The branch ${branch} exists on the remote; the ticket goes on from it.`);
     logger?.info({ ticket_id: ticketId, repo: repo.url, head }, 'workspace created');

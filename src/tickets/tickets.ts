@@ -10,6 +10,7 @@ import { parseRepoUrl, type RepoRef } from '../git/repo-url.ts';
 import type { Store } from '../store/open-store.ts';
 import { type TicketRow, ticketKey } from '../store/tickets.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
+import { rememberViews } from './remember-views.ts';
 import { toTicket } from './ticket-view.ts';
 
 /** Pause after the store or a folder could not be changed, in milliseconds. */
@@ -59,12 +60,18 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     return (ticket) => toTicket(ticket, lastRuns.get(ticket.ticket_key), planVersions.get(ticket.ticket_key));
   }
 
-  /** @throws AppError `ticket_not_found` */
-  async function get(ticketId: string): Promise<Ticket> {
+  async function look(ticketId: string): Promise<Ticket> {
     const known = await row(ticketId);
     const [view, place] = await Promise.all([viewOf([known]), workspaces.upkeep.place(known.ticket_id)]);
     const kept = known.workspace_kept;
     return { ...view(known), workspace: { place, ...(kept === null ? {} : { kept }) } };
+  }
+
+  const views = rememberViews(store.changes, look);
+
+  /** @throws AppError `ticket_not_found` */
+  function get(ticketId: string): Promise<Ticket> {
+    return views.get(ticketKey(ticketId), ticketId);
   }
 
   async function hasWorkspace(ticketId: string): Promise<boolean> {
@@ -149,6 +156,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     // Also mends a ticket whose workspace is gone.
     const { created, notes } = await checkout(ticket_id, repo, request.base_branch ?? known.base_branch, signal);
     const told = created ? { fresh: true, notes: [] } : await bringIn(ticket_id, signal);
+    views.clear();
     return { ticket: await get(ticket_id), created: false, fresh: told.fresh, notes: [...notes, ...told.notes] };
   }
 

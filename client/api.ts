@@ -5,1530 +5,1530 @@
  */
 
 export interface paths {
-    readonly "/v1/agents": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/agents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /**
          * List the agents
          * @description Configured agents, their versions, and for one that cannot work, why not.
          */
-        readonly get: operations["listAgents"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["listAgents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/tickets": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** List tickets, newest first */
-        readonly get: operations["listTickets"];
-        readonly put?: never;
+        get: operations["listTickets"];
+        put?: never;
         /**
          * Create a ticket
          * @description Checks the repository out on branch `ticket_<ticket_id>`. For a ticket that exists, brings the base branch in. Answers when the workspace is ready.
          */
-        readonly post: operations["createTicket"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["createTicket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/tickets/{ticket_id}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/tickets/{ticket_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Read a ticket */
-        readonly get: operations["getTicket"];
-        readonly put?: never;
-        readonly post?: never;
+        get: operations["getTicket"];
+        put?: never;
+        post?: never;
         /**
          * Delete a ticket
          * @description Removes the workspace, the plans, the runs and the conversation; the branch on GitHub stays. Work that was not pushed is kept unless `force=true`, which also cancels runs under way.
          */
-        readonly delete: operations["deleteTicket"];
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete: operations["deleteTicket"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/tickets/{ticket_id}/sync": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/tickets/{ticket_id}/sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /**
          * Bring the base branch in
          * @description Fetches, and merges into the ticket branch what others pushed to it and what is new in the base branch. 409 `merge_conflict` names the files and leaves the workspace as it was; 409 `ticket_busy` while a run is under way. Each run does so itself when it begins.
          */
-        readonly post: operations["syncTicket"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["syncTicket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/tickets/{ticket_id}/diff": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/tickets/{ticket_id}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /**
          * Read the changes
          * @description The ticket branch, with changes that are not committed yet, against its base. `Accept: text/x-diff` gives the unified diff alone.
          */
-        readonly get: operations["getDiff"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["getDiff"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/tickets/{ticket_id}/plan": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/tickets/{ticket_id}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /**
          * Read the plan
          * @description The newest version, or the one asked for. `ETag` names the version.
          */
-        readonly get: operations["getPlan"];
+        get: operations["getPlan"];
         /**
          * Edit the plan
          * @description Saves a person’s edit as the next version. `If-Match` names the version that was edited; when another one came meanwhile the answer is 412 and nothing is saved.
          */
-        readonly put: operations["putPlan"];
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put: operations["putPlan"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/tickets/{ticket_id}/plan/approve": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/tickets/{ticket_id}/plan/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /** Approve the plan */
-        readonly post: operations["approvePlan"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["approvePlan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/permissions": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/permissions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /**
          * List what agents wait for a person to allow, oldest first
          * @description Open permissions of all tickets; which kinds of tool calls are asked about, ASK_PERMISSION says.
          */
-        readonly get: operations["listPermissions"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["listPermissions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/runs/{run_id}/permissions/{permission_id}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/runs/{run_id}/permissions/{permission_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /**
          * Allow or reject what an agent asks for
          * @description Allows this one call, or rejects it; the agent goes on either way. Without an answer it is rejected at the deadline.
          */
-        readonly post: operations["answerPermission"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["answerPermission"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/tickets/{ticket_id}/runs": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/tickets/{ticket_id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** List the runs of a ticket, newest first */
-        readonly get: operations["listTicketRuns"];
-        readonly put?: never;
+        get: operations["listTicketRuns"];
+        put?: never;
         /**
          * Start a run
          * @description Puts a command to the agent into the queue. One run at a time per ticket, first come first served. Needs the scope of the action: `chat`, `plan` or `dev`.
          */
-        readonly post: operations["createRun"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["createRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/runs": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** List runs, newest first */
-        readonly get: operations["listRuns"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["listRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/runs/{run_id}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/runs/{run_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Read a run */
-        readonly get: operations["getRun"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["getRun"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/runs/{run_id}/cancel": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/runs/{run_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /**
          * Cancel a run
          * @description What was committed stays; what was not stays in the workspace. Needs the scope of the run’s action.
          */
-        readonly post: operations["cancelRun"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["cancelRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/runs/{run_id}/events": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/runs/{run_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /**
          * Read the events of a run
          * @description A stream of server-sent events that ends after the terminal one; `Last-Event-ID`, or without it `after`, resumes it: 400 `cursor_unknown` for an event that the run does not have, 410 `events_expired` when what follows is not kept any more. `Accept: application/json` gives pages instead.
          */
-        readonly get: operations["getRunEvents"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["getRunEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/events": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /**
          * Watch tickets and runs
          * @description A stream of server-sent events that does not end. First `snapshot` (`{runs, queue: {queued, running}, counts: {tickets, runs}}`, `runs` being those that have not ended), then `ticket.created`, `ticket.updated` (the ticket), `ticket.deleted` (its id), `run.state` (the run), `permission.requested` and `permission.resolved` (the event of the run). A change tells the state that was reached; several in a short time are told as one. `Last-Event-ID` resumes; when that is not possible, a new `snapshot` comes and replaces what was told before.
          */
-        readonly get: operations["getChanges"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["getChanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/create_ticket": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/create_ticket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /**
          * Create a ticket
          * @description As POST /v1/tickets, with the answer of the original service.
          */
-        readonly post: operations["createTicketSeed"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["createTicketSeed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/command": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/command": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /**
          * Send a command and stream its answer
          * @description Starts a run and streams it: one `data:` frame per line of agent text, and `data: __END__` last. Leaving the stream does not stop the run; `X-Run-Id` names it. Repeated with the same `Idempotency-Key`, it streams the run that it started, from the beginning or after `Last-Event-ID`. Needs the scope of the action: `chat`, `plan` or `dev`.
          */
-        readonly post: operations["sendCommand"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["sendCommand"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/usage": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /**
          * Read what runs have used
          * @description Tokens, runs and durations by day, ticket or key, of the runs that were created from `from` to `to` and are still there. By key needs the scope `admin`.
          */
-        readonly get: operations["getUsage"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["getUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/keys": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /**
          * List the API keys, newest first
          * @description Also those that expired or were revoked; API_KEY is not among them.
          */
-        readonly get: operations["listKeys"];
-        readonly put?: never;
+        get: operations["listKeys"];
+        put?: never;
         /**
          * Create an API key
          * @description The answer holds the key, which is not shown again. To rotate a key, create its successor, then delete it; both work in between. As soon as there is a key, every request needs one.
          */
-        readonly post: operations["createKey"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["createKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/keys/{key_id}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
-        readonly post?: never;
+        get?: never;
+        put?: never;
+        post?: never;
         /**
          * Revoke an API key
          * @description At once: its next request is refused and its streams end. Runs that it started go on.
          */
-        readonly delete: operations["revokeKey"];
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete: operations["revokeKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/audit": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /**
          * Read the audit log, newest first
          * @description Who changed what and who was refused, from where and with which outcome. Nothing is changed, and nothing removed but by RETAIN_AUDIT_DAYS.
          */
-        readonly get: operations["listAudit"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["listAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/housekeeping": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/housekeeping": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /**
          * Clean up now
          * @description What the server does every hour by itself: deletes what the RETAIN settings say is old, parks workspaces that nobody works with and whose work is all pushed, packs mirrors. Answers with what was done, and which workspaces were kept and why.
          */
-        readonly post: operations["cleanUp"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["cleanUp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/v1/backup": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/v1/backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /**
          * Take a backup
          * @description A tar.gz of the store, the tickets with their uncommitted work, the mirrors they borrow from and the conversations, consistent while work goes on; for `pullwright restore`. Of keys it holds hashes only, and no setting.
          */
-        readonly post: operations["backUp"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["backUp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Say hello */
-        readonly get: operations["hello"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["hello"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/livez": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/livez": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Whether the process answers */
-        readonly get: operations["livez"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["livez"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/readyz": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /**
          * Whether runs can be carried out
          * @description Each thing that runs need, and in one sentence why one is not as it should be.
          */
-        readonly get: operations["readyz"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["readyz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/metrics": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /**
          * Read the metrics
          * @description In the text format of Prometheus. They tell of all repositories together.
          */
-        readonly get: operations["getMetrics"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["getMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        readonly AgentList: {
-            readonly items: readonly {
-                readonly name: string;
-                readonly title: string;
-                readonly default: boolean;
-                readonly version?: string;
-                readonly healthy: boolean;
+        AgentList: {
+            items: {
+                name: string;
+                title: string;
+                default: boolean;
+                version?: string;
+                healthy: boolean;
                 /** @description Why it is not healthy. */
-                readonly detail?: string;
-                readonly remedy?: string;
+                detail?: string;
+                remedy?: string;
                 /** @description `bubblewrap` or `none`. */
-                readonly sandbox: string;
+                sandbox: string;
             }[];
         };
-        readonly Problem: {
+        Problem: {
             /**
              * @description URN of the kind of problem.
              * @example urn:pullwright:problem:ticket_not_found
              */
-            readonly type: string;
-            readonly title: string;
-            readonly status: number;
-            readonly detail: string;
+            type: string;
+            title: string;
+            status: number;
+            detail: string;
             /**
              * @description Stable and machine-readable.
              * @example ticket_not_found
              */
-            readonly code: string;
+            code: string;
             /** @description What mends it. */
-            readonly remedy?: string;
-            readonly errors?: readonly {
+            remedy?: string;
+            errors?: {
                 /** @description JSON Pointer (RFC 6901) to the offending value. */
-                readonly path: string;
-                readonly message: string;
+                path: string;
+                message: string;
             }[];
         };
-        readonly CreateTicket: {
+        CreateTicket: {
             /**
              * @description Letters, digits and inner dashes; unique without regard to case.
              * @example REL-123
              */
-            readonly ticket_id: string;
+            ticket_id: string;
             /**
              * @description https://HOST/OWNER/REPO or git@HOST:OWNER/REPO, HOST one of ALLOWED_REPO_HOSTS; no credentials, port, query or fragment.
              * @example https://github.com/acme/widgets
              */
-            readonly repo_url: string;
-            readonly title?: string;
-            readonly description?: string;
-            readonly base_branch?: string;
+            repo_url: string;
+            title?: string;
+            description?: string;
+            base_branch?: string;
         };
-        readonly Ticket: {
+        Ticket: {
             /**
              * @description Letters, digits and inner dashes; unique without regard to case.
              * @example REL-123
              */
-            readonly ticket_id: string;
-            readonly repo_url: string;
-            readonly title?: string;
-            readonly description?: string;
-            readonly branch: string;
-            readonly base_branch: string;
+            ticket_id: string;
+            repo_url: string;
+            title?: string;
+            description?: string;
+            branch: string;
+            base_branch: string;
             /**
              * @description State of the workspace: being created, ready to work in, or being removed.
              * @enum {string}
              */
-            readonly state: "creating" | "ready" | "deleting";
-            readonly workspace?: {
+            state: "creating" | "ready" | "deleting";
+            workspace?: {
                 /**
                  * @description parked: the files were removed to save space, and come back with the next command.
                  * @enum {string}
                  */
-                readonly place: "present" | "parked" | "missing";
+                place: "present" | "parked" | "missing";
                 /** @description Why the last clean-up did not park it though nobody had worked with it for long. */
-                readonly kept?: string;
+                kept?: string;
             };
-            readonly plan_version?: number;
-            readonly pull_request?: {
-                readonly number: number;
-                readonly url: string;
+            plan_version?: number;
+            pull_request?: {
+                number: number;
+                url: string;
             };
-            readonly last_run?: {
+            last_run?: {
                 /**
                  * @description UUIDv7; ids sort by time.
                  * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
                  */
-                readonly run_id: string;
+                run_id: string;
                 /** @enum {string} */
-                readonly action: "chat" | "make_plan" | "dev";
+                action: "chat" | "make_plan" | "dev";
                 /** @enum {string} */
-                readonly state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "canceled" | "timed_out";
+                state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "canceled" | "timed_out";
                 /**
                  * Format: date-time
                  * @example 2026-11-22T10:00:00.000Z
                  */
-                readonly created_at: string;
+                created_at: string;
             };
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly created_at: string;
+            created_at: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly updated_at: string;
+            updated_at: string;
         };
-        readonly TicketList: {
-            readonly items: readonly components["schemas"]["Ticket"][];
-            readonly next_cursor: string | null;
+        TicketList: {
+            items: components["schemas"]["Ticket"][];
+            next_cursor: string | null;
         };
-        readonly TicketSynced: {
+        TicketSynced: {
             /**
              * @description Letters, digits and inner dashes; unique without regard to case.
              * @example REL-123
              */
-            readonly ticket_id: string;
+            ticket_id: string;
             /** @description Whether the branch has changed. */
-            readonly updated: boolean;
+            updated: boolean;
             /** @description Newest commit of the branch. */
-            readonly head: string;
+            head: string;
             /** @description Newest commit of the base branch. */
-            readonly base: string;
+            base: string;
             /** @description For a person: what was left as it was, and why. */
-            readonly notes: readonly string[];
+            notes: string[];
         };
-        readonly Diff: {
+        Diff: {
             /** @description Commit the branch is compared with. */
-            readonly base: string;
+            base: string;
             /** @description Newest commit of the branch. */
-            readonly head: string;
-            readonly files: readonly {
-                readonly path: string;
-                readonly old_path?: string;
-                readonly status: "added" | "modified" | "deleted" | "renamed" | "type_changed";
-                readonly additions: number;
-                readonly deletions: number;
-                readonly binary: boolean;
+            head: string;
+            files: {
+                path: string;
+                old_path?: string;
+                status: "added" | "modified" | "deleted" | "renamed" | "type_changed";
+                additions: number;
+                deletions: number;
+                binary: boolean;
             }[];
             /** @description Unified diff; cut at 5 MB, then `truncated` is true. */
-            readonly patch: string;
-            readonly truncated: boolean;
+            patch: string;
+            truncated: boolean;
         };
-        readonly Plan: {
-            readonly version: number;
+        Plan: {
+            version: number;
             /** @description Markdown. */
-            readonly body: string;
-            readonly author: "agent" | "person";
+            body: string;
+            author: "agent" | "person";
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly approved_at?: string;
+            approved_at?: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly created_at: string;
+            created_at: string;
         };
-        readonly PutPlan: {
-            readonly body: string;
+        PutPlan: {
+            body: string;
         };
-        readonly ApprovePlan: {
-            readonly version: number;
+        ApprovePlan: {
+            version: number;
         };
-        readonly Permission: {
+        Permission: {
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly permission_id: string;
+            permission_id: string;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * @description Letters, digits and inner dashes; unique without regard to case.
              * @example REL-123
              */
-            readonly ticket_id: string;
+            ticket_id: string;
             /** @enum {string} */
-            readonly action: "chat" | "make_plan" | "dev";
+            action: "chat" | "make_plan" | "dev";
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly asked_at: string;
+            asked_at: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly deadline: string;
-            readonly tool_call_id: string;
-            readonly title: string;
-            readonly kind: "read" | "edit" | "delete" | "move" | "search" | "execute" | "think" | "fetch" | "switch_mode" | "other";
+            deadline: string;
+            tool_call_id: string;
+            title: string;
+            kind: "read" | "edit" | "delete" | "move" | "search" | "execute" | "think" | "fetch" | "switch_mode" | "other";
             /** @description What is executed, for the kind `execute`. */
-            readonly command?: string;
+            command?: string;
             /** @description The arguments of the tool as JSON, where the agent tells them. */
-            readonly input?: string;
-            readonly locations?: readonly {
-                readonly path: string;
-                readonly line?: number;
+            input?: string;
+            locations?: {
+                path: string;
+                line?: number;
             }[];
-            readonly diff?: readonly {
-                readonly path: string;
-                readonly old_text?: string;
-                readonly new_text: string;
+            diff?: {
+                path: string;
+                old_text?: string;
+                new_text: string;
             }[];
-            readonly decision?: "allow" | "reject";
+            decision?: "allow" | "reject";
             /** @description Id of the key that answered; `policy`, `deadline`, `canceled` or `interrupted` when nobody did. */
-            readonly by?: string;
+            by?: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly resolved_at?: string;
+            resolved_at?: string;
         };
-        readonly PermissionList: {
-            readonly items: readonly components["schemas"]["Permission"][];
-            readonly next_cursor: string | null;
+        PermissionList: {
+            items: components["schemas"]["Permission"][];
+            next_cursor: string | null;
         };
-        readonly AnswerPermission: {
-            readonly decision: "allow" | "reject";
+        AnswerPermission: {
+            decision: "allow" | "reject";
         };
-        readonly CreateRun: {
+        CreateRun: {
             /** @enum {string} */
-            readonly action: "chat" | "make_plan" | "dev";
+            action: "chat" | "make_plan" | "dev";
             /** @description Required for `chat`. */
-            readonly message?: string;
-            readonly agent?: string;
+            message?: string;
+            agent?: string;
             /** @description What the run may use at most; the limits of the server hold all the same. */
-            readonly budget?: {
-                readonly tokens?: number;
-                readonly turns?: number;
-                readonly seconds?: number;
+            budget?: {
+                tokens?: number;
+                turns?: number;
+                seconds?: number;
             };
         };
-        readonly Run: {
+        Run: {
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * @description Letters, digits and inner dashes; unique without regard to case.
              * @example REL-123
              */
-            readonly ticket_id: string;
+            ticket_id: string;
             /** @enum {string} */
-            readonly action: "chat" | "make_plan" | "dev";
-            readonly message?: string;
+            action: "chat" | "make_plan" | "dev";
+            message?: string;
             /** @enum {string} */
-            readonly state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "canceled" | "timed_out";
+            state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "canceled" | "timed_out";
             /** @description How many times the run was started; 0 while it was never. */
-            readonly attempt: number;
-            readonly agent: string;
+            attempt: number;
+            agent: string;
             /** @description 1 is next. */
-            readonly queue_position?: number;
+            queue_position?: number;
             /** @description Seconds that a queued run will wait, judged by recent runs of its action; null when there are none. */
-            readonly estimated_wait_s?: number | null;
-            readonly plan_version?: number;
+            estimated_wait_s?: number | null;
+            plan_version?: number;
             /** @description What the run may use at most; the limits of the server hold all the same. */
-            readonly budget?: {
-                readonly tokens?: number;
-                readonly turns?: number;
-                readonly seconds?: number;
+            budget?: {
+                tokens?: number;
+                turns?: number;
+                seconds?: number;
             };
-            readonly usage: {
-                readonly input_tokens: number;
-                readonly output_tokens: number;
-                readonly cached_tokens: number;
+            usage: {
+                input_tokens: number;
+                output_tokens: number;
+                cached_tokens: number;
             };
-            readonly result?: {
-                readonly text?: string;
-                readonly plan_version?: number;
+            result?: {
+                text?: string;
+                plan_version?: number;
                 /** @description The limit near which the agent was asked to come to an end: it may not be all done. */
-                readonly cut_short?: string;
+                cut_short?: string;
                 /** @description Commit ids, oldest first. */
-                readonly commits?: readonly string[];
-                readonly files_changed?: number;
-                readonly pull_request?: {
-                    readonly number: number;
-                    readonly url: string;
-                    readonly created: boolean;
+                commits?: string[];
+                files_changed?: number;
+                pull_request?: {
+                    number: number;
+                    url: string;
+                    created: boolean;
                 };
             };
-            readonly error?: {
-                readonly code: string;
-                readonly title: string;
-                readonly detail: string;
-                readonly remedy: string;
-                readonly retryable: boolean;
+            error?: {
+                code: string;
+                title: string;
+                detail: string;
+                remedy: string;
+                retryable: boolean;
             };
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly created_at: string;
+            created_at: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly started_at?: string;
+            started_at?: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly finished_at?: string;
+            finished_at?: string;
         };
-        readonly RunList: {
-            readonly items: readonly components["schemas"]["Run"][];
-            readonly next_cursor: string | null;
+        RunList: {
+            items: components["schemas"]["Run"][];
+            next_cursor: string | null;
         };
-        readonly Event: {
-            readonly seq: number;
+        Event: {
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "run.queued";
-            readonly data: {
-                readonly position: number;
-                readonly estimated_wait_s?: number | null;
+            type: "run.queued";
+            data: {
+                position: number;
+                estimated_wait_s?: number | null;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "run.started";
-            readonly data: {
-                readonly attempt: number;
-                readonly agent: string;
-                readonly model?: string;
+            type: "run.started";
+            data: {
+                attempt: number;
+                agent: string;
+                model?: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "run.waiting";
-            readonly data: {
-                readonly permission_id: string;
+            type: "run.waiting";
+            data: {
+                permission_id: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "run.resumed";
-            readonly data: {
-                readonly cause: string;
-                readonly attempt?: number;
-                readonly detail?: string;
+            type: "run.resumed";
+            data: {
+                cause: string;
+                attempt?: number;
+                detail?: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "run.limit_near";
-            readonly data: {
+            type: "run.limit_near";
+            data: {
                 /** @description The setting, or field of the request, whose limit is near. */
-                readonly setting: string;
-                readonly detail: string;
+                setting: string;
+                detail: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "step.started";
-            readonly data: {
-                readonly step: "workspace" | "agent" | "verify" | "commit" | "push" | "pull_request";
+            type: "step.started";
+            data: {
+                step: "workspace" | "agent" | "verify" | "commit" | "push" | "pull_request";
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "step.finished";
-            readonly data: {
-                readonly step: "workspace" | "agent" | "verify" | "commit" | "push" | "pull_request";
-                readonly duration_ms: number;
+            type: "step.finished";
+            data: {
+                step: "workspace" | "agent" | "verify" | "commit" | "push" | "pull_request";
+                duration_ms: number;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "message.delta";
-            readonly data: {
-                readonly text: string;
+            type: "message.delta";
+            data: {
+                text: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "thought.delta";
-            readonly data: {
-                readonly text: string;
+            type: "thought.delta";
+            data: {
+                text: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "tool.started";
-            readonly data: {
-                readonly tool_call_id: string;
-                readonly title?: string;
-                readonly kind?: "read" | "edit" | "delete" | "move" | "search" | "execute" | "think" | "fetch" | "switch_mode" | "other";
-                readonly status?: "pending" | "in_progress" | "completed" | "failed";
-                readonly locations?: readonly {
-                    readonly path: string;
-                    readonly line?: number;
+            type: "tool.started";
+            data: {
+                tool_call_id: string;
+                title?: string;
+                kind?: "read" | "edit" | "delete" | "move" | "search" | "execute" | "think" | "fetch" | "switch_mode" | "other";
+                status?: "pending" | "in_progress" | "completed" | "failed";
+                locations?: {
+                    path: string;
+                    line?: number;
                 }[];
-                readonly diff?: readonly {
-                    readonly path: string;
-                    readonly old_text?: string;
-                    readonly new_text: string;
+                diff?: {
+                    path: string;
+                    old_text?: string;
+                    new_text: string;
                 }[];
-                readonly output?: string;
+                output?: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "tool.updated";
-            readonly data: {
-                readonly tool_call_id: string;
-                readonly title?: string;
-                readonly kind?: "read" | "edit" | "delete" | "move" | "search" | "execute" | "think" | "fetch" | "switch_mode" | "other";
-                readonly status?: "pending" | "in_progress" | "completed" | "failed";
-                readonly locations?: readonly {
-                    readonly path: string;
-                    readonly line?: number;
+            type: "tool.updated";
+            data: {
+                tool_call_id: string;
+                title?: string;
+                kind?: "read" | "edit" | "delete" | "move" | "search" | "execute" | "think" | "fetch" | "switch_mode" | "other";
+                status?: "pending" | "in_progress" | "completed" | "failed";
+                locations?: {
+                    path: string;
+                    line?: number;
                 }[];
-                readonly diff?: readonly {
-                    readonly path: string;
-                    readonly old_text?: string;
-                    readonly new_text: string;
+                diff?: {
+                    path: string;
+                    old_text?: string;
+                    new_text: string;
                 }[];
-                readonly output?: string;
+                output?: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "plan.entries";
-            readonly data: {
-                readonly entries: readonly {
-                    readonly content: string;
-                    readonly priority: string;
-                    readonly status: string;
+            type: "plan.entries";
+            data: {
+                entries: {
+                    content: string;
+                    priority: string;
+                    status: string;
                 }[];
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "permission.requested";
-            readonly data: {
-                readonly permission_id: string;
-                readonly tool_call_id: string;
-                readonly title: string;
-                readonly kind: "read" | "edit" | "delete" | "move" | "search" | "execute" | "think" | "fetch" | "switch_mode" | "other";
+            type: "permission.requested";
+            data: {
+                permission_id: string;
+                tool_call_id: string;
+                title: string;
+                kind: "read" | "edit" | "delete" | "move" | "search" | "execute" | "think" | "fetch" | "switch_mode" | "other";
                 /** @description What is executed, for the kind `execute`. */
-                readonly command?: string;
+                command?: string;
                 /** @description The arguments of the tool as JSON, where the agent tells them. */
-                readonly input?: string;
-                readonly locations?: readonly {
-                    readonly path: string;
-                    readonly line?: number;
+                input?: string;
+                locations?: {
+                    path: string;
+                    line?: number;
                 }[];
-                readonly diff?: readonly {
-                    readonly path: string;
-                    readonly old_text?: string;
-                    readonly new_text: string;
+                diff?: {
+                    path: string;
+                    old_text?: string;
+                    new_text: string;
                 }[];
-                readonly options: readonly {
-                    readonly option_id: string;
-                    readonly name: string;
-                    readonly kind: string;
+                options: {
+                    option_id: string;
+                    name: string;
+                    kind: string;
                 }[];
                 /**
                  * Format: date-time
                  * @example 2026-11-22T10:00:00.000Z
                  */
-                readonly deadline: string;
+                deadline: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "permission.resolved";
-            readonly data: {
-                readonly permission_id: string;
-                readonly tool_call_id: string;
-                readonly decision: "allow" | "reject";
+            type: "permission.resolved";
+            data: {
+                permission_id: string;
+                tool_call_id: string;
+                decision: "allow" | "reject";
                 /** @description Id of the key that answered; `policy`, `deadline`, `canceled` or `interrupted` when nobody did. */
-                readonly by: string;
+                by: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "plan.saved";
-            readonly data: {
-                readonly version: number;
+            type: "plan.saved";
+            data: {
+                version: number;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "commit.created";
-            readonly data: {
-                readonly sha: string;
-                readonly subject: string;
+            type: "commit.created";
+            data: {
+                sha: string;
+                subject: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "branch.pushed";
-            readonly data: {
-                readonly ref: string;
-                readonly sha: string;
+            type: "branch.pushed";
+            data: {
+                ref: string;
+                sha: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "pull_request.opened";
-            readonly data: {
-                readonly number: number;
-                readonly url: string;
+            type: "pull_request.opened";
+            data: {
+                number: number;
+                url: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "pull_request.updated";
-            readonly data: {
-                readonly number: number;
-                readonly url: string;
+            type: "pull_request.updated";
+            data: {
+                number: number;
+                url: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "usage.updated";
-            readonly data: {
-                readonly input_tokens: number;
-                readonly output_tokens: number;
-                readonly cached_tokens: number;
-                readonly model?: string;
+            type: "usage.updated";
+            data: {
+                input_tokens: number;
+                output_tokens: number;
+                cached_tokens: number;
+                model?: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "log";
-            readonly data: {
-                readonly level: "debug" | "info" | "warn" | "error";
-                readonly text: string;
+            type: "log";
+            data: {
+                level: "debug" | "info" | "warn" | "error";
+                text: string;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "run.succeeded";
-            readonly data: {
-                readonly result?: {
-                    readonly text?: string;
-                    readonly plan_version?: number;
+            type: "run.succeeded";
+            data: {
+                result?: {
+                    text?: string;
+                    plan_version?: number;
                     /** @description The limit near which the agent was asked to come to an end: it may not be all done. */
-                    readonly cut_short?: string;
+                    cut_short?: string;
                     /** @description Commit ids, oldest first. */
-                    readonly commits?: readonly string[];
-                    readonly files_changed?: number;
-                    readonly pull_request?: {
-                        readonly number: number;
-                        readonly url: string;
-                        readonly created: boolean;
+                    commits?: string[];
+                    files_changed?: number;
+                    pull_request?: {
+                        number: number;
+                        url: string;
+                        created: boolean;
                     };
                 };
-                readonly error?: {
-                    readonly code: string;
-                    readonly title: string;
-                    readonly detail: string;
-                    readonly remedy: string;
-                    readonly retryable: boolean;
+                error?: {
+                    code: string;
+                    title: string;
+                    detail: string;
+                    remedy: string;
+                    retryable: boolean;
                 };
-                readonly usage: {
-                    readonly input_tokens: number;
-                    readonly output_tokens: number;
-                    readonly cached_tokens: number;
+                usage: {
+                    input_tokens: number;
+                    output_tokens: number;
+                    cached_tokens: number;
                 };
-                readonly duration_ms: number;
+                duration_ms: number;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "run.failed";
-            readonly data: {
-                readonly result?: {
-                    readonly text?: string;
-                    readonly plan_version?: number;
+            type: "run.failed";
+            data: {
+                result?: {
+                    text?: string;
+                    plan_version?: number;
                     /** @description The limit near which the agent was asked to come to an end: it may not be all done. */
-                    readonly cut_short?: string;
+                    cut_short?: string;
                     /** @description Commit ids, oldest first. */
-                    readonly commits?: readonly string[];
-                    readonly files_changed?: number;
-                    readonly pull_request?: {
-                        readonly number: number;
-                        readonly url: string;
-                        readonly created: boolean;
+                    commits?: string[];
+                    files_changed?: number;
+                    pull_request?: {
+                        number: number;
+                        url: string;
+                        created: boolean;
                     };
                 };
-                readonly error?: {
-                    readonly code: string;
-                    readonly title: string;
-                    readonly detail: string;
-                    readonly remedy: string;
-                    readonly retryable: boolean;
+                error?: {
+                    code: string;
+                    title: string;
+                    detail: string;
+                    remedy: string;
+                    retryable: boolean;
                 };
-                readonly usage: {
-                    readonly input_tokens: number;
-                    readonly output_tokens: number;
-                    readonly cached_tokens: number;
+                usage: {
+                    input_tokens: number;
+                    output_tokens: number;
+                    cached_tokens: number;
                 };
-                readonly duration_ms: number;
+                duration_ms: number;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "run.canceled";
-            readonly data: {
-                readonly result?: {
-                    readonly text?: string;
-                    readonly plan_version?: number;
+            type: "run.canceled";
+            data: {
+                result?: {
+                    text?: string;
+                    plan_version?: number;
                     /** @description The limit near which the agent was asked to come to an end: it may not be all done. */
-                    readonly cut_short?: string;
+                    cut_short?: string;
                     /** @description Commit ids, oldest first. */
-                    readonly commits?: readonly string[];
-                    readonly files_changed?: number;
-                    readonly pull_request?: {
-                        readonly number: number;
-                        readonly url: string;
-                        readonly created: boolean;
+                    commits?: string[];
+                    files_changed?: number;
+                    pull_request?: {
+                        number: number;
+                        url: string;
+                        created: boolean;
                     };
                 };
-                readonly error?: {
-                    readonly code: string;
-                    readonly title: string;
-                    readonly detail: string;
-                    readonly remedy: string;
-                    readonly retryable: boolean;
+                error?: {
+                    code: string;
+                    title: string;
+                    detail: string;
+                    remedy: string;
+                    retryable: boolean;
                 };
-                readonly usage: {
-                    readonly input_tokens: number;
-                    readonly output_tokens: number;
-                    readonly cached_tokens: number;
+                usage: {
+                    input_tokens: number;
+                    output_tokens: number;
+                    cached_tokens: number;
                 };
-                readonly duration_ms: number;
+                duration_ms: number;
             };
         } | {
-            readonly seq: number;
+            seq: number;
             /**
              * @description UUIDv7; ids sort by time.
              * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
              */
-            readonly run_id: string;
+            run_id: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly time: string;
+            time: string;
             /** @constant */
-            readonly type: "run.timed_out";
-            readonly data: {
-                readonly result?: {
-                    readonly text?: string;
-                    readonly plan_version?: number;
+            type: "run.timed_out";
+            data: {
+                result?: {
+                    text?: string;
+                    plan_version?: number;
                     /** @description The limit near which the agent was asked to come to an end: it may not be all done. */
-                    readonly cut_short?: string;
+                    cut_short?: string;
                     /** @description Commit ids, oldest first. */
-                    readonly commits?: readonly string[];
-                    readonly files_changed?: number;
-                    readonly pull_request?: {
-                        readonly number: number;
-                        readonly url: string;
-                        readonly created: boolean;
+                    commits?: string[];
+                    files_changed?: number;
+                    pull_request?: {
+                        number: number;
+                        url: string;
+                        created: boolean;
                     };
                 };
-                readonly error?: {
-                    readonly code: string;
-                    readonly title: string;
-                    readonly detail: string;
-                    readonly remedy: string;
-                    readonly retryable: boolean;
+                error?: {
+                    code: string;
+                    title: string;
+                    detail: string;
+                    remedy: string;
+                    retryable: boolean;
                 };
-                readonly usage: {
-                    readonly input_tokens: number;
-                    readonly output_tokens: number;
-                    readonly cached_tokens: number;
+                usage: {
+                    input_tokens: number;
+                    output_tokens: number;
+                    cached_tokens: number;
                 };
-                readonly duration_ms: number;
+                duration_ms: number;
             };
         };
-        readonly EventPage: {
-            readonly items: readonly components["schemas"]["Event"][];
+        EventPage: {
+            items: components["schemas"]["Event"][];
             /** @description `after` of the next page. */
-            readonly next_after: number;
+            next_after: number;
         };
-        readonly TicketCreated: {
+        TicketCreated: {
             /** @constant */
-            readonly status: "ok";
+            status: "ok";
             /**
              * @description Letters, digits and inner dashes; unique without regard to case.
              * @example REL-123
              */
-            readonly ticket_id: string;
-            readonly message: string;
-            readonly branch: string;
-            readonly created: boolean;
+            ticket_id: string;
+            message: string;
+            branch: string;
+            created: boolean;
         };
-        readonly Command: {
+        Command: {
             /**
              * @description Letters, digits and inner dashes; unique without regard to case.
              * @example REL-123
              */
-            readonly ticket_id: string;
+            ticket_id: string;
             /** @enum {string} */
-            readonly action: "chat" | "make_plan" | "dev";
+            action: "chat" | "make_plan" | "dev";
             /** @description Required for `chat`. */
-            readonly message?: string;
+            message?: string;
         };
-        readonly UsageReport: {
+        UsageReport: {
             /**
              * Format: date
              * @example 2026-11-22
              */
-            readonly from: string;
+            from: string;
             /**
              * Format: date
              * @example 2026-11-22
              */
-            readonly to: string;
+            to: string;
             /** @description Days in their order; tickets and keys by tokens, most first. */
-            readonly items: readonly {
-                readonly day?: string;
-                readonly ticket_id?: string;
+            items: {
+                day?: string;
+                ticket_id?: string;
                 /** @description `environment` for API_KEY, `loopback` where no key is needed. */
-                readonly key_id?: string | null;
-                readonly runs: number;
-                readonly runs_by_state: {
-                    readonly [key: string]: number;
+                key_id?: string | null;
+                runs: number;
+                runs_by_state: {
+                    [key: string]: number;
                 };
-                readonly runs_by_action: {
-                    readonly [key: string]: number;
+                runs_by_action: {
+                    [key: string]: number;
                 };
-                readonly input_tokens: number;
-                readonly output_tokens: number;
-                readonly cached_tokens: number;
+                input_tokens: number;
+                output_tokens: number;
+                cached_tokens: number;
                 /** @description Of the attempts that ended the runs, waiting in the queue left out. */
-                readonly duration_ms: number;
+                duration_ms: number;
             }[];
         };
-        readonly CreateKey: {
+        CreateKey: {
             /** @description What the key is for, or whose it is. */
-            readonly name: string;
-            readonly scopes: readonly ("read" | "chat" | "plan" | "dev" | "metrics" | "admin")[];
+            name: string;
+            scopes: ("read" | "chat" | "plan" | "dev" | "metrics" | "admin")[];
             /**
              * @description Repositories the key is limited to: `OWNER/REPO` or `OWNER/*`, without regard to case, with the host before it when it is not the first of ALLOWED_REPO_HOSTS.
              * @example [
@@ -1536,141 +1536,141 @@ export interface components {
              *       "git.example.org/tools/*"
              *     ]
              */
-            readonly repositories?: readonly string[];
+            repositories?: string[];
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly expires_at?: string;
+            expires_at?: string;
         };
-        readonly KeyCreated: {
+        KeyCreated: {
             /** @example 3f9a0c51d27e */
-            readonly key_id: string;
-            readonly name: string;
-            readonly scopes: readonly ("read" | "chat" | "plan" | "dev" | "metrics" | "admin")[];
+            key_id: string;
+            name: string;
+            scopes: ("read" | "chat" | "plan" | "dev" | "metrics" | "admin")[];
             /** @description `HOST/OWNER/REPO` or `HOST/OWNER/*`. */
-            readonly repositories?: readonly string[];
+            repositories?: string[];
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly created_at: string;
+            created_at: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly expires_at?: string;
+            expires_at?: string;
             /**
              * Format: date-time
              * @description To the minute.
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly last_used_at?: string;
+            last_used_at?: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly revoked_at?: string;
+            revoked_at?: string;
             /** @description The key itself, `pw_<id>_<secret>`. It is shown this once. */
-            readonly key: string;
+            key: string;
         };
-        readonly Key: {
+        Key: {
             /** @example 3f9a0c51d27e */
-            readonly key_id: string;
-            readonly name: string;
-            readonly scopes: readonly ("read" | "chat" | "plan" | "dev" | "metrics" | "admin")[];
+            key_id: string;
+            name: string;
+            scopes: ("read" | "chat" | "plan" | "dev" | "metrics" | "admin")[];
             /** @description `HOST/OWNER/REPO` or `HOST/OWNER/*`. */
-            readonly repositories?: readonly string[];
+            repositories?: string[];
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly created_at: string;
+            created_at: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly expires_at?: string;
+            expires_at?: string;
             /**
              * Format: date-time
              * @description To the minute.
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly last_used_at?: string;
+            last_used_at?: string;
             /**
              * Format: date-time
              * @example 2026-11-22T10:00:00.000Z
              */
-            readonly revoked_at?: string;
+            revoked_at?: string;
         };
-        readonly KeyList: {
-            readonly items: readonly components["schemas"]["Key"][];
-            readonly next_cursor: string | null;
+        KeyList: {
+            items: components["schemas"]["Key"][];
+            next_cursor: string | null;
         };
-        readonly AuditPage: {
-            readonly items: readonly {
-                readonly seq: number;
+        AuditPage: {
+            items: {
+                seq: number;
                 /**
                  * Format: date-time
                  * @example 2026-11-22T10:00:00.000Z
                  */
-                readonly time: string;
+                time: string;
                 /** @description Id of the key; `environment` for API_KEY, `loopback` when the server needs no key, `anonymous` without a valid one. */
-                readonly actor: string;
+                actor: string;
                 /** @description Address of the client. */
-                readonly address: string;
-                readonly method: string;
+                address: string;
+                method: string;
                 /** @description `operationId` of the route. */
-                readonly operation: string;
-                readonly ticket_id?: string;
-                readonly run_id?: string;
+                operation: string;
+                ticket_id?: string;
+                run_id?: string;
                 /** @description Key that was made or revoked. */
-                readonly key_id?: string;
-                readonly status: number;
+                key_id?: string;
+                status: number;
                 /** @description Code of the problem it was answered with. */
-                readonly code?: string;
+                code?: string;
             }[];
-            readonly next_cursor: string | null;
+            next_cursor: string | null;
         };
-        readonly CleanUp: {
+        CleanUp: {
             /** @description Runs whose events were deleted. */
-            readonly events_of_runs: number;
+            events_of_runs: number;
             /** @description Runs that were deleted. */
-            readonly runs: number;
-            readonly conversations: number;
-            readonly audit_entries: number;
-            readonly mirrors_packed: number;
-            readonly mirrors_removed: number;
+            runs: number;
+            conversations: number;
+            audit_entries: number;
+            mirrors_packed: number;
+            mirrors_removed: number;
             /** @description Tickets whose files were removed until their next command. */
-            readonly parked: readonly string[];
+            parked: string[];
             /** @description Tickets that nobody works with and whose files stay, since they exist nowhere else. */
-            readonly kept: readonly {
+            kept: {
                 /**
                  * @description Letters, digits and inner dashes; unique without regard to case.
                  * @example REL-123
                  */
-                readonly ticket_id: string;
-                readonly reason: string;
+                ticket_id: string;
+                reason: string;
             }[];
             /** @description The least free space of DATA_DIR and TICKETS_ROOT afterwards, in MiB. */
-            readonly free_mb: number;
+            free_mb: number;
         };
-        readonly Status: {
+        Status: {
             /** @constant */
-            readonly status: "ok";
-            readonly name: string;
-            readonly version: string;
+            status: "ok";
+            name: string;
+            version: string;
         };
-        readonly Live: {
+        Live: {
             /** @constant */
-            readonly status: "ok";
+            status: "ok";
         };
-        readonly Ready: {
-            readonly status: "ok" | "unavailable";
-            readonly checks: readonly {
-                readonly name: string;
-                readonly ok: boolean;
-                readonly detail?: string;
+        Ready: {
+            status: "ok" | "unavailable";
+            checks: {
+                name: string;
+                ok: boolean;
+                detail?: string;
             }[];
         };
     };
@@ -1712,1120 +1712,1120 @@ export type Live = components['schemas']['Live'];
 export type Ready = components['schemas']['Ready'];
 export type $defs = Record<string, never>;
 export interface operations {
-    readonly listAgents: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    listAgents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["AgentList"];
+                    "application/json": components["schemas"]["AgentList"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly listTickets: {
-        readonly parameters: {
-            readonly query?: {
-                readonly cursor?: string;
-                readonly limit?: number;
+    listTickets: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
                 /** @description State of the workspace: being created, ready to work in, or being removed. */
-                readonly state?: "creating" | "ready" | "deleting";
+                state?: "creating" | "ready" | "deleting";
             };
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["TicketList"];
+                    "application/json": components["schemas"]["TicketList"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly createTicket: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: {
+    createTicket: {
+        parameters: {
+            query?: never;
+            header?: {
                 /** @description Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409. */
-                readonly "idempotency-key"?: string;
+                "idempotency-key"?: string;
             };
-            readonly path?: never;
-            readonly cookie?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody: {
-            readonly content: {
-                readonly "application/json": components["schemas"]["CreateTicket"];
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateTicket"];
             };
         };
-        readonly responses: {
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Ticket"];
+                    "application/json": components["schemas"]["Ticket"];
                 };
             };
             /** @description Default Response */
-            readonly 201: {
+            201: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Ticket"];
+                    "application/json": components["schemas"]["Ticket"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly getTicket: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
+    getTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
                 /**
                  * @description Letters, digits and inner dashes; unique without regard to case.
                  * @example REL-123
                  */
-                readonly ticket_id: string;
+                ticket_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Ticket"];
+                    "application/json": components["schemas"]["Ticket"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly deleteTicket: {
-        readonly parameters: {
-            readonly query?: {
+    deleteTicket: {
+        parameters: {
+            query?: {
                 /** @description Delete even when work has not been pushed. */
-                readonly force?: boolean;
+                force?: boolean;
             };
-            readonly header?: never;
-            readonly path: {
+            header?: never;
+            path: {
                 /**
                  * @description Letters, digits and inner dashes; unique without regard to case.
                  * @example REL-123
                  */
-                readonly ticket_id: string;
+                ticket_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Deleted. */
-            readonly 204: {
+            204: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content?: never;
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly syncTicket: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: {
+    syncTicket: {
+        parameters: {
+            query?: never;
+            header?: {
                 /** @description Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409. */
-                readonly "idempotency-key"?: string;
+                "idempotency-key"?: string;
             };
-            readonly path: {
+            path: {
                 /**
                  * @description Letters, digits and inner dashes; unique without regard to case.
                  * @example REL-123
                  */
-                readonly ticket_id: string;
+                ticket_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["TicketSynced"];
+                    "application/json": components["schemas"]["TicketSynced"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly getDiff: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
+    getDiff: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
                 /**
                  * @description Letters, digits and inner dashes; unique without regard to case.
                  * @example REL-123
                  */
-                readonly ticket_id: string;
+                ticket_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description The changes. */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Diff"];
-                    readonly "text/x-diff": string;
+                    "application/json": components["schemas"]["Diff"];
+                    "text/x-diff": string;
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly getPlan: {
-        readonly parameters: {
-            readonly query?: {
-                readonly version?: number;
+    getPlan: {
+        parameters: {
+            query?: {
+                version?: number;
             };
-            readonly header?: never;
-            readonly path: {
+            header?: never;
+            path: {
                 /**
                  * @description Letters, digits and inner dashes; unique without regard to case.
                  * @example REL-123
                  */
-                readonly ticket_id: string;
+                ticket_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Plan"];
+                    "application/json": components["schemas"]["Plan"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly putPlan: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
+    putPlan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
                 /**
                  * @description Letters, digits and inner dashes; unique without regard to case.
                  * @example REL-123
                  */
-                readonly ticket_id: string;
+                ticket_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody: {
-            readonly content: {
-                readonly "application/json": components["schemas"]["PutPlan"];
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutPlan"];
             };
         };
-        readonly responses: {
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Plan"];
+                    "application/json": components["schemas"]["Plan"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly approvePlan: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: {
+    approvePlan: {
+        parameters: {
+            query?: never;
+            header?: {
                 /** @description Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409. */
-                readonly "idempotency-key"?: string;
+                "idempotency-key"?: string;
             };
-            readonly path: {
+            path: {
                 /**
                  * @description Letters, digits and inner dashes; unique without regard to case.
                  * @example REL-123
                  */
-                readonly ticket_id: string;
+                ticket_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody: {
-            readonly content: {
-                readonly "application/json": components["schemas"]["ApprovePlan"];
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApprovePlan"];
             };
         };
-        readonly responses: {
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Plan"];
+                    "application/json": components["schemas"]["Plan"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly listPermissions: {
-        readonly parameters: {
-            readonly query?: {
-                readonly cursor?: string;
-                readonly limit?: number;
+    listPermissions: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
             };
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["PermissionList"];
+                    "application/json": components["schemas"]["PermissionList"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly answerPermission: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: {
+    answerPermission: {
+        parameters: {
+            query?: never;
+            header?: {
                 /** @description Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409. */
-                readonly "idempotency-key"?: string;
+                "idempotency-key"?: string;
             };
-            readonly path: {
+            path: {
                 /**
                  * @description UUIDv7; ids sort by time.
                  * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
                  */
-                readonly run_id: string;
+                run_id: string;
                 /**
                  * @description UUIDv7; ids sort by time.
                  * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
                  */
-                readonly permission_id: string;
+                permission_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody: {
-            readonly content: {
-                readonly "application/json": components["schemas"]["AnswerPermission"];
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AnswerPermission"];
             };
         };
-        readonly responses: {
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Permission"];
+                    "application/json": components["schemas"]["Permission"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly listTicketRuns: {
-        readonly parameters: {
-            readonly query?: {
-                readonly cursor?: string;
-                readonly limit?: number;
-                readonly state?: "queued" | "running" | "waiting" | "succeeded" | "failed" | "canceled" | "timed_out";
+    listTicketRuns: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
+                state?: "queued" | "running" | "waiting" | "succeeded" | "failed" | "canceled" | "timed_out";
             };
-            readonly header?: never;
-            readonly path: {
+            header?: never;
+            path: {
                 /**
                  * @description Letters, digits and inner dashes; unique without regard to case.
                  * @example REL-123
                  */
-                readonly ticket_id: string;
+                ticket_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["RunList"];
+                    "application/json": components["schemas"]["RunList"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly createRun: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: {
+    createRun: {
+        parameters: {
+            query?: never;
+            header?: {
                 /** @description Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409. */
-                readonly "idempotency-key"?: string;
+                "idempotency-key"?: string;
             };
-            readonly path: {
+            path: {
                 /**
                  * @description Letters, digits and inner dashes; unique without regard to case.
                  * @example REL-123
                  */
-                readonly ticket_id: string;
+                ticket_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody: {
-            readonly content: {
-                readonly "application/json": components["schemas"]["CreateRun"];
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateRun"];
             };
         };
-        readonly responses: {
+        responses: {
             /** @description Default Response */
-            readonly 202: {
+            202: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Run"];
+                    "application/json": components["schemas"]["Run"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly listRuns: {
-        readonly parameters: {
-            readonly query?: {
-                readonly cursor?: string;
-                readonly limit?: number;
-                readonly state?: "queued" | "running" | "waiting" | "succeeded" | "failed" | "canceled" | "timed_out";
+    listRuns: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
+                state?: "queued" | "running" | "waiting" | "succeeded" | "failed" | "canceled" | "timed_out";
             };
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["RunList"];
+                    "application/json": components["schemas"]["RunList"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly getRun: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
+    getRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
                 /**
                  * @description UUIDv7; ids sort by time.
                  * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
                  */
-                readonly run_id: string;
+                run_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Run"];
+                    "application/json": components["schemas"]["Run"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly cancelRun: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: {
+    cancelRun: {
+        parameters: {
+            query?: never;
+            header?: {
                 /** @description Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409. */
-                readonly "idempotency-key"?: string;
+                "idempotency-key"?: string;
             };
-            readonly path: {
+            path: {
                 /**
                  * @description UUIDv7; ids sort by time.
                  * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
                  */
-                readonly run_id: string;
+                run_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 202: {
+            202: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Run"];
+                    "application/json": components["schemas"]["Run"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly getRunEvents: {
-        readonly parameters: {
-            readonly query?: {
+    getRunEvents: {
+        parameters: {
+            query?: {
                 /** @description Events with a greater `seq`. */
-                readonly after?: number;
-                readonly limit?: number;
+                after?: number;
+                limit?: number;
             };
-            readonly header?: never;
-            readonly path: {
+            header?: never;
+            path: {
                 /**
                  * @description UUIDv7; ids sort by time.
                  * @example 019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c
                  */
-                readonly run_id: string;
+                run_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description The events. */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "text/event-stream": string;
-                    readonly "application/json": components["schemas"]["EventPage"];
+                    "text/event-stream": string;
+                    "application/json": components["schemas"]["EventPage"];
                 };
             };
             /** @description The run has ended and no event is left; a reader need not come back. */
-            readonly 204: {
+            204: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content?: never;
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly getChanges: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    getChanges: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description The changes. */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "text/event-stream": string;
+                    "text/event-stream": string;
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly createTicketSeed: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: {
+    createTicketSeed: {
+        parameters: {
+            query?: never;
+            header?: {
                 /** @description Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409. */
-                readonly "idempotency-key"?: string;
+                "idempotency-key"?: string;
             };
-            readonly path?: never;
-            readonly cookie?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody: {
-            readonly content: {
-                readonly "application/json": components["schemas"]["CreateTicket"];
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateTicket"];
             };
         };
-        readonly responses: {
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["TicketCreated"];
+                    "application/json": components["schemas"]["TicketCreated"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly sendCommand: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: {
+    sendCommand: {
+        parameters: {
+            query?: never;
+            header?: {
                 /** @description Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409. */
-                readonly "idempotency-key"?: string;
+                "idempotency-key"?: string;
             };
-            readonly path?: never;
-            readonly cookie?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody: {
-            readonly content: {
-                readonly "application/json": components["schemas"]["Command"];
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Command"];
             };
         };
-        readonly responses: {
+        responses: {
             /** @description The stream. */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "text/event-stream": string;
+                    "text/event-stream": string;
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly getUsage: {
-        readonly parameters: {
-            readonly query?: {
-                readonly by?: "day" | "ticket" | "key";
+    getUsage: {
+        parameters: {
+            query?: {
+                by?: "day" | "ticket" | "key";
                 /**
                  * @description First day, in UTC; 30 days back without it.
                  * @example 2026-11-22
                  */
-                readonly from?: string;
+                from?: string;
                 /**
                  * @description Last day, in UTC; today without it.
                  * @example 2026-11-22
                  */
-                readonly to?: string;
+                to?: string;
             };
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["UsageReport"];
+                    "application/json": components["schemas"]["UsageReport"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly listKeys: {
-        readonly parameters: {
-            readonly query?: {
-                readonly cursor?: string;
-                readonly limit?: number;
+    listKeys: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
             };
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["KeyList"];
+                    "application/json": components["schemas"]["KeyList"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly createKey: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: {
+    createKey: {
+        parameters: {
+            query?: never;
+            header?: {
                 /** @description Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409. */
-                readonly "idempotency-key"?: string;
+                "idempotency-key"?: string;
             };
-            readonly path?: never;
-            readonly cookie?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody: {
-            readonly content: {
-                readonly "application/json": components["schemas"]["CreateKey"];
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateKey"];
             };
         };
-        readonly responses: {
+        responses: {
             /** @description Default Response */
-            readonly 201: {
+            201: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["KeyCreated"];
+                    "application/json": components["schemas"]["KeyCreated"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly revokeKey: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
+    revokeKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
                 /** @example 3f9a0c51d27e */
-                readonly key_id: string;
+                key_id: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Revoked. */
-            readonly 204: {
+            204: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content?: never;
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly listAudit: {
-        readonly parameters: {
-            readonly query?: {
-                readonly cursor?: string;
-                readonly limit?: number;
+    listAudit: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
             };
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["AuditPage"];
+                    "application/json": components["schemas"]["AuditPage"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly cleanUp: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: {
+    cleanUp: {
+        parameters: {
+            query?: never;
+            header?: {
                 /** @description Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409. */
-                readonly "idempotency-key"?: string;
+                "idempotency-key"?: string;
             };
-            readonly path?: never;
-            readonly cookie?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["CleanUp"];
+                    "application/json": components["schemas"]["CleanUp"];
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly backUp: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: {
+    backUp: {
+        parameters: {
+            query?: never;
+            header?: {
                 /** @description Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409. */
-                readonly "idempotency-key"?: string;
+                "idempotency-key"?: string;
             };
-            readonly path?: never;
-            readonly cookie?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description The backup. */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/gzip": string;
+                    "application/gzip": string;
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    readonly hello: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    hello: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Status"];
+                    "application/json": components["schemas"]["Status"];
                 };
             };
         };
     };
-    readonly livez: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    livez: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Live"];
+                    "application/json": components["schemas"]["Live"];
                 };
             };
         };
     };
-    readonly readyz: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    readyz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Default Response */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Ready"];
+                    "application/json": components["schemas"]["Ready"];
                 };
             };
             /** @description Default Response */
-            readonly 503: {
+            503: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Ready"];
+                    "application/json": components["schemas"]["Ready"];
                 };
             };
         };
     };
-    readonly getMetrics: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    getMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description The metrics. */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "text/plain": string;
+                    "text/plain": string;
                 };
             };
             /** @description Any error, as a problem (RFC 9457). */
-            readonly default: {
+            default: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

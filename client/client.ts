@@ -38,7 +38,7 @@ export type Client = ReturnType<typeof createClient>;
 export function createClient({ baseUrl, apiKey, fetch = globalThis.fetch }: PullwrightOptions) {
   const headers: Record<string, string> = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
   const options: ClientOptions = { baseUrl, headers, fetch: (request) => fetch(request) };
-  const { GET, POST, PUT, DELETE } = createFetchClient<paths>(options);
+  const { GET, POST, PUT, DELETE } = createFetchClient<paths, 'application/json'>(options);
   const stream = { baseUrl, headers, fetch };
 
   return {

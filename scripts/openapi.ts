@@ -54,7 +54,6 @@ async function writeTypes(): Promise<void> {
     ...GENERATOR,
     'openapi-typescript',
     DOCUMENT,
-    '--immutable',
     '--root-types',
     '--root-types-no-schema-prefix',
     '--output',

@@ -1,4 +1,4 @@
-import createFetchClient, { type ClientOptions } from 'openapi-fetch';
+import createFetchClient, { type ClientOptions, type Client as FetchClient } from 'openapi-fetch';
 import type { components, paths } from './api.ts';
 import { type Change, readChange } from './changes.ts';
 import { isTerminal, type RunEvent, readRunEvent } from './run-events.ts';
@@ -28,18 +28,36 @@ export type StreamOptions = {
   onConnection?: (state: ConnectionState) => void;
 };
 
-export type Client = ReturnType<typeof createClient>;
-
 /**
- * A client of the server's API, for Node, browsers and whatever else has `fetch`.
  * `GET`, `POST`, `PUT` and `DELETE` are those of openapi-fetch: the path and what goes with it, typed by the server's own
  * OpenAPI; `unwrap` gives their data or throws.
  */
-export function createClient({ baseUrl, apiKey, fetch = globalThis.fetch }: PullwrightOptions) {
+export type Client = Pick<FetchClient<paths, 'application/json'>, 'GET' | 'POST' | 'PUT' | 'DELETE'> & {
+  runs: {
+    /**
+     * The events of a run from a position on, those to come as they come, up to the terminal one. A connection that
+     * breaks or falls silent is made anew and goes on where it was: each event comes once, in order.
+     * @param options `after` is the `seq` of the last event that is known already
+     * @throws PullwrightError when the server refuses, such as an unknown run or a key that is no longer valid
+     */
+    stream(runId: string, options?: StreamOptions & { after?: number }): AsyncGenerator<RunEvent>;
+  };
+  changes: {
+    /**
+     * What happens to tickets and runs: first a snapshot, then changes, without an end. After a connection that was
+     * lost it goes on, or begins with a new snapshot.
+     * @throws PullwrightError when the server refuses
+     */
+    stream(options?: StreamOptions): AsyncGenerator<Change>;
+  };
+};
+
+/** A client of the server's API, for Node, browsers and whatever else has `fetch`. */
+export function createClient({ baseUrl, apiKey, fetch = globalThis.fetch }: PullwrightOptions): Client {
   const headers: Record<string, string> = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
   const options: ClientOptions = { baseUrl, headers, fetch: (request) => fetch(request) };
   const { GET, POST, PUT, DELETE } = createFetchClient<paths, 'application/json'>(options);
-  const stream = { baseUrl, headers, fetch };
+  const server = { baseUrl, headers, fetch };
 
   return {
     GET,
@@ -47,32 +65,19 @@ export function createClient({ baseUrl, apiKey, fetch = globalThis.fetch }: Pull
     PUT,
     DELETE,
     runs: {
-      /**
-       * The events of a run from a position on, those to come as they come, up to the terminal one. A connection that
-       * breaks or falls silent is made anew and goes on where it was: each event comes once, in order.
-       * @param after `seq` of the last event that is known already
-       * @throws PullwrightError when the server refuses, such as an unknown run or a key that is no longer valid
-       */
-      stream(runId: string, { after = 0, ...rest }: StreamOptions & { after?: number } = {}): AsyncGenerator<RunEvent> {
-        return followStream({
-          ...stream,
+      stream: (runId, { after = 0, ...rest } = {}) =>
+        followStream({
+          ...server,
           ...rest,
           path: `/v1/runs/${encodeURIComponent(runId)}/events`,
           lastId: String(after),
           read: readRunEvent,
           isLast: isTerminal,
-        });
-      },
+        }),
     },
     changes: {
-      /**
-       * What happens to tickets and runs: first a snapshot, then changes, without an end. After a connection that was
-       * lost it goes on, or begins with a new snapshot.
-       * @throws PullwrightError when the server refuses
-       */
-      stream(options: StreamOptions = {}): AsyncGenerator<Change> {
-        return followStream({ ...stream, ...options, path: '/v1/events', read: readChange, isLast: () => false });
-      },
+      stream: (streamOptions = {}) =>
+        followStream({ ...server, ...streamOptions, path: '/v1/events', read: readChange, isLast: () => false }),
     },
   };
 }

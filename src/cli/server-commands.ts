@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
 import { CommandError } from './command-error.ts';
-import { command, withServer } from './commands.ts';
+import { command, given, withServer } from './commands.ts';
 import { ticketOf } from './ticket-commands.ts';
 
 /** `pullwright serve|demo|init|doctor|backup|restore|open`. */
@@ -30,8 +30,8 @@ export function addServerCommands(program: Command): void {
   command(program, 'doctor', 'check what runs need, and say what mends it')
     .option('--repo <url>', 'also whether branches may be pushed to this repository')
     .action(async (options) => {
-      // later
-      void options;
+      const { doctor } = await import('./doctor/doctor.ts');
+      await doctor({ ...given({ repo: options.repo }), json: options.json === true });
     });
 
   command(

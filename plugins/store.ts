@@ -14,7 +14,7 @@ declare module 'fastify' {
 export default fp(
   async (app) => {
     const { DATA_DIR, LEASE_SECONDS } = app.config;
-    const store = await openStore(DATA_DIR, LEASE_SECONDS, app.log);
+    const store = await openStore(DATA_DIR, { leaseSeconds: LEASE_SECONDS, logger: app.log });
     // From here on, the folder is this server's alone.
     await endOrphans(DATA_DIR, app.log);
     app.decorate('store', store);

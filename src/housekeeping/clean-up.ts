@@ -11,7 +11,7 @@ import type { DiskGuard } from './disk-guard.ts';
 
 export type CleanUpDeps = {
   config: Config;
-  store: Pick<Store, 'housekeeping' | 'runs'>;
+  store: Pick<Store, 'housekeeping' | 'idempotency' | 'runs'>;
   log: Pick<EventLog, 'forget'>;
   workspaces: Pick<Workspaces, 'upkeep'>;
   agents: Pick<Agents, 'release' | 'dropConversation'>;
@@ -55,6 +55,8 @@ export async function cleanUp(deps: CleanUpDeps): Promise<CleanUp> {
   const audit_entries = await attempt('audit log', 0, async () =>
     config.RETAIN_AUDIT_DAYS > 0 ? store.housekeeping.deleteAudit(ago(config.RETAIN_AUDIT_DAYS)) : 0,
   );
+  // They are void after a day.
+  await attempt('idempotency keys', 0, () => store.idempotency.purge(ago(1)));
   await attempt('store', undefined, () => store.housekeeping.shrinkLog());
   const conversations = await attempt('conversations', 0, () => dropConversations(deps));
   // Packing needs space of its own for a while.

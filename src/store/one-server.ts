@@ -13,6 +13,9 @@ const LOOK_MS = 250;
 /** Longest wait for the lock of a process that was ended. */
 const KILLED_MS = 10_000;
 
+/** How long a holder may give no sign of life before it is ended. */
+type Lease = { leaseSeconds: number; logger: Logger };
+
 /** The server that holds a folder, as `server.json` tells. */
 type Holder = { pid: number; started: string; boot: string; pid_namespace: string; host: string };
 
@@ -23,11 +26,11 @@ type Holder = { pid: number; started: string; boot: string; pid_namespace: strin
  * @returns the database, and what gives the folder back
  * @throws Error naming who holds the folder and what to do; the driver's error when the folder cannot be written
  */
-export async function openForOneServer(directory: string, leaseSeconds: number, logger: Logger | undefined) {
+export async function openForOneServer(directory: string, lease: Lease | undefined) {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const file = join(directory, 'server.json');
-  const sqlite = tryToOpen(directory) ?? (await takeOver(directory, file, leaseSeconds, logger));
-  const stopBeating = giveSigns(file, logger);
+  const sqlite = tryToOpen(directory) ?? (await takeOver(directory, file, lease));
+  const stopBeating = giveSigns(file, lease?.logger);
   return {
     sqlite,
     release(): void {
@@ -51,7 +54,9 @@ function tryToOpen(directory: string): SQLite.Database | undefined {
   }
 }
 
-async function takeOver(directory: string, file: string, leaseSeconds: number, logger: Logger | undefined) {
+async function takeOver(directory: string, file: string, lease: Lease | undefined) {
+  if (lease === undefined) throw refusal(directory, readHolder(file), 'Stop it first.');
+  const { leaseSeconds, logger } = lease;
   const seen = signOf(file);
   for (let until = performance.now() + leaseSeconds * 1000; performance.now() < until; ) {
     await pause(LOOK_MS);
@@ -66,7 +71,7 @@ async function takeOver(directory: string, file: string, leaseSeconds: number, l
     const silent = `It gives no sign of life, and is no process that can be seen from here. End it where it runs`;
     throw refusal(directory, holder, `${silent}, or give this one a DATA_DIR of its own.`);
   }
-  logger?.warn({ holder }, 'the server that holds DATA_DIR gives no sign of life and is ended');
+  logger.warn({ holder }, 'the server that holds DATA_DIR gives no sign of life and is ended');
   process.kill(holder.pid, 'SIGKILL');
   for (let until = performance.now() + KILLED_MS; performance.now() < until; ) {
     const sqlite = tryToOpen(directory);

@@ -25,12 +25,13 @@ export type Store = Awaited<ReturnType<typeof openStore>>;
 /**
  * Opens the embedded store, SQLite in `DIRECTORY/pullwright.db`, and brings its tables up to date.
  * What a promise of the store resolved for is on the disk (WAL, synchronous=FULL).
- * @param leaseSeconds how long another server that holds the folder may give no sign of life before it is ended
+ * @param takeOver how long another server that holds the folder may give no sign of life before it is ended; without it,
+ * that one is left alone
  * @throws Error when another server holds the folder; the driver's error when the folder cannot be written or the file is not a database
  */
-export async function openStore(directory: string, leaseSeconds = 15, logger?: Logger) {
+export async function openStore(directory: string, takeOver?: { leaseSeconds: number; logger: Logger }) {
   refuseUnfinished(directory);
-  const { sqlite, release } = await openForOneServer(directory, leaseSeconds, logger);
+  const { sqlite, release } = await openForOneServer(directory, takeOver);
   sqlite.pragma('synchronous = FULL');
   sqlite.pragma('foreign_keys = ON');
   const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: toldOfItsOwnRollbacks(sqlite) }) });

@@ -28,6 +28,7 @@ import repositoryLimits from '../plugins/repository-limits.ts';
 import requestLimits from '../plugins/request-limits.ts';
 import runs from '../plugins/runs/index.ts';
 import securityHeaders from '../plugins/security-headers.ts';
+import session from '../plugins/session.ts';
 import sse from '../plugins/sse.ts';
 import store from '../plugins/store.ts';
 import tickets from '../plugins/tickets/index.ts';
@@ -118,6 +119,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(command);
   await app.register(usage);
   await app.register(admin);
+  await app.register(session);
   await app.register(health, { name, version });
   await app.register(metricsRoutes);
 

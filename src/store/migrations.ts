@@ -7,6 +7,7 @@ export const migrations: Record<string, Migration> = {
   '0002-keys-audit': { up: addKeysAndAudit },
   '0005-permissions': { up: addPermissions },
   '0006-idempotency': { up: addIdempotencyAndUsage },
+  '0008-sessions': { up: addSessions },
 };
 
 async function createTables(db: Kysely<unknown>): Promise<void> {
@@ -167,4 +168,15 @@ async function addIdempotencyAndUsage(db: Kysely<unknown>): Promise<void> {
       cached_tokens = ${cached_tokens}, duration_ms = ${took} where run_id = ${run_id}`.execute(db);
   }
   await db.schema.createIndex('runs_by_time').on('runs').columns(['created_at', 'key_id']).execute();
+}
+
+async function addSessions(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('sessions')
+    .addColumn('session_id', 'text', (c) => c.primaryKey())
+    .addColumn('key_id', 'text', (c) => c.notNull())
+    .addColumn('secret_hash', 'text', (c) => c.notNull())
+    .addColumn('created_at', 'text', (c) => c.notNull())
+    .addColumn('expires_at', 'text', (c) => c.notNull())
+    .execute();
 }

@@ -9,6 +9,7 @@ import auth from '../plugins/auth.ts';
 import command from '../plugins/command/index.ts';
 import config from '../plugins/config.ts';
 import cors from '../plugins/cors.ts';
+import dashboard from '../plugins/dashboard/index.ts';
 import events from '../plugins/events/index.ts';
 import feed from '../plugins/feed.ts';
 import github from '../plugins/github.ts';
@@ -120,6 +121,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(usage);
   await app.register(admin);
   await app.register(session);
+  await app.register(dashboard);
   await app.register(health, { name, version });
   await app.register(metricsRoutes);
 

@@ -66,10 +66,22 @@ const Ended = Type.Object({
 
 /** Shape of `data` by event type: the vocabulary of the log. */
 export const eventData = {
-  'run.queued': Type.Object({ position: Type.Integer() }),
+  'run.queued': Type.Object({
+    position: Type.Integer(),
+    estimated_wait_s: Type.Optional(Type.Union([Type.Integer(), Type.Null()])),
+  }),
   'run.started': Type.Object({ attempt: Type.Integer(), agent: Type.String(), model: Type.Optional(Type.String()) }),
   'run.waiting': Type.Object({ permission_id: Type.String() }),
-  'run.resumed': Type.Object({ cause: Type.String() }),
+  /** Work goes on. With `attempt`: the one before was cut short, and the run waits for its turn to begin again as this one. */
+  'run.resumed': Type.Object({
+    cause: Type.String(),
+    attempt: Type.Optional(Type.Integer()),
+    detail: Type.Optional(Type.String()),
+  }),
+  'run.limit_near': Type.Object({
+    setting: Type.String({ description: 'The setting, or field of the request, whose limit is near.' }),
+    detail: Type.String(),
+  }),
   'step.started': Type.Object({ step: Step }),
   'step.finished': Type.Object({ step: Step, duration_ms: Type.Integer() }),
   'message.delta': Text,

@@ -18,8 +18,23 @@ export const Command = Type.Object(
   { $id: 'Command', additionalProperties: false },
 );
 
+const upTo = (maximum: number) => Type.Optional(Type.Integer({ minimum: 1, maximum }));
+export const Budget = Type.Object(
+  { tokens: upTo(1_000_000_000_000), turns: upTo(1_000_000), seconds: upTo(86_400) },
+  {
+    additionalProperties: false,
+    description: 'What the run may use at most; the limits of the server hold all the same.',
+  },
+);
+export type Budget = Static<typeof Budget>;
+
 export const CreateRun = Type.Object(
-  { action: Action, message: Type.Optional(Message), agent: Type.Optional(Type.String({ maxLength: 64 })) },
+  {
+    action: Action,
+    message: Type.Optional(Message),
+    agent: Type.Optional(Type.String({ maxLength: 64 })),
+    budget: Type.Optional(Budget),
+  },
   { $id: 'CreateRun', additionalProperties: false },
 );
 
@@ -43,6 +58,9 @@ export type RunError = Static<typeof RunError>;
 export const RunResult = Type.Object({
   text: Type.Optional(Type.String()),
   plan_version: Type.Optional(Type.Integer()),
+  cut_short: Type.Optional(
+    Type.String({ description: 'The limit near which the agent was asked to come to an end: it may not be all done.' }),
+  ),
   commits: Type.Optional(Type.Array(Type.String(), { description: 'Commit ids, oldest first.' })),
   files_changed: Type.Optional(Type.Integer()),
   pull_request: Type.Optional(Type.Object({ number: Type.Integer(), url: Type.String(), created: Type.Boolean() })),
@@ -61,7 +79,14 @@ export const Run = Type.Object(
     attempt: Type.Integer({ description: 'How many times the run was started; 0 while it was never.' }),
     agent: Type.String(),
     queue_position: Type.Optional(Type.Integer({ description: '1 is next.' })),
+    estimated_wait_s: Type.Optional(
+      Type.Union([Type.Integer(), Type.Null()], {
+        description:
+          'Seconds that a queued run will wait, judged by recent runs of its action; null when there are none.',
+      }),
+    ),
     plan_version: Type.Optional(Type.Integer()),
+    budget: Type.Optional(Budget),
     usage: Usage,
     result: Type.Optional(RunResult),
     error: Type.Optional(RunError),
@@ -77,5 +102,7 @@ export const RunList = Type.Object(
   { items: Type.Array(Run), next_cursor: Type.Union([Type.String(), Type.Null()]) },
   { $id: 'RunList' },
 );
+
+export type RunList = Static<typeof RunList>;
 
 export const RunQuery = Type.Object({ ...PageQuery, state: Type.Optional(RunState) }, { additionalProperties: false });

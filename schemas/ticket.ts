@@ -35,6 +35,18 @@ export const TicketState = Type.Unsafe<TicketState>({
   description: 'State of the workspace: being created, ready to work in, or being removed.',
 });
 
+export type WorkspacePlace = 'present' | 'parked' | 'missing';
+export const Workspace = Type.Object({
+  place: Type.Unsafe<WorkspacePlace>({
+    type: 'string',
+    enum: ['present', 'parked', 'missing'],
+    description: 'parked: the files were removed to save space, and come back with the next command.',
+  }),
+  kept: Type.Optional(
+    Type.String({ description: 'Why the last clean-up did not park it though nobody had worked with it for long.' }),
+  ),
+});
+
 export const Ticket = Type.Object(
   {
     ticket_id: TicketId,
@@ -44,6 +56,7 @@ export const Ticket = Type.Object(
     branch: Type.String(),
     base_branch: Type.String(),
     state: TicketState,
+    workspace: Type.Optional(Workspace),
     plan_version: Type.Optional(Type.Integer()),
     pull_request: Type.Optional(PullRequest),
     last_run: Type.Optional(RunSummary),

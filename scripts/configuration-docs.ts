@@ -7,7 +7,19 @@ import { Settings } from '../src/config/settings.ts';
 const FILE = new URL('../docs/configuration.md', import.meta.url);
 
 const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
-  ['Server', ['PORT', 'HOST', 'LOG_LEVEL', 'DATA_DIR', 'TICKETS_ROOT', 'SHUTDOWN_SECONDS']],
+  ['Server', ['PORT', 'HOST', 'LOG_LEVEL', 'DATA_DIR', 'TICKETS_ROOT', 'SHUTDOWN_SECONDS', 'LEASE_SECONDS']],
+  [
+    'Disk and retention',
+    [
+      'MIN_FREE_DISK_MB',
+      'RETAIN_EVENTS_DAYS',
+      'RETAIN_RUNS_DAYS',
+      'RETAIN_RUNS_PER_TICKET',
+      'RETAIN_CONVERSATIONS_DAYS',
+      'RETAIN_WORKSPACES_DAYS',
+      'RETAIN_AUDIT_DAYS',
+    ],
+  ],
   [
     'Who may call',
     [
@@ -45,6 +57,8 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'MAX_CONCURRENT_RUNS',
       'MAX_QUEUED_RUNS',
       'RUN_TIMEOUT_SECONDS',
+      'RUN_MAX_ATTEMPTS',
+      'MAX_TURNS_PER_RUN',
       'REQUIRE_PLAN_APPROVAL',
       'VERIFY_COMMAND',
       'VERIFY_ATTEMPTS',
@@ -65,6 +79,7 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'AGENT',
       'AGENT_IDLE_SECONDS',
       'AGENT_START_SECONDS',
+      'AGENT_SILENCE_SECONDS',
       'SANDBOX',
       'ASK_PERMISSION',
       'PERMISSION_TIMEOUT_SECONDS',

@@ -1,11 +1,16 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { AGENT_ATTACKS, type AgentArena, type AgentAttack } from '../test/attacks/agent-attacks.ts';
+import { CLIENT_ATTACKS, type ClientAttack, type Conditions } from '../test/attacks/client-attacks.ts';
+import { EGRESS_ATTACKS, type EgressAttack } from '../test/attacks/egress-attacks.ts';
 import { GIT_ATTACKS, type GitAttack } from '../test/attacks/git-attacks.ts';
 
 /** The cases in `docs/security.md` from the attacks. With `--check`, writes nothing and fails when they are not up to date. */
 
 const FILE = new URL('../docs/security.md', import.meta.url);
 const MADE = /(?<=\n<!-- The rest is made from test\/attacks .*-->\n).*/s;
+
+/** Of the attacker's service. */
+const PORT = 4000;
 
 /** Names in place of what is there only while the attacks are made. */
 const NAMES: AgentArena = {
@@ -22,7 +27,7 @@ const NAMES: AgentArena = {
 function cases(): string {
   const proved = AGENT_ATTACKS.filter(({ notProved }) => notProved === undefined).length;
   return `
-${AGENT_ATTACKS.length + GIT_ATTACKS.length} cases. None of them may do its harm, and each is a test.
+${AGENT_ATTACKS.length + GIT_ATTACKS.length + CLIENT_ATTACKS.length + EGRESS_ATTACKS.length} cases. None of them may do its harm, and each is a test.
 
 ### On the agent
 
@@ -38,6 +43,19 @@ With the whole \`.git\` in the agent's hands. \`node test/attacks/prove-git-atta
 fails when one of them does no harm there.
 
 ${table(['attack', 'by'], GIT_ATTACKS.map(gitRow))}
+
+### By clients
+
+Over HTTP, on the real server. \`node test/attacks/prove-client-attacks.ts\` makes each on the same server without the one defence
+that is in its way, by a setting or by a change of the line that is named, and fails when one of them does no harm there.
+
+${table(['attack', 'what is done', 'the defence that was taken away'], CLIENT_ATTACKS.map(clientRow))}
+
+### From the sandbox to the network
+
+By requests to the proxy behind \`EGRESS_ALLOW\`, a process with a name server of the attacker. The same command proves them.
+
+${table(['attack', 'what is asked for', 'the defence that was taken away'], EGRESS_ATTACKS.map(egressRow))}
 `;
 }
 
@@ -53,6 +71,21 @@ function agentRow({ name, during, by, settings, repository, calls, notProved }: 
 
 function gitRow({ name, upstream, plant }: GitAttack): string[] {
   return [name, [upstream && 'the repository', plant && 'the agent'].filter(Boolean).join(', ')];
+}
+
+function clientRow({ name, by, without, notProved }: ClientAttack): string[] {
+  return [name, by, notProved ?? defence(without ?? {})];
+}
+
+function egressRow({ name, requests, answers = {}, without }: EgressAttack): string[] {
+  const told = Object.entries(answers).map(([host, times]) => `${host} is ${times.flat().join(', then ')}`);
+  return [name, `${requests.map(code).join(', ')}; ${told.join('; ')}`, defence({ edits: without })];
+}
+
+function defence({ settings, nodeArgs = [], edits = [] }: Conditions): string {
+  const changed = Object.entries(settings?.(PORT) ?? {}).map(([setting, value]) => code(`${setting}=${value}`));
+  const lines = edits.map(({ file, from }) => `${code(from.trim().replace(/\s+/g, ' '))} in ${code(file)}`);
+  return [...changed, ...nodeArgs.map(code), ...lines].join(', ');
 }
 
 function code(text: string): string {

@@ -10,11 +10,13 @@ import command from '../plugins/command/index.ts';
 import config from '../plugins/config.ts';
 import cors from '../plugins/cors.ts';
 import dashboard from '../plugins/dashboard/index.ts';
+import disk from '../plugins/disk.ts';
 import events from '../plugins/events/index.ts';
 import feed from '../plugins/feed.ts';
 import github from '../plugins/github.ts';
 import health from '../plugins/health/index.ts';
 import hostCheck from '../plugins/host-check.ts';
+import housekeeping from '../plugins/housekeeping/index.ts';
 import idempotency from '../plugins/idempotency.ts';
 import lifecycle from '../plugins/lifecycle.ts';
 import metrics from '../plugins/metrics/index.ts';
@@ -51,8 +53,6 @@ export type AppOptions = {
   redactor: Redactor;
   /** Agents to offer instead of the usual. */
   agents?: readonly AgentDefinition[];
-  /** How long a client may take, in milliseconds, instead of the usual. */
-  patience?: Partial<typeof PATIENCE>;
 };
 
 /**
@@ -68,14 +68,13 @@ const PATIENCE = { request: 30_000, headers: 15_000, idle: 75_000, lookEvery: 5_
  */
 export async function buildApp(options: AppOptions) {
   const { name, version } = packageJson;
-  const patience = { ...PATIENCE, ...options.patience };
   const app = Fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
-    requestTimeout: patience.request,
-    keepAliveTimeout: patience.idle,
-    http: { headersTimeout: patience.headers, connectionsCheckingInterval: patience.lookEvery, maxHeaderSize: 16_384 },
+    requestTimeout: PATIENCE.request,
+    keepAliveTimeout: PATIENCE.idle,
+    http: { headersTimeout: PATIENCE.headers, connectionsCheckingInterval: PATIENCE.lookEvery, maxHeaderSize: 16_384 },
     trustProxy: [...options.config.TRUST_PROXY],
     clientErrorHandler: answerConnectionError,
     forceCloseConnections: 'idle',
@@ -100,6 +99,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(requestLimits);
   await app.register(auth);
   await app.register(auditLog);
+  await app.register(disk);
   await app.register(validation);
   await app.register(repositoryLimits);
   await app.register(idempotency);
@@ -122,6 +122,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(admin);
   await app.register(session);
   await app.register(dashboard);
+  await app.register(housekeeping);
   await app.register(health, { name, version });
   await app.register(metricsRoutes);
 

@@ -83,13 +83,15 @@ const STATUSES: Record<number, readonly [name: string, message: string]> = {
  * An error body as Google's APIs send it: https://cloud.google.com/apis/design/errors
  * @param retryAfter seconds
  */
-export function errorBody({ status, message, retryAfter }: NonNullable<Turn['error']>, reason?: string): object {
+export function errorBody(error: NonNullable<Turn['error']>, reason?: string): object {
+  const { status, message, retryAfter, quotaId } = error;
   const [name, usual] = STATUSES[status] ?? ['UNKNOWN', 'An error has occurred.'];
   const details: object[] = [];
   if (reason !== undefined) {
     const metadata = { service: 'generativelanguage.googleapis.com' };
     details.push({ '@type': `${RPC}.ErrorInfo`, reason, domain: 'googleapis.com', metadata });
   }
+  if (quotaId !== undefined) details.push({ '@type': `${RPC}.QuotaFailure`, violations: [{ quotaId }] });
   if (retryAfter !== undefined) details.push({ '@type': `${RPC}.RetryInfo`, retryDelay: `${retryAfter}s` });
   return { error: { code: status, message: message ?? usual, status: name, details } };
 }

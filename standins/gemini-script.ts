@@ -12,8 +12,8 @@ export type Turn = {
   finishReason?: string;
   /** Tokens to report; made up from the sizes when not given. */
   usage?: { input?: number; output?: number; thoughts?: number };
-  /** Answers with this HTTP status instead; `retryAfter` in seconds. */
-  error?: { status: number; message?: string; retryAfter?: number };
+  /** Answers with this HTTP status instead; `retryAfter` in seconds, `quotaId` names the quota that is exceeded. */
+  error?: { status: number; message?: string; retryAfter?: number; quotaId?: string };
   /** After what it says, nothing until released; then the next turn follows in the same answer. */
   hang?: true;
   /** After what it says, something that is no JSON. */

@@ -11,7 +11,9 @@ export type PermissionItem = {
   resolved?: EventData['permission.resolved'];
 };
 export type NoteItem = { kind: 'note'; key: string; tone: 'info' | 'warn'; text: string; href?: string };
-export type Item = { kind: 'text' | 'thought'; key: string; text: string } | ToolItem | PermissionItem | NoteItem;
+type TextItem = { kind: 'text'; key: string; text: string };
+type ThoughtItem = { kind: 'thought'; key: string; text: string };
+export type Item = TextItem | ThoughtItem | ToolItem | PermissionItem | NoteItem;
 
 /** What a run's events amount to, for reading. Items are replaced when they change, never altered. */
 export type RunLog = {

@@ -11,7 +11,7 @@ export const auditRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listAudit',
         summary: 'Read the audit log, newest first',
         description:
-          'Who changed what and who was refused, from where and with which outcome. Nothing is ever removed.',
+          'Who changed what and who was refused, from where and with which outcome. Nothing is changed, and nothing removed but by RETAIN_AUDIT_DAYS.',
         tags: ['audit'],
         querystring: AuditQuery,
         response: { 200: AuditPage, default: app.problemResponse },

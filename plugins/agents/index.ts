@@ -33,6 +33,10 @@ export default fp(
     async function sayState(): Promise<void> {
       const fields = { sandbox: sandbox.kind, egress: config.EGRESS_ALLOW };
       if (sandbox.kind === 'none') return app.log.warn(fields, 'agents run without walls: SANDBOX=none');
+      if (process.getuid?.() === 0) {
+        const remedy = 'Run it as a user of its own, or limit the processes of its service or container.';
+        app.log.warn({ remedy }, 'the server runs as root, so the number of processes in a sandbox has no limit');
+      }
       const result = await sandbox.check();
       if (result.ok) app.log.info(fields, 'the sandbox holds');
       else app.log.error({ ...fields, ...result }, 'the sandbox does not hold: agents are not started');

@@ -21,7 +21,7 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/create_ticket',
     {
-      config: { scope: ['chat', 'plan', 'dev'] },
+      config: { scope: ['chat', 'plan', 'dev'], grows: true },
       schema: {
         operationId: 'createTicketSeed',
         summary: 'Create a ticket',
@@ -49,7 +49,7 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/command',
     {
-      config: { scope: ['chat', 'plan', 'dev'] },
+      config: { scope: ['chat', 'plan', 'dev'], grows: true },
       schema: {
         operationId: 'sendCommand',
         summary: 'Send a command and stream its answer',

@@ -55,6 +55,12 @@ function progress(event: RunEvent, waits: boolean): string[] {
   switch (event.type) {
     case 'run.queued':
       return waits || event.data.position > 1 ? [`[queued] position ${event.data.position}`] : [];
+    case 'run.resumed':
+      return event.data.attempt === undefined
+        ? []
+        : [`[resumed] attempt ${event.data.attempt} after ${event.data.cause}`];
+    case 'run.limit_near':
+      return [`[limit] ${event.data.setting}: ${event.data.detail}`];
     case 'tool.started':
       return [oneLine(`[tool] ${event.data.kind ?? 'other'} ${event.data.title ?? ''}`)];
     case 'permission.requested':

@@ -10,7 +10,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/tickets/:ticket_id/runs',
     {
-      config: { scope: ['chat', 'plan', 'dev'] },
+      config: { scope: ['chat', 'plan', 'dev'], grows: true },
       schema: {
         operationId: 'createRun',
         summary: 'Start a run',

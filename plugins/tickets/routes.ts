@@ -18,7 +18,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/tickets',
     {
-      config: { scope: ['chat', 'plan', 'dev'] },
+      config: { scope: ['chat', 'plan', 'dev'], grows: true },
       schema: {
         operationId: 'createTicket',
         summary: 'Create a ticket',

@@ -24,6 +24,28 @@ export type ModelCall = {
   model: string;
   /** Whether it uses tokens. */
   costs: boolean;
+  /** Whether it carries the agent's conversation on. */
+  converses: boolean;
+};
+
+/** The conversation in a call of the model. */
+export type Conversation = {
+  /** Number of its entries. */
+  length: number;
+  /** The newest call of a tool, if it failed, and how many times in a row the very same failed in the same way. */
+  repeated: { call: string; times: number } | undefined;
+  /** The request with further words, each behind an entry; those behind entries that are gone come last. */
+  with(notes: readonly { after: number; text: string }[]): Buffer;
+};
+
+/** What becomes of a call that the model did not answer: it is tried again, the turn ends, or the agent is told. */
+export type ModelTrouble = {
+  next: 'retry' | 'end' | 'tell';
+  error: AppError;
+  /** What happened, in a few words. */
+  words: string;
+  /** When the API wants to be asked again. */
+  waitSeconds?: number | undefined;
 };
 
 /** The API through which an agent calls its model. The key stays in the server. */
@@ -37,8 +59,10 @@ export type ModelApi = {
   usage(answer: unknown): Usage | undefined;
   /** An error in the form of the API. */
   errorBody(status: number, message: string): object;
-  /** What an error in the form of the API says. */
-  errorWords(body: unknown): string;
+  /** What an answer with an error status means. @param body without secrets */
+  trouble(status: number, body: string): ModelTrouble;
+  /** The conversation in a request; none when it has another form. */
+  conversation(request: Buffer): Conversation | undefined;
 };
 
 /** How to start the agent: the part of a sandbox request that the agent decides. */

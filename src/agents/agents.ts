@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +17,8 @@ import { abortable } from './abortable.ts';
 import type { Session, StopReason } from './acp-session.ts';
 import type { AgentDefinition, AgentMode } from './agent-definition.ts';
 import { gemini } from './gemini.ts';
-import type { TokenBudget } from './model-meter.ts';
+import type { Limit } from './model-limits.ts';
+import type { NoteSource } from './model-notes.ts';
 import type { AskPermission } from './permissions.ts';
 import { type StartedAgent, startAgent } from './start-agent.ts';
 import { createStartLimit } from './start-limit.ts';
@@ -23,8 +26,10 @@ import { createUpstream } from './upstream.ts';
 
 /** How long an agent may take to end a canceled turn by itself, which keeps its conversation tidy. */
 const CANCEL_MS = 1000;
+/** The same for a turn that lost its model. A turn that ends with an error stays in the conversation. */
+const FAILURE_MS = 5000;
 
-export type PromptRequest = {
+export type PromptRequest = NoteSource & {
   ticketId: string;
   agent: string;
   mode: AgentMode;
@@ -36,12 +41,16 @@ export type PromptRequest = {
   sessionId?: string | undefined;
   /** The prompt; `continued` tells whether the agent remembers the conversation or has to be told. */
   text(continued: boolean): string;
-  /** Tokens that the run may use, and those it has used before this turn. */
-  budget?: TokenBudget | undefined;
+  /** What the run may use, and what of it was used before this turn. */
+  limits: readonly Limit[];
   signal: AbortSignal;
   onEvent(draft: EventDraft): void;
   /** Asks a person about a tool call that the policy does not settle. */
   ask: AskPermission;
+  /** Called when the agent calls its model. */
+  onCall?(): void;
+  /** Called when a call is to be tried again, with the seconds until then. */
+  onWait?(seconds: number): void;
   /** Called before the turn with the conversation it belongs to, which lasts whatever becomes of the turn. */
   onSession?(sessionId: string): void;
 };
@@ -71,6 +80,8 @@ export type Agents = {
   release(ticketId: string): Promise<void>;
   /** Ends the agent of a ticket and deletes the conversation. */
   forget(ticketId: string): Promise<void>;
+  /** Deletes the conversation of a ticket unless its agent is there. Tells whether there was one to delete. */
+  dropConversation(ticketId: string): Promise<boolean>;
   /** Ends all agents. */
   close(): Promise<void>;
 };
@@ -178,10 +189,17 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
   }
 
   /** Lets the agent call its model for the length of a turn. */
-  function meter({ model, session }: LiveAgent, { ticketId, budget, onEvent }: PromptRequest) {
+  function meter({ model, session }: LiveAgent, request: PromptRequest) {
+    const { ticketId, limits, onEvent, onLimitNear, onRepeatedFailure } = request;
     const usage: Usage = { input_tokens: 0, output_tokens: 0, cached_tokens: 0 };
+    let failure: AppError | undefined;
+    let patience: NodeJS.Timeout | undefined;
     const end = model?.begin({
-      budget,
+      limits,
+      onLimitNear,
+      onRepeatedFailure,
+      onCall: (call) => call.costs && request.onCall?.(),
+      onWait: (seconds) => request.onWait?.(seconds),
       onUsage(used, name) {
         usage.input_tokens += used.input_tokens;
         usage.output_tokens += used.output_tokens;
@@ -189,9 +207,20 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
         onEvent({ type: 'usage.updated', data: { ...usage, model: name } });
       },
       onWarning: session.warn,
-      onSpent: (error) => turns.get(ticketId)?.abort.abort(error),
+      onFailure(error) {
+        failure = error;
+        patience = setTimeout(() => turns.get(ticketId)?.abort.abort(error), FAILURE_MS);
+      },
     });
-    return { usage, end: () => end?.() };
+    return {
+      usage,
+      /** Why the agent was left without its model, whatever it makes of it. */
+      failure: () => failure,
+      end() {
+        clearTimeout(patience);
+        end?.();
+      },
+    };
   }
 
   async function carryOut(request: PromptRequest, signal: AbortSignal): Promise<PromptResult> {
@@ -205,10 +234,13 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
       turn = session.prompt(request.text(continued), request);
       const stopReason = await abortable(turn, signal);
       metered.end();
+      const failure = metered.failure();
+      if (failure) throw failure;
       await settle(ticketId, agent);
       const transcriptLost = sessionId !== undefined && !continued;
       return { sessionId: session.sessionId, stopReason, usage: metered.usage, transcriptLost };
-    } catch (error) {
+    } catch (thrown) {
+      const error = metered.failure() ?? thrown;
       if (signal.aborted) {
         session.cancel();
         await Promise.race([turn?.catch(() => {}), pause(CANCEL_MS, undefined, { ref: false })]);
@@ -272,6 +304,19 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     async forget(ticketId) {
       await release(ticketId);
       await rm(join(config.DATA_DIR, 'conversations', ticketId), { recursive: true, force: true });
+    },
+    async dropConversation(ticketId) {
+      if (turns.has(ticketId) || live.has(ticketId)) return false;
+      const target = join(config.DATA_DIR, 'trash', randomUUID());
+      // Not to be interrupted: an agent that starts now must find the folder whole or make a new one.
+      try {
+        renameSync(join(config.DATA_DIR, 'conversations', ticketId), target);
+      } catch (error) {
+        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+        throw error;
+      }
+      await rm(target, { recursive: true, force: true });
+      return true;
     },
     async close() {
       closing = true;

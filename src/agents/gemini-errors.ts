@@ -2,7 +2,7 @@ import { AppError } from '../errors/app-error.ts';
 import { isRecord } from './acp-updates.ts';
 import type { AgentFailure } from './agent-definition.ts';
 
-const AUTH =
+export const AUTH =
   /API key (?:not valid|expired|is missing)|API_KEY_INVALID|Authentication required|unregistered callers|IneligibleTier/i;
 const RATE_LIMIT = /rate limit|RESOURCE_EXHAUSTED|exceeded your current quota|exhausted your/i;
 const NOT_FOUND = /^models\/\S+ is not found|^Requested entity was not found/;
@@ -49,7 +49,7 @@ function wordsOf(message: string): string {
 }
 
 /** Google says it in words: "Please retry in 12.3s", "Suggested retry after 60s". */
-function secondsToWait(message: string): number | undefined {
+export function secondsToWait(message: string): number | undefined {
   const seconds = /retry (?:in|after) ([\d.]+)s/.exec(message)?.[1];
   return seconds === undefined ? undefined : Math.ceil(Number(seconds));
 }

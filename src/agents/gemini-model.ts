@@ -1,6 +1,8 @@
 import type { Config } from '../config/load-config.ts';
 import { isRecord } from './acp-updates.ts';
 import type { ModelApi } from './agent-definition.ts';
+import { readConversation } from './gemini-history.ts';
+import { geminiTrouble } from './gemini-trouble.ts';
 
 const PUBLIC_API = 'https://generativelanguage.googleapis.com';
 
@@ -18,14 +20,16 @@ export function geminiModel({ GEMINI_API_KEY = '', GOOGLE_GEMINI_BASE_URL = PUBL
     call(method, target) {
       const [, model, operation] = (method === 'POST' && CALL.exec(target)) || [];
       if (model === undefined) return undefined;
-      return { url: new URL(base + target), model, costs: operation !== 'countTokens' };
+      const url = new URL(base + target);
+      return { url, model, costs: operation !== 'countTokens', converses: operation === 'streamGenerateContent' };
     },
 
     usage: usageIn,
     errorBody: (code, message) => ({
       error: { code, message, status: code === 403 ? 'PERMISSION_DENIED' : 'UNKNOWN' },
     }),
-    errorWords: (body) => (isRecord(body) && isRecord(body.error) ? String(body.error.message) : ''),
+    trouble: geminiTrouble,
+    conversation: readConversation,
   };
 }
 

@@ -176,7 +176,8 @@ function settings({ GEMINI_MODEL }: Config) {
       // Escaping it is a matter of one approval; the policies are what keeps reading apart from writing.
       plan: { enabled: false },
       topicUpdateNarration: false,
-      // About 15 s of trying; with 10, the default, a rate limit keeps a run busy for minutes.
+      // For answers that Gemini CLI itself finds wanting, such as empty ones. All else is tried again by the model proxy,
+      // which says so and in the end answers what Gemini CLI does not try again.
       maxAttempts: 3,
     },
     privacy: { usageStatisticsEnabled: false },

@@ -48,12 +48,18 @@ export type StartedAgent = {
  * @throws AppError when it cannot be started; the reason of the signal when that is aborted
  */
 export async function startAgent(options: StartOptions): Promise<StartedAgent> {
-  const { config, sandbox, upstream, definition } = options;
+  const { config, sandbox, upstream, redactor, definition } = options;
   const problem = await definition.check(config);
   if (problem) throw problem;
   const api = definition.model?.(config);
-  const model = api && createModelProxy(api, upstream);
+  const model = api && createModelProxy(api, upstream, redactor);
   const service = model && (await sandbox.serve(model.server, MODEL_PORT));
+  // Worth nothing to others, but nobody has reason to see it.
+  if (model) redactor.learn(model.token);
+  const closeModel = async () => {
+    await service?.close();
+    if (model) redactor.forget(model.token);
+  };
   try {
     const { process, session } = await startProcess(options, model, service);
     return {
@@ -62,11 +68,11 @@ export async function startAgent(options: StartOptions): Promise<StartedAgent> {
       model,
       async close() {
         await process.kill();
-        await service?.close();
+        await closeModel();
       },
     };
   } catch (error) {
-    await service?.close();
+    await closeModel();
     throw error;
   }
 }

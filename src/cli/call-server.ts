@@ -29,8 +29,28 @@ export async function callServer<Answer extends TSchema>(
   });
   const body: unknown = response.status === 204 ? null : await response.json().catch(() => undefined);
   if (response.ok && Value.Check(answer, body)) return body;
-  if (Value.Check(Refusal, body)) throw new CommandError(`${body.detail} ${body.remedy ?? ''}`.trim());
-  throw new CommandError(`What answers at ${url} is not a Pullwright server (status ${response.status}).`);
+  throw refusal(url, response.status, body);
+}
+
+/**
+ * The body of an answer that is a file.
+ * @returns undefined when no server answers
+ * @throws CommandError with what the server says
+ */
+export async function openAnswer(
+  { url, apiKey }: ServerAccess,
+  request: { method: string; path: string },
+): Promise<ReadableStream<Uint8Array> | undefined> {
+  const headers = apiKey === undefined ? {} : { 'x-api-key': apiKey };
+  const response = await fetch(address(url, request.path), { method: request.method, headers }).catch(() => undefined);
+  if (response === undefined) return undefined;
+  if (response.ok && response.body !== null) return response.body;
+  throw refusal(url, response.status, await response.json().catch(() => undefined));
+}
+
+function refusal(url: string, status: number, body: unknown): CommandError {
+  if (Value.Check(Refusal, body)) return new CommandError(`${body.detail} ${body.remedy ?? ''}`.trim());
+  return new CommandError(`What answers at ${url} is not a Pullwright server (status ${status}).`);
 }
 
 function address(url: string, path: string): URL {

@@ -243,6 +243,9 @@ function contradictions(config: Config): string[] {
     );
   }
   problems.push(...githubContradictions(config));
+  if (config.RETAIN_AUDIT_DAYS > 0 && config.RETAIN_AUDIT_DAYS < 30) {
+    problems.push(`RETAIN_AUDIT_DAYS is ${config.RETAIN_AUDIT_DAYS}. Set it to at least 30, or to 0 to keep all.`);
+  }
   for (const host of config.ALLOWED_REPO_HOSTS) {
     if (!/^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/.test(host)) {
       problems.push(

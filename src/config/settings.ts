@@ -62,7 +62,50 @@ export const Settings = Type.Object({
   ),
   OTEL_EXPORTER_OTLP_HEADERS_FILE: Type.Optional(text('File that holds them, instead of OTEL_EXPORTER_OTLP_HEADERS.')),
   OTEL_SERVICE_NAME: text('What traces call this server.', 'pullwright'),
-  SHUTDOWN_SECONDS: count(20, 1, 3600, 'Longest time a graceful stop may take.'),
+  SHUTDOWN_SECONDS: count(
+    20,
+    1,
+    86_400,
+    'Longest time a graceful stop may take. Runs under way may end in the first half of it; those that do not are put back into the queue and go on after the next start.',
+  ),
+  LEASE_SECONDS: count(
+    15,
+    5,
+    3600,
+    'How long the server that holds DATA_DIR may give no sign of life before a starting one ends it and takes over.',
+  ),
+  MIN_FREE_DISK_MB: count(
+    512,
+    0,
+    100_000_000,
+    'Free space in MiB below which DATA_DIR and TICKETS_ROOT take no new work; below the double, clean-up begins. 0: no limit.',
+  ),
+  RETAIN_EVENTS_DAYS: count(90, 0, 36_500, 'Days after which the events of an ended run are deleted; 0: never.'),
+  RETAIN_RUNS_DAYS: count(
+    365,
+    0,
+    36_500,
+    'Days after which an ended run is deleted, unless it is the newest of its ticket; 0: never.',
+  ),
+  RETAIN_RUNS_PER_TICKET: count(1000, 0, 1_000_000, 'Ended runs of one ticket that are kept, the newest; 0: all.'),
+  RETAIN_CONVERSATIONS_DAYS: count(
+    90,
+    0,
+    36_500,
+    'Days after which the conversation of a ticket that nobody works with is deleted; 0: never.',
+  ),
+  RETAIN_WORKSPACES_DAYS: count(
+    30,
+    0,
+    36_500,
+    'Days after which the files of a ticket that nobody works with are removed until its next command, provided that all is pushed; 0: never.',
+  ),
+  RETAIN_AUDIT_DAYS: count(
+    0,
+    0,
+    36_500,
+    'Days after which entries of the audit log are deleted, at least 30; 0: never.',
+  ),
 
   ALLOWED_REPO_HOSTS: list('github.com', 'Hosts that repositories may come from.'),
   GITHUB_TOKEN: Type.Optional(
@@ -99,7 +142,20 @@ export const Settings = Type.Object({
 
   MAX_CONCURRENT_RUNS: count(4, 1, 1000, 'Runs that are carried out at once.'),
   MAX_QUEUED_RUNS: count(100, 1, 100_000, 'Runs that may wait; one more is answered 429.'),
+  RUN_MAX_ATTEMPTS: count(
+    3,
+    1,
+    100,
+    'How often a run is begun when the server or the agent ends under it; 1 never begins one again.',
+  ),
   RUN_TIMEOUT_SECONDS: count(3600, 5, 86_400, 'Longest time of a run.'),
+  MAX_TURNS_PER_RUN: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      description: 'Calls of the model after which a run is ended; no limit when unset.',
+    }),
+  ),
   REQUIRE_PLAN_APPROVAL: flag(false, 'Whether dev needs an approved plan.'),
   VERIFY_COMMAND: Type.Optional(
     text(
@@ -114,6 +170,12 @@ export const Settings = Type.Object({
     0,
     86_400,
     'How long an idle agent process is kept for the next command of its ticket.',
+  ),
+  AGENT_SILENCE_SECONDS: count(
+    300,
+    1,
+    86_400,
+    'How long an agent at work may neither say anything nor call its model; tool calls, announced waiting and the time in which a person is asked do not count.',
   ),
   AGENT_START_SECONDS: count(60, 1, 3600, 'Longest time an agent may take to start.'),
   SANDBOX: Type.Union(

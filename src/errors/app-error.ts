@@ -44,5 +44,20 @@ export class AppError extends Error {
 /** Anything thrown, as an AppError: unknown things become `internal` with the original as cause. */
 export function toAppError(error: unknown): AppError {
   if (error instanceof AppError) return error;
+  const storage = storageFailure(error);
+  if (storage !== undefined) return storage;
   return new AppError('internal', 'An unexpected error happened.', { cause: error });
+}
+
+/** What Node (errno) and SQLite (https://www.sqlite.org/rescode.html) call a disk that takes nothing more. */
+const NO_SPACE = /^(?:ENOSPC|EDQUOT|SQLITE_FULL)$/;
+const NOT_WRITABLE = /^(?:EROFS|EIO|SQLITE_READONLY|SQLITE_IOERR|SQLITE_CANTOPEN)/;
+
+/** A full, read-only or failing disk, wherever it was met; undefined for all else. */
+export function storageFailure(error: unknown): AppError | undefined {
+  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const options = { cause: error, retryAfter: 30 };
+  if (NO_SPACE.test(code)) return new AppError('disk_full', 'There is no space left on the disk.', options);
+  if (NOT_WRITABLE.test(code)) return new AppError('storage_unavailable', 'The disk could not be written.', options);
+  return undefined;
 }

@@ -66,6 +66,7 @@ export const ERROR_CODES = {
   ),
   plan_stale: row(409, 'A newer plan exists', false, 'Read the newest plan and decide again.'),
   plan_not_approved: row(409, 'The plan is not approved', false, 'Approve the newest plan, then run dev again.'),
+  backup_under_way: row(409, 'A backup is under way', true, 'Wait for it to end.'),
   run_finished: row(409, 'The run has ended', false, 'Nothing is left to cancel.'),
   permission_resolved: row(
     409,
@@ -132,6 +133,12 @@ export const ERROR_CODES = {
   ),
   network_unreachable: row(502, 'The git server was not reached', true, 'Check the network and try again.'),
   disk_full: row(507, 'The disk is full', true, 'Free space under DATA_DIR and TICKETS_ROOT.'),
+  storage_unavailable: row(
+    503,
+    'The disk cannot be written',
+    true,
+    'Look after the file systems of DATA_DIR and TICKETS_ROOT: mounted read-only, or failing.',
+  ),
   push_rejected: row(
     409,
     'The push was refused',
@@ -191,8 +198,19 @@ export const ERROR_CODES = {
   ),
   agent_refused: row(422, 'The model refused to answer', false, 'Rephrase the request.'),
   model_rate_limited: row(503, 'The model limits the rate', true, 'Wait a minute, or use a key with a higher quota.'),
+  model_quota_exhausted: row(
+    503,
+    'The quota of the model is used up',
+    false,
+    'Wait until it is renewed (daily ones at midnight Pacific time), or use a key or GEMINI_MODEL with a higher quota.',
+  ),
   model_failed: row(502, 'The model did not answer', true, 'Try again; the detail says what it answered.'),
-  budget_exceeded: row(422, 'The budget is spent', false, 'Raise MAX_TOKENS_PER_RUN, or ask for less at once.'),
+  budget_exceeded: row(
+    422,
+    'The budget is spent',
+    false,
+    'Raise the limit that the detail names, or ask for less at once; the work is kept in the workspace.',
+  ),
   workspace_too_large: row(
     422,
     'The workspace has grown too large',
@@ -205,7 +223,12 @@ export const ERROR_CODES = {
     true,
     'Run make_plan again, with a message that says what is wanted.',
   ),
-  timed_out: row(504, 'The run took too long', true, 'Raise RUN_TIMEOUT_SECONDS, or ask for less at once.'),
+  timed_out: row(
+    504,
+    'The run took too long',
+    true,
+    'Raise RUN_TIMEOUT_SECONDS, or ask for less at once; the work is kept in the workspace.',
+  ),
   canceled: row(409, 'The run was canceled', true, 'Start it again when wanted.'),
   no_changes: row(422, 'The agent changed nothing', true, 'Say in the message or the plan what is to change.'),
   verify_failed: row(422, 'The check command failed', true, 'See the run log; the work is kept in the workspace.'),

@@ -1,9 +1,11 @@
+import { CHILD_MARK } from '../config/child-mark.ts';
 import type { Config } from '../config/load-config.ts';
 
 export type ParentEnv = Readonly<Record<string, string | undefined>>;
 
 /** What git needs of the server's environment to be found and to reach the network. Nothing else is handed on. */
 const FORWARDED = [
+  CHILD_MARK,
   'PATH',
   'SSL_CERT_FILE',
   'SSL_CERT_DIR',
@@ -67,7 +69,7 @@ export function gitEnvironment(
 
 /** For questions about the server's own git directories: simple-git refuses the variables that carry settings. */
 export function questionEnvironment(parentEnv: ParentEnv): Record<string, string> {
-  return { ...pick(parentEnv, ['PATH']), ...bareEnvironment() };
+  return { ...pick(parentEnv, [CHILD_MARK, 'PATH']), ...bareEnvironment() };
 }
 
 function bareEnvironment(): Record<string, string> {

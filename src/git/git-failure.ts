@@ -22,6 +22,7 @@ const RULES: readonly Rule[] = [
     'disk_full',
     ({ command }) => `The disk is full: git ${command} found no space left.`,
   ],
+  [/Read-only file system/, 'storage_unavailable', ({ command }) => `git ${command} met a read-only file system.`],
   [
     /couldn't find remote ref|Remote branch .* not found/,
     'base_branch_not_found',

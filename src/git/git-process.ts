@@ -24,7 +24,8 @@ export type ProcessResult = {
 };
 
 const STDERR_KEPT = 16 * 1024;
-const GRACE_MS = 2000;
+/** Less than the time in which a canceled run is to end. */
+const GRACE_MS = 1000;
 
 /**
  * Runs git as a process group of its own, so that its helpers (`git remote-https`, `git index-pack`) end with it:

@@ -13,8 +13,11 @@ export type GitQuestions = {
   /** How many commits, merges left out, `head` has that none of `without` has. */
   count(head: string, without: readonly string[]): Promise<number>;
   /** Such commits, oldest first. */
-  commits(head: string, without: string): Promise<{ sha: string; subject: string }[]>;
+  commits(head: string, without: string): Promise<CommitLine[]>;
 };
+
+/** A commit as a list shows it; `runId` where its trailer `Run-Id` names the run that made it. */
+export type CommitLine = { sha: string; subject: string; runId?: string };
 
 export type AskGit = (gitDir: string) => GitQuestions;
 
@@ -37,14 +40,20 @@ export function createAskGit(env: Readonly<Record<string, string>>, timeoutMs: n
         Number(await git.raw(['rev-list', '--count', '--no-merges', head, '--not', ...without])),
       async commits(head, without) {
         // Not git.log(): a subject that holds its separator would forge commits.
-        const args = ['log', '-z', '--reverse', '--no-merges', '--format=%H %s', `${without}..${head}`];
+        const args = ['log', '-z', '--reverse', '--no-merges', `--format=${COMMIT_LINE}`, `${without}..${head}`];
         const records = (await git.raw(args)).split('\0');
-        return records
-          .filter((record) => record !== '')
-          .map((record) => ({ sha: record.slice(0, 40), subject: record.slice(41) }));
+        return records.filter((record) => record !== '').map(readCommitLine);
       },
     };
   };
+}
+
+/** Three lines, the subject last: it is the one that anybody may have written. */
+const COMMIT_LINE = '%H%n%(trailers:key=Run-Id,valueonly,unfold,separator=%x20)%n%s';
+
+function readCommitLine(record: string): CommitLine {
+  const [sha = '', runId = '', ...subject] = record.split('\n');
+  return { sha, subject: subject.join('\n'), ...(runId === '' ? {} : { runId }) };
 }
 
 /** The version of git as `[major, minor]`, or undefined when it is not installed. */

@@ -3,6 +3,7 @@ import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { measurements, secondsSince } from '../telemetry/measurements.ts';
+import { abortable, canceled } from './abortable.ts';
 import { type Credentials, createCredentials } from './credentials.ts';
 import { DURABLE, gitEnvironment, NOT_DURABLE, type ParentEnv, questionEnvironment } from './git-environment.ts';
 import { gitFailure } from './git-failure.ts';
@@ -75,7 +76,7 @@ export function createGit(deps: {
   async function run(args: readonly [string, ...string[]], options: GitOptions = {}): Promise<GitOutput> {
     const { repo, signal, maxOutput, onProgress } = options;
     if (signal?.aborted) throw canceled(signal);
-    const credentials = repo && (await credentialsFor(repo));
+    const credentials = repo && (await abortable(credentialsFor(repo), signal));
     const startedAt = performance.now();
     const result = await runGitProcess({
       args,
@@ -127,12 +128,6 @@ export function createGit(deps: {
       });
     },
   };
-}
-
-/** The error of a call whose signal was aborted: the reason, when it is one of ours. */
-export function canceled(signal: AbortSignal | undefined): AppError {
-  const reason: unknown = signal?.reason;
-  return reason instanceof AppError ? reason : new AppError('canceled', 'The work was canceled.', { cause: reason });
 }
 
 /** Variables that say where the repository is. git is always told: it never looks for one, least of all in a workspace. */

@@ -1,8 +1,10 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { CHILD_MARK } from '../config/child-mark.ts';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
+import { abortable } from '../git/abortable.ts';
 import { plainLine } from './plain-line.ts';
 import type { Environment, TokenSource } from './token.ts';
 
@@ -24,7 +26,16 @@ export type GhAnswer =
 export type GhApi = (request: GhRequest) => Promise<GhAnswer>;
 
 /** What gh needs of the server's environment to be found and to reach the network the way the operator set it up. */
-const FORWARDED = ['PATH', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'HTTPS_PROXY', 'https_proxy', 'NO_PROXY', 'no_proxy'];
+const FORWARDED = [
+  CHILD_MARK,
+  'PATH',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+  'HTTPS_PROXY',
+  'https_proxy',
+  'NO_PROXY',
+  'no_proxy',
+];
 
 const TIMEOUT_SECONDS = 60;
 const MAX_ANSWER_CHARACTERS = 10_000_000;
@@ -51,7 +62,7 @@ export function createGhApi(deps: { config: Config; parentEnv: Environment; toke
 
   return async ({ host, method, route, body, signal }) => {
     signal.throwIfAborted();
-    const secret = await token(host);
+    const secret = await abortable(token(host), signal);
     if (secret === undefined) {
       throw new AppError('github_auth', `There is no GitHub token for ${host}.`, {
         remedy: 'Set GITHUB_TOKEN, or log the gh command in with `gh auth login`.',

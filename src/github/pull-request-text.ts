@@ -12,6 +12,8 @@ export type PullRequestFacts = {
   summary?: string | undefined;
   /** Files that were changed too, but may not be committed. */
   heldBack?: readonly string[] | undefined;
+  /** The limit near which the agent was asked to come to an end. */
+  cutShort?: string | undefined;
   /** The command that succeeded before the commit; absent when none is configured. */
   check?: readonly string[] | undefined;
 };
@@ -28,11 +30,16 @@ const MAX_PATHS = 50;
  * Everything an agent or a client wrote is quoted so that it cannot pass for the server's own words.
  */
 export function pullRequestText(facts: PullRequestFacts): { title: string; body: string } {
-  const { ticketId, subject, plan, commits, summary, heldBack = [], check } = facts;
+  const { ticketId, subject, plan, commits, summary, heldBack = [], cutShort, check } = facts;
   const line = plainLine(`${ticketId}: ${subject?.trim() || 'changes'}`, MAX_TITLE - 16);
   const title = inertMarkdown(line).slice(0, MAX_TITLE).toWellFormed();
   const before = [
     `Ticket \`${ticketId}\`${plan === undefined ? '' : `, carried out after plan ${plan.version}`}. The changes were made by a coding agent; please review them like any other contribution.`,
+    ...(cutShort === undefined
+      ? []
+      : [
+          `**This may not be all of the plan**: the agent was asked to come to an end when the run came near \`${cutShort}\`.`,
+        ]),
     ...(summary?.trim() ? ['## What the agent says', cut(quotedMarkdown(summary), MAX_SUMMARY)] : []),
   ];
   const after = [

@@ -41,11 +41,17 @@ export function createPlans(store: Pick<Store, 'plans' | 'tickets'>) {
       return toPlan(row);
     },
 
-    /** Saves what the agent wrote as the next version. */
-    async save(ticketId: string, body: string): Promise<Plan> {
-      const row = await store.plans.add(ticketId, { body, author: 'agent' });
+    /** Saves what the agent wrote as the next version; a run saves one, and gets that one back however often it tries. */
+    async save(ticketId: string, body: string, runId: string): Promise<Plan> {
+      const row = await store.plans.add(ticketId, { body, author: 'agent', runId });
       if (row === undefined) throw new AppError('internal', 'The plan was not saved.');
       return toPlan(row);
+    },
+
+    /** What a run saved. */
+    async ofRun(ticketId: string, runId: string): Promise<Plan | undefined> {
+      const row = await store.plans.ofRun(ticketId, runId);
+      return row && toPlan(row);
     },
 
     /**

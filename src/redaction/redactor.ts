@@ -12,6 +12,8 @@ export type Redactor = {
    * @param until milliseconds since the epoch after which it opens nothing any more and may be forgotten
    */
   learn(secret: string, until?: number): void;
+  /** What was learned so is no secret any more. */
+  forget(secret: string): void;
   /** The text with every secret in it masked. */
   text(text: string): string;
   /** The same value, or, when a string in it holds a secret, a copy in which it is masked. Keys stay as they are. */
@@ -32,6 +34,10 @@ export function createRedactor(secrets: readonly (string | undefined)[] = []): R
 
   function add(lines: readonly string[], until: number): void {
     for (const line of lines) known.set(line, until);
+    renew();
+  }
+
+  function renew(): void {
     matcher = createMatcher([...known.keys()].flatMap(secretForms).filter((form) => form.length >= SHORTEST_SECRET));
   }
 
@@ -81,6 +87,11 @@ export function createRedactor(secrets: readonly (string | undefined)[] = []): R
       if (fresh.length === 0) return;
       for (const [old, end] of known) if (end < Date.now()) known.delete(old);
       add(fresh, until);
+    },
+
+    forget(secret) {
+      for (const line of searchable(secret)) known.delete(line);
+      renew();
     },
 
     text: mask,

@@ -7,6 +7,7 @@ import { takeTurn } from './agent-turn.ts';
 import { commandPrompt, PLAN_AGAIN_PROMPT } from './prompts.ts';
 import { publish } from './publish.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
+import { keepingWork, unfinishedReason } from './unfinished.ts';
 import { verify } from './verify.ts';
 
 /** Each action carries out a claimed run and returns its result; it throws an AppError when it cannot. */
@@ -17,15 +18,19 @@ export const actions: Record<Action, (deps: ActionDeps, context: RunContext) => 
 };
 
 async function chat(deps: ActionDeps, context: RunContext): Promise<RunResult> {
+  const { progress } = context.writer;
+  if (progress.agent !== undefined) return { text: progress.agent.text, ...cutShort(context) };
   await prepareWorkspace(deps, context);
   const segments = await askAgent(deps, context, 'read', undefined);
-  return { text: segments.join('\n\n') };
+  return { text: segments.join('\n\n'), ...cutShort(context) };
 }
 
 async function makePlan(deps: ActionDeps, context: RunContext): Promise<RunResult> {
+  const { run } = context;
+  if (run.plan_version !== null) return { plan_version: run.plan_version, ...cutShort(context) };
   await prepareWorkspace(deps, context);
   const plan = await writePlan(deps, context);
-  return { plan_version: plan.version };
+  return { plan_version: plan.version, ...cutShort(context) };
 }
 
 async function dev(deps: ActionDeps, context: RunContext): Promise<RunResult> {
@@ -33,10 +38,21 @@ async function dev(deps: ActionDeps, context: RunContext): Promise<RunResult> {
   await prepareWorkspace(deps, context);
   const plan = await pinPlan(deps, context);
   if (writer.progress.commit === undefined) {
-    if (writer.progress.agent === undefined) await askAgent(deps, context, 'write', plan);
-    await verify(deps, context);
+    await keepingWork(deps, context, async () => {
+      if (writer.progress.agent === undefined) {
+        const unfinished = await unfinishedReason(deps, context.run.ticket_id);
+        await askAgent(deps, context, 'write', plan, unfinished);
+      }
+      await verify(deps, context);
+    });
   }
-  return publish(deps, context, plan);
+  return { ...(await publish(deps, context, plan)), ...cutShort(context) };
+}
+
+/** Whether the agent was asked to come to an end before it was done. */
+function cutShort({ writer }: RunContext): Pick<RunResult, 'cut_short'> {
+  const limit = writer.progress.cutShort;
+  return limit === undefined ? {} : { cut_short: limit.setting };
 }
 
 /** Brings the workspace up to date. What keeps the base branch out is said and does not stop the command. */
@@ -66,6 +82,7 @@ async function askAgent(
   { run, ticket, writer, signal }: RunContext,
   mode: 'read' | 'write',
   plan: Pick<Plan, 'version' | 'body'> | undefined,
+  unfinished?: string | undefined,
 ): Promise<string[]> {
   return writer.step('agent', async () => {
     const segments = await takeTurn(deps, {
@@ -82,8 +99,10 @@ async function askAgent(
             baseBranch: ticket.base_branch,
           },
           message: run.message ?? undefined,
+          again: run.attempt > 1,
           plan,
           conversation,
+          unfinished,
         }),
       writer,
       signal,
@@ -96,21 +115,33 @@ async function askAgent(
 
 async function writePlan(deps: ActionDeps, context: RunContext): Promise<Plan> {
   const { run, writer, signal } = context;
+  const saved = await deps.plans.ofRun(run.ticket_id, run.run_id);
+  if (saved !== undefined) return recordPlan(context, saved);
   const newest = await deps.store.plans.get(run.ticket_id);
-  let body = planText(await askAgent(deps, context, 'read', newest));
+  const { agent } = writer.progress;
+  let body = planText(agent === undefined ? await askAgent(deps, context, 'read', newest) : [agent.text]);
   if (body === undefined) {
     body = planText(await takeTurn(deps, { run, mode: 'read', prompt: () => PLAN_AGAIN_PROMPT, writer, signal }));
   }
   if (body === undefined) throw new AppError('plan_empty', 'The agent ended its turn without a plan.');
-  const saved = await deps.plans.save(run.ticket_id, body);
-  await writer.save({ plan_version: saved.version }, [{ type: 'plan.saved', data: { version: saved.version } }]);
-  return saved;
+  return recordPlan(context, await deps.plans.save(run.ticket_id, body, run.run_id));
 }
 
-/** The plan of this run: the one it was pinned to before, the newest that may be carried out, or a new one. */
+async function recordPlan({ writer }: RunContext, plan: Plan): Promise<Plan> {
+  const { version } = plan;
+  await writer.save({ plan_version: version }, [{ type: 'plan.saved', data: { version } }]);
+  return plan;
+}
+
+/**
+ * The plan of this run: the one it was pinned to or wrote in an earlier attempt, the newest that may be carried out, or a
+ * new one.
+ */
 async function pinPlan(deps: ActionDeps, context: RunContext): Promise<Plan> {
   const { run, writer } = context;
   if (run.plan_version !== null) return deps.plans.get(run.ticket_id, run.plan_version);
+  const saved = await deps.plans.ofRun(run.ticket_id, run.run_id);
+  if (saved !== undefined) return recordPlan(context, saved);
   const plan = await deps.plans.forDev(run.ticket_id, deps.config.REQUIRE_PLAN_APPROVAL);
   if (plan === undefined) return writePlan(deps, context);
   await writer.save({ plan_version: plan.version });

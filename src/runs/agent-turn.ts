@@ -9,8 +9,13 @@ import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/runs.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 import type { Permissions } from './permissions.ts';
+import { repeatedFailureNote, wrapUpNote } from './prompts.ts';
+import { runLimits } from './run-limits.ts';
 import type { Progress, RunWriter } from './run-writer.ts';
-import { tokenBudget } from './token-budget.ts';
+import { watchSilence } from './silence.ts';
+
+/** Longest call of a tool that is told, in characters. */
+const MAX_CALL = 300;
 
 export type Turn = {
   run: RunRow;
@@ -31,7 +36,8 @@ type Deps = {
 };
 
 /**
- * One prompt to the ticket's agent, in the ticket's conversation; its updates become events of the run.
+ * One prompt to the ticket's agent, in the ticket's conversation; its updates become events of the run. Near a limit of
+ * the run, the agent is asked to come to an end; one that falls silent is ended.
  * @returns what the agent said, one text for each stretch between tool calls
  * @throws AppError what the agent or its model could not do; the signal's reason when aborted
  */
@@ -47,7 +53,11 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
   const segments: string[] = [];
   let talking = false;
 
+  const silent = new AbortController();
+  const silence = watchSilence(config.AGENT_SILENCE_SECONDS, (error) => silent.abort(error));
+
   const onEvent = (draft: EventDraft): void => {
+    silence.hear(draft);
     if (draft.type === 'message.delta') {
       if (talking) segments.push((segments.pop() ?? '') + draft.data.text);
       else segments.push(draft.data.text);
@@ -64,7 +74,9 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     }
   };
 
-  const { stopReason } = await agents.prompt({
+  const spent = { usage: before, turns: writer.progress.turns ?? 0, seconds: writer.seconds() };
+  const ask = permissions.asker(writer, turn.signal);
+  const asked = agents.prompt({
     ticketId: run.ticket_id,
     agent: run.agent,
     mode: turn.mode,
@@ -72,12 +84,34 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     readOnlyPaths: [gitDir, mirror],
     ...(sessionId === undefined ? {} : { sessionId }),
     text: (continued) => turn.prompt(continued ? [] : conversation),
-    budget: await tokenBudget(config, store, run, before),
-    signal: turn.signal,
+    limits: await runLimits(config, store, run, spent),
+    signal: AbortSignal.any([turn.signal, silent.signal]),
     onEvent,
-    ask: permissions.asker(writer, turn.signal),
-    onSession: writer.setSession,
+    ask: (question, ended) => silence.hold(() => ask(question, ended)),
+    onSession(id) {
+      writer.setSession(id);
+      silence.hearCall();
+    },
+    onCall() {
+      silence.hearCall();
+      writer.addTurn();
+    },
+    onWait: silence.expect,
+    onLimitNear(limit) {
+      // Once, also when several turns of the agent come near it.
+      if (writer.progress.cutShort?.setting !== limit.setting) writer.emit({ type: 'run.limit_near', data: limit });
+      writer.progress.cutShort ??= limit;
+      return wrapUpNote(run.action, turn.mode, limit);
+    },
+    onRepeatedFailure(whole, times) {
+      // Masked before it is cut, which could leave the half of a secret.
+      const call = redactor.text(whole).slice(0, MAX_CALL);
+      const text = `The agent was told that the same call failed ${times} times in a row: ${call}`;
+      onEvent({ type: 'log', data: { level: 'warn', text } });
+      return repeatedFailureNote(call, times);
+    },
   });
+  const { stopReason } = await asked.finally(silence.end);
   await writer.save();
   if (stopReason !== 'end_turn') {
     throw new AppError('agent_stopped', `The agent stopped before it was done (${stopReason}).`);

@@ -6,6 +6,7 @@ import { parseRepoUrl } from '../git/repo-url.ts';
 import { pullRequestText } from '../github/pull-request-text.ts';
 import { planGoal } from '../plans/plan-text.ts';
 import type { RunRow } from '../store/runs.ts';
+import type { CommitText } from '../workspaces/commit-message.ts';
 import { list } from '../workspaces/show-paths.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
 import type { Progress } from './run-writer.ts';
@@ -17,7 +18,7 @@ import type { Progress } from './run-writer.ts';
  */
 export async function publish(deps: ActionDeps, context: RunContext, plan: Plan): Promise<RunResult> {
   const commit = await commitWork(deps, context, plan);
-  const { run, ticket, writer, signal } = context;
+  const { run, writer, signal } = context;
   const { progress } = writer;
 
   if (progress.push === undefined) {
@@ -28,32 +29,8 @@ export async function publish(deps: ActionDeps, context: RunContext, plan: Plan)
     });
   }
 
-  const pull = await writer.step('pull_request', async () => {
-    const commits = await deps.workspaces.commits(run.ticket_id);
-    const text = pullRequestText({
-      ticketId: run.ticket_id,
-      subject: ticket.title ?? planGoal(plan.body),
-      plan: { version: plan.version, body: plan.body },
-      summary: progress.agent?.text,
-      commits,
-      heldBack: progress.heldBack,
-      check: deps.config.VERIFY_COMMAND,
-    });
-    const ensured = await deps.github.ensurePullRequest({
-      repo: parseRepoUrl(ticket.repo_url, deps.config.ALLOWED_REPO_HOSTS),
-      ticketId: run.ticket_id,
-      head: ticket.branch,
-      base: ticket.base_branch,
-      title: text.title,
-      body: text.body,
-      signal,
-    });
-    const { number, url, created } = ensured;
-    await deps.store.tickets.update(run.ticket_id, { pull_request_number: number, pull_request_url: url });
-    writer.emit({ type: created ? 'pull_request.opened' : 'pull_request.updated', data: { number, url } });
-    return { number, url, created };
-  });
-
+  const pull = progress.pull ?? (await ensurePullRequest(deps, context, plan));
+  await deps.store.tickets.update(run.ticket_id, { pull_request_number: pull.number, pull_request_url: pull.url });
   return {
     plan_version: plan.version,
     commits: [commit.sha],
@@ -62,12 +39,43 @@ export async function publish(deps: ActionDeps, context: RunContext, plan: Plan)
   };
 }
 
-async function commitWork(deps: ActionDeps, { run, ticket, writer }: RunContext, plan: Plan) {
+async function ensurePullRequest(deps: ActionDeps, { run, ticket, writer, signal }: RunContext, plan: Plan) {
+  const { progress } = writer;
+  return writer.step('pull_request', async () => {
+    const commits = await deps.workspaces.commits(run.ticket_id);
+    const text = pullRequestText({
+      ticketId: run.ticket_id,
+      subject: ticket.title ?? planGoal(plan.body),
+      plan: { version: plan.version, body: plan.body },
+      summary: progress.agent?.text,
+      commits,
+      heldBack: progress.heldBack,
+      cutShort: progress.cutShort?.setting,
+      check: deps.config.VERIFY_COMMAND,
+    });
+    const pull = await deps.github.ensurePullRequest({
+      repo: parseRepoUrl(ticket.repo_url, deps.config.ALLOWED_REPO_HOSTS),
+      ticketId: run.ticket_id,
+      head: ticket.branch,
+      base: ticket.base_branch,
+      title: text.title,
+      body: text.body,
+      signal,
+    });
+    const { number, url, created } = pull;
+    progress.pull = { number, url, created };
+    const type = created ? 'pull_request.opened' : 'pull_request.updated';
+    await writer.save({ progress: JSON.stringify(progress) }, [{ type, data: { number, url } }]);
+    return progress.pull;
+  });
+}
+
+async function commitWork(deps: ActionDeps, { run, ticket, writer, signal }: RunContext, plan: Plan) {
   const { progress } = writer;
   if (progress.commit !== undefined) return progress.commit;
   return writer.step('commit', async () => {
     const goal = ticket.title ?? planGoal(plan.body) ?? 'carry out the plan';
-    const { commit, heldBack, notes } = await deps.workspaces.commit(run.ticket_id, {
+    const text: CommitText = {
       subject: `${run.ticket_id}: ${goal.replace(/\s+/g, ' ')}`.slice(0, 100),
       body: progress.agent?.text.slice(0, 4000) ?? '',
       trailers: [
@@ -75,17 +83,19 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer }: RunContext,
         ['Plan-Version', String(plan.version)],
         ['Run-Id', run.run_id],
       ],
-    });
+    };
+    const { commit, heldBack, notes } = await deps.workspaces.commit(run.ticket_id, text, { signal });
     if (heldBack.length > 0) {
       notes.push(`Held back, since PROTECTED_PATHS covers it: ${list(heldBack, 20)}. It stays in the workspace.`);
       progress.heldBack = heldBack;
     }
     for (const note of notes) writer.emit({ type: 'log', data: { level: 'warn', text: note } });
-    const made = commit ?? (await unpublished(deps, run.ticket_id));
+    const own = commit ?? (await unrecorded(deps, run));
+    const made = own ?? (await unpublished(deps, run.ticket_id));
     if (made === undefined) throw nothingToPublish(heldBack);
     progress.commit = made;
-    if (commit !== undefined) {
-      const created: EventDraft = { type: 'commit.created', data: { sha: commit.sha, subject: commit.subject } };
+    if (own !== undefined) {
+      const created: EventDraft = { type: 'commit.created', data: { sha: own.sha, subject: own.subject } };
       await writer.save({ progress: JSON.stringify(progress) }, [created]);
     }
     return made;
@@ -102,7 +112,16 @@ function commitOf(run: RunRow): string | undefined {
   return progress.commit?.sha;
 }
 
-/** A commit that an earlier run or attempt made and could not publish. */
+/** The commit that an earlier attempt of this run made just before it was cut short. */
+async function unrecorded(deps: ActionDeps, { ticket_id, run_id }: RunRow) {
+  const commits = await deps.workspaces.commits(ticket_id);
+  const made = commits.findLast((commit) => commit.runId === run_id);
+  if (made === undefined) return undefined;
+  const { files } = await deps.workspaces.diff(ticket_id);
+  return { sha: made.sha, subject: made.subject, filesChanged: files.length };
+}
+
+/** A commit that an earlier run made and could not publish. */
 async function unpublished(deps: ActionDeps, ticketId: string) {
   const [status, commits, runs] = await Promise.all([
     deps.workspaces.status(ticketId),
@@ -114,5 +133,5 @@ async function unpublished(deps: ActionDeps, ticketId: string) {
   const failedAfterCommit = runs.some((run) => run.state !== 'succeeded' && commitOf(run) === last.sha);
   if (!status.unpushed && !failedAfterCommit) return undefined;
   const { files } = await deps.workspaces.diff(ticketId);
-  return { ...last, filesChanged: files.length };
+  return { sha: last.sha, subject: last.subject, filesChanged: files.length };
 }

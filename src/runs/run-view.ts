@@ -2,8 +2,11 @@ import type { Run, RunError } from '../../schemas/run.ts';
 import { type AppError, toAppError } from '../errors/app-error.ts';
 import type { RunRow } from '../store/runs.ts';
 
+/** Where a queued run stands. */
+export type Place = Required<Pick<Run, 'queue_position' | 'estimated_wait_s'>>;
+
 /** A stored run as clients see it. */
-export function toRun(row: RunRow, queuePosition?: number): Run {
+export function toRun(row: RunRow, place?: Place): Run {
   return {
     run_id: row.run_id,
     ticket_id: row.ticket_id,
@@ -12,8 +15,9 @@ export function toRun(row: RunRow, queuePosition?: number): Run {
     state: row.state,
     attempt: row.attempt,
     agent: row.agent,
-    ...(queuePosition === undefined ? {} : { queue_position: queuePosition }),
+    ...place,
     ...(row.plan_version === null ? {} : { plan_version: row.plan_version }),
+    ...(row.budget === null ? {} : { budget: JSON.parse(row.budget) }),
     usage: JSON.parse(row.usage),
     ...(row.result === null ? {} : { result: JSON.parse(row.result) }),
     ...(row.error === null ? {} : { error: JSON.parse(row.error) }),

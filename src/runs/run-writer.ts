@@ -8,11 +8,16 @@ const JOINED_CHARACTERS = 16_384;
 
 /** What the steps that are done left behind, kept with the run so that a later attempt goes on after them. */
 export type Progress = {
+  /** Calls of the model so far. */
+  turns?: number;
+  /** The limit that made the agent come to an end early. */
+  cutShort?: { setting: string; detail: string };
   agent?: { text: string };
   commit?: { sha: string; subject: string; filesChanged: number };
   /** Changed files that PROTECTED_PATHS keeps out of the commit. */
   heldBack?: string[];
   push?: { ref: string; sha: string };
+  pull?: { number: number; url: string; created: boolean };
 };
 
 export type RunWriter = ReturnType<typeof createRunWriter>;
@@ -29,6 +34,7 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
   let failed: { error: unknown } | undefined;
   let usage: Usage = JSON.parse(row.usage);
   const progress: Progress = JSON.parse(row.progress);
+  const begun = performance.now();
 
   function isIdle(): boolean {
     return failed !== undefined || (pending.length === 0 && Object.keys(patch).length === 0);
@@ -60,6 +66,15 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
 
     get usage(): Usage {
       return usage;
+    },
+
+    /** How long this attempt has been under way. */
+    seconds: (): number => (performance.now() - begun) / 1000,
+
+    /** Counts a call of the model. */
+    addTurn(): void {
+      progress.turns = (progress.turns ?? 0) + 1;
+      patch.progress = JSON.stringify(progress);
     },
 
     /** Queues an event; it is durable, and then visible, soon. */

@@ -36,11 +36,12 @@ export type SandboxDependencies = {
 /** The place where agents and the commands of repositories run. Bubblewrap, unless `SANDBOX=none` asks for no walls. */
 export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): Sandbox {
   const confinement = config.SANDBOX === 'none' ? createUnconfined(parentEnv) : createBubblewrap(config);
+  const path = parentEnv.PATH ?? '/usr/bin:/bin';
   let checked: Promise<SandboxCheck> | undefined;
 
   async function check(): Promise<SandboxCheck> {
     if (confinement.kind === 'none') return { ok: true };
-    checked ??= testConfinement(confinement, config);
+    checked ??= testConfinement(confinement, config, path);
     const result = await checked;
     // The operator may mend it while the server runs.
     if (!result.ok) checked = undefined;
@@ -68,7 +69,7 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     const limit = {
       folders: [request.workspace, ...writable.map((path) => join(folder, path))],
       maxMib: config.MAX_WORKSPACE_MB,
-      path: parentEnv.PATH ?? '/usr/bin:/bin',
+      path,
     };
     return watchSize(limit, (error) => {
       request.onTooLarge?.(error);

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/load-config.ts';
 import { runProcess } from './run-process.ts';
 import { serveOnLoopback } from './service.ts';
+import { canMeasure } from './size-watch.ts';
 import { startProcess } from './start-process.ts';
 import type { Confinement, Place } from './types.ts';
 
@@ -27,8 +28,13 @@ const DEVELOPMENT = 'or set SANDBOX=none for development on this machine only';
 /**
  * Starts real sandboxes and tries the walls from inside: this machine's kernel, its settings and the container around
  * the server decide whether they hold, so nothing less proves it.
+ * @param path where the programs are found that limit what is used outside of it
  */
-export async function testConfinement(confinement: Confinement, config: Settings): Promise<SandboxCheck> {
+export async function testConfinement(
+  confinement: Confinement,
+  config: Settings,
+  path = '/usr/bin:/bin',
+): Promise<SandboxCheck> {
   const folder = join(config.DATA_DIR, 'tmp');
   await mkdir(folder, { recursive: true });
   const folderOfTrial = await mkdtemp(join(folder, 'sandbox-check-'));
@@ -38,6 +44,12 @@ export async function testConfinement(confinement: Confinement, config: Settings
     for (const writable of [false, true]) {
       const problem = await findProblem(confinement, trial, writable);
       if (problem !== undefined) return problem;
+    }
+    if (!(await canMeasure(trial.workspace, path))) {
+      return failure(
+        'The size of workspaces cannot be limited: the command du is missing, or does not work.',
+        'Run apt-get install coreutils.',
+      );
     }
     return { ok: true };
   } catch (error) {

@@ -38,7 +38,23 @@ export function watchSize(limit: SizeLimit, onTooLarge: (error: AppError) => voi
   };
 }
 
+/** Whether folders can be measured here at all, tried on one that exists. */
+export async function canMeasure(folder: string, path: string): Promise<boolean> {
+  const { kib } = await measure({ folders: [folder], path });
+  return kib !== undefined;
+}
+
 async function findExcess({ folders, maxMib, path }: SizeLimit, cancelSignal: AbortSignal) {
+  const { kib = 0, timedOut } = await measure({ folders, path, cancelSignal });
+  if (timedOut) return new AppError('workspace_too_large', 'The workspace holds more files than can be counted.');
+  if (kib <= maxMib * 1024) return undefined;
+  const mib = Math.ceil(kib / 1024);
+  return new AppError('workspace_too_large', `The workspace has grown to ${mib} MiB; ${maxMib} MiB are allowed.`);
+}
+
+/** What folders take of the disk together; no `kib` when nothing was counted. */
+async function measure(given: { folders: readonly string[]; path: string; cancelSignal?: AbortSignal }) {
+  const { folders, path, cancelSignal } = given;
   // Files may vanish while it looks; then it fails, and still says what it found.
   const { stdout, timedOut } = await execa('du', ['-skx', '--', ...folders], {
     env: { PATH: path },
@@ -47,15 +63,13 @@ async function findExcess({ folders, maxMib, path }: SizeLimit, cancelSignal: Ab
     stderr: 'ignore',
     reject: false,
     timeout: MEASURE_MS,
-    cancelSignal,
+    ...(cancelSignal === undefined ? {} : { cancelSignal }),
     forceKillAfterDelay: false,
     killSignal: 'SIGKILL',
   });
-  if (timedOut) return new AppError('workspace_too_large', 'The workspace holds more files than can be counted.');
-  const kib = String(stdout)
+  const counts = String(stdout)
     .split('\n')
-    .reduce((sum, line) => sum + (Number.parseInt(line, 10) || 0), 0);
-  if (kib <= maxMib * 1024) return undefined;
-  const mib = Math.ceil(kib / 1024);
-  return new AppError('workspace_too_large', `The workspace has grown to ${mib} MiB; ${maxMib} MiB are allowed.`);
+    .map((line) => Number.parseInt(line, 10))
+    .filter((count) => !Number.isNaN(count));
+  return counts.length === 0 ? { timedOut } : { timedOut, kib: counts.reduce((sum, count) => sum + count, 0) };
 }

@@ -1,15 +1,18 @@
 import { tmpdir } from 'node:os';
 import { delimiter, dirname } from 'node:path';
+import { CHILD_MARK } from '../config/child-mark.ts';
 import { serveOnLoopback } from './service.ts';
 import type { Confinement } from './types.ts';
 
 /**
  * No walls: the process is one of the host, with few variables and a home of its own. For development where there is
  * no bubblewrap.
- * @param parentEnv environment of the server, of which only PATH is passed on
+ * @param parentEnv environment of the server, of which only PATH and the mark of its children are passed on
  */
 export function createUnconfined(parentEnv: Readonly<Record<string, string | undefined>>): Confinement {
   const path = [dirname(process.execPath), parentEnv.PATH ?? '/usr/local/bin:/usr/bin:/bin'].join(delimiter);
+
+  const mark = parentEnv[CHILD_MARK];
 
   return {
     kind: 'none',
@@ -21,7 +24,14 @@ export function createUnconfined(parentEnv: Readonly<Record<string, string | und
       return {
         file,
         args,
-        env: { PATH: path, HOME, LANG: 'C.UTF-8', GIT_OPTIONAL_LOCKS: '0', ...env },
+        env: {
+          PATH: path,
+          HOME,
+          LANG: 'C.UTF-8',
+          GIT_OPTIONAL_LOCKS: '0',
+          ...(mark && { [CHILD_MARK]: mark }),
+          ...env,
+        },
         cwd: workspace,
       };
     },

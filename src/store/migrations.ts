@@ -5,8 +5,11 @@ import type { Migration } from 'kysely/migration';
 export const migrations: Record<string, Migration> = {
   '0001-tickets-plans-runs-events': { up: createTables },
   '0002-keys-audit': { up: addKeysAndAudit },
+  '0003-queue': { up: addQueue },
+  '0004-limits': { up: addBudget },
   '0005-permissions': { up: addPermissions },
   '0006-idempotency': { up: addIdempotencyAndUsage },
+  '0007-housekeeping': { up: addHousekeeping },
   '0008-sessions': { up: addSessions },
 };
 
@@ -168,6 +171,33 @@ async function addIdempotencyAndUsage(db: Kysely<unknown>): Promise<void> {
       cached_tokens = ${cached_tokens}, duration_ms = ${took} where run_id = ${run_id}`.execute(db);
   }
   await db.schema.createIndex('runs_by_time').on('runs').columns(['created_at', 'key_id']).execute();
+}
+
+async function addQueue(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable('runs').addColumn('served', 'integer').execute();
+  await db.schema.createIndex('runs_served').on('runs').column('served').execute();
+  await db.schema.createIndex('runs_served_of_key').on('runs').columns(['key_id', 'served']).execute();
+  await db.schema.createIndex('runs_served_of_ticket').on('runs').columns(['ticket_key', 'served']).execute();
+  await db.schema.createIndex('runs_of_action').on('runs').columns(['action', 'run_id']).execute();
+
+  // However often a run is started, it adds one version.
+  await db.schema.alterTable('plans').addColumn('run_id', 'text').execute();
+  await db.schema.createIndex('one_plan_per_run').unique().on('plans').columns(['ticket_key', 'run_id']).execute();
+}
+
+async function addBudget(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable('runs').addColumn('budget', 'text').execute();
+}
+
+async function addHousekeeping(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable('runs').addColumn('events_deleted_at', 'text').execute();
+  await db.schema.createIndex('runs_by_end').on('runs').column('finished_at').execute();
+  await db.schema.alterTable('tickets').addColumn('workspace_kept', 'text').execute();
+  // Retention may remove what is old; what is younger the database still keeps, whatever the code does.
+  await sql`drop trigger audit_no_delete`.execute(db);
+  await sql`create trigger audit_no_delete before delete on audit
+    when old.time > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 days')
+    begin select raise(abort, 'the audit log is append-only'); end`.execute(db);
 }
 
 async function addSessions(db: Kysely<unknown>): Promise<void> {

@@ -15,6 +15,9 @@ export function createPlanStore(db: Kysely<Database>, changes: Changes) {
       return select.orderBy('version', 'desc').executeTakeFirst();
     },
 
+    /** The version that a run has added. */
+    ofRun: (ticketId: string, runId: string): Promise<PlanRow | undefined> => ofRun(db, ticketKey(ticketId), runId),
+
     /** Newest version of each ticket that has a plan, by ticket key. */
     async newestVersions(ticketKeys: readonly string[]): Promise<Map<string, number>> {
       if (ticketKeys.length === 0) return new Map();
@@ -30,13 +33,16 @@ export function createPlanStore(db: Kysely<Database>, changes: Changes) {
     /**
      * Adds the next version.
      * @param expected version that must be the newest; nothing is added and `undefined` returned when it is not
+     * @param runId run that wrote it; the version that it has added already is given back as it is
      */
     async add(
       ticketId: string,
-      plan: { body: string; author: PlanRow['author']; expected?: number },
+      plan: { body: string; author: PlanRow['author']; expected?: number; runId?: string },
     ): Promise<PlanRow | undefined> {
       const key = ticketKey(ticketId);
       const added = await db.transaction().execute(async (trx) => {
+        const known = plan.runId === undefined ? undefined : await ofRun(trx, key, plan.runId);
+        if (known !== undefined) return known;
         const newest = await trx
           .selectFrom('plans')
           .select('version')
@@ -52,6 +58,7 @@ export function createPlanStore(db: Kysely<Database>, changes: Changes) {
             version: version + 1,
             body: plan.body,
             author: plan.author,
+            run_id: plan.runId ?? null,
             approved_at: null,
             created_at: new Date().toISOString(),
           })
@@ -80,4 +87,13 @@ export function createPlanStore(db: Kysely<Database>, changes: Changes) {
         .executeTakeFirst();
     },
   };
+}
+
+function ofRun(db: Kysely<Database>, key: string, runId: string): Promise<PlanRow | undefined> {
+  return db
+    .selectFrom('plans')
+    .selectAll()
+    .where('ticket_key', '=', key)
+    .where('run_id', '=', runId)
+    .executeTakeFirst();
 }

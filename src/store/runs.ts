@@ -1,13 +1,14 @@
 import type { Kysely, Selectable, Transaction, Updateable } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
 import type { EventDraft, RunEvent } from '../../schemas/event.ts';
-import type { Action, RunState, Usage } from '../../schemas/run.ts';
+import type { Action, Budget, RunState, Usage } from '../../schemas/run.ts';
 import { AppError } from '../errors/app-error.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
 import { insertEvents } from './events.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { noteRun, runOfRecord } from './idempotency.ts';
 import { notePermissions } from './permissions.ts';
+import { ACTIVE_STATES, positions, takeNext } from './queue.ts';
 import { inRepositories } from './repositories.ts';
 import type { Database, RunTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
@@ -22,7 +23,9 @@ export type RunPatch = Pick<
 >;
 
 export const ENDED_STATES = ['succeeded', 'failed', 'canceled', 'timed_out'] as const satisfies RunState[];
-const ACTIVE_STATES = ['running', 'waiting'] as const satisfies RunState[];
+
+/** Whoever finds the queue full asks again after at most so many seconds. */
+const LONGEST_RETRY_AFTER = 600;
 
 /** The run was claimed by a newer attempt, or has ended: what an old writer holds is void. */
 export class FencedError extends Error {
@@ -48,8 +51,11 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       keyId: string;
       /** Record of the request's Idempotency-Key. */
       idempotencyId?: string | undefined;
+      budget?: Budget | undefined;
       maxQueued: number;
       maxOfKey: number;
+      /** How long a run at a place of the queue will wait, in seconds; `null` when that is not known. */
+      waitAt: (position: number) => number | null;
     }) {
       return commit(async (trx) => {
         const before = run.idempotencyId === undefined ? undefined : await runOfRecord(trx, run.idempotencyId);
@@ -61,7 +67,8 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
         }
         const queued = await countQueued(trx);
         if (queued >= run.maxQueued) {
-          throw new AppError('queue_full', `${queued} runs are waiting already.`, { retryAfter: 30 });
+          const retryAfter = Math.min(Math.max(run.waitAt(1) ?? 30, 1), LONGEST_RETRY_AFTER);
+          throw new AppError('queue_full', `${queued} runs are waiting already.`, { retryAfter });
         }
         const createdAt = new Date().toISOString();
         const row = await trx
@@ -74,52 +81,26 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
             message: run.message ?? null,
             agent: run.agent,
             key_id: run.keyId,
+            budget: run.budget === undefined ? null : JSON.stringify(run.budget),
             state: 'queued',
             last_seq: 1,
             created_at: createdAt,
           })
           .returningAll()
           .executeTakeFirstOrThrow();
-        await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data: { position: queued + 1 } }]);
+        const position = (await positions(trx)).get(row.run_id) ?? queued + 1;
+        const data = { position, estimated_wait_s: run.waitAt(position) };
+        await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data }]);
         if (run.idempotencyId !== undefined) await noteRun(trx, run.idempotencyId, row.run_id);
         return row;
       });
     },
 
-    /** Takes the oldest queued run whose ticket has none under way; its attempt number is the fence of all its writes. */
-    claim(): Promise<RunRow | undefined> {
-      return commit(async (trx) => {
-        const next = await trx
-          .selectFrom('runs as queued')
-          .select('queued.run_id')
-          .where('queued.state', '=', 'queued')
-          .where((eb) =>
-            eb.not(
-              eb.exists(
-                eb
-                  .selectFrom('runs as active')
-                  .select('active.run_id')
-                  .whereRef('active.ticket_key', '=', 'queued.ticket_key')
-                  .where('active.state', 'in', ACTIVE_STATES),
-              ),
-            ),
-          )
-          .orderBy('queued.run_id')
-          .limit(1)
-          .executeTakeFirst();
-        if (next === undefined) return undefined;
-        return trx
-          .updateTable('runs')
-          .set((eb) => ({
-            state: 'running',
-            attempt: eb('attempt', '+', 1),
-            started_at: eb.fn.coalesce('started_at', eb.val(new Date().toISOString())),
-          }))
-          .where('run_id', '=', next.run_id)
-          .returningAll()
-          .executeTakeFirstOrThrow();
-      });
-    },
+    /**
+     * Takes the first queued run, in the order of queue.ts, whose ticket has none under way; its attempt number is the
+     * fence of all its writes.
+     */
+    claim: (): Promise<RunRow | undefined> => commit(takeNext),
 
     /**
      * Appends events to a run and changes the run in the same transaction.
@@ -227,15 +208,24 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return new Map(rows.map((row) => [row.ticket_key, row]));
     },
 
-    /** Place of a queued run in the queue; 1 is next. */
-    async position(runId: string): Promise<number> {
-      const { ahead } = await db
+    /** Places of the queued runs in the queue, by run; 1 is next. */
+    positions: () => positions(db),
+
+    /** How long the newest ended runs of an action took from their start, in seconds. */
+    async recentDurations(action: Action, limit: number): Promise<number[]> {
+      const rows = await db
         .selectFrom('runs')
-        .select((eb) => eb.fn.countAll<number>().as('ahead'))
-        .where('state', '=', 'queued')
-        .where('run_id', '<', runId)
-        .executeTakeFirstOrThrow();
-      return Number(ahead) + 1;
+        .select(['started_at', 'finished_at'])
+        .where('action', '=', action)
+        .where('state', 'in', ENDED_STATES)
+        .where('started_at', 'is not', null)
+        .orderBy('run_id', 'desc')
+        .limit(limit)
+        .execute();
+      // A clock that was set back in between makes no wait negative.
+      return rows.map((row) =>
+        Math.max(0, (Date.parse(row.finished_at ?? '') - Date.parse(row.started_at ?? '')) / 1000),
+      );
     },
 
     /** A page, newest first. */

@@ -26,6 +26,8 @@ export type TicketTable = {
   state: 'creating' | 'ready' | 'deleting';
   pull_request_number: number | null;
   pull_request_url: string | null;
+  /** Why the last clean-up left the workspace where it is, though nobody works with it. */
+  workspace_kept: Generated<string | null>;
   created_at: string;
   updated_at: string;
 };
@@ -35,6 +37,8 @@ export type PlanTable = {
   version: number;
   body: string;
   author: 'agent' | 'person';
+  /** The run that wrote it: each adds at most one version, however often it is started. */
+  run_id: string | null;
   approved_at: string | null;
   created_at: string;
 };
@@ -52,9 +56,13 @@ export type RunTable = {
   /** Grows with each start; a writer that names an older attempt writes nothing. */
   attempt: Generated<number>;
   last_seq: Generated<number>;
+  /** Number of this run's last start among the starts of all runs; `null` while it was never started. */
+  served: number | null;
   /** The agent's own id of the conversation the run was part of. */
   session_id: string | null;
   plan_version: number | null;
+  /** JSON: what the request allows the run to use. */
+  budget: string | null;
   /** JSON: what the steps that are done left behind, so that a later attempt goes on after them. */
   progress: Generated<string>;
   /** JSON: tokens used. */
@@ -70,6 +78,8 @@ export type RunTable = {
   created_at: string;
   started_at: string | null;
   finished_at: string | null;
+  /** Set before the first of its events is deleted: from then on they are gone. */
+  events_deleted_at: Generated<string | null>;
 };
 
 export type EventTable = {

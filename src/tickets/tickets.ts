@@ -58,8 +58,9 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
   /** @throws AppError `ticket_not_found` */
   async function get(ticketId: string): Promise<Ticket> {
     const known = await row(ticketId);
-    const view = await viewOf([known]);
-    return view(known);
+    const [view, place] = await Promise.all([viewOf([known]), workspaces.upkeep.place(known.ticket_id)]);
+    const kept = known.workspace_kept;
+    return { ...view(known), workspace: { place, ...(kept === null ? {} : { kept }) } };
   }
 
   async function hasWorkspace(ticketId: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
+import { canceled } from '../git/abortable.ts';
 import type { Git } from '../git/git.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { type CommitText, commitMessage } from './commit-message.ts';
@@ -40,7 +41,9 @@ const MAX_NESTING = 10;
  * Commits everything in the workspace but what is protected to the ticket's branch. No agent may be at work in it
  * meanwhile.
  * @param deps.folders `staging` beside the git directories, `quarantine` beside the workspaces
- * @throws AppError `workspace_tampered`, `file_too_large`, `secret_in_diff`; the workspace is as it was then
+ * @param signal counts until the branch is moved
+ * @throws AppError `workspace_tampered`, `file_too_large`, `secret_in_diff`, and as the signal says; the workspace is as it
+ * was then
  */
 export async function commitWorkspace(
   deps: {
@@ -52,8 +55,10 @@ export async function commitWorkspace(
   place: Place,
   branch: string,
   text: CommitText,
+  signal?: AbortSignal,
 ): Promise<Committed> {
-  const { git, redactor, folders } = deps;
+  const { redactor, folders } = deps;
+  const git = withSignal(deps.git, signal);
   const { gitDir, workspace } = place;
   await checkWorkspace(place);
   await checkHead(gitDir, branch);
@@ -76,7 +81,10 @@ export async function commitWorkspace(
     }
     const { changes, heldBack } = holdBack(all, deps.protectedPaths);
     refuseLargeFiles(changes);
-    const tree = await writeTree(git, place, indexFile, changes);
+    const { tree, leftOut } = await writeTree(git, place, indexFile, changes);
+    if (leftOut.length > 0) {
+      notes.push(`Left out, since some file systems take a name in it for .git: ${list(leftOut, 20)}.`);
+    }
 
     const ref = `refs/heads/${branch}`;
     const parent = await git.ask(gitDir).commit(ref);
@@ -88,13 +96,20 @@ export async function commitWorkspace(
       const message = redactor.value(commitMessage(text));
       const made = await git.run(['commit-tree', '-p', parent, tree], { gitDir, input: message.text });
       const sha = made.stdout.toString().trim();
-      await git.run(['update-ref', '-m', 'commit', ref, sha, parent], { gitDir });
+      if (signal?.aborted) throw canceled(signal);
+      // From here on to the end: a branch of which nobody knows whether it moved is worse than a late end.
+      await deps.git.run(['update-ref', '-m', 'commit', ref, sha, parent], { gitDir });
       commit = { sha, subject: message.subject, filesChanged };
     }
     // Also without a change: this is what mends the index after a commit that was cut short just before.
     await rename(indexFile, join(gitDir, 'index'));
     return { commit, heldBack: heldBack.map(redactor.text), notes };
   });
+}
+
+/** The same git, whose commands end with the signal. */
+function withSignal(git: Git, signal: AbortSignal | undefined): Git {
+  return { ...git, run: (args, options) => git.run(args, { ...options, signal }) };
 }
 
 /** The index belongs to the branch of HEAD. On another branch, a commit would undo the difference between the two. */
@@ -117,7 +132,7 @@ function refuseLargeFiles({ tooLarge }: Changes): void {
 }
 
 /** Submodules are empty folders here. One that is something else now holds work that no commit of this repository can. */
-async function touchedSubmodules(git: Git, { workspace, gitDir }: Place, indexFile: string): Promise<string[]> {
+export async function touchedSubmodules(git: Git, { workspace, gitDir }: Place, indexFile: string): Promise<string[]> {
   const { stdout } = await git.run(['ls-files', '-z', '--stage'], { gitDir, indexFile });
   const touched: string[] = [];
   for (const record of splitZ(stdout)) {

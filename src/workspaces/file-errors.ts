@@ -1,14 +1,13 @@
-import { AppError } from '../errors/app-error.ts';
+import { storageFailure } from '../errors/app-error.ts';
 
 /** Whether a file operation failed because the path does not exist. */
 export function isMissing(error: unknown): boolean {
   return hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR');
 }
 
-/** A full disk met by Node itself, told as the one git meets. Other errors pass. */
+/** A disk that takes nothing, met by Node itself, told as the one git meets. Other errors pass. */
 export function tellFullDisk(error: unknown): unknown {
-  if (!hasCode(error, 'ENOSPC') && !hasCode(error, 'EDQUOT')) return error;
-  return new AppError('disk_full', 'There is no space left on the disk.', { cause: error });
+  return storageFailure(error) ?? error;
 }
 
 export function hasCode(error: unknown, code: string): boolean {

@@ -1,7 +1,9 @@
+import { join } from 'node:path';
 import type { Diff } from '../../schemas/ticket.ts';
 import type { Git } from '../git/git.ts';
+import type { CommitLine } from '../git/git-questions.ts';
 import { diffTrees } from './diff.ts';
-import type { OpenTicket } from './open-ticket.ts';
+import { type OpenTicket, WORK_REF } from './open-ticket.ts';
 import { checkWorkspace, withWorkingTree } from './snapshot.ts';
 import { headOf } from './sync.ts';
 
@@ -18,7 +20,6 @@ export type WorkspaceStatus = {
 };
 
 export async function statusOf(git: Git, staging: string, ticket: OpenTicket): Promise<WorkspaceStatus> {
-  await checkWorkspace(ticket);
   const ask = git.ask(ticket.gitDir);
   const head = await headOf(git, ticket);
   const base = (await ask.commit(ticket.baseRef)) ?? head;
@@ -28,7 +29,7 @@ export async function statusOf(git: Git, staging: string, ticket: OpenTicket): P
     head,
     base,
     ahead: await ask.count(head, [base]),
-    dirty: await withWorkingTree(git, ticket, staging, async ({ tree, complete }) => tree !== committed || !complete),
+    dirty: await withWork(git, ticket, staging, async ({ tree, complete }) => tree !== committed || !complete),
     unpushed: (await ask.count(head, pushed === undefined ? [base] : [base, pushed])) > 0,
   };
 }
@@ -38,26 +39,37 @@ export async function statusOf(git: Git, staging: string, ticket: OpenTicket): P
  * wants to see both. Files that a commit would refuse are left out.
  */
 export async function diffOf(git: Git, staging: string, ticket: OpenTicket): Promise<Diff> {
-  await checkWorkspace(ticket);
   const ask = git.ask(ticket.gitDir);
   const head = await headOf(git, ticket);
   const newestBase = (await ask.commit(ticket.baseRef)) ?? head;
   const base = (await ask.mergeBase(head, newestBase)) ?? newestBase;
-  const compared = await withWorkingTree(git, ticket, staging, ({ tree, objects }) =>
+  const compared = await withWork(git, ticket, staging, ({ tree, objects }) =>
     diffTrees(git, { gitDir: ticket.gitDir, objects }, base, tree),
   );
   return { base, head, ...compared };
+}
+
+/** The tree a commit would have now; that of a parked workspace lies in its git directory. */
+async function withWork<T>(
+  git: Git,
+  ticket: OpenTicket,
+  staging: string,
+  use: (view: { tree: string; objects: string; complete: boolean }) => Promise<T>,
+): Promise<T> {
+  if (!ticket.parked) {
+    await checkWorkspace(ticket);
+    return withWorkingTree(git, ticket, staging, use);
+  }
+  const ask = git.ask(ticket.gitDir);
+  const tree = await ask.tree((await ask.commit(WORK_REF)) ?? (await headOf(git, ticket)));
+  return use({ tree, objects: join(ticket.gitDir, 'objects'), complete: true });
 }
 
 /**
  * Commits of the branch, merges left out, oldest first.
  * @param since those after this commit; after the base when left out
  */
-export async function commitsOf(
-  git: Git,
-  ticket: OpenTicket,
-  since: string | undefined,
-): Promise<{ sha: string; subject: string }[]> {
+export async function commitsOf(git: Git, ticket: OpenTicket, since: string | undefined): Promise<CommitLine[]> {
   const ask = git.ask(ticket.gitDir);
   const head = await headOf(git, ticket);
   const start = since ?? (await ask.commit(ticket.baseRef)) ?? head;

@@ -1,4 +1,4 @@
-import { abortable } from './abortable.ts';
+import { abortable } from '../git/abortable.ts';
 
 /** Runs what is given for a key one at a time, in the order of the calls; a caller may stop waiting. */
 export type KeyedMutex = <T>(key: string, signal: AbortSignal | undefined, work: () => Promise<T>) => Promise<T>;

@@ -11,7 +11,7 @@ export async function removeLeftovers(gitDir: string, refs: string): Promise<voi
   await removeLocks(join(gitDir, refs));
   const packs = join(gitDir, 'objects', 'pack');
   for (const name of await names(packs)) {
-    if (name.startsWith('tmp_')) await rm(join(packs, name), { force: true });
+    if (name.startsWith('tmp_') || name.startsWith('.tmp-')) await rm(join(packs, name), { force: true });
   }
 }
 

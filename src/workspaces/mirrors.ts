@@ -6,6 +6,7 @@ import type { GitProgress } from '../git/git-progress.ts';
 import { type RepoRef, remoteUrl } from '../git/repo-url.ts';
 import type { Layout } from './layout.ts';
 import { removeLeftovers } from './leftovers.ts';
+import type { MirrorCare } from './mirror-care.ts';
 import { exists } from './open-ticket.ts';
 import { listRemote, type RemoteHeads } from './remote-heads.ts';
 import { createSharedFlights, type JoinOptions } from './shared-flight.ts';
@@ -33,8 +34,8 @@ type Fetched = { branch: string; sha: string };
 type FetchOptions = { signal: AbortSignal; onProgress: (progress: GitProgress) => void };
 
 /** One bare repository per remote, with the branches that tickets need and nothing else. */
-export function createMirrors(deps: { git: Git; layout: Layout; trash: Trash }): Mirrors {
-  const { git, layout, trash } = deps;
+export function createMirrors(deps: { git: Git; layout: Layout; trash: Trash; care: MirrorCare }): Mirrors {
+  const { git, layout, trash, care } = deps;
 
   const share = createSharedFlights<Want, RemoteHeads, GitProgress>(async (wants, options) => {
     const [first] = wants;
@@ -47,8 +48,10 @@ export function createMirrors(deps: { git: Git; layout: Layout; trash: Trash }):
     });
     const mirror = layout.mirror(first.repo.url);
     if (branches.length === 0) return heads;
-    if (await exists(mirror)) await updateMirror(mirror, first.repo, branches, options);
-    else await makeMirror(mirror, first.repo, branches, options);
+    await care.use(mirror, async () => {
+      if (await exists(mirror)) await updateMirror(mirror, first.repo, branches, options);
+      else await makeMirror(mirror, first.repo, branches, options);
+    });
 
     // A branch may have moved between the list and the fetch; what counts is what the mirror has.
     const fetched = await git.ask(mirror).refs('refs/fetched/');

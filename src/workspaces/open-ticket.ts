@@ -19,14 +19,21 @@ export type OpenTicket = {
   ref: string;
   pushedRef: string;
   baseRef: string;
+  /** Whether only the git directory is there, and the files are to be checked out again. */
+  parked: boolean;
 };
+
+/** In a parked ticket that came from a backup: a commit of all that its workspace held, committed or not. */
+export const WORK_REF = 'refs/pullwright/work';
 
 /** The ticket, or undefined when there is none of this very name. */
 export async function findTicket(layout: Layout, ticketId: string): Promise<OpenTicket | undefined> {
   const { workspace, gitDir } = layout.ticket(ticketId);
   const record = await readRecord(gitDir);
   // A file system that ignores case shows the files of another ticket.
-  if (record?.ticket_id !== ticketId || !(await exists(workspace))) return undefined;
+  if (record?.ticket_id !== ticketId) return undefined;
+  const parked = !(await exists(workspace));
+  if (parked && record.parked_at === undefined) return undefined;
   const branch = ticketBranch(ticketId);
   return {
     ticketId,
@@ -39,6 +46,7 @@ export async function findTicket(layout: Layout, ticketId: string): Promise<Open
     ref: `refs/heads/${branch}`,
     pushedRef: `refs/remotes/origin/${branch}`,
     baseRef: `refs/remotes/origin/${record.base_branch}`,
+    parked,
   };
 }
 

@@ -52,7 +52,7 @@ export async function recoverFolders(deps: {
       return false;
     }
     await removeLeftovers(gitDir, '.');
-    await finishMove(git, ticket, data.staging, ticket.ref);
+    if (!ticket.parked) await finishMove(git, ticket, data.staging, ticket.ref);
     return true;
   }
 

@@ -1,5 +1,4 @@
-import { canceled } from '../git/git.ts';
-import { abortable } from './abortable.ts';
+import { abortable, canceled } from '../git/abortable.ts';
 
 export type JoinOptions<Progress> = {
   signal?: AbortSignal | undefined;

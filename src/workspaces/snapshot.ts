@@ -82,7 +82,8 @@ export async function listChanges(git: Git, place: Place, indexFile: string): Pr
 /**
  * Puts changes into an index and makes a tree of it, by plumbing that reads these very paths and enters no repository.
  * @param objects where new objects go; the ticket's own git directory when left out
- * @returns the tree
+ * @returns the tree, and the names of files that git leaves out of every tree, since some file system takes them for
+ *   `.git`
  */
 export async function writeTree(
   git: Git,
@@ -90,22 +91,25 @@ export async function writeTree(
   indexFile: string,
   changes: Changes,
   objects?: string,
-): Promise<string> {
+): Promise<{ tree: string; leftOut: string[] }> {
   const where = {
     gitDir: place.gitDir,
     workTree: place.workspace,
     indexFile,
     ...(objects === undefined ? {} : { objects }),
   };
+  const leftOut: string[] = [];
   // Deletions first: a file may have taken the place of a folder, or the other way round.
   if (changes.deleted.length > 0) {
     await git.run(['update-index', '-z', '--force-remove', '--stdin'], { ...where, input: joinZ(changes.deleted) });
   }
   if (changes.written.length > 0) {
     const flags = ['-z', '--add', '--remove', '--replace', '--stdin'];
-    await git.run(['update-index', ...flags], { ...where, input: joinZ(changes.written) });
+    const { stderr } = await git.run(['update-index', ...flags], { ...where, input: joinZ(changes.written) });
+    leftOut.push(...[...stderr.matchAll(/^Ignoring path (.*)$/gm)].map(([, path = '']) => path));
   }
-  return (await git.run(['write-tree'], where)).stdout.toString().trim();
+  const { stdout } = await git.run(['write-tree'], where);
+  return { tree: stdout.toString().trim(), leftOut };
 }
 
 /**
@@ -123,7 +127,7 @@ export async function withWorkingTree<T>(
     await mkdir(join(objects, 'info'), { recursive: true });
     await writeFile(join(objects, 'info', 'alternates'), `${join(place.gitDir, 'objects')}\n`);
     const changes = await listChanges(git, place, indexFile);
-    const tree = await writeTree(git, place, indexFile, changes, objects);
+    const { tree } = await writeTree(git, place, indexFile, changes, objects);
     return use({ tree, objects, complete: changes.nested.length === 0 && changes.tooLarge.length === 0 });
   });
 }

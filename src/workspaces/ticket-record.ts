@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
@@ -9,13 +9,18 @@ const TicketRecord = Type.Object({
   ticket_id: Type.String(),
   repo_url: Type.String(),
   base_branch: Type.String(),
+  /** When the files of its workspace were removed, to be checked out again. */
+  parked_at: Type.Optional(Type.String()),
 });
 export type TicketRecord = Static<typeof TicketRecord>;
 
 const FILE = 'pullwright.json';
 
+/** Whole or not at all, whenever the server is killed. */
 export async function writeRecord(gitDir: string, record: TicketRecord): Promise<void> {
-  await writeFile(join(gitDir, FILE), `${JSON.stringify(record, null, 2)}\n`, { flush: true });
+  const path = join(gitDir, FILE);
+  await writeFile(`${path}.new`, `${JSON.stringify(record, null, 2)}\n`, { flush: true });
+  await rename(`${path}.new`, path);
 }
 
 /** The record in a git directory, or undefined when there is none. */

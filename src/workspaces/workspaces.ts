@@ -7,8 +7,10 @@ import { AppError } from '../errors/app-error.ts';
 import { ticketBranch, validateBranchName } from '../git/branch-name.ts';
 import type { Git } from '../git/git.ts';
 import type { GitProgress } from '../git/git-progress.ts';
+import type { CommitLine } from '../git/git-questions.ts';
 import { parseRepoUrl, type RepoRef, remoteUrl } from '../git/repo-url.ts';
 import type { Redactor } from '../redaction/redactor.ts';
+import { checkpointOf } from './checkpoint.ts';
 import { type Committed, commitWorkspace } from './commit.ts';
 import type { CommitText } from './commit-message.ts';
 import { buildWorkspace } from './create-workspace.ts';
@@ -16,13 +18,16 @@ import { tellFullDisk } from './file-errors.ts';
 import { commitsOf, diffOf, statusOf, type WorkspaceStatus } from './inspect.ts';
 import { createKeyedMutex } from './keyed-mutex.ts';
 import { createLayout } from './layout.ts';
+import { createMirrorCare } from './mirror-care.ts';
 import { createMirrors } from './mirrors.ts';
 import { finishMove } from './move-workspace.ts';
 import { exists, findTicket, type OpenTicket, openTicket } from './open-ticket.ts';
+import { unpark } from './parking.ts';
 import { recoverFolders } from './recover.ts';
 import { chooseBase, listRemote } from './remote-heads.ts';
 import { headOf, type Synced, syncTicket } from './sync.ts';
 import { createTrash } from './trash.ts';
+import { createUpkeep, type Upkeep } from './upkeep.ts';
 
 export type WorkOptions = {
   signal?: AbortSignal | undefined;
@@ -51,19 +56,23 @@ export type Workspaces = {
   create(request: CreateRequest, options?: WorkOptions): Promise<Created>;
   /** `check` is called when the ticket's turn has come, before anything changes. */
   sync(ticketId: string, options?: WorkOptions & { check?: () => Promise<void> }): Promise<Synced>;
-  commit(ticketId: string, text: CommitText): Promise<Committed>;
+  /** Commits all or nothing: the signal counts until the branch is moved. */
+  commit(ticketId: string, text: CommitText, options?: Pick<WorkOptions, 'signal'>): Promise<Committed>;
   /**
    * Pushes the ticket's branch and nothing else, never by force and never when it is the remote's default branch; a
    * remote that has it already is success. `ref` is the full name. Throws also `push_rejected`.
    */
   push(ticketId: string, options?: WorkOptions): Promise<{ ref: string; sha: string }>;
+  /** Keeps what is not committed as a commit on no branch; undefined when there is nothing. @param name of the ref */
+  checkpoint(ticketId: string, name: string): Promise<{ ref: string; sha: string } | undefined>;
   diff(ticketId: string): Promise<Diff>;
   status(ticketId: string): Promise<WorkspaceStatus>;
-  commits(ticketId: string, since?: string): Promise<{ sha: string; subject: string }[]>;
+  commits(ticketId: string, since?: string): Promise<CommitLine[]>;
   /** Removes a workspace and everything it held; its disk space is freed later. None there is harmless. */
   remove(ticketId: string): Promise<void>;
   /** Absolute paths. The git directory borrows objects from the mirror. */
   paths(ticketId: string): Promise<{ workspace: string; gitDir: string; mirror: string }>;
+  upkeep: Upkeep;
   /** Resolves when nothing is left to delete. */
   close(): Promise<void>;
 };
@@ -83,7 +92,8 @@ export function createWorkspaces(deps: {
   const allowedHosts = config.ALLOWED_REPO_HOSTS;
   const layout = createLayout(config);
   const trash = createTrash(logger);
-  const mirrors = createMirrors({ git, layout, trash });
+  const care = createMirrorCare(git);
+  const mirrors = createMirrors({ git, layout, trash, care });
   const oneAtATime = createKeyedMutex();
   const { staging } = layout.data;
 
@@ -95,9 +105,23 @@ export function createWorkspaces(deps: {
   ): Promise<T> {
     return oneAtATime(ticketId.toLowerCase(), signal, async () => {
       const ticket = await openTicket(layout, ticketId);
+      if (ticket.parked) await unpark({ git, layout, trash }, ticket, { signal });
       await finishMove(git, ticket, staging, ticket.ref);
       return work(ticket);
     }).catch(rethrow);
+  }
+
+  /** Looks at a ticket without waiting for its turn. */
+  async function look<T>(ticketId: string, view: (ticket: OpenTicket) => Promise<T>): Promise<T> {
+    const ticket = await openTicket(layout, ticketId);
+    try {
+      return await view(ticket);
+    } catch (error) {
+      const now = await findTicket(layout, ticketId);
+      // It was parked, or came back, under the eyes of the looker.
+      if (now !== undefined && now.parked !== ticket.parked) return view(now).catch(rethrow);
+      return rethrow(error);
+    }
   }
 
   async function createNew({ ticketId, repo, baseBranch }: CreateRequest, options: WorkOptions): Promise<Created> {
@@ -153,7 +177,10 @@ export function createWorkspaces(deps: {
       if (baseBranch !== undefined) refuseOwnBranch(validateBranchName(baseBranch), ticketBranch(ticketId));
       return oneAtATime(ticketId.toLowerCase(), options.signal, async () => {
         const existing = await findTicket(layout, ticketId);
-        return existing ? describeExisting(existing, request) : createNew(request, options);
+        if (existing === undefined) return createNew(request, options);
+        const described = await describeExisting(existing, request);
+        if (existing.parked) await unpark({ git, layout, trash }, existing, options);
+        return described;
       }).catch(rethrow);
     },
 
@@ -163,8 +190,8 @@ export function createWorkspaces(deps: {
         return syncTicket({ git, layout, mirrors, allowedHosts }, ticket, options);
       }),
 
-    commit: (ticketId, text) =>
-      change(ticketId, undefined, (ticket) =>
+    commit: (ticketId, text, { signal } = {}) =>
+      change(ticketId, signal, (ticket) =>
         commitWorkspace(
           {
             git,
@@ -175,6 +202,7 @@ export function createWorkspaces(deps: {
           ticket,
           ticket.branch,
           text,
+          signal,
         ),
       ),
 
@@ -191,8 +219,13 @@ export function createWorkspaces(deps: {
         return { ref, sha };
       }),
 
-    diff: async (ticketId) => diffOf(git, staging, await openTicket(layout, ticketId)).catch(rethrow),
-    status: async (ticketId) => statusOf(git, staging, await openTicket(layout, ticketId)).catch(rethrow),
+    checkpoint: (ticketId, name) =>
+      change(ticketId, undefined, async (ticket) =>
+        checkpointOf(git, staging, ticket, await headOf(git, ticket), name),
+      ),
+
+    diff: (ticketId) => look(ticketId, (ticket) => diffOf(git, staging, ticket)),
+    status: (ticketId) => look(ticketId, (ticket) => statusOf(git, staging, ticket)),
     commits: async (ticketId, since) => commitsOf(git, await openTicket(layout, ticketId), since),
 
     remove: (ticketId) =>
@@ -211,6 +244,7 @@ export function createWorkspaces(deps: {
       return { workspace, gitDir, mirror };
     },
 
+    upkeep: createUpkeep({ git, layout, trash, care, oneAtATime }),
     close: () => trash.close(),
   };
 }

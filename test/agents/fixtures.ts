@@ -52,7 +52,10 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
           continued = remembered;
           return text;
         },
+        limits: [],
         signal: new AbortController().signal,
+        onLimitNear: () => 'Note of the server: come to an end.',
+        onRepeatedFailure: () => 'Note of the server: do something else.',
         onEvent: (draft) => events.push(draft),
         ask: async () => 'reject',
         ...options,

@@ -239,12 +239,12 @@ t.test('hosts that are allowed are reached through the proxy, and the model as e
 t.test('a run ends when its budget is spent, and tells what it used', async (t) => {
   const { api, settings } = await makeModel(t);
   const look = { calls: [{ name: 'list_directory', args: { dir_path: '.' } }], usage: { input: 400, output: 100 } };
-  api.on('look again and again', [look, look, look, { text: 'Done.' }]);
+  api.on(/look again and again|Note of the server/, [look, look, look, { text: 'Done.' }]);
   const world = await makeWorld(t);
   const agents = world.agents(settings);
   const events: EventDraft[] = [];
   const options = {
-    budget: { setting: 'MAX_TOKENS_PER_RUN', limit: 1200, used: 300 },
+    limits: [{ setting: 'MAX_TOKENS_PER_RUN', unit: 'tokens' as const, limit: 1200, used: 300 }],
     onEvent: (draft: EventDraft) => events.push(draft),
   };
   await t.rejects(world.prompt(agents, 'read', 'look again and again', options), {

@@ -4,9 +4,11 @@ import { createServer as createTcpServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { geminiModel } from '../../src/agents/gemini-model.ts';
+import type { Limit } from '../../src/agents/model-limits.ts';
 import { createModelProxy } from '../../src/agents/model-proxy.ts';
 import { createUpstream } from '../../src/agents/upstream.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
+import { createRedactor } from '../../src/redaction/redactor.ts';
 import { serveOnLoopback } from '../../src/sandbox/service.ts';
 import type { Owner } from './fixtures.ts';
 
@@ -43,16 +45,20 @@ async function proxyTo(t: Owner, address: string, env: Record<string, string> = 
   const config = loadConfig({ GEMINI_API_KEY: KEY, GOOGLE_GEMINI_BASE_URL: address }, '/nonexistent');
   const upstream = createUpstream(env);
   t.teardown(upstream.close);
-  const proxy = createModelProxy(geminiModel(config), upstream);
+  const proxy = createModelProxy(geminiModel(config), upstream, createRedactor([KEY]));
   const service = await serveOnLoopback(proxy.server);
   t.teardown(service.close);
   const told: object[] = [];
-  const begin = (budget?: { limit: number; used: number }) =>
+  const begin = (limit?: { limit: number; used: number; unit?: Limit['unit'] }) =>
     proxy.begin({
-      budget: budget && { setting: 'MAX_TOKENS_PER_RUN', ...budget },
+      limits: limit ? [{ setting: 'THE_LIMIT', unit: 'tokens', ...limit }] : [],
+      onCall() {},
       onUsage: (usage, model) => told.push({ ...usage, model }),
       onWarning: (warning) => told.push({ warning }),
-      onSpent: ({ code, message }) => told.push({ code, message }),
+      onWait() {},
+      onFailure: ({ code, message, retryAfter }) => told.push({ code, message, retryAfter }),
+      onLimitNear: ({ setting, detail }) => `near ${setting}: ${detail}`,
+      onRepeatedFailure: (call, times) => `failed ${times} times: ${call}`,
     });
   const send = (path: string, options: { method?: string; headers?: Record<string, string>; body?: string } = {}) => {
     const { method = 'POST', headers = {}, body = '{}' } = options;
@@ -150,7 +156,7 @@ t.test('tokens are counted in every form of an answer', async (t) => {
     { usageMetadata: { promptTokenCount: -5, candidatesTokenCount: 1e300 } },
     'x'.repeat(398),
   ];
-  const { begin, call, told } = await makeProxy(t, (response) => json(response, answers.shift()));
+  const { begin, call, told } = await makeProxy(t, (response) => json(response, answers.shift() ?? {}));
   begin();
   for (let index = 0; index < 5; index += 1) await call(PLAIN, { body: '' });
   await call(COUNT);
@@ -171,7 +177,7 @@ t.test('a budget is checked before each call, one call at a time', async (t) => 
   t.equal(seen.length, 2, 'overshot by one call at most');
   t.match(told.at(-1), {
     code: 'budget_exceeded',
-    message: '200 tokens are used; MAX_TOKENS_PER_RUN allows 150.',
+    message: '200 tokens are used; THE_LIMIT allows 150.',
   });
   begin({ limit: 150, used: 150 });
   t.equal((await call(PLAIN)).status, 403, 'what the run used before counts too');
@@ -206,33 +212,204 @@ t.test('a call that the agent leaves before its answer counts by its size', asyn
   t.match(told, [{ input_tokens: 100, output_tokens: 0 }]);
 });
 
-t.test('what goes wrong at the model is told apart, and its errors do not tell the key', async (t) => {
+t.test('what no trying mends reaches the agent as it is, without the key', async (t) => {
   const words = `Consumer 'api_key:${KEY}' is tired`;
   const { begin, call, told } = await makeProxy(t, (response, { body }) => {
     const status = Number(body);
     response.writeHead(status, { 'content-type': 'application/json', 'retry-after': '7', location: 'http://x/' });
-    response.end(status === 502 ? '<html>' : JSON.stringify({ error: { code: status, message: words } }));
+    response.end(status === 413 ? '<html>' : JSON.stringify({ error: { code: status, message: words } }));
   });
   begin();
-  for (const status of [302, 400, 403, 429, 500, 502, 503]) {
+  for (const status of [302, 400, 404, 413]) {
     const answer = await call(PLAIN, { body: String(status) });
     t.equal(answer.status, status);
     t.equal(answer.headers['retry-after'], '7');
     t.notOk(answer.headers.location);
     t.notMatch(answer.body, KEY);
-    if (status !== 502) t.match(JSON.parse(answer.body).error, { message: "Consumer 'api_key:[redacted]' is tired" });
+    if (status !== 413) t.match(JSON.parse(answer.body).error, { message: "Consumer 'api_key:[redacted]' is tired" });
   }
-  t.same(told, [
-    { warning: "The model limits the rate (429): Consumer 'api_key:[redacted]' is tired" },
-    { warning: "The model failed (500): Consumer 'api_key:[redacted]' is tired" },
-    { warning: 'The model failed (502): it gave no reason' },
-    { warning: "The model failed (503): Consumer 'api_key:[redacted]' is tired" },
+  t.same(told, []);
+});
+
+const google = (code: number, message: string, ...details: object[]) => ({ error: { code, message, details } });
+const rpc = (type: string, fields: object) => ({ '@type': `type.googleapis.com/google.rpc.${type}`, ...fields });
+
+t.test('what no trying mends ends the turn at once', async (t) => {
+  const perDay = rpc('QuotaFailure', {
+    violations: [{ quotaId: 'GenerateRequestsPerDayPerProjectPerModel-FreeTier' }],
+  });
+  const cases: [status: number, body: object, code: string, message: RegExp][] = [
+    [401, google(401, 'Invalid credentials.'), 'agent_auth', /refused the key \(401\): Invalid credentials/],
+    [403, google(403, 'Not allowed.'), 'agent_auth', /\(403\): Not allowed/],
+    [400, google(400, 'API key expired.'), 'agent_auth', /API key expired/],
+    [400, google(400, 'Bad.', rpc('ErrorInfo', { reason: 'API_KEY_INVALID' })), 'agent_auth', /Bad/],
+    [429, google(429, 'Used up.', perDay, rpc('RetryInfo', { retryDelay: '1s' })), 'model_quota_exhausted', /Used up/],
+    [429, google(429, 'Quota exceeded for x, limit: 0, model: y'), 'model_quota_exhausted', /limit: 0/],
+  ];
+  for (const [status, body, code, message] of cases) {
+    const { begin, call, told, seen } = await makeProxy(t, (response) => {
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    });
+    begin();
+    t.equal((await call(STREAM)).status, 403, 'a status after which the agent does not try again');
+    t.equal((await call(STREAM)).status, 403);
+    t.match(told, [{ code, message }], 'told once');
+    t.equal(told.length, 1);
+    t.equal(seen.length, 1, 'and the model is left alone from then on');
+  }
+});
+
+t.test('what passes is tried again, as late as the model asks, and said', async (t) => {
+  const failures = [
+    (response: ServerResponse) => {
+      const body = google(429, 'Too fast. Please retry in 0.01s.');
+      response.writeHead(429, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    },
+    (response: ServerResponse) => response.writeHead(503, { 'retry-after': '0' }).end('<html>'),
+    (response: ServerResponse) => response.destroy(),
+    (response: ServerResponse) =>
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).end('data: {"candidates": oops\n\n'),
+  ];
+  const { begin, call, told, seen } = await makeProxy(t, (response) => {
+    const failure = failures.shift();
+    if (failure) failure(response);
+    else response.writeHead(200, { 'content-type': 'text/event-stream' }).end(event(usage(4, 2)));
+  });
+  begin();
+  const first = await call(STREAM, { body: '{"a":1}' });
+  t.match(first, { status: 200, body: event(usage(4, 2)) }, 'of all this the agent sees nothing');
+  t.same(
+    seen.map(({ body }) => body),
+    Array(5).fill('{"a":1}'),
+  );
+  t.match(told, [
+    { warning: /^The model limits the rate \(429\): Too fast\. .* Trying again in 2 s \(2 of 5\)\.$/ },
+    { warning: 'The model failed (503): it gave no reason. Trying again in 0 s (3 of 5).' },
+    { warning: /^The model was not reached \(ECONNRESET\)\. Trying again in \d s \(4 of 5\)\.$/ },
+    { input_tokens: Number, output_tokens: 0 },
+    { warning: /^The model failed: what it answered is no JSON\. Trying again/ },
+    { input_tokens: 4, output_tokens: 2 },
   ]);
+});
+
+t.test('trying again has an end', async (t) => {
+  const { begin, call, told, seen } = await makeProxy(t, (response) => {
+    response.writeHead(503, { 'retry-after': '0', 'content-type': 'application/json' });
+    response.end(JSON.stringify(google(503, 'The model is overloaded.')));
+  });
+  begin();
+  t.equal((await call(STREAM)).status, 403);
+  t.equal(seen.length, 5, 'after so many times');
+  t.match(told.at(-1), { code: 'model_failed', message: 'The model answered 503: The model is overloaded.' });
+
+  const slow = await makeProxy(t, (response) => {
+    response.writeHead(429, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(google(429, 'Later.', rpc('RetryInfo', { retryDelay: '3600s' }))));
+  });
+  slow.begin();
+  t.equal((await slow.call(STREAM)).status, 403);
+  t.equal(slow.seen.length, 1, 'or when it would take too long');
+  t.match(slow.told, [{ warning: /429/ }, { code: 'model_rate_limited', retryAfter: 3600 }]);
 
   const nowhere = await proxyTo(t, 'http://127.0.0.1:1');
-  nowhere.begin();
-  t.match(await nowhere.call(PLAIN), { status: 502, body: /The model was not reached \(ECONNREFUSED\)/ });
-  t.same(nowhere.told, [{ warning: 'The model was not reached (ECONNREFUSED).' }], 'and it used nothing');
+  nowhere.begin({ unit: 'seconds', limit: 100, used: 99.5 });
+  t.equal((await nowhere.call(PLAIN)).status, 403);
+  const words = 'The model was not reached (ECONNREFUSED).';
+  t.match(nowhere.told, [{ warning: words }, { code: 'model_failed', message: words }], 'or until after the run');
+});
+
+t.test('what has been passed on is not asked for again', async (t) => {
+  const answering = Promise.withResolvers<ServerResponse>();
+  const { begin, send, told, seen } = await makeProxy(t, (response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write(event(usage(5, 5)));
+    answering.resolve(response);
+  });
+  begin();
+  const answer = await answerTo(send(STREAM));
+  await once(answer, 'data');
+  (await answering.promise).write('data: garbage\n\n');
+  await t.rejects(text(answer));
+  t.equal(seen.length, 1);
+  t.match(told, [
+    { input_tokens: 5, output_tokens: 5 },
+    { warning: 'The model failed in the middle of its answer: what it answered is no JSON.' },
+    { code: 'model_failed' },
+  ]);
+});
+
+const prompt = { role: 'user', parts: [{ text: 'mend it' }] };
+const called = (name: string, args: object) => ({ role: 'model', parts: [{ functionCall: { name, args } }] });
+const came = (name: string, response: object) => ({ role: 'user', parts: [{ functionResponse: { name, response } }] });
+const partsSent = ({ body }: Seen) =>
+  JSON.parse(body).contents.map(({ parts }: { parts: { text?: string }[] }) => parts.map((part) => part.text ?? '-'));
+
+t.test('near a limit the agent is told, from then on at the same place', async (t) => {
+  const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+  begin({ unit: 'turns', limit: 10, used: 8 });
+  const contents: object[] = [prompt];
+  const ask = () => call(STREAM, { body: JSON.stringify({ contents, tools: [] }) });
+  await ask();
+  contents.push(called('glob', {}), came('glob', { output: 'x' }));
+  await ask();
+  t.same(seen.map(partsSent), [[['mend it']], [['mend it'], ['-'], ['-', 'near THE_LIMIT: 9 turns are used of 10']]]);
+  t.match(JSON.parse(seen[1]?.body ?? '').tools, [], 'the rest of the request is as it was');
+  t.equal((await ask()).status, 403, 'at the limit no call is let through');
+
+  const other = await makeProxy(t, (response) => json(response, usage(10, 10)));
+  other.begin({ unit: 'tokens', limit: 1000, used: 880 });
+  for (const length of [1, 3, 5]) {
+    const longer = [prompt, called('a', {}), came('a', {}), called('b', {}), came('b', {})].slice(0, length);
+    await other.call(STREAM, { body: JSON.stringify({ contents: longer }) });
+  }
+  const near = 'near THE_LIMIT: 900 tokens are used of 1000';
+  t.same(
+    other.seen.map(partsSent),
+    [[['mend it']], [['mend it'], ['-'], ['-', near]], [['mend it'], ['-'], ['-', near], ['-'], ['-']]],
+    'when the next call would bring it there',
+  );
+});
+
+t.test('nine tenths of the time are near its limit too, and conversations alone are spoken into', async (t) => {
+  const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+  begin({ unit: 'seconds', limit: 1000, used: 899 });
+  const body = JSON.stringify({ contents: [prompt] });
+  await call(STREAM, { body });
+  begin({ unit: 'seconds', limit: 1000, used: 900 });
+  await call(PLAIN, { body });
+  await call(STREAM, { body });
+  const near = 'near THE_LIMIT: 900 seconds are over of 1000';
+  t.same(seen.map(partsSent), [[['mend it']], [['mend it']], [['mend it', near]]]);
+});
+
+t.test('the same call that fails again and again is told to the agent', async (t) => {
+  const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+  begin();
+  const contents: object[] = [prompt];
+  const ask = async (...more: object[]) => {
+    contents.push(...more);
+    await call(STREAM, { body: JSON.stringify({ contents }) });
+    return partsSent(seen.at(-1) ?? { body: '', method: '', url: '', headers: {} })
+      .flat()
+      .filter((text: string) => /^failed/.test(text));
+  };
+  const test = called('run_shell_command', { command: 'npm tset' });
+  const failed = (pid: number) =>
+    came('run_shell_command', { output: `Output: Unknown command\nExit Code: 1\nProcess Group PGID: ${pid}` });
+  const words = 'failed 3 times: run_shell_command {"command":"npm tset"}';
+  t.same(await ask(test, failed(7), test, failed(9)), []);
+  t.same(await ask(test, failed(11)), [words]);
+  t.same(await ask(test, failed(12)), [words], 'told once, and kept where it was');
+  t.same(await ask(test, came('run_shell_command', { output: 'Output: fine' })), [words]);
+  const read = called('read_file', { file_path: 'a' });
+  const gone = came('read_file', { error: 'File not found' });
+  t.same(
+    await ask(read, gone, called('read_file', { file_path: 'b' }), gone, read, gone),
+    [words],
+    'others in between',
+  );
+  const forbidden = came('read_file', { error: 'Permission denied' });
+  t.same(await ask(read, forbidden, read, gone), [words], 'or other failures');
+  t.same(await ask(read, gone, read, gone), [words, 'failed 3 times: read_file {"file_path":"a"}']);
 });
 
 t.test('an answer that breaks off breaks off for the agent', async (t) => {
@@ -272,13 +449,15 @@ t.test('the proxy of the operator is used on the way to the model', async (t) =>
   });
   const { url, close } = await serveOnLoopback(operator);
   t.teardown(close);
+  const noTime = { unit: 'seconds', limit: 100, used: 99.5 } as const;
   for (const address of ['https://model.example', 'http://model.example']) {
-    const { begin, call } = await proxyTo(t, address, { HTTPS_PROXY: url, http_proxy: url });
-    begin();
-    t.equal((await call(PLAIN)).status, 502);
+    const { begin, call, told } = await proxyTo(t, address, { HTTPS_PROXY: url, http_proxy: url });
+    begin(noTime);
+    await call(PLAIN);
+    t.match(told.at(-1), { code: 'model_failed' });
   }
   const { begin, call } = await proxyTo(t, 'http://127.0.0.1:1', { HTTP_PROXY: url, NO_PROXY: '127.0.0.1' });
-  begin();
+  begin(noTime);
   await call(PLAIN);
   t.same(targets, ['CONNECT model.example:443 HTTP/1.1', `POST http://model.example${PLAIN} HTTP/1.1`]);
 });

@@ -96,7 +96,13 @@ export async function createAgentArena(
         }
       }
       const own = { '.gemini/settings.json': JSON.stringify(settings), 'kept.txt': 'kept\n' };
-      return Object.assign(own, ...attacks.map((attack) => attack.repository?.(arena) ?? {}));
+      const files: Record<string, string> = { ...own };
+      for (const attack of attacks) {
+        for (const [name, text] of Object.entries(attack.repository?.(arena) ?? {})) {
+          files[name] = (files[name] ?? '') + text;
+        }
+      }
+      return files;
     },
 
     /** Scripts the calls of all attacks of a prompt, several in an answer where they are many, and what is said at the end. */

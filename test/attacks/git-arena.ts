@@ -51,8 +51,9 @@ export function plainEnvironment(home: string): Record<string, string> {
 /**
  * The surroundings of attacks, one after another.
  * @param root an empty folder
+ * @param repositories that of the bare repositories
  */
-export async function createArenas(root: string, github: GitHub) {
+export async function createArenas(root: string, github: GitHub, repositories = join(root, 'github')) {
   const home = join(root, 'home');
   const outside = join(root, 'outside');
   const program = join(root, 'program');
@@ -75,7 +76,7 @@ export async function createArenas(root: string, github: GitHub) {
   );
 
   function bare(repository: string, ...args: string[]): string {
-    const directory = join(root, 'github', `${repository}.git`);
+    const directory = join(repositories, `${repository}.git`);
     return execFileSync('git', ['--git-dir', directory, ...args], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],

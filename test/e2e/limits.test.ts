@@ -1,8 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
+import { lacking } from '../attacks/client-arena.ts';
 import { call, events, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
@@ -11,7 +13,6 @@ const { gemini } = world;
 const server = await startServer(t, world, {
   MAX_CONCURRENT_RUNS: '1',
   MAX_QUEUED_RUNS: '2',
-  RUN_TIMEOUT_SECONDS: '5',
 });
 const start = (ticketId: string, message: string) =>
   call<Run>(server, 'POST', `/v1/tickets/${ticketId}/runs`, { action: 'chat', message });
@@ -40,10 +41,31 @@ t.test('no more runs at once, and no more in the queue, than allowed', async (t)
 });
 
 t.test('a run that takes too long is ended', async (t) => {
-  gemini.on('never an answer', [{ hang: true }]);
+  const world = await makeWorld(t);
+  const server = await startServer(t, world, { RUN_TIMEOUT_SECONDS: '5' });
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-1', repo_url: REPO });
+  world.gemini.on('never an answer', [{ hang: true }]);
   const { run: ended, events: seen } = await run(server, 'L-1', { action: 'chat', message: 'never an answer' });
-  t.match(ended, { state: 'timed_out', error: { code: 'timed_out', retryable: true } });
+  const detail = 'The run took longer than the 5 s that RUN_TIMEOUT_SECONDS allows.';
+  t.match(ended, { state: 'timed_out', error: { code: 'timed_out', detail, retryable: true } });
   t.equal(seen.at(-1)?.type, 'run.timed_out');
+});
+
+t.test('an agent that stops before it is done has not succeeded', async (t) => {
+  // Gemini CLI stops so only after more requests than a test can make; the reason it gives is put into its mouth.
+  const early = {
+    file: 'src/agents/acp-session.ts',
+    from: 'reason === answer.stopReason',
+    to: "reason === 'max_tokens'",
+  };
+  const { env, nodeArgs } = lacking({ edits: [early] });
+  const folders = { DATA_DIR: join(world.dir, 'early'), TICKETS_ROOT: join(world.dir, 'early-tickets') };
+  const other = await startServer(t, world, { ...folders, ...env }, nodeArgs);
+  await call(other, 'POST', '/v1/tickets', { ticket_id: 'S-1', repo_url: REPO });
+  gemini.on('stop early', [{ text: 'The answer is' }]);
+  const { run: ended } = await run(other, 'S-1', { action: 'chat', message: 'stop early' });
+  t.match(ended, { state: 'failed', error: { code: 'agent_stopped', detail: /max_tokens/ } });
+  await other.stop();
 });
 
 t.test('what resumes a stream: Last-Event-ID before ?after=', async (t) => {

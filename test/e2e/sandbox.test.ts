@@ -14,11 +14,15 @@ const look = {
 
 t.test('the server says what its sandbox is, and a run ends with its budget', async (t) => {
   const server = await startServer(t, world, { MAX_TOKENS_PER_RUN: '900', EGRESS_ALLOW: 'registry.example.org' });
-  t.match(await server.logged(({ msg }) => /sandbox/.test(msg ?? '')), {
+  t.match(await server.logged(({ msg }) => /^the sandbox/.test(msg ?? '')), {
     msg: 'the sandbox holds',
     sandbox: 'bubblewrap',
     egress: ['registry.example.org'],
   });
+  if (process.getuid?.() === 0) {
+    const told = await server.logged(({ msg }) => /runs as root/.test(msg ?? ''));
+    t.match(told, { level: 40, remedy: /user of its own/ }, 'what does not hold for root is said');
+  }
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'B-1', repo_url: REPO });
   gemini.on('look twice', [look, look, { text: 'Twice.' }]);
   const spent = await run(server, 'B-1', { action: 'chat', message: 'look twice' });

@@ -58,6 +58,8 @@ const RIGHTS: Record<string, readonly Scope[] | null> = {
   revokeKey: ['admin'],
   listAudit: ['admin'],
   getMetrics: ['metrics', 'admin'],
+  cleanUp: ['admin'],
+  backUp: ['admin'],
 };
 
 /** Routes that the reference does not list. */

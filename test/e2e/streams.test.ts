@@ -48,7 +48,7 @@ await app.store.tickets.insert({
 
 /** A run that this test writes: nobody has told the engine of it. */
 async function makeRun() {
-  const limitsOfQueue = { keyId: 'loopback', maxQueued: 10, maxOfKey: 10 };
+  const limitsOfQueue = { keyId: 'loopback', maxQueued: 10, maxOfKey: 10, waitAt: () => null };
   const request = { ticketId: 'S-1', action: 'chat', message: 'hello', agent: 'gemini' } as const;
   const { run_id } = await app.store.runs.enqueue({ ...request, ...limitsOfQueue });
   const text = (value: string): EventDraft => ({ type: 'message.delta', data: { text: value } });

@@ -52,13 +52,24 @@ export async function makeWorld(t: Owner): Promise<World> {
   return { dir, github, gemini, env };
 }
 
-/** Starts the real server as a process of its own, in the folder of its world. */
-export async function startServer(t: Owner, world: World, settings: Record<string, string> = {}): Promise<Server> {
+/**
+ * Starts the real server as a process of its own, in the folder of its world.
+ * @param nodeArgs arguments of Node
+ * @param within a command that runs another one, such as nsenter
+ */
+export async function startServer(
+  t: Owner,
+  world: World,
+  settings: Record<string, string> = {},
+  nodeArgs: readonly string[] = [],
+  within: readonly string[] = [],
+): Promise<Server> {
   // tap hands every child a loader of its own through the environment; `env -i` keeps it out of the server.
   const env = Object.entries({ PATH: process.env.PATH, ...world.env, ...settings }).map(
     ([name, value]) => `${name}=${value}`,
   );
-  const child = spawn('env', ['-i', ...env, process.execPath, MAIN], {
+  const [program = 'env', ...args] = [...within, 'env', '-i', ...env, process.execPath, ...nodeArgs, MAIN];
+  const child = spawn(program, args, {
     cwd: world.dir,
     stdio: ['ignore', 'pipe', 'pipe'],
   });

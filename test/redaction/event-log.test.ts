@@ -31,6 +31,7 @@ async function makeLog(dir: string, runs: number) {
       keyId: 'loopback',
       maxOfKey: 10,
       maxQueued: 9,
+      waitAt: () => null,
     });
     const row = await store.runs.claim();
     if (row) claimed.push(row.run_id);

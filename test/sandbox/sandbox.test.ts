@@ -24,6 +24,7 @@ async function startStubborn(sandbox: Sandbox, workspace: string) {
   return { child, tree: descendants(child.pid) };
 }
 
+const FORK_BOMB = new URL('fork-bomb.ts', import.meta.url).pathname;
 const SERVER = new URL('server.ts', import.meta.url).pathname;
 
 t.test('the walls hold', async (t) => {
@@ -224,6 +225,18 @@ t.test('it holds for a server that is not root', { skip: whyNoOtherUser() }, asy
   t.ok(existsSync(join(folders.workspace, 'made')));
 });
 
+t.test('a fork bomb comes to an end, where the server is not root', { skip: whyNotUnprivileged() }, async (t) => {
+  const folders = await makeFolders(t);
+  const program = ['env', '-i', `PATH=${process.env.PATH}`, process.execPath, FORK_BOMB, folders.root];
+  const other = ['setpriv', '--reuid=12345', '--regid=12345', '--clear-groups'];
+  if (process.getuid?.() === 0) execFileSync('chown', ['-R', '12345:12345', folders.root]);
+  const [file = '', ...args] = process.getuid?.() === 0 ? [...other, ...program] : program;
+  t.match(JSON.parse(execFileSync(file, args, { encoding: 'utf8', cwd: folders.root })), {
+    output: /Cannot fork/,
+    code: 2,
+  });
+});
+
 t.test('where no sandbox can be made, nothing is started', async (t) => {
   const folders = await makeFolders(t);
   const script = `
@@ -270,6 +283,10 @@ t.test('SANDBOX=none starts processes of the host, with few variables', async (t
 });
 
 /** What keeps this test from becoming another user; false when nothing does. */
+function whyNotUnprivileged(): string | false {
+  return process.getuid?.() === 0 ? whyNoOtherUser() : false;
+}
+
 function whyNoOtherUser(): string | false {
   if (process.getuid?.() !== 0) return 'this test is not root';
   for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder)) {

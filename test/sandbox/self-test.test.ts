@@ -83,4 +83,9 @@ t.test('a wall that does not stand is found', async (t) => {
     };
     t.match(await testConfinement(broken, { ...folders, ...SECRETS }), { ok: false, detail: said }, name);
   }
+  t.match(
+    await testConfinement(whole, { ...folders, ...SECRETS }, '/nowhere'),
+    { ok: false, detail: /the command du is missing/, remedy: /coreutils/ },
+    'workspaces without a limit are no sandbox either',
+  );
 });

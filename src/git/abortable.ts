@@ -1,4 +1,4 @@
-import { canceled } from '../git/git.ts';
+import { AppError } from '../errors/app-error.ts';
 
 /**
  * Waits for work that itself goes on.
@@ -15,4 +15,10 @@ export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undef
   } finally {
     signal.removeEventListener('abort', onAbort);
   }
+}
+
+/** The error of a call whose signal was aborted: the reason, when it is one of ours. */
+export function canceled(signal: AbortSignal | undefined): AppError {
+  const reason: unknown = signal?.reason;
+  return reason instanceof AppError ? reason : new AppError('canceled', 'The work was canceled.', { cause: reason });
 }

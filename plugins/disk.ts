@@ -1,0 +1,24 @@
+import fp from 'fastify-plugin';
+import { createDiskGuard, type DiskGuard } from '../src/housekeeping/disk-guard.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    disk: DiskGuard;
+  }
+  interface FastifyContextConfig {
+    /** Begins work that needs disk space: refused while there is too little. */
+    grows?: true;
+  }
+}
+
+/** `app.disk`, and the refusal of new work while the disk is full or read-only. Reads and cancelations go on. */
+export default fp(
+  async (app) => {
+    const disk = createDiskGuard(app.config);
+    app.decorate('disk', disk);
+    app.addHook('onRequest', async (request) => {
+      if (request.routeOptions.config.grows === true) await disk.admit();
+    });
+  },
+  { name: 'disk', dependencies: ['config', 'auth'] },
+);

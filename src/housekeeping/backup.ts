@@ -1,0 +1,92 @@
+import { randomUUID } from 'node:crypto';
+import { chmod, cp, lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { type Static, Type } from '@sinclair/typebox';
+import { create } from 'tar';
+import packageJson from '../../package.json' with { type: 'json' };
+import type { Config } from '../config/load-config.ts';
+import { AppError } from '../errors/app-error.ts';
+import type { Store } from '../store/open-store.ts';
+import type { Workspaces } from '../workspaces/workspaces.ts';
+
+/** What a backup says of itself, in its first file. */
+export const Manifest = Type.Object({
+  format: Type.Literal('pullwright-backup-1'),
+  version: Type.String({ description: 'Of the server that made it.' }),
+  created_at: Type.String(),
+  tickets: Type.Array(Type.String()),
+  /** What could not be kept. */
+  left_out: Type.Array(Type.Object({ ticket_id: Type.String(), what: Type.String() })),
+});
+export type Manifest = Static<typeof Manifest>;
+export const MANIFEST = 'manifest.json';
+
+export type Backups = ReturnType<typeof createBackups>;
+
+/**
+ * Backups of everything: the store, each ticket's git directory with its uncommitted work, the mirrors these borrow from,
+ * and the conversations. The work of the server goes on meanwhile; what was acknowledged before is in it.
+ */
+export function createBackups(deps: {
+  config: Pick<Config, 'DATA_DIR'>;
+  store: Pick<Store, 'copyTo'>;
+  workspaces: Pick<Workspaces, 'upkeep'>;
+}) {
+  const { config, store, workspaces } = deps;
+  let underWay = false;
+
+  async function stage(folder: string): Promise<void> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    // The store first: what it knows of is in the git directories that are copied later, like after a crash.
+    await store.copyTo(join(folder, 'pullwright.db'));
+    await chmod(join(folder, 'pullwright.db'), 0o600);
+    const { tickets, leftOut } = await workspaces.upkeep.save(folder);
+    await copyFolder(join(config.DATA_DIR, 'conversations'), join(folder, 'conversations'));
+    const manifest: Manifest = {
+      format: 'pullwright-backup-1',
+      version: packageJson.version,
+      created_at: new Date().toISOString(),
+      tickets,
+      left_out: leftOut,
+    };
+    await writeFile(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
+  }
+
+  return {
+    /**
+     * Takes a backup.
+     * @returns a tar archive, compressed with gzip; it has to be read to its end, or destroyed
+     * @throws AppError `backup_under_way`, `disk_full`
+     */
+    async take(): Promise<Readable> {
+      if (underWay) throw new AppError('backup_under_way', 'A backup is being taken.', { retryAfter: 30 });
+      underWay = true;
+      const folder = join(config.DATA_DIR, 'staging', randomUUID());
+      const over = async () => {
+        await rm(folder, { recursive: true, force: true });
+        underWay = false;
+      };
+      try {
+        await stage(folder);
+      } catch (error) {
+        await over();
+        throw error;
+      }
+      const names = (await readdir(folder)).filter((name) => name !== MANIFEST);
+      const archive = create({ cwd: folder, gzip: { level: 1 }, portable: true, strict: true }, [MANIFEST, ...names]);
+      // The reader is told; one who has left must not leave an error that nobody catches.
+      archive.on('error', () => {});
+      return Readable.from(archive).once('close', () => void over());
+    },
+  };
+}
+
+/** An agent may write in it meanwhile; what leads elsewhere is left out. */
+async function copyFolder(from: string, to: string): Promise<void> {
+  const isPlain = async (path: string) => {
+    const found = await lstat(path).catch(() => undefined);
+    return found !== undefined && (found.isFile() || found.isDirectory());
+  };
+  if (await isPlain(from)) await cp(from, to, { recursive: true, filter: isPlain });
+}

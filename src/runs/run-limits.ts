@@ -1,0 +1,60 @@
+import type { Budget, Usage } from '../../schemas/run.ts';
+import type { Limit } from '../agents/model-limits.ts';
+import type { Config } from '../config/load-config.ts';
+import { AppError } from '../errors/app-error.ts';
+import type { Store } from '../store/open-store.ts';
+import type { RunRow } from '../store/runs.ts';
+
+/** What a run has used so far. */
+export type Spent = { usage: Usage; turns: number; seconds: number };
+
+/**
+ * What a run may use from now on. Runs of a key that are under way at once each see what was used when their turn began.
+ */
+export async function runLimits(
+  config: Config,
+  store: Pick<Store, 'runs'>,
+  run: RunRow,
+  spent: Spent,
+): Promise<Limit[]> {
+  const { MAX_TOKENS_PER_RUN: tokensOfRun, MAX_TURNS_PER_RUN: turnsOfRun, MAX_TOKENS_PER_KEY_PER_DAY: perDay } = config;
+  const budget = budgetOf(run);
+  const limits: Limit[] = [{ ...timeLimit(config, run), used: spent.seconds }];
+  const add = (setting: string, unit: Limit['unit'], limit: number | undefined, used: number) => {
+    if (limit !== undefined) limits.push({ setting, unit, limit, used });
+  };
+  add('MAX_TOKENS_PER_RUN', 'tokens', tokensOfRun, tokens(spent.usage));
+  add('budget.tokens', 'tokens', budget.tokens, tokens(spent.usage));
+  add('MAX_TURNS_PER_RUN', 'turns', turnsOfRun, spent.turns);
+  add('budget.turns', 'turns', budget.turns, spent.turns);
+  if (perDay !== undefined && run.key_id !== null) {
+    const midnight = `${new Date().toISOString().slice(0, 10)}T00:00:00.000Z`;
+    const usages = await store.runs.usageOfKey(run.key_id, midnight);
+    const used = usages.reduce((sum, usage) => sum + tokens(JSON.parse(usage)), 0);
+    add('MAX_TOKENS_PER_KEY_PER_DAY', 'tokens', perDay, used);
+  }
+  return limits;
+}
+
+/** How long an attempt at a run may take. */
+export function timeLimit(config: Config, run: RunRow): Pick<Limit, 'setting' | 'limit'> & { unit: 'seconds' } {
+  const { seconds } = budgetOf(run);
+  if (seconds !== undefined && seconds < config.RUN_TIMEOUT_SECONDS) {
+    return { setting: 'budget.seconds', unit: 'seconds', limit: seconds };
+  }
+  return { setting: 'RUN_TIMEOUT_SECONDS', unit: 'seconds', limit: config.RUN_TIMEOUT_SECONDS };
+}
+
+/** The error of a run that took longer than it may. */
+export function outOfTime(config: Config, run: RunRow): AppError {
+  const { setting, limit } = timeLimit(config, run);
+  return new AppError('timed_out', `The run took longer than the ${limit} s that ${setting} allows.`);
+}
+
+function budgetOf({ budget }: RunRow): Budget {
+  return budget === null ? {} : JSON.parse(budget);
+}
+
+function tokens({ input_tokens, output_tokens }: Usage): number {
+  return input_tokens + output_tokens;
+}

@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Git } from '../git/git.ts';
+import type { GitProgress } from '../git/git-progress.ts';
+import { checkHead, touchedSubmodules } from './commit.ts';
+import { writeGitFile } from './git-file.ts';
+import { statusOf } from './inspect.ts';
+import type { Layout } from './layout.ts';
+import { type OpenTicket, WORK_REF } from './open-ticket.ts';
+import { headOf } from './sync.ts';
+import { readRecord, writeRecord } from './ticket-record.ts';
+import type { Trash } from './trash.ts';
+
+type Deps = { git: Git; layout: Layout; trash: Trash };
+
+/**
+ * Removes the files of a workspace and keeps its git directory, from which they come back. Files that git ignores do not.
+ * @returns why it was left as it is; undefined when it is parked now
+ */
+export async function park({ git, layout, trash }: Deps, ticket: OpenTicket): Promise<string | undefined> {
+  const { gitDir, workspace, branch } = ticket;
+  if (ticket.parked) return undefined;
+  await checkHead(gitDir, branch);
+  const { dirty, unpushed } = await statusOf(git, layout.data.staging, ticket);
+  if (dirty) return 'It holds changes that are not committed.';
+  if (unpushed) return 'It holds commits that are not pushed.';
+  if ((await touchedSubmodules(git, ticket, join(gitDir, 'index'))).length > 0) {
+    return 'It holds files in the folder of a submodule.';
+  }
+  const record = await readRecord(gitDir);
+  if (record === undefined) return 'Its record is gone.';
+  await git.run(['update-ref', '-d', WORK_REF], { gitDir });
+  // From here on, a workspace that is missing is one that was parked.
+  await writeRecord(gitDir, { ...record, parked_at: new Date().toISOString() });
+  await trash.discard(workspace, layout.tickets.trash);
+  return undefined;
+}
+
+/** Checks the files of a parked workspace out again, aside, and publishes them by a rename; nothing else is needed. */
+export async function unpark(
+  { git, layout, trash }: Deps,
+  ticket: OpenTicket,
+  options: { signal?: AbortSignal | undefined; onProgress?: ((progress: GitProgress) => void) | undefined },
+): Promise<void> {
+  const { gitDir, workspace } = ticket;
+  const head = await headOf(git, ticket);
+  const work = (await git.ask(gitDir).commit(WORK_REF)) ?? head;
+  const staged = join(layout.tickets.staging, randomUUID());
+  const scratch = join(layout.data.staging, randomUUID());
+  const indexFile = join(scratch, 'index');
+  try {
+    await mkdir(staged);
+    await mkdir(scratch);
+    await git.run(['read-tree', '-m', '-u', '-v', work], { gitDir, workTree: staged, indexFile, ...options });
+    // What was not committed when the ticket was saved is not committed now.
+    if (work !== head) await git.run(['read-tree', '-m', head], { gitDir, indexFile });
+    await writeGitFile(staged, gitDir);
+    await rename(indexFile, join(gitDir, 'index'));
+    await rename(staged, workspace);
+  } finally {
+    await trash.discard(staged, layout.tickets.trash);
+    await rm(scratch, { recursive: true, force: true });
+  }
+  await git.run(['update-ref', '-d', WORK_REF], { gitDir });
+  const record = await readRecord(gitDir);
+  if (record === undefined) return;
+  const { parked_at: _, ...present } = record;
+  await writeRecord(gitDir, present);
+}

@@ -1,0 +1,79 @@
+import { copyFile, cp, link, lstat, mkdir, readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { toAppError } from '../errors/app-error.ts';
+import type { Git } from '../git/git.ts';
+import { hasCode } from './file-errors.ts';
+import { type OpenTicket, WORK_REF } from './open-ticket.ts';
+import { shown } from './show-paths.ts';
+import { checkWorkspace, listChanges, withScratchIndex, writeTree } from './snapshot.ts';
+import { headOf } from './sync.ts';
+import { readRecord, writeRecord } from './ticket-record.ts';
+
+/**
+ * Copies a ticket's git directory into a folder, as that of a parked ticket, with a commit of all that the workspace
+ * holds beside the branch. The ticket itself is left as it is.
+ * @param folder becomes the git directory; it still borrows the mirror's objects
+ * @returns what could not be kept, for a person
+ */
+export async function saveTicket(git: Git, ticket: OpenTicket, folder: string, staging: string): Promise<string[]> {
+  await cp(ticket.gitDir, folder, { recursive: true, preserveTimestamps: true, filter: isPlain });
+  if (ticket.parked) return [];
+  const record = await readRecord(folder);
+  if (record !== undefined) await writeRecord(folder, { ...record, parked_at: new Date().toISOString() });
+  try {
+    return await saveWork(git, ticket, folder, staging);
+  } catch (error) {
+    // One workspace that somebody broke must not keep all the others from being saved.
+    const { code, message } = toAppError(error);
+    if (code === 'disk_full' || code === 'storage_unavailable' || code === 'internal') throw error;
+    return [`what is not committed: ${message}`];
+  }
+}
+
+async function saveWork(git: Git, ticket: OpenTicket, gitDir: string, staging: string): Promise<string[]> {
+  await checkWorkspace(ticket);
+  const place = { workspace: ticket.workspace, gitDir };
+  return withScratchIndex(gitDir, staging, async ({ indexFile }) => {
+    const changes = await listChanges(git, place, indexFile);
+    const { tree } = await writeTree(git, place, indexFile, changes);
+    const head = await headOf(git, ticket);
+    if (tree !== (await git.ask(ticket.gitDir).tree(head))) {
+      const { stdout } = await git.run(['commit-tree', '-p', head, tree], { gitDir, input: 'Uncommitted work\n' });
+      await git.run(['update-ref', WORK_REF, stdout.toString().trim()], { gitDir });
+    }
+    return [
+      ...changes.nested.map((path) => `${shown(path)}, a git repository of its own`),
+      ...changes.tooLarge.map(({ path }) => `${shown(path)}, which is too large for git`),
+    ];
+  });
+}
+
+/** Copies a mirror that nobody repacks meanwhile. Its refs first: what they lead to is there by then. */
+export async function saveMirror(mirror: string, folder: string): Promise<void> {
+  const objects = join(mirror, 'objects');
+  await cp(mirror, folder, { recursive: true, filter: async (path) => path !== objects && (await isPlain(path)) });
+  await linkTree(objects, join(folder, 'objects'));
+}
+
+/** git never changes an object or a pack, so that a second name is as good as a copy. */
+async function linkTree(from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true });
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) await linkTree(source, target);
+    else if (await isPlain(source)) {
+      await link(source, target).catch((error) => {
+        if (!hasCode(error, 'EXDEV') && !hasCode(error, 'EPERM') && !hasCode(error, 'EMLINK')) throw error;
+        return copyFile(source, target);
+      });
+    }
+  }
+}
+
+/** Files and folders that are whole: no locks, no halves, nothing that leads elsewhere. */
+async function isPlain(path: string): Promise<boolean> {
+  const name = basename(path);
+  if (name.endsWith('.lock') || name.startsWith('tmp_') || name.startsWith('.tmp-')) return false;
+  const found = await lstat(path).catch(() => undefined);
+  return found !== undefined && (found.isFile() || found.isDirectory());
+}

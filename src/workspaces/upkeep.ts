@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { WorkspacePlace } from '../../schemas/ticket.ts';
+import type { Git } from '../git/git.ts';
+import { tellFullDisk } from './file-errors.ts';
+import type { KeyedMutex } from './keyed-mutex.ts';
+import type { Layout } from './layout.ts';
+import type { MirrorCare } from './mirror-care.ts';
+import { finishMove } from './move-workspace.ts';
+import { findTicket, openTicket } from './open-ticket.ts';
+import { park } from './parking.ts';
+import { saveMirror, saveTicket } from './save.ts';
+import type { Trash } from './trash.ts';
+
+export type Upkeep = ReturnType<typeof createUpkeep>;
+
+/** What keeps the folders of workspaces and mirrors small. */
+export function createUpkeep(deps: {
+  git: Git;
+  layout: Layout;
+  trash: Trash;
+  care: MirrorCare;
+  oneAtATime: KeyedMutex;
+}) {
+  const { git, layout, trash, care, oneAtATime } = deps;
+
+  return {
+    async place(ticketId: string): Promise<WorkspacePlace> {
+      const ticket = await findTicket(layout, ticketId);
+      if (ticket === undefined) return 'missing';
+      return ticket.parked ? 'parked' : 'present';
+    },
+
+    /**
+     * Parks a workspace whose work is all pushed.
+     * @param isIdle asked when nothing else can begin with the workspace: a command that comes later brings it back
+     * @returns why it was left as it is
+     * @throws AppError `ticket_not_found`, `workspace_tampered`
+     */
+    park(ticketId: string, isIdle: () => Promise<boolean>): Promise<string | undefined> {
+      return oneAtATime(ticketId.toLowerCase(), undefined, async () => {
+        const ticket = await openTicket(layout, ticketId);
+        if (ticket.parked) return undefined;
+        if (!(await isIdle())) return 'It is in use.';
+        await finishMove(git, ticket, layout.data.staging, ticket.ref);
+        return park({ git, layout, trash }, ticket);
+      }).catch((error) => {
+        throw tellFullDisk(error);
+      });
+    },
+
+    /**
+     * Packs the mirrors that have gathered many small files.
+     * @param busyRepos URLs of repositories that a run works with; these are left alone
+     * @returns how many were packed
+     */
+    async packMirrors(busyRepos: readonly string[], closing: AbortSignal): Promise<number> {
+      const busy = new Set(busyRepos.map((url) => layout.mirror(url)));
+      let packed = 0;
+      for (const mirror of await mirrors(layout)) {
+        if (!closing.aborted && !busy.has(mirror) && (await care.pack(mirror, closing))) packed += 1;
+      }
+      return packed;
+    },
+
+    /** Removes the mirrors that no ticket borrows from; a later ticket fetches them again. Tells how many. */
+    async removeUnusedMirrors(): Promise<number> {
+      let removed = 0;
+      for (const mirror of await mirrors(layout)) {
+        if (await care.removeUnused(mirror, join(layout.data.trash, randomUUID()))) removed += 1;
+      }
+      await trash.empty(layout.data.trash);
+      return removed;
+    },
+
+    /**
+     * Copies every ticket, parked and with its uncommitted work, and the mirrors they borrow from into `gitdirs` and
+     * `mirrors` of a folder.
+     */
+    async save(folder: string): Promise<{ tickets: string[]; leftOut: { ticket_id: string; what: string }[] }> {
+      const tickets: string[] = [];
+      const leftOut: { ticket_id: string; what: string }[] = [];
+      const borrowed = new Set<string>();
+      await mkdir(join(folder, 'gitdirs'), { recursive: true });
+      await mkdir(join(folder, 'mirrors'), { recursive: true });
+      for (const name of await readdir(layout.data.gitDirs)) {
+        const ticketId = name.replace(/\.git$/, '');
+        await oneAtATime(ticketId.toLowerCase(), undefined, async () => {
+          const ticket = await findTicket(layout, ticketId);
+          if (ticket === undefined) return;
+          if (!ticket.parked) await finishMove(git, ticket, layout.data.staging, ticket.ref);
+          const lost = await saveTicket(git, ticket, join(folder, 'gitdirs', name), layout.data.staging);
+          tickets.push(ticketId);
+          leftOut.push(...lost.map((what) => ({ ticket_id: ticketId, what })));
+          borrowed.add(ticket.mirror);
+        });
+      }
+      // After the tickets: whatever they borrow is there.
+      for (const mirror of borrowed) {
+        await care.use(mirror, () => saveMirror(mirror, join(folder, 'mirrors', basename(mirror))));
+      }
+      return { tickets, leftOut };
+    },
+
+    /** Resolves when what was thrown away so far is deleted. */
+    emptied: () => trash.close(),
+  };
+}
+
+async function mirrors(layout: Layout): Promise<string[]> {
+  return (await readdir(layout.data.mirrors)).map((name) => join(layout.data.mirrors, name));
+}

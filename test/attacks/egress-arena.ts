@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { lacking } from './client-arena.ts';
+import { ALLOWED, type EgressAttack } from './egress-attacks.ts';
+import type { Edit } from './take-away.ts';
+
+const PROCESS = new URL('egress-process.ts', import.meta.url).pathname;
+
+/**
+ * Carries out an attack on the proxy, as a process of its own.
+ * @param edits what is taken away from it
+ * @returns what it would have connected to, address and port a line, and how it answered each request
+ */
+export async function tryToLeave({ requests, answers = {} }: EgressAttack, edits: readonly Edit[] = []) {
+  const { nodeArgs, env } = lacking({ edits });
+  const variables = Object.entries({ PATH: process.env.PATH, ...env }).map(([name, value]) => `${name}=${value}`);
+  const child = spawn('env', ['-i', ...variables, process.execPath, ...nodeArgs, PROCESS], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  const dialed: string[] = [];
+  let denials = 0;
+  try {
+    const { promise: listening, resolve } = Promise.withResolvers<string>();
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const record: { url?: string; dialed?: string; denied?: string } = JSON.parse(line);
+      if (record.url !== undefined) resolve(record.url);
+      if (record.dialed !== undefined) dialed.push(record.dialed);
+      if (record.denied !== undefined) denials += 1;
+    });
+    child.stdin.end(JSON.stringify({ allow: ALLOWED, answers }));
+    const port = Number(new URL(await listening).port);
+    const statuses: string[] = [];
+    for (const request of requests) {
+      const socket = connect(port, '127.0.0.1');
+      socket.write(`${request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+      statuses.push((await text(socket)).split('\r\n')[0] ?? '');
+    }
+    return { dialed: dialed.join('\n'), statuses, denials };
+  } finally {
+    child.kill('SIGKILL');
+    await exited;
+  }
+}

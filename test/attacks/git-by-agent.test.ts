@@ -1,0 +1,131 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { call, run } from '../helpers/client.ts';
+import { makeWorld, startServer } from '../helpers/server.ts';
+import { type Entry, TOKEN } from '../workspaces/world.ts';
+import { type Arena, createArenas } from './git-arena.ts';
+
+/**
+ * The worst families of `git-attacks.ts` the whole way: a ticket on a hostile repository over HTTP, a `dev` whose agent does
+ * by its shell what it can in the sandbox, and whatever the server's git makes of it up to the pull request.
+ */
+const FSMONITOR = (program: string) => `[core]\n\tfsmonitor = ${program}\n\thooksPath = /work/evil\n`;
+const FILTERS = (program: string) =>
+  `[filter "x"]\n\tclean = ${program}\n\tsmudge = ${program}\n\tprocess = ${program}\n[diff "x"]\n\ttextconv = ${program}\n\tcommand = ${program}\n`;
+
+type Attack = { name: string; upstream?: readonly Entry[]; shell(arena: Arena): string };
+
+const ATTACKS: readonly Attack[] = [
+  {
+    name: 'hooks',
+    shell: ({ program }) => `
+      for at in . nested; do
+        mkdir -p $at; git -C $at init -q; mkdir -p $at/.git/hooks
+        for hook in pre-commit commit-msg post-commit pre-push reference-transaction post-index-change; do
+          cp evil-program $at/.git/hooks/$hook
+        done
+      done
+      echo x > nested/file; cp evil-program evil; git config core.hooksPath ${program}`,
+  },
+  {
+    name: 'filters and attributes',
+    upstream: [{ path: '.gitattributes', content: '* filter=lfs\n' }],
+    shell: ({ program }) => `
+      printf '* filter=x diff=x merge=x working-tree-encoding=UTF-32\\n' > .gitattributes
+      git init -q nested; echo x > nested/file
+      cat >> nested/.git/config <<'END'\n${FILTERS(program)}END
+      cat >> .git/config <<'END'\n${FILTERS(program)}END`,
+  },
+  {
+    name: 'configuration',
+    shell: ({ program }) => `
+      mv .git moved; git init -q; git config core.fsmonitor ${program}
+      git init -q nested; echo x > nested/file
+      cat >> nested/.git/config <<'END'\n${FSMONITOR(program)}END
+      cat > .gitconfig <<'END'\n${FSMONITOR(program)}END`,
+  },
+  {
+    name: 'alternates',
+    shell: ({ outside, program }) => `
+      git init -q nested; mkdir -p nested/.git/objects/info; echo ${outside} > nested/.git/objects/info/alternates
+      printf '[core]\\n\\talternateRefsCommand = ${program}\\n' >> nested/.git/config; echo x > nested/file
+      mkdir -p objects/info; echo ${outside} > objects/info/alternates`,
+  },
+  {
+    name: 'submodules',
+    upstream: [
+      { path: '.gitmodules', content: '[submodule "sub"]\n\tpath = sub\n\turl = ../evil.git\n\tupdate = !false\n' },
+    ],
+    // With a command in `update`, as a repository may bring one along, GitHub would refuse the push.
+    shell: ({ program, evil }) => `
+      git init -q sub; git -C sub -c user.name=x -c user.email=x commit -q --allow-empty -m x
+      cat >> sub/.git/config <<'END'\n${FSMONITOR(program)}${FILTERS(program)}END
+      printf '[submodule "sub"]\\n\\tpath = sub\\n\\turl = ${evil}/sub.git\\n' > .gitmodules
+      echo x > sub/file`,
+  },
+  {
+    name: 'refs',
+    shell: () => `
+      git update-ref refs/heads/main HEAD; git symbolic-ref HEAD refs/heads/main; git branch evil; git tag evil
+      git -c user.name=Forged -c user.email=x commit -q --allow-empty -m x; git push origin HEAD:main
+      git init -q nested; git -C nested -c user.name=Forged -c user.email=x commit -q --allow-empty -m x; echo x > nested/file`,
+  },
+  {
+    name: 'links',
+    shell: ({ outside }) => `
+      ln -s ${outside}/secret.txt link.txt; rm -rf docs; ln -s ${outside} docs
+      mkdir deep; ln -s ../../../../../../..${outside} deep/up`,
+  },
+];
+
+const world = await makeWorld(t);
+world.github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
+await mkdir(join(world.dir, 'arena'));
+const arenas = await createArenas(join(world.dir, 'arena'), world.github, join(world.dir, 'gh'));
+t.teardown(() => arenas.close());
+const server = await startServer(t, world, { SANDBOX: 'bubblewrap', GITHUB_TOKEN: TOKEN, HOME: arenas.home });
+
+for (const [index, { name, upstream = [], shell }] of ATTACKS.entries()) {
+  t.test(name, async (t) => {
+    const ticketId = `G-${index}`;
+    const repository = `acme/hostile-${index}`;
+    await arenas.addRepository(repository, upstream);
+    await arenas.forget();
+    const made = await call(server, 'POST', '/v1/tickets', {
+      ticket_id: ticketId,
+      repo_url: `https://github.com/${repository}`,
+    });
+    t.equal(made.status, 201);
+    const arena = await arenas.enter(repository, `ticket_${ticketId}`, join(world.dir, 'tickets', ticketId));
+    t.strictSame(
+      await arenas.damage(arena, arenas.refsOfOthers(arena)),
+      ['kept the work out'],
+      'nothing came of it yet',
+    );
+
+    const program = `printf '#!/bin/sh\\nexec cat\\n' > evil-program; chmod +x evil-program`;
+    const honest = "echo work > work.txt; sed -i '1s/.*/mine/' shared.txt";
+    const command = `{ ${program}\n${shell(arena)}\n} > /dev/null 2>&1; ${honest}`;
+    world.gemini.on(`Plan ${ticketId}`, [{ text: '# Goal\n\nWork.' }]);
+    world.gemini.on(`Work ${ticketId}`, [
+      { calls: [{ name: 'run_shell_command', args: { command } }] },
+      { text: 'Done.' },
+    ]);
+    await run(server, ticketId, { action: 'make_plan', message: `Plan ${ticketId}` });
+    const before = arenas.refsOfOthers(arena);
+    const dev = await run(server, ticketId, { action: 'dev', message: `Work ${ticketId}` });
+    t.match(
+      dev.run,
+      { state: 'succeeded', result: { pull_request: { created: true } } },
+      JSON.stringify(dev.run.error),
+    );
+    t.strictSame(await arenas.damage(arena, before), []);
+    t.equal((await call(server, 'GET', `/v1/tickets/${ticketId}/diff`)).status, 200);
+
+    await arenas.moveUpstream(arena);
+    const moved = arenas.refsOfOthers(arena);
+    await call(server, 'POST', '/v1/tickets', { ticket_id: ticketId, repo_url: `https://github.com/${repository}` });
+    t.strictSame(await arenas.damage(arena, moved), [], 'nor when the base comes in');
+  });
+}

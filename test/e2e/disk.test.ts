@@ -1,0 +1,100 @@
+import { copyFile, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import SQLite from 'better-sqlite3';
+import t from 'tap';
+import type { Run } from '../../schemas/run.ts';
+import { call, events, run, said } from '../helpers/client.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeSmallDisks, noSmallDisks } from '../helpers/small-disks.ts';
+
+const skip = await noSmallDisks();
+
+t.test('a disk that is full', { skip }, async (t) => {
+  const world = await makeWorld(t);
+  const { gemini, dir } = world;
+  const disks = await makeSmallDisks(t, dir, { small: '64m' });
+  const settings = {
+    DATA_DIR: join(dir, 'small', 'data'),
+    TICKETS_ROOT: join(dir, 'small', 'tickets'),
+    MIN_FREE_DISK_MB: '8',
+  };
+  const server = await startServer(t, world, settings, disks.within);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'D-1', repo_url: REPO });
+  gemini.on('a story', [{ hang: true, text: 'once upon a time ' }]);
+  const { body } = await call<Run>(server, 'POST', '/v1/tickets/D-1/runs', { action: 'chat', message: 'a story' });
+  await gemini.waitFor((request) => request.prompt.includes('a story') && request.state === 'held');
+  const early = await events(server, body.run_id, {
+    until: (event) => event.type === 'step.started' && event.data.step === 'agent',
+  });
+
+  await fill(disks.path('small', 'ballast'));
+  const refused = { status: 507, body: { code: 'disk_full', remedy: /DATA_DIR.*MIN_FREE_DISK_MB/ } };
+  const ticket = await call(server, 'POST', '/v1/tickets', { ticket_id: 'D-2', repo_url: REPO });
+  t.match(ticket, refused, 'no new ticket');
+  t.ok(Number(ticket.headers.get('retry-after')) > 0);
+  t.match(await call(server, 'POST', '/create_ticket', { ticket_id: 'D-2', repo_url: REPO }), refused);
+  t.match(await call(server, 'POST', '/v1/tickets/D-1/runs', { action: 'chat', message: 'more' }), refused, 'no run');
+  t.match(await call(server, 'POST', '/command', { ticket_id: 'D-1', action: 'chat', message: 'more' }), refused);
+  const key = { name: 'x'.repeat(60), scopes: ['admin'] };
+  t.match(
+    await call(server, 'POST', '/v1/keys', key),
+    { status: 507, body: { code: 'disk_full' } },
+    'what the store itself cannot take is refused in the same words',
+  );
+  t.equal((await call(server, 'GET', '/v1/tickets/D-1')).status, 200, 'reads go on');
+  t.match((await call(server, 'GET', `/v1/runs/${body.run_id}`)).body, { state: 'running' });
+
+  gemini.release();
+  await server.logged((record) => record.msg === 'the end of the run could not be recorded');
+  t.equal((await call(server, 'GET', '/livez')).status, 200, 'the server lives');
+
+  await rm(disks.path('small', 'ballast'));
+  const whole = await events(server, body.run_id);
+  t.strictSame(whole.slice(0, early.length), early, 'no event is lost');
+  t.strictSame(
+    whole.map((event) => event.seq),
+    whole.map((_, index) => index + 1),
+  );
+  t.match(whole.at(-1), { type: 'run.failed', data: { error: { code: 'disk_full', retryable: true } } });
+  gemini.on('again', [{ text: 'here I am' }]);
+  t.equal(said((await run(server, 'D-1', { action: 'chat', message: 'again' })).events), 'here I am', 'work goes on');
+
+  await server.stop('SIGKILL');
+  for (const file of ['pullwright.db', 'pullwright.db-wal']) {
+    await copyFile(disks.path('small', 'data', file), join(dir, file));
+  }
+  const store = new SQLite(join(dir, 'pullwright.db'));
+  t.equal(store.pragma('integrity_check', { simple: true }), 'ok');
+  store.close();
+});
+
+t.test('a disk that becomes read-only', { skip }, async (t) => {
+  const world = await makeWorld(t);
+  const disks = await makeSmallDisks(t, world.dir, { checkouts: '64m' });
+  const settings = { TICKETS_ROOT: join(world.dir, 'checkouts', 'tickets') };
+  const server = await startServer(t, world, { ...settings, MIN_FREE_DISK_MB: '8' }, disks.within);
+  await disks.remount('checkouts', 'ro');
+  t.match(
+    await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO }),
+    { status: 503, body: { code: 'storage_unavailable', remedy: /TICKETS_ROOT/ } },
+    'the refusal names the setting',
+  );
+  t.equal((await call(server, 'GET', '/v1/tickets')).status, 200, 'reads go on');
+  await disks.remount('checkouts', 'rw');
+  t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO })).status, 201);
+  await server.stop();
+});
+
+/** Writes until the file system takes nothing more. */
+async function fill(path: string): Promise<void> {
+  const file = await open(path, 'w');
+  try {
+    for (let bytes = 1024 ** 2; bytes >= 4096; ) {
+      await file.write(Buffer.alloc(bytes)).then(undefined, () => {
+        bytes /= 2;
+      });
+    }
+  } finally {
+    await file.close();
+  }
+}

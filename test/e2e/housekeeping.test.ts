@@ -1,0 +1,197 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import SQLite from 'better-sqlite3';
+import t from 'tap';
+import type { CleanUp } from '../../schemas/housekeeping.ts';
+import type { RunList } from '../../schemas/run.ts';
+import { call, run, said } from '../helpers/client.ts';
+import { makeWorld, REPO, startServer, type World } from '../helpers/server.ts';
+
+const PLAN = '# Notes\n\n## Goal\n\nNotes.';
+const write = { calls: [{ name: 'write_file', args: { file_path: 'NOTES.md', content: 'notes\n' } }] };
+
+/** Changes the store of a server that is stopped. */
+function inStore<T>(world: World, work: (store: SQLite.Database) => T): T {
+  const store = new SQLite(join(world.dir, 'data', 'pullwright.db'));
+  try {
+    return work(store);
+  } finally {
+    store.close();
+  }
+}
+
+/** Makes all that happened in tickets so far happen days ago. */
+function age(world: World, days: number, tickets = '%'): void {
+  const time = daysAgo(days);
+  inStore(world, (store) => {
+    store.prepare('update runs set finished_at = ? where ticket_id like ?').run(time, tickets);
+    store.prepare('update tickets set updated_at = ? where ticket_id like ?').run(time, tickets);
+  });
+}
+
+function daysAgo(days: number): string {
+  return new Date(Date.now() - days * 86_400_000).toISOString();
+}
+
+t.test('events, runs, conversations and audit entries go when they are old', async (t) => {
+  const world = await makeWorld(t);
+  let server = await startServer(t, world);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'O-1', repo_url: REPO });
+  world.gemini.on(/ask/, [{ text: 'answer' }]);
+  const chat = { action: 'chat', message: 'ask' };
+  const old = [await run(server, 'O-1', chat), await run(server, 'O-1', chat)].map((ended) => ended.run.run_id);
+  await server.stop();
+  age(world, 400);
+  inStore(world, (store) => {
+    const entry = `insert into audit (time, actor, address, method, operation, status) values (?, 'a', '', 'POST', 'x', 200)`;
+    store.prepare(entry).run(daysAgo(40));
+    t.throws(() => store.exec('delete from audit where seq = 1'), /append-only/, 'a young entry cannot be deleted');
+    t.throws(() => store.exec(`update audit set actor = 'b'`), /append-only/);
+  });
+  t.ok(existsSync(join(world.dir, 'data', 'conversations', 'O-1')));
+
+  server = await startServer(t, world, { RETAIN_AUDIT_DAYS: '30' });
+  const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
+  t.match(body, { events_of_runs: 2, runs: 1, conversations: 1, audit_entries: 1 });
+  t.equal((await call(server, 'GET', `/v1/runs/${old[0]}`)).status, 404, 'the old run is gone');
+  t.match((await call(server, 'GET', `/v1/runs/${old[1]}`)).body, { result: { text: 'answer' } }, 'the newest stays');
+  t.notOk(existsSync(join(world.dir, 'data', 'conversations', 'O-1')));
+  await server.stop();
+  inStore(world, (store) => {
+    t.match(store.prepare('select count(*) as n from events where run_id = ?').get(old[1]), { n: 0 });
+    t.match(store.prepare('select events_deleted_at as at from runs where run_id = ?').get(old[1]), { at: String });
+  });
+
+  server = await startServer(t, world, { RETAIN_AUDIT_DAYS: '30' });
+  const fresh = [await run(server, 'O-1', chat), await run(server, 'O-1', chat)];
+  t.equal(said(fresh[1]?.events ?? []), 'answer', 'the ticket goes on');
+  t.match(
+    (await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body,
+    { events_of_runs: 0, runs: 1, conversations: 0, audit_entries: 0 },
+    'the old one is not the newest any more; what is young stays',
+  );
+  const ids = fresh.map((ended) => ended.run.run_id);
+  for (const id of ids) t.equal((await call(server, 'GET', `/v1/runs/${id}/events`)).status, 200);
+  await server.stop();
+
+  server = await startServer(t, world, { RETAIN_RUNS_PER_TICKET: '1' });
+  t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { runs: 1 }, 'by count');
+  t.strictSame(
+    (await call<RunList>(server, 'GET', '/v1/tickets/O-1/runs')).body.items.map((one) => one.run_id),
+    ids.slice(1),
+  );
+  await server.stop();
+});
+
+t.test('a workspace is parked when all is pushed, and comes back', async (t) => {
+  const world = await makeWorld(t);
+  const { gemini, dir } = world;
+  const folder = (ticket: string, ...path: string[]) => join(dir, 'tickets', ticket, ...path);
+  let server = await startServer(t, world);
+  for (const ticket_id of ['PUSHED', 'DIRTY', 'AHEAD', 'YOUNG']) {
+    await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
+  }
+  gemini.on(/Action: make_plan/, [{ text: PLAN }]);
+  gemini.on(/Action: dev/, [write, { text: 'Wrote them.' }]);
+  t.equal((await run(server, 'PUSHED', { action: 'dev' })).run.state, 'succeeded');
+  writeFileSync(folder('DIRTY', 'mine.txt'), 'mine\n');
+  writeFileSync(folder('AHEAD', 'mine.txt'), 'mine\n');
+  const git = (...args: string[]) => execFileSync('git', ['-C', folder('AHEAD'), ...args], { encoding: 'utf8' });
+  git('add', 'mine.txt');
+  git('-c', 'user.name=A', '-c', 'user.email=a@example.org', 'commit', '-qm', 'Mine');
+  const mine = git('rev-parse', 'HEAD');
+  const diff = (await call(server, 'GET', '/v1/tickets/PUSHED/diff')).body;
+  const files = readdirSync(folder('PUSHED')).sort();
+  await server.stop();
+  age(world, 31);
+  age(world, 29, 'YOUNG');
+
+  server = await startServer(t, world);
+  const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
+  t.strictSame(body.parked, ['PUSHED']);
+  t.strictSame(body.kept.map(({ ticket_id, reason }) => `${ticket_id}: ${reason}`).sort(), [
+    'AHEAD: It holds commits that are not pushed.',
+    'DIRTY: It holds changes that are not committed.',
+  ]);
+  t.notOk(existsSync(folder('PUSHED')));
+  t.ok(existsSync(folder('YOUNG')));
+  t.equal(readFileSync(folder('DIRTY', 'mine.txt'), 'utf8'), 'mine\n');
+  t.equal(git('rev-parse', 'HEAD'), mine);
+  t.match((await call(server, 'GET', '/v1/tickets/PUSHED')).body, { state: 'ready', workspace: { place: 'parked' } });
+  t.match((await call(server, 'GET', '/v1/tickets/DIRTY')).body.workspace, { place: 'present', kept: /not committed/ });
+  t.strictSame((await call(server, 'GET', '/v1/tickets/PUSHED/diff')).body, diff, 'the diff is still there');
+  await server.stop('SIGKILL');
+  // What a server leaves that is killed after it said that a workspace is parked, and before it removed the files.
+  const record = join(dir, 'data', 'gitdirs', 'YOUNG.git', 'pullwright.json');
+  writeFileSync(record, JSON.stringify({ ...JSON.parse(readFileSync(record, 'utf8')), parked_at: daysAgo(1) }));
+
+  server = await startServer(t, world);
+  t.match((await call(server, 'GET', '/v1/tickets/PUSHED')).body.workspace, { place: 'parked' }, 'after a crash, too');
+  t.match((await call(server, 'GET', '/v1/tickets/YOUNG')).body.workspace, { place: 'present' });
+  t.ok(existsSync(folder('YOUNG', 'package.json')), 'a workspace that is there is not parked');
+  gemini.on('still there', [{ text: 'yes' }]);
+  const back = await run(server, 'PUSHED', { action: 'chat', message: 'still there?' });
+  t.equal(said(back.events), 'yes', 'the next command brings it back');
+  t.strictSame(readdirSync(folder('PUSHED')).sort(), files);
+  t.equal(readFileSync(folder('PUSHED', 'NOTES.md'), 'utf8'), 'notes\n');
+  t.equal(execFileSync('git', ['-C', folder('PUSHED'), 'status', '--porcelain'], { encoding: 'utf8' }), '');
+  t.strictSame((await call(server, 'GET', '/v1/tickets/PUSHED/diff')).body, diff);
+  await server.stop();
+});
+
+t.test('a low disk parks young workspaces too, and removes mirrors nobody borrows from', async (t) => {
+  const world = await makeWorld(t);
+  let server = await startServer(t, world);
+  await world.github.addRepository('acme/other', { from: new URL('../../standins/sample', import.meta.url).pathname });
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-1', repo_url: REPO });
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-2', repo_url: 'https://github.com/acme/other' });
+  await call(server, 'DELETE', '/v1/tickets/L-2');
+  await server.stop();
+  age(world, 1);
+  t.equal(readdirSync(join(world.dir, 'data', 'mirrors')).length, 2);
+
+  server = await startServer(t, world, { MIN_FREE_DISK_MB: '90000000' });
+  t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { parked: ['L-1'], mirrors_removed: 1 });
+  t.equal(readdirSync(join(world.dir, 'data', 'mirrors')).length, 1);
+  t.match(await call(server, 'POST', '/v1/tickets/L-1/runs', { action: 'make_plan' }), { status: 507 });
+  await server.stop();
+});
+
+t.test('a cluttered mirror is packed, and loses nothing', async (t) => {
+  const world = await makeWorld(t);
+  let server = await startServer(t, world);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'G-1', repo_url: REPO });
+  const mirrors = join(world.dir, 'data', 'mirrors');
+  const git = (args: string[], input = '') =>
+    execFileSync('git', ['--git-dir', join(mirrors, readdirSync(mirrors)[0] ?? ''), ...args], {
+      input,
+      encoding: 'utf8',
+    });
+  const paths = Array.from({ length: 600 }, (_, index) => {
+    const path = join(world.dir, `blob-${index}`);
+    writeFileSync(path, `something that no branch holds: ${index}`);
+    return path;
+  });
+  const unreachable = git(['hash-object', '-w', '--stdin-paths'], paths.join('\n')).trim().split('\n');
+  t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { mirrors_packed: 1 });
+  // git takes loose objects that nothing leads to along only where there was a pack before.
+  t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { mirrors_packed: 1 });
+  t.match(git(['count-objects', '-v']), /^count: 0\n/, 'nothing is loose');
+  const there = git(['cat-file', '--batch-check'], unreachable.join('\n'));
+  t.equal(there.match(/ blob /g)?.length, 600, 'what no ref leads to is kept');
+  t.match(
+    (await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body,
+    { mirrors_packed: 0 },
+    'then it is left alone',
+  );
+  world.gemini.on('fine', [{ text: 'yes' }]);
+  t.equal(said((await run(server, 'G-1', { action: 'chat', message: 'fine?' })).events), 'yes');
+  await server.stop();
+
+  const half = join(mirrors, readdirSync(mirrors)[0] ?? '', 'objects', 'pack', '.tmp-4711-pack-0123.pack');
+  writeFileSync(half, 'what a packing leaves that is killed');
+  server = await startServer(t, world);
+  t.notOk(existsSync(half), 'the next start clears it');
+  await server.stop();
+});

@@ -1,0 +1,157 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import SQLite from 'better-sqlite3';
+import t from 'tap';
+import type { RunEvent } from '../../schemas/event.ts';
+import type { Run } from '../../schemas/run.ts';
+import { call, events, frames, run } from '../helpers/client.ts';
+import { processesIn } from '../helpers/processes.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+
+const world = await makeWorld(t);
+const { gemini, github } = world;
+const settings = { RUN_MAX_ATTEMPTS: '20' };
+const held = (text: string) => gemini.waitFor((request) => request.prompt.includes(text) && request.state === 'held');
+const PLAN = '# Notes\n\n## Goal\n\nNotes.';
+const write = (content: string) => ({ calls: [{ name: 'write_file', args: { file_path: 'NOTES.md', content } }] });
+const count = (log: readonly RunEvent[], type: string) => log.filter((event) => event.type === type).length;
+const commitsOn = (branch: string) =>
+  execFileSync('git', ['--git-dir', join(world.dir, 'gh/acme/duration.git'), 'log', '--format=%H', `main..${branch}`], {
+    encoding: 'utf8',
+  })
+    .split('\n')
+    .filter((line) => line !== '');
+
+/** Leaves the store as a crash does just before an event: neither it nor what was written after it is there. */
+function loseFrom(runId: string, type: RunEvent['type'], forget: readonly string[], planToo = false): void {
+  const db = new SQLite(join(world.dir, 'data/pullwright.db'));
+  const { seq } = db
+    .prepare<[string, string], { seq: number }>('select min(seq) as seq from events where run_id = ? and type = ?')
+    .get(runId, type) ?? { seq: 0 };
+  if (seq === 0) throw new Error(`the run has no event ${type}`);
+  const paths = forget.map((key) => `, '$.${key}'`).join('');
+  db.prepare('delete from events where run_id = ? and seq >= ?').run(runId, seq);
+  db.prepare(
+    `update runs set last_seq = ?, state = 'running', finished_at = null, result = null, progress = json_remove(progress, '$.none'${paths})
+     ${planToo ? ', plan_version = null' : ''} where run_id = ?`,
+  ).run(seq - 1, runId);
+  db.close();
+}
+
+t.test('kill -9 while the agent writes: the next attempt completes its work', async (t) => {
+  let server = await startServer(t, world, settings);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO });
+  gemini.on(/Action: make_plan.*R-1/s, [{ text: PLAN }]);
+  gemini.on(/Action: dev.*R-1/s, [write('half\n'), { hang: true }]);
+  const started = await call<Run>(server, 'POST', '/v1/tickets/R-1/runs', { action: 'dev' });
+  await gemini.waitFor((request) => request.prompt.includes('Action: dev') && request.state === 'held');
+  await server.stop('SIGKILL');
+
+  gemini.on(/Action: dev.*cut short/s, [write('whole\n'), { text: 'Wrote them.' }]);
+  server = await startServer(t, world, settings);
+  const log = await events(server, started.body.run_id);
+  t.match(log.at(-1), { type: 'run.succeeded', data: { result: { plan_version: 1, files_changed: 1 } } });
+  t.equal(count(log, 'plan.saved'), 1, 'one plan');
+  t.match(
+    log.filter((event) => event.type === 'run.resumed'),
+    [{ data: { cause: 'server restart', attempt: 2 } }],
+  );
+  const prompts = gemini.requests.map((request) => request.prompt).filter((prompt) => prompt.includes('Action: dev'));
+  t.notMatch(prompts[0], 'cut short');
+  t.match(prompts.at(-1), /earlier attempt .* cut short .* unfinished work/);
+  t.match((await call(server, 'GET', '/v1/tickets/R-1/plan')).body, { version: 1 });
+  await server.stop();
+});
+
+t.test('a crash between any two records of dev repeats nothing', async (t) => {
+  let server = await startServer(t, world, settings);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-2', repo_url: REPO });
+  gemini.on(/Action: make_plan.*R-2/s, [{ text: PLAN }]);
+  gemini.on(/Action: dev.*R-2/s, [write('notes\n'), { text: 'Wrote them.' }]);
+  const { run: first } = await run(server, 'R-2', { action: 'dev' });
+  t.match(first, { state: 'succeeded', attempt: 1 });
+  const turns = gemini.requests.length;
+  const commits = commitsOn('ticket_R-2');
+  t.equal(commits.length, 1);
+
+  const cuts: [RunEvent['type'], string[]][] = [
+    ['run.succeeded', []],
+    ['pull_request.opened', ['pull']],
+    ['branch.pushed', ['pull', 'push']],
+    ['commit.created', ['pull', 'push', 'commit']],
+  ];
+  for (const [type, forget] of cuts) {
+    await server.stop('SIGKILL');
+    loseFrom(first.run_id, type, forget);
+    server = await startServer(t, world, settings);
+    const log = await events(server, first.run_id);
+    t.match(log.at(-1), { type: 'run.succeeded', data: { result: { commits } } }, `cut before ${type}`);
+    t.equal(count(log, 'commit.created'), 1);
+    t.equal(count(log, 'branch.pushed'), 1);
+    t.equal(count(log, 'pull_request.opened') + count(log, 'pull_request.updated'), 1);
+    t.strictSame(commitsOn('ticket_R-2'), commits);
+    t.equal(github.pulls('acme/duration').filter((pull) => pull.head === 'ticket_R-2').length, 1);
+    t.match((await call(server, 'GET', '/v1/tickets/R-2')).body, { pull_request: { number: Number } });
+  }
+  t.equal(gemini.requests.length, turns, 'the agent was not asked again');
+  await server.stop();
+});
+
+t.test('a plan that was saved and not recorded is not saved twice', async (t) => {
+  let server = await startServer(t, world, settings);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-3', repo_url: REPO });
+  gemini.on(/Action: make_plan.*R-3/s, [{ text: PLAN }]);
+  const { run: first } = await run(server, 'R-3', { action: 'make_plan' });
+  for (const [type, planToo] of [
+    ['run.succeeded', false],
+    ['plan.saved', true],
+  ] as const) {
+    await server.stop('SIGKILL');
+    loseFrom(first.run_id, type, [], planToo);
+    server = await startServer(t, world, settings);
+    const log = await events(server, first.run_id);
+    t.match(log.at(-1), { type: 'run.succeeded', data: { result: { plan_version: 1 } } }, `cut before ${type}`);
+    t.equal(count(log, 'plan.saved'), 1);
+    t.match((await call(server, 'GET', '/v1/tickets/R-3/plan')).body, { version: 1 });
+  }
+  await server.stop();
+});
+
+t.test('an agent that is killed is begun again, as often as allowed, and the lines say so', async (t) => {
+  const server = await startServer(t, world, { RUN_MAX_ATTEMPTS: '2' });
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-4', repo_url: REPO });
+  gemini.on('talk to me', [{ text: 'I was ' }, { hang: true }]);
+  gemini.on('talk to me', [{ hang: true }, { text: 'fine' }]);
+  gemini.on('hopeless', [{ hang: true }]);
+  const killAgent = () => {
+    for (const { pid, command } of processesIn(join(world.dir, 'tickets/R-4'))) {
+      if (command.startsWith('bwrap')) process.kill(pid, 'SIGKILL');
+    }
+  };
+  const response = await fetch(new URL('/command', server.url), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ ticket_id: 'R-4', action: 'chat', message: 'talk to me' }),
+  });
+  await held('talk to me');
+  killAgent();
+  const lines: string[] = [];
+  for await (const frame of frames(response)) lines.push(frame.data);
+  t.strictSame(lines, ['[resumed] attempt 2 after agent crash', 'fine', '__END__']);
+  const { body } = await call(server, 'GET', `/v1/runs/${response.headers.get('x-run-id')}`);
+  t.match(body, { state: 'succeeded', attempt: 2, result: { text: 'fine' } });
+
+  const started = await call<Run>(server, 'POST', '/v1/tickets/R-4/runs', { action: 'chat', message: 'hopeless' });
+  for (const attempt of [1, 2]) {
+    await gemini.waitFor((request) => request.prompt.includes('hopeless') && request.state === 'held');
+    killAgent();
+    if (attempt === 1) {
+      await events(server, started.body.run_id, { until: (event) => event.type === 'run.resumed' });
+    }
+  }
+  t.match((await events(server, started.body.run_id)).at(-1), {
+    type: 'run.failed',
+    data: { error: { code: 'agent_crashed' } },
+  });
+  await server.stop();
+});

@@ -1,0 +1,133 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Run } from '../../schemas/run.ts';
+import { call, events } from '../helpers/client.ts';
+import { noneLeft, processesIn } from '../helpers/processes.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+
+const LEASE = { LEASE_SECONDS: '5' };
+const holderOf = (world: { dir: string }) => JSON.parse(readFileSync(join(world.dir, 'data/server.json'), 'utf8'));
+
+/** Processes that have the database of a folder open. */
+function openIn(dir: string): number[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids
+    .filter((pid) => filesOf(pid).some((file) => file.startsWith(join(dir, 'data/pullwright.db'))))
+    .map(Number);
+}
+
+function filesOf(pid: string): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  } catch {
+    // It ended meanwhile.
+    return [];
+  }
+}
+
+/** Command lines of what servers of a folder started outside of sandboxes. */
+function childrenIn(dir: string): string[] {
+  return readdirSync('/proc').flatMap((pid) => {
+    try {
+      if (!readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`=${join(dir, 'data')}\0`)) return [];
+      return /src\/main\.ts/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+        ? []
+        : [readFileSync(`/proc/${pid}/cmdline`, 'utf8')];
+    } catch {
+      return [];
+    }
+  });
+}
+
+t.test('a server that works keeps its folder, and is named', async (t) => {
+  const world = await makeWorld(t);
+  const server = await startServer(t, world, LEASE);
+  const { pid } = holderOf(world);
+  await t.rejects(
+    startServer(t, world, LEASE),
+    new RegExp(`another server uses DATA_DIR .*process ${pid} on .* Stop it`),
+  );
+  t.equal((await call(server, 'GET', '/livez')).status, 200);
+});
+
+t.test('a frozen server is ended; its run goes on in the next one, and nothing of it wakes up', async (t) => {
+  const world = await makeWorld(t);
+  const { gemini } = world;
+  const held = (text: string) => gemini.waitFor((r) => r.prompt.includes(text) && r.state === 'held');
+  const frozen = await startServer(t, world, LEASE);
+  await call(frozen, 'POST', '/v1/tickets', { ticket_id: 'Z-1', repo_url: REPO });
+  gemini.on('are you awake', [{ hang: true }, { text: 'wide awake' }]);
+  const started = await call<Run>(frozen, 'POST', '/v1/tickets/Z-1/runs', { action: 'chat', message: 'are you awake' });
+  await held('are you awake');
+  const { pid } = holderOf(world);
+  process.kill(pid, 'SIGSTOP');
+  const exit = new Promise((resolve) => frozen.process.once('exit', (_code, signal) => resolve(signal)));
+
+  const server = await startServer(t, world, LEASE);
+  t.equal(await exit, 'SIGKILL', 'the frozen one is gone for good');
+  const log = await events(server, started.body.run_id);
+  t.match(log.at(-1), { type: 'run.succeeded', data: { result: { text: 'wide awake' } } });
+  t.match((await call(server, 'GET', `/v1/runs/${started.body.run_id}`)).body, { attempt: 2 });
+  t.not(holderOf(world).pid, pid);
+  await server.stop();
+  t.strictSame(processesIn(world.dir), []);
+});
+
+t.test('a pause shorter than the lease costs nothing', async (t) => {
+  const world = await makeWorld(t);
+  const server = await startServer(t, world, { LEASE_SECONDS: '60' });
+  const { pid } = holderOf(world);
+  process.kill(pid, 'SIGSTOP');
+  const second = startServer(t, world, { LEASE_SECONDS: '60' });
+  second.catch(() => {});
+  // It has the database open while it waits for the lock.
+  while (openIn(world.dir).every((other) => other === pid)) await new Promise((resolve) => setImmediate(resolve));
+  process.kill(pid, 'SIGCONT');
+  await t.rejects(second, /another server uses DATA_DIR/);
+  t.equal((await call(server, 'GET', '/readyz')).status, 200);
+});
+
+t.test('a silent server that is not to be seen from here is left alone', async (t) => {
+  const world = await makeWorld(t);
+  const frozen = await startServer(t, world, LEASE);
+  const holder = holderOf(world);
+  process.kill(holder.pid, 'SIGSTOP');
+  await writeFile(
+    join(world.dir, 'data/server.json'),
+    JSON.stringify({ ...holder, pid_namespace: 'pid:[1]', host: 'pod-7' }),
+  );
+  await t.rejects(startServer(t, world, LEASE), /process \d+ on pod-7\. It gives no sign of life, and is no process/);
+  process.kill(holder.pid, 'SIGCONT');
+  t.equal((await call(frozen, 'GET', '/livez')).status, 200);
+});
+
+t.test('what outlived a killed server is ended by the next one', async (t) => {
+  const world = await makeWorld(t);
+  const { github, gemini } = world;
+  const settings = { SANDBOX: 'none' };
+  const killed = await startServer(t, world, settings);
+  await call(killed, 'POST', '/v1/tickets', { ticket_id: 'O-1', repo_url: REPO });
+  await call(killed, 'POST', '/v1/tickets', { ticket_id: 'O-2', repo_url: REPO });
+  gemini.on('stay a while', [{ hang: true }, { text: 'stayed' }]);
+  const chat = await call<Run>(killed, 'POST', '/v1/tickets/O-1/runs', { action: 'chat', message: 'stay a while' });
+  await gemini.waitFor((request) => request.prompt.includes('stay a while') && request.state === 'held');
+  const fetching = github.hang({ match: /git-upload-pack/ });
+  const other = await call<Run>(killed, 'POST', '/v1/tickets/O-2/runs', { action: 'chat', message: 'hello' });
+  await fetching;
+  await killed.stop('SIGKILL');
+  t.ok(
+    childrenIn(world.dir).some((command) => command.startsWith('git')),
+    'git goes on without its server',
+  );
+
+  const server = await startServer(t, world, settings);
+  await server.logged((record) => record.msg === 'a process that outlived its server is ended');
+  for (const { body } of [chat, other]) {
+    t.equal((await events(server, body.run_id)).at(-1)?.type, 'run.succeeded');
+  }
+  await server.stop();
+  t.strictSame(childrenIn(world.dir), []);
+  await noneLeft(world.dir);
+});

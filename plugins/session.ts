@@ -21,7 +21,7 @@ const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/session',
     {
-      config: { scope: ['read'] },
+      config: { scope: ['read'], shownOnce: true },
       schema: {
         operationId: 'signIn',
         summary: 'Sign in',

@@ -55,7 +55,7 @@ type MarkedToken = import('marked').MarkedToken;
 function render(token: Token): VNode | null {
   if (isToken(token, 'space') || isToken(token, 'def')) return null;
   if (isToken(token, 'heading'))
-    return <h4 class={`heading-${Math.min(token.depth, 4)}`}>{renderAll(token.tokens)}</h4>;
+    return <h3 class={`heading-${Math.min(token.depth, 4)}`}>{renderAll(token.tokens)}</h3>;
   if (isToken(token, 'paragraph')) return <p>{renderAll(token.tokens)}</p>;
   if (isToken(token, 'code')) return <Code text={token.text} lang={token.lang ?? ''} />;
   if (isToken(token, 'blockquote')) return <blockquote>{renderAll(token.tokens)}</blockquote>;

@@ -59,6 +59,7 @@ export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest:
 
   return (
     <form class="plan" aria-label="Edit the plan" onSubmit={(event) => void save(event)}>
+      <h2 class="hidden">Edit version {draft.version}</h2>
       <div class="toolbar">
         <fieldset class="segments">
           <legend class="hidden">View</legend>

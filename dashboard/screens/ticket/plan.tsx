@@ -51,34 +51,34 @@ export function PlanScreen({ ticket }: { ticket: Ticket }) {
   };
   return (
     <section class="plan" aria-label="Plan">
+      <h2 class="hidden">Plan, version {plan.version}</h2>
       <div class="toolbar">
-        <label>
-          <span class="hidden">Version</span>
-          <select
-            value={plan.version}
-            onChange={({ currentTarget: { value } }) => choose({ version: value === String(last) ? '' : value })}
-          >
-            {versionsTo(last).map((version) => (
-              <option key={version} value={version}>
-                Version {version}
-              </option>
-            ))}
-          </select>
-        </label>
+        <select
+          aria-label="Version"
+          value={plan.version}
+          onChange={({ currentTarget: { value } }) => choose({ version: value === String(last) ? '' : value })}
+        >
+          {versionsTo(last).map((version) => (
+            <option key={version} value={version}>
+              Version {version}
+            </option>
+          ))}
+        </select>
         {last > 1 && (
-          <label>
-            <span class="hidden">Compare with</span>
-            <select value={query.against ?? ''} onChange={({ currentTarget: { value } }) => choose({ against: value })}>
-              <option value="">Not compared</option>
-              {versionsTo(last)
-                .filter((version) => version !== plan.version)
-                .map((version) => (
-                  <option key={version} value={version}>
-                    Against version {version}
-                  </option>
-                ))}
-            </select>
-          </label>
+          <select
+            aria-label="Compare with"
+            value={query.against ?? ''}
+            onChange={({ currentTarget: { value } }) => choose({ against: value })}
+          >
+            <option value="">Not compared</option>
+            {versionsTo(last)
+              .filter((version) => version !== plan.version)
+              .map((version) => (
+                <option key={version} value={version}>
+                  Against version {version}
+                </option>
+              ))}
+          </select>
         )}
         <span class="muted">
           by {plan.author === 'agent' ? 'the agent' : 'a person'}, <Ago time={plan.created_at} />

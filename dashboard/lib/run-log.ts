@@ -96,7 +96,7 @@ function add(log: RunLog, event: RunEvent): void {
       note(log, key, 'info', `Commit ${event.data.sha.slice(0, 10)}: ${event.data.subject}`, 'changes');
       return;
     case 'branch.pushed':
-      note(log, key, 'info', `Pushed ${event.data.ref}`);
+      note(log, key, 'info', `Pushed to ${event.data.ref.replace('refs/heads/', '')}`);
       return;
     case 'pull_request.opened':
       note(log, key, 'info', `Pull request #${event.data.number} opened`, event.data.url);

@@ -29,13 +29,12 @@ export function Dialog({
       }}
     >
       <div class="dialog">
-        <header>
-          <h2>{title}</h2>
-          <button type="button" class="quiet small" aria-label="Close" onClick={() => ref.current?.close()}>
-            ✕
-          </button>
-        </header>
+        <h2>{title}</h2>
         {children}
+        {/* Last, so that the focus begins at the first field. */}
+        <button type="button" class="quiet small close" aria-label="Close" onClick={() => ref.current?.close()}>
+          ✕
+        </button>
       </div>
     </dialog>
   );

@@ -7,6 +7,7 @@ import { isOver } from '../../lib/live.ts';
 import { useList, useResource } from '../../lib/resource.ts';
 import { useRunLog } from '../../lib/use-run-log.ts';
 import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
+import { Markdown } from '../../parts/markdown.tsx';
 import { Badge, StateBadge } from '../../parts/state.tsx';
 import { Title } from '../../parts/title.tsx';
 import { Changes } from './changes.tsx';
@@ -101,7 +102,7 @@ function TicketOf({ id, tab }: { id: string; tab: string }) {
             {ticket.description !== undefined && (
               <section class="card">
                 <h2>Description</h2>
-                <p class="pre-line">{ticket.description}</p>
+                <Markdown text={ticket.description} />
               </section>
             )}
           </aside>

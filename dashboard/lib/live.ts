@@ -11,16 +11,22 @@ const isPermissions = (path: string) => path.startsWith('/v1/permissions');
 /** Keeps what the page shows up to date by the server's feed of changes. */
 export function keepLive(): () => void {
   let started = false;
-  return followFeed((type, data) => {
+  const catchUp = () => invalidate(() => true);
+  window.addEventListener('online', catchUp);
+  const stop = followFeed((type, data) => {
     if (type === 'snapshot') {
       // The first one comes with the page; a later one stands for changes that nobody told.
-      if (started) invalidate(() => true);
+      if (started) catchUp();
       started = true;
     } else if (type === 'ticket.created' || type === 'ticket.updated') ticketChanged(JSON.parse(data), type);
     else if (type === 'ticket.deleted') ticketDeleted(JSON.parse(data).ticket_id);
     else if (type === 'run.state') runChanged(JSON.parse(data));
     else if (type.startsWith('permission.')) invalidate(isPermissions);
   });
+  return () => {
+    window.removeEventListener('online', catchUp);
+    stop();
+  };
 }
 
 function ticketChanged(ticket: Ticket, type: string): void {

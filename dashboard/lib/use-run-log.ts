@@ -65,6 +65,7 @@ function createFollower(runId: string): Follower {
     if (waiting.length === 0) return;
     state.set({ log: withEvents(state.get().log, waiting), problem: undefined });
     waiting = [];
+    if (state.get().log.ended !== undefined) stream?.close();
   }
 
   return {

@@ -25,10 +25,10 @@ export async function browse(t: Owner, url: string, options: BrowserContextOptio
   const profile = await mkdtemp(join(tmpdir(), 'pw-browser-'));
   t.teardown(() => rm(profile, { recursive: true, force: true, maxRetries: 5 }));
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath: '/usr/bin/chromium',
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ARGUMENTS,
     baseURL: url,
-    viewport: { width: 1280, height: 860 },
+    viewport: { width: 1280, height: 800 },
     ...options,
   });
   t.teardown(() => context.close());

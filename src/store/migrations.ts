@@ -10,6 +10,7 @@ export const migrations: Record<string, Migration> = {
   '0005-permissions': { up: addPermissions },
   '0006-idempotency': { up: addIdempotencyAndUsage },
   '0007-housekeeping': { up: addHousekeeping },
+  '0008-cancel': { up: addCancel },
 };
 
 async function createTables(db: Kysely<unknown>): Promise<void> {
@@ -197,4 +198,8 @@ async function addHousekeeping(db: Kysely<unknown>): Promise<void> {
   await sql`create trigger audit_no_delete before delete on audit
     when old.time > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 days')
     begin select raise(abort, 'the audit log is append-only'); end`.execute(db);
+}
+
+async function addCancel(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable('runs').addColumn('cancel_requested_at', 'text').execute();
 }

@@ -46,6 +46,7 @@ export default fp<{ version: string }>(
           { name: 'usage', description: 'What runs have used.' },
           { name: 'agents', description: 'The coding agents.' },
           { name: 'keys', description: 'API keys: scopes, repositories, expiry.' },
+          { name: 'session', description: 'Signing in to the dashboard.' },
           { name: 'audit', description: 'Who did what.' },
           { name: 'housekeeping', description: 'Clean-up and backups.' },
           { name: 'health', description: 'For monitors.' },

@@ -195,7 +195,8 @@ export function createAgentPool(deps: {
         );
         await live.settle(ticketId);
       } catch (err) {
-        logger?.warn({ err, ticket_id: ticketId }, 'a spare agent could not be used');
+        // It may have been ended with its ticket.
+        if (!entry.ending) logger?.warn({ err, ticket_id: ticketId }, 'a spare agent could not be used');
         await live.end(ticketId);
       }
       spares.fill();

@@ -36,6 +36,8 @@ export function createPoolCare(deps: {
 }) {
   const { config, logger, all, idle, spares, isOutdated, refill } = deps;
   const memoryLimit = config.AGENT_POOL_MEMORY_MB * 1024 * 1024;
+  /** How many agents there were when their memory was last looked at. */
+  let weighed = 0;
   let last: Promise<void> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
 
@@ -57,6 +59,13 @@ export function createPoolCare(deps: {
     for (const surplus of kept.slice(0, Math.max(0, kept.length - config.AGENT_POOL_SIZE))) {
       await stop(surplus, 'AGENT_POOL_SIZE');
     }
+    // To weigh an agent takes the kernel milliseconds: not after each command, but when there are more of them.
+    if (all().length > weighed) await trimMemory();
+    weighed = Math.min(weighed, all().length);
+  }
+
+  async function trimMemory(): Promise<void> {
+    weighed = all().length;
     // One that was taken meanwhile stays: each is tried once.
     for (const one of [...oldestFirst(), ...spares()]) {
       if ((await memory()) <= memoryLimit) return;
@@ -72,6 +81,7 @@ export function createPoolCare(deps: {
       }),
     );
     await trimNow();
+    await trimMemory();
     refill();
   }
 

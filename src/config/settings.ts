@@ -244,7 +244,11 @@ export const Settings = Type.Object({
   ),
   GEMINI_API_KEY: Type.Optional(text('Key of the Gemini API (https://aistudio.google.com/apikey).')),
   GEMINI_API_KEY_FILE: Type.Optional(text('File that holds the key, instead of GEMINI_API_KEY.')),
-  GEMINI_MODEL: Type.Optional(text('Model to use, such as gemini-2.5-pro; the Gemini CLI chooses when unset.')),
+  GEMINI_MODEL: Type.Optional(
+    text(
+      'Model to use, such as gemini-2.5-pro; when unset, the Gemini CLI asks its model which to use, one call more before each turn.',
+    ),
+  ),
   GOOGLE_GEMINI_BASE_URL: Type.Optional(
     Type.String({ format: 'uri', pattern: '^https?://', description: 'Address of the Gemini API, for a relay.' }),
   ),

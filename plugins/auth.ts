@@ -14,6 +14,8 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     caller: Caller;
+    /** `null` until the caller is known. */
+    knownCaller: Caller | null;
     /** Name of the cookie that holds a session. */
     sessionCookie: string;
     /** Who looks, by the session alone; nobody is refused. */
@@ -46,10 +48,11 @@ export default fp(
     app.decorate('keys', keys);
     app.decorate('sessions', sessions);
 
-    const callers = new WeakMap<FastifyRequest, Caller>();
+    // Kept in the request: a WeakMap of requests is dear to collect.
+    app.decorateRequest('knownCaller', null);
     app.decorateRequest('caller', {
       getter() {
-        return callers.get(this) ?? ANONYMOUS;
+        return this.knownCaller ?? ANONYMOUS;
       },
     });
 
@@ -78,7 +81,7 @@ export default fp(
       const { public: open, scope } = request.routeOptions.config;
       if (open === true || request.is404) return;
       reply.header('cache-control', 'no-store');
-      callers.set(request, await authenticate(request, reply));
+      request.knownCaller = await authenticate(request, reply);
       await limits.key(request, reply);
       requireScope(request.caller, scope ?? ['admin']);
     });
@@ -91,7 +94,7 @@ export default fp(
       const checked = given === undefined ? { fault: 'The request holds no API key.' } : keys.check(given);
       if ('caller' in checked) return checked.caller;
       // The secret was right, so it is known whose key it was.
-      if (checked.keyId !== undefined) callers.set(request, { id: checked.keyId, scopes: [] });
+      if (checked.keyId !== undefined) request.knownCaller = { id: checked.keyId, scopes: [] };
       await limits.failure(request, reply);
       reply.header('www-authenticate', 'Bearer realm="pullwright"');
       throw new AppError('unauthorized', checked.fault);

@@ -82,9 +82,9 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      await tickets.remove(request.params.ticket_id, request.query.force, (ticketId) =>
-        app.runs.cancelTicket(ticketId),
-      );
+      const { ticket_id } = request.params;
+      const cancelRuns = (ticketId: string) => app.runs.cancelTicket(ticketId);
+      await tickets.remove(ticket_id, request.query.force, cancelRuns, app.closing);
       return reply.code(204).send(null);
     },
   );

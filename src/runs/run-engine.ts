@@ -8,6 +8,7 @@ import { createDispatcher } from './dispatcher.ts';
 import { backInQueue, ending } from './endings.ts';
 import type { ActionDeps } from './run-context.ts';
 import { toRun } from './run-view.ts';
+import { untilWritten } from './until-written.ts';
 import { createWaiting } from './waiting.ts';
 
 export type RunEngine = ReturnType<typeof createRunEngine>;
@@ -32,6 +33,16 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
     const run = { action: row.action, progress: JSON.parse(row.progress), usage: JSON.parse(row.usage) };
     const { event, patch } = ending({ error }, run, 0);
     await log.append(row.run_id, row.attempt, [event], patch);
+  }
+
+  /** What becomes of a run that another server left behind. */
+  async function takeUp(row: RunRow): Promise<void> {
+    if (row.cancel_requested_at !== null) return endNow(row, canceled());
+    const change = backInQueue(row, 'server restart', config.RUN_MAX_ATTEMPTS);
+    if (change === undefined) {
+      return endNow(row, new AppError('interrupted', 'The server stopped while the run was under way.'));
+    }
+    await log.append(row.run_id, row.attempt, [change.event], change.patch);
   }
 
   return {
@@ -115,17 +126,20 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       for (;;) {
         const row = await this.row(runId);
         if (row.finished_at !== null) throw new AppError('run_finished', `Run ${runId} has ended: ${row.state}.`);
-        const reason = new AppError('canceled', 'The run was canceled by request.');
         const job = dispatcher.job(runId);
         if (job?.leaving === false) {
-          job.controller.abort(reason);
-          return this.view(row);
+          // At once, also when the wish cannot be written: what fills the disk may be the run itself.
+          job.controller.abort(canceled());
+          if (await store.runs.noteCancel(runId)) return this.view(row);
+          const ended = await this.get(runId);
+          if (ended.state === 'canceled') return ended;
+          continue;
         }
         try {
           // One that is just being put back into the queue is canceled there.
           await job?.done;
           if (job !== undefined) continue;
-          await endNow(row, reason);
+          await endNow(row, canceled());
           return await this.get(runId);
         } catch (error) {
           // It was claimed between the look and the write: look again.
@@ -144,12 +158,15 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       }
     },
 
-    /** After a start: puts runs that were under way back into the queue, or ends them when they were begun too often. */
+    /**
+     * After a start: puts runs that were under way back into the queue, or ends them when they were begun too often or were to
+     * be canceled.
+     */
     async start(): Promise<void> {
-      for (const row of await store.runs.active()) {
-        const change = backInQueue(row, 'server restart', config.RUN_MAX_ATTEMPTS);
-        if (change !== undefined) await log.append(row.run_id, row.attempt, [change.event], change.patch);
-        else await endNow(row, new AppError('interrupted', 'The server stopped while the run was under way.'));
+      const { isStopping } = dispatcher;
+      for (const row of await store.runs.cutShort()) {
+        const about = logger.child({ run_id: row.run_id, ticket_id: row.ticket_id });
+        await untilWritten(() => takeUp(row), { isStopping, logger: about });
       }
       dispatcher.pump();
     },
@@ -158,4 +175,8 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
     stop: (graceMs: number): Promise<void> =>
       dispatcher.stop(graceMs, new AppError('interrupted', 'The server was stopped while the run was under way.')),
   };
+}
+
+function canceled(): AppError {
+  return new AppError('canceled', 'The run was canceled by request.');
 }

@@ -44,7 +44,8 @@ export async function insertEvents(
   time: string,
   drafts: readonly EventDraft[],
 ): Promise<RunEvent[]> {
-  const events = drafts.map((draft, index) => ({ ...draft, run_id: runId, seq: firstSeq + index, time }));
+  // Ordered like a row: whoever reads an event again, from the store, gets the same bytes.
+  const events = drafts.map((draft, index) => ({ run_id: runId, seq: firstSeq + index, time, ...draft }));
   for (let start = 0; start < events.length; start += ROWS_PER_INSERT) {
     const rows = events
       .slice(start, start + ROWS_PER_INSERT)

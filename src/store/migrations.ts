@@ -10,7 +10,8 @@ export const migrations: Record<string, Migration> = {
   '0005-permissions': { up: addPermissions },
   '0006-idempotency': { up: addIdempotencyAndUsage },
   '0007-housekeeping': { up: addHousekeeping },
-  '0008-sessions': { up: addSessions },
+  '0008-cancel': { up: addCancel },
+  '0009-sessions': { up: addSessions },
 };
 
 async function createTables(db: Kysely<unknown>): Promise<void> {
@@ -198,6 +199,10 @@ async function addHousekeeping(db: Kysely<unknown>): Promise<void> {
   await sql`create trigger audit_no_delete before delete on audit
     when old.time > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 days')
     begin select raise(abort, 'the audit log is append-only'); end`.execute(db);
+}
+
+async function addCancel(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable('runs').addColumn('cancel_requested_at', 'text').execute();
 }
 
 async function addSessions(db: Kysely<unknown>): Promise<void> {

@@ -124,8 +124,32 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       });
     },
 
-    active(): Promise<RunRow[]> {
-      return db.selectFrom('runs').selectAll().where('state', 'in', ACTIVE_STATES).orderBy('run_id').execute();
+    /**
+     * Takes down that a run is to be canceled, whatever becomes of its attempt.
+     * @returns whether the run has not ended
+     */
+    async noteCancel(runId: string): Promise<boolean> {
+      const noted = await commit((trx) =>
+        trx
+          .updateTable('runs')
+          .set({ cancel_requested_at: new Date().toISOString() })
+          .where('run_id', '=', runId)
+          .where('state', 'not in', ENDED_STATES)
+          .returning('run_id')
+          .executeTakeFirst(),
+      );
+      return noted !== undefined;
+    },
+
+    /** Runs that a server which ended left under way, or queued again though they were to be canceled. */
+    cutShort(): Promise<RunRow[]> {
+      return db
+        .selectFrom('runs')
+        .selectAll()
+        .where('state', 'not in', ENDED_STATES)
+        .where((eb) => eb.or([eb('state', 'in', ACTIVE_STATES), eb('cancel_requested_at', 'is not', null)]))
+        .orderBy('run_id')
+        .execute();
     },
 
     /** How many runs have not ended, by state and action. */

@@ -73,6 +73,8 @@ export type RunTable = {
   cached_tokens: Generated<number>;
   /** How long the attempt took that ended the run. */
   duration_ms: Generated<number>;
+  /** Set before the request to cancel is answered: from then on no attempt is begun. */
+  cancel_requested_at: Generated<string | null>;
   result: string | null;
   error: string | null;
   created_at: string;

@@ -42,19 +42,20 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
 
     /**
      * Marks a ticket as being removed, from when on it gets no run.
-     * @param force also while it has runs that have not ended
+     * @param force also while it has runs that have not ended, or that the caller does not know of
+     * @param lastRun id of the newest run that the caller knows of; empty when there was none
      * @returns whether it was marked
      */
-    async startRemoval(ticketId: string, force: boolean): Promise<boolean> {
+    async startRemoval(ticketId: string, force: boolean, lastRun: string): Promise<boolean> {
       const key = ticketKey(ticketId);
       const marked = await db.transaction().execute(async (trx) => {
-        const unfinished = await trx
+        const hindrance = await trx
           .selectFrom('runs')
           .select('run_id')
           .where('ticket_key', '=', key)
-          .where('state', 'in', ['queued', 'running', 'waiting'])
+          .where((eb) => eb.or([eb('state', 'in', ['queued', 'running', 'waiting']), eb('run_id', '>', lastRun)]))
           .executeTakeFirst();
-        if (unfinished !== undefined && !force) return false;
+        if (hindrance !== undefined && !force) return false;
         await trx.updateTable('tickets').set({ state: 'deleting' }).where('ticket_key', '=', key).execute();
         return true;
       });

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { CreateTicket, Diff, Ticket, TicketSynced } from '../../schemas/ticket.ts';
 import type { Agents } from '../agents/agents.ts';
 import type { Config } from '../config/load-config.ts';
@@ -9,7 +10,11 @@ import { parseRepoUrl, type RepoRef } from '../git/repo-url.ts';
 import type { Store } from '../store/open-store.ts';
 import { type TicketRow, ticketKey } from '../store/tickets.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
+import { rememberViews } from './remember-views.ts';
 import { toTicket } from './ticket-view.ts';
+
+/** Pause after the store or a folder could not be changed, in milliseconds. */
+const RETRY_MS = 1000;
 
 export type Tickets = ReturnType<typeof createTickets>;
 
@@ -26,7 +31,7 @@ type Deps = {
   store: Store;
   log: Pick<EventLog, 'forget'>;
   workspaces: Workspaces;
-  agents: Pick<Agents, 'forget'>;
+  agents: Pick<Agents, 'forget' | 'giveSpare' | 'adopt'>;
   logger: Logger;
 };
 
@@ -55,12 +60,18 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     return (ticket) => toTicket(ticket, lastRuns.get(ticket.ticket_key), planVersions.get(ticket.ticket_key));
   }
 
-  /** @throws AppError `ticket_not_found` */
-  async function get(ticketId: string): Promise<Ticket> {
+  async function look(ticketId: string): Promise<Ticket> {
     const known = await row(ticketId);
     const [view, place] = await Promise.all([viewOf([known]), workspaces.upkeep.place(known.ticket_id)]);
     const kept = known.workspace_kept;
     return { ...view(known), workspace: { place, ...(kept === null ? {} : { kept }) } };
+  }
+
+  const views = rememberViews(store.changes, look);
+
+  /** @throws AppError `ticket_not_found` */
+  function get(ticketId: string): Promise<Ticket> {
+    return views.get(ticketKey(ticketId), ticketId);
   }
 
   async function hasWorkspace(ticketId: string): Promise<boolean> {
@@ -73,22 +84,56 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     }
   }
 
-  function checkout(ticketId: string, repo: RepoRef, baseBranch: string | undefined, signal?: AbortSignal) {
+  function checkout(
+    ticketId: string,
+    repo: RepoRef,
+    baseBranch: string | undefined,
+    signal?: AbortSignal,
+    place?: () => string | undefined,
+  ) {
     return workspaces.create(
-      { ticketId, repo, baseBranch },
+      { ticketId, repo, baseBranch, place },
       { signal, onProgress: (progress) => logger.info({ ticket_id: ticketId, ...progress }, 'checking out') },
     );
   }
 
+  /** Work without which a ticket would stay half created or half removed: until it works, or the next start does it. */
+  function tryAgain(ticketId: string, work: () => Promise<void>, closing: AbortSignal): void {
+    pause(RETRY_MS, undefined, { signal: closing })
+      .then(work)
+      .catch((err) => {
+        if (closing.aborted) return;
+        logger.warn({ err, ticket_id: ticketId }, 'a ticket is half created or half removed; this is tried again');
+        tryAgain(ticketId, work, closing);
+      });
+  }
+
   async function createNew(request: CreateTicket, repo: RepoRef, signal: AbortSignal): Promise<CreatedTicket> {
     const { ticket_id } = request;
+    const place = () => agents.giveSpare(ticket_id);
     try {
-      const { baseBranch, notes } = await checkout(ticket_id, repo, request.base_branch, signal);
+      const { baseBranch, notes } = await checkout(ticket_id, repo, request.base_branch, signal, place);
+      void readySpare(ticket_id);
       await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
       return { ticket: await get(ticket_id), created: true, fresh: true, notes };
     } catch (error) {
-      await store.tickets.remove(ticket_id);
+      // A full disk fails here, too; the error to tell is the first one.
+      const recover = async () => {
+        await agents.forget(ticket_id);
+        await recoverOne(await row(ticket_id));
+      };
+      await recover().catch(() => tryAgain(ticket_id, recover, signal));
       throw error;
+    }
+  }
+
+  /** In the background: the first command waits for it. */
+  async function readySpare(ticketId: string): Promise<void> {
+    try {
+      await agents.adopt(ticketId, (await workspaces.paths(ticketId)).workspace);
+    } catch (err) {
+      logger.warn({ err, ticket_id: ticketId }, 'a spare agent could not be used');
+      await agents.forget(ticketId);
     }
   }
 
@@ -111,6 +156,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     // Also mends a ticket whose workspace is gone.
     const { created, notes } = await checkout(ticket_id, repo, request.base_branch ?? known.base_branch, signal);
     const told = created ? { fresh: true, notes: [] } : await bringIn(ticket_id, signal);
+    views.clear();
     return { ticket: await get(ticket_id), created: false, fresh: told.fresh, notes: [...notes, ...told.notes] };
   }
 
@@ -150,7 +196,10 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
 
   async function recoverOne({ ticket_id, state, repo_url }: TicketRow): Promise<void> {
     if (state === 'deleting') return finishRemoval(ticket_id);
-    if (!(await hasWorkspace(ticket_id))) return store.tickets.remove(ticket_id);
+    if (!(await hasWorkspace(ticket_id))) {
+      await agents.forget(ticket_id);
+      return store.tickets.remove(ticket_id);
+    }
     const repo = parseRepoUrl(repo_url, config.ALLOWED_REPO_HOSTS);
     const { baseBranch } = await workspaces.create({ ticketId: ticket_id, repo });
     await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
@@ -226,7 +275,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
         if (!(await hasRunUnderWay(ticket_id))) return;
         throw new AppError('ticket_busy', `A run of ticket ${ticket_id} is under way.`, { retryAfter: 30 });
       };
-      const { updated, head, base, notes } = await workspaces.sync(ticket_id, { signal, check });
+      const { updated, head, base, notes } = await workspaces.sync(ticket_id, { signal, check, fresh: true });
       return { ticket_id, updated, head, base, notes };
     },
 
@@ -250,19 +299,33 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
      * @param cancelRuns ends the runs of a ticket
      * @throws AppError `ticket_not_found`, `ticket_busy`, `unpushed_work`
      */
-    async remove(ticketId: string, force: boolean, cancelRuns: (ticketId: string) => Promise<void>): Promise<void> {
-      const { ticket_id } = await row(ticketId);
-      if (!(await store.tickets.startRemoval(ticket_id, force))) {
-        throw new AppError('ticket_busy', `Ticket ${ticket_id} has runs that have not ended.`);
+    async remove(
+      ticketId: string,
+      force: boolean,
+      cancelRuns: (ticketId: string) => Promise<void>,
+      closing: AbortSignal,
+    ): Promise<void> {
+      const { ticket_id, ticket_key, state } = await row(ticketId);
+      if (state === 'creating') {
+        throw new AppError('ticket_busy', `Ticket ${ticket_id} is being created.`, { retryAfter: 5 });
       }
-      try {
-        if (!force) await checkPushed(ticket_id);
-      } catch (error) {
-        await store.tickets.update(ticket_id, { state: 'ready' });
+      const busy = () => new AppError('ticket_busy', `Ticket ${ticket_id} has runs that have not ended.`);
+      const lastRun = (await store.runs.lastOf([ticket_key])).get(ticket_key)?.run_id ?? '';
+      if (!force) {
+        if ((await store.runs.unfinished(ticket_id)).length > 0) throw busy();
+        // Before it is marked: from then on it is removed, by the next start if need be, and nobody asks again.
+        await checkPushed(ticket_id);
+      }
+      if (!(await store.tickets.startRemoval(ticket_id, force, lastRun))) throw busy();
+      const finish = async () => {
+        if ((await store.tickets.get(ticket_id))?.state !== 'deleting') return;
+        await cancelRuns(ticket_id);
+        await finishRemoval(ticket_id);
+      };
+      await finish().catch((error) => {
+        tryAgain(ticket_id, finish, closing);
         throw error;
-      }
-      await cancelRuns(ticket_id);
-      await finishRemoval(ticket_id);
+      });
     },
   };
 }

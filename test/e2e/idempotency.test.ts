@@ -178,11 +178,12 @@ t.test('kill -9 while a command streams: its repetition finds the run', async (t
   const runId = first.headers.get('x-run-id');
   await held('die with me');
   const broken = first.text().catch(() => 'broken');
+  gemini.on(/cut short.*die with me/s, [{ text: 'alive' }]);
   await killAndRestart();
   t.equal(await broken, 'broken');
   const again = await stream(command, { 'idempotency-key': 'streamed' });
   t.equal(again.headers.get('x-run-id'), runId);
-  t.match(await again.text(), /data: Error: .*\n\nid: \d+\ndata: __END__\n\n$/);
+  t.match(await again.text(), /data: \[resumed\] attempt 2 .*\n\n.*data: alive\n\nid: \d+\ndata: __END__\n\n$/s);
   t.equal((await runsOf('I-3')).length, 1);
 });
 

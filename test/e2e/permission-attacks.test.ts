@@ -12,7 +12,11 @@ import { makeWorld, REPO, TOKEN } from '../helpers/server.ts';
 /** The server with an agent that does what the message of its command says, however little that is allowed. */
 const world = await makeWorld(t);
 const app = await buildApp({
-  config: loadConfig({ ...world.env, AGENT: 'scripted', ASK_PERMISSION: 'execute,other' }, `${world.dir}/.env`),
+  config: loadConfig(
+    // An agent that ends is not begun again.
+    { ...world.env, AGENT: 'scripted', ASK_PERMISSION: 'execute,other', RUN_MAX_ATTEMPTS: '1' },
+    `${world.dir}/.env`,
+  ),
   parentEnv: { ...process.env, ...world.env },
   logger: pino({ level: 'silent' }),
   redactor: createRedactor([TOKEN]),

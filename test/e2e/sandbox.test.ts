@@ -12,6 +12,8 @@ const look = {
   usage: { input: 400, output: 100 },
 };
 
+const NEAR_ITS_LIMIT = /Note of the server: this run nears its limit/;
+
 t.test('the server says what its sandbox is, and a run ends with its budget', async (t) => {
   const server = await startServer(t, world, { MAX_TOKENS_PER_RUN: '900', EGRESS_ALLOW: 'registry.example.org' });
   t.match(await server.logged(({ msg }) => /^the sandbox/.test(msg ?? '')), {
@@ -24,7 +26,9 @@ t.test('the server says what its sandbox is, and a run ends with its budget', as
     t.match(told, { level: 40, remedy: /user of its own/ }, 'what does not hold for root is said');
   }
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'B-1', repo_url: REPO });
-  gemini.on('look twice', [look, look, { text: 'Twice.' }]);
+  gemini.on('look twice', [look]);
+  // It is asked to come to an end, and does not.
+  gemini.on(NEAR_ITS_LIMIT, [look, { text: 'Twice.' }]);
   const spent = await run(server, 'B-1', { action: 'chat', message: 'look twice' });
   const usage = { input_tokens: 800, output_tokens: 200, cached_tokens: 0 };
   t.match(spent.run, {
@@ -33,14 +37,15 @@ t.test('the server says what its sandbox is, and a run ends with its budget', as
     error: {
       code: 'budget_exceeded',
       detail: /1000 tokens are used; MAX_TOKENS_PER_RUN allows 900/,
-      remedy: /MAX_TOKENS_PER_RUN/,
+      remedy: /Raise the limit that the detail names/,
     },
   });
   t.match(spent.events.at(-1), { type: 'run.failed', data: { usage } });
   const counts = spent.events.filter(({ type }) => type === 'usage.updated');
   t.match(counts, [{ data: { input_tokens: 400, output_tokens: 100 } }, { data: usage }], 'counted while it went on');
 
-  gemini.on('look once', [look, { text: 'Once.', usage: { input: 1, output: 1 } }]);
+  gemini.on('look once', [look]);
+  gemini.on(NEAR_ITS_LIMIT, [{ text: 'Once.', usage: { input: 1, output: 1 } }]);
   const next = await run(server, 'B-1', { action: 'chat', message: 'look once' });
   t.match(next.run, { state: 'succeeded', usage: { input_tokens: 401, output_tokens: 101 } }, 'the next has its own');
 

@@ -31,6 +31,8 @@ const server = { url: await app.listen({ host: '127.0.0.1', port: 0 }) };
 const port = Number(new URL(server.url).port);
 t.teardown(() => app.close());
 
+// Nothing is claimed from here on: the runs are this test's.
+await app.runs.stop(0);
 await app.store.tickets.insert({
   ticket_key: 's-1',
   ticket_id: 'S-1',

@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,5 +17,6 @@ for (const project of ['tsconfig.build.json', 'tsconfig.client.json']) {
 await cp(join(ROOT, 'src'), join(DIST, 'src'), { recursive: true, filter: (file) => !file.endsWith('.ts') });
 await rm(join(DIST, 'standins', 'sample'), { recursive: true, force: true });
 await cp(join(ROOT, 'standins', 'sample'), join(DIST, 'standins', 'sample'), { recursive: true });
+execFileSync(process.execPath, [join(ROOT, 'scripts', 'build-dashboard.ts')], { stdio: 'inherit' });
 const page = join('dashboard', 'dist');
-if (existsSync(join(ROOT, page))) await cp(join(ROOT, page), join(DIST, page), { recursive: true });
+await cp(join(ROOT, page), join(DIST, page), { recursive: true });

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -170,6 +171,26 @@ t.test('a ticket whose removal is refused is at no moment one that is being remo
     told.filter(({ data }) => JSON.parse(data).ticket_id === 'F-8'),
     [],
   );
+  await feed.close();
+});
+
+t.test('tells how far a checkout is', async (t) => {
+  await github.addRepository('acme/wide', { empty: true });
+  const files = Array.from({ length: 30_000 }, (_, n) => `M 100644 :1 ${n % 100}/${n}\n`).join('');
+  const head = 'commit refs/heads/main\ncommitter S <s@x> 1767600000 +0000\ndata 1\nx\n';
+  execFileSync('git', ['--git-dir', join(world.dir, 'gh', 'acme', 'wide.git'), 'fast-import', '--quiet'], {
+    input: `blob\nmark :1\ndata 0\n\n${head}${files}\n`,
+  });
+  const feed = await watch();
+  const creating = create('WIDE-1', 'https://github.com/acme/wide');
+  const isProgress = (frame: EventSourceMessage) => JSON.parse(frame.data).progress !== undefined;
+  const told = (await feed.until(isProgress)).at(-1);
+  t.match(JSON.parse(told?.data ?? ''), {
+    ticket_id: 'WIDE-1',
+    state: 'creating',
+    progress: { stage: String, percent: Number },
+  });
+  t.notOk('progress' in (await creating).body);
   await feed.close();
 });
 

@@ -2,7 +2,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import type { Permission } from '../schemas/permission.ts';
-import { connection } from './lib/feed.ts';
+import { failedAttempts } from './lib/feed.ts';
 import { useShortcuts } from './lib/keyboard.ts';
 import { useList } from './lib/resource.ts';
 import { session, useCan } from './lib/session.ts';
@@ -114,7 +114,7 @@ function Waiting() {
 
 /** Silent unless the server did not answer twice in a row: one failed attempt is a restart, or a proxy that cut a stream. */
 function Connection() {
-  const { failed } = useStore(connection);
+  const failed = useStore(failedAttempts);
   return (
     <div class="connection" role="status">
       {failed >= 2 && (

@@ -13,15 +13,26 @@ export function keepLive(): () => void {
   let started = false;
   const catchUp = () => invalidate(() => true);
   window.addEventListener('online', catchUp);
-  const stop = followFeed((type, data) => {
-    if (type === 'snapshot') {
-      // The first one comes with the page; a later one stands for changes that nobody told.
-      if (started) catchUp();
-      started = true;
-    } else if (type === 'ticket.created' || type === 'ticket.updated') ticketChanged(JSON.parse(data), type);
-    else if (type === 'ticket.deleted') ticketDeleted(JSON.parse(data).ticket_id);
-    else if (type === 'run.state') runChanged(JSON.parse(data));
-    else if (type.startsWith('permission.')) invalidate(isPermissions);
+  const stop = followFeed((change) => {
+    switch (change.type) {
+      case 'snapshot':
+        // The first one comes with the page; a later one stands for changes that nobody told.
+        if (started) catchUp();
+        started = true;
+        return;
+      case 'ticket.created':
+      case 'ticket.updated':
+        ticketChanged(change.data, change.type);
+        return;
+      case 'ticket.deleted':
+        ticketDeleted(change.data.ticket_id);
+        return;
+      case 'run.state':
+        runChanged(change.data);
+        return;
+      default:
+        invalidate(isPermissions);
+    }
   });
   return () => {
     window.removeEventListener('online', catchUp);

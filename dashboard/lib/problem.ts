@@ -1,26 +1,23 @@
+import { PullwrightError } from '../../client/problem.ts';
 import type { Problem } from '../../schemas/problem.ts';
 
 /** What the server answered instead of what was asked for, or that it did not answer (`status` 0). */
 export class RequestFailed extends Error {
   readonly problem: Problem;
-  readonly retryAfter: number | undefined;
 
-  constructor(problem: Problem, retryAfter?: number) {
+  constructor(problem: Problem) {
     super(problem.detail);
     this.problem = problem;
-    this.retryAfter = retryAfter;
   }
 }
 
 /** The problem in an answer; also for what a proxy between may have said. */
 export async function failureOf(response: Response): Promise<RequestFailed> {
-  const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
-  const retryAfter = Number.isFinite(seconds) ? seconds : undefined;
   const json = response.headers.get('content-type')?.includes('problem+json') === true;
   const problem: Problem = json
     ? await response.json()
     : made(response.status, 'unexpected', 'Unexpected answer', `The server answered ${response.status}.`);
-  return new RequestFailed(problem, retryAfter);
+  return new RequestFailed(problem);
 }
 
 export function unreachable(): RequestFailed {
@@ -37,6 +34,7 @@ export function unreachable(): RequestFailed {
 /** Any error as a problem, for the places that show one. */
 export function asProblem(error: unknown): Problem {
   if (error instanceof RequestFailed) return error.problem;
+  if (error instanceof PullwrightError) return made(error.status, error.code, 'The server refused', error.message);
   return made(0, 'page', 'Something went wrong in the page', error instanceof Error ? error.message : String(error));
 }
 

@@ -1,4 +1,5 @@
-import type { EventData, RunEvent } from '../../schemas/event.ts';
+import type { RunEvent } from '../../client/run-events.ts';
+import type { EventData } from '../../schemas/event.ts';
 
 type ToolCall = EventData['tool.started'];
 type Ended = EventData['run.succeeded'];

@@ -1,6 +1,7 @@
 import { useEffect } from 'preact/hooks';
-import type { RunEvent } from '../../schemas/event.ts';
+import { isTerminal, type RunEvent, readRunEvent } from '../../client/run-events.ts';
 import type { Problem } from '../../schemas/problem.ts';
+import { asProblem } from './problem.ts';
 import { EMPTY_LOG, type RunLog, withEvents } from './run-log.ts';
 import { follow } from './sse.ts';
 import { createStore, type Store, useStore } from './store.ts';
@@ -65,7 +66,6 @@ function createFollower(runId: string): Follower {
     if (waiting.length === 0) return;
     state.set({ log: withEvents(state.get().log, waiting), problem: undefined });
     waiting = [];
-    if (state.get().log.ended !== undefined) stream?.close();
   }
 
   return {
@@ -77,11 +77,13 @@ function createFollower(runId: string): Follower {
       stream = follow({
         path: `/v1/runs/${runId}/events`,
         ...(log.lastSeq === 0 ? {} : { lastId: String(log.lastSeq) }),
-        onEvent(_type, data) {
-          waiting.push(JSON.parse(data));
+        read: readRunEvent,
+        isLast: isTerminal,
+        onEntry(event) {
+          waiting.push(event);
           timer ??= setTimeout(flush, GATHER_MS);
         },
-        onRefused: ({ problem }) => state.set({ ...state.get(), problem }),
+        onRefused: (refusal) => state.set({ ...state.get(), problem: asProblem(refusal) }),
       });
     },
     close() {

@@ -145,6 +145,8 @@ t.test('dev opens a pull request, and the changes are there to read', async (t) 
   t.strictSame(await violations(page), []);
   await edit.locator('summary').click();
   await page.getByRole('button', { name: 'Chat', exact: true }).click();
+  await page.evaluate('scrollTo(0, document.documentElement.scrollHeight)');
+  await page.getByRole('button', { name: 'Newest' }).waitFor({ state: 'hidden' });
   await picture('conversation');
 
   await dev.getByRole('link', { name: /files? changed/ }).click();

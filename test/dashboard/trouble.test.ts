@@ -103,6 +103,30 @@ t.test('a reader who has scrolled up is left alone, and one at the end reads alo
   t.ok(left < 5, 'at the end again');
 });
 
+t.test('a hidden tab lets go of the stream of its run, and goes on from the last event', async (t) => {
+  const turn = (state: string) =>
+    page.evaluate(`Object.defineProperty(document, 'visibilityState', { configurable: true, value: '${state}' });
+      document.dispatchEvent(new Event('visibilitychange'));`);
+  gemini.on('while away', [
+    { text: 'Before. ', calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },
+    { hang: true },
+    { text: 'After.' },
+  ]);
+  const { run_id } = await start('OPS-1', { action: 'chat', message: 'while away' });
+  const stream = `/v1/runs/${run_id}/events`;
+  await article(page).getByText('Before.').waitFor();
+  await held('while away');
+  const letGo = page.waitForEvent('requestfailed', (request) => request.url().endsWith(stream));
+  await turn('hidden');
+  await letGo;
+  const takenUp = page.waitForRequest((request) => request.url().endsWith(stream));
+  await turn('visible');
+  t.ok(Number((await takenUp).headers()['last-event-id']) > 0);
+  gemini.release();
+  await article(page).getByText('After.').waitFor();
+  t.equal(await article(page).getByText('Before.').count(), 1);
+});
+
 t.test('one stream of changes for all tabs, handed over when its tab closes', async (t) => {
   await page.goto('/dashboard/');
   await page.getByRole('link', { name: /Signs of trouble/ }).waitFor();

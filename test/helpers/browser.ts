@@ -32,7 +32,7 @@ export async function browse(t: Owner, url: string, options: BrowserContextOptio
     ...options,
   });
   t.teardown(() => context.close());
-  context.setDefaultTimeout(20_000);
+  context.setDefaultTimeout(60_000);
   const faults: string[] = [];
   const watch = (page: Page) => {
     page.on('pageerror', (error) => faults.push(`error: ${error.message}`));

@@ -17,6 +17,5 @@ for (const project of ['tsconfig.build.json', 'tsconfig.client.json']) {
 await cp(join(ROOT, 'src'), join(DIST, 'src'), { recursive: true, filter: (file) => !file.endsWith('.ts') });
 await rm(join(DIST, 'standins', 'sample'), { recursive: true, force: true });
 await cp(join(ROOT, 'standins', 'sample'), join(DIST, 'standins', 'sample'), { recursive: true });
-execFileSync(process.execPath, [join(ROOT, 'scripts', 'build-dashboard.ts')], { stdio: 'inherit' });
 const page = join('dashboard', 'dist');
 await cp(join(ROOT, page), join(DIST, page), { recursive: true });

@@ -126,6 +126,7 @@ async function finish({ world, ledger }: { world: FaultWorld; ledger: Ledger }):
     seen: 0,
     heal: [],
     violations: [],
+    restores: 0,
     unanswered: [],
   };
   const problems = await checkWorld(stage);

@@ -4,6 +4,16 @@ COPY package.json package-lock.json .npmrc ./
 # No package that the server needs has to run a script; the project's own Node is that of the image here.
 RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
 
+FROM node:24-bookworm-slim AS dashboard
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts
+COPY tsconfig.json ./
+COPY schemas schemas
+COPY dashboard dashboard
+COPY scripts/build-dashboard.ts scripts/
+RUN node scripts/build-dashboard.ts
+
 FROM node:24-bookworm-slim
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
@@ -13,6 +23,7 @@ RUN apt-get update \
 
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules
+COPY --from=dashboard /app/dashboard/dist dashboard/dist
 COPY package.json LICENSE ./
 COPY schemas schemas
 COPY plugins plugins

@@ -1,13 +1,34 @@
 #!/usr/bin/env node
-// Hands over to the project's own Node, which runs TypeScript; plain JavaScript, since the machine's Node may be older.
-import { spawnSync } from 'node:child_process';
+// Starts the command: the sources in a checkout, where the project has a Node of its own, or what was built of them in the
+// published package. Plain JavaScript, since the machine's Node may be older.
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
+const [major, minor] = process.versions.node.split('.').map(Number);
+const isEnough = major > 22 || (major === 22 && minor >= 19);
 const own = fileURLToPath(new URL('../node_modules/.bin/node', import.meta.url));
-const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
-const { status, error } = spawnSync(existsSync(own) ? own : process.execPath, [main, ...process.argv.slice(2)], {
-  stdio: 'inherit',
-});
-if (error !== undefined) console.error(`pullwright could not start: ${error.message}`);
-process.exitCode = status ?? 1;
+const source = new URL('../src/cli/main.ts', import.meta.url);
+const main = existsSync(source) ? source : new URL('../dist/src/cli/main.js', import.meta.url);
+
+if (isEnough) await import(main.href);
+else if (existsSync(own)) handOver();
+else {
+  console.error(`Pullwright needs Node.js 22.19 or newer; this is ${process.versions.node}: https://nodejs.org`);
+  process.exitCode = 1;
+}
+
+function handOver() {
+  const child = spawn(own, [fileURLToPath(main), ...process.argv.slice(2)], { stdio: 'inherit' });
+  // Ctrl+C reaches the child by itself; what to do about it is its own affair.
+  process.on('SIGINT', () => {});
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  child.on('error', (error) => {
+    console.error(`pullwright could not start: ${error.message}`);
+    process.exitCode = 1;
+  });
+  child.on('exit', (code, signal) => {
+    process.exitCode = code ?? 128 + constants.signals[signal];
+  });
+}

@@ -25,8 +25,12 @@ export default fp(
       subjects.set(this, { ...subjects.get(this), ...what });
     });
 
-    app.addHook('onSend', async (request, reply) => {
-      if (!isWorthNoting(request, reply)) return;
+    app.addHook('onSend', (request, reply, _payload, done) => {
+      if (isWorthNoting(request, reply)) note(request, reply);
+      done();
+    });
+
+    function note(request: FastifyRequest, reply: FastifyReply): void {
       const { method, ip, caller, routeOptions } = request;
       const about = { ...named(request.params), ...named(request.body), ...subjects.get(request) };
       app.store.audit
@@ -43,7 +47,7 @@ export default fp(
           code: request.problem?.code ?? null,
         })
         .catch((error) => request.log.error({ err: error }, 'an entry of the audit log was not written'));
-    });
+    }
   },
   { name: 'audit-log', dependencies: ['store', 'auth'] },
 );

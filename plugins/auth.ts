@@ -5,13 +5,21 @@ import { isLoopback } from '../src/config/load-config.ts';
 import { AppError } from '../src/errors/app-error.ts';
 import { type Caller, requireScope } from '../src/keys/caller.ts';
 import { createKeys, type Keys, LOOPBACK } from '../src/keys/keys.ts';
+import { createSessions, type Sessions } from '../src/keys/sessions.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
     keys: Keys;
+    sessions: Sessions;
   }
   interface FastifyRequest {
     caller: Caller;
+    /** `null` until the caller is known. */
+    knownCaller: Caller | null;
+    /** Name of the cookie that holds a session. */
+    sessionCookie: string;
+    /** Who looks, by the session alone; nobody is refused. */
+    visitor(): Caller | undefined;
   }
   interface FastifyContextConfig {
     /** Answered without an API key. */
@@ -36,13 +44,27 @@ export default fp(
         `HOST is ${JSON.stringify(config.HOST)}, which others can reach, and there is no valid API key. Set API_KEY, or set HOST=127.0.0.1.`,
       );
     }
+    const sessions = await createSessions({ store, keys, logger: app.log });
     app.decorate('keys', keys);
+    app.decorate('sessions', sessions);
 
-    const callers = new WeakMap<FastifyRequest, Caller>();
+    // Kept in the request: a WeakMap of requests is dear to collect.
+    app.decorateRequest('knownCaller', null);
     app.decorateRequest('caller', {
       getter() {
-        return callers.get(this) ?? ANONYMOUS;
+        return this.knownCaller ?? ANONYMOUS;
       },
+    });
+
+    app.decorateRequest('sessionCookie', {
+      getter() {
+        return sessionCookieName(this);
+      },
+    });
+    app.decorateRequest('visitor', function visitor() {
+      if (isLoopback(config.HOST) && !keys.needed()) return LOOPBACK;
+      const token = cookie(this, this.sessionCookie);
+      return token === undefined ? undefined : sessions.check(token);
     });
 
     const routes: RouteOptions[] = [];
@@ -59,7 +81,7 @@ export default fp(
       const { public: open, scope } = request.routeOptions.config;
       if (open === true || request.is404) return;
       reply.header('cache-control', 'no-store');
-      callers.set(request, await authenticate(request, reply));
+      request.knownCaller = await authenticate(request, reply);
       await limits.key(request, reply);
       requireScope(request.caller, scope ?? ['admin']);
     });
@@ -68,13 +90,22 @@ export default fp(
       if (isLoopback(config.HOST) && !keys.needed()) return LOOPBACK;
       await limits.failuresSoFar(request, reply);
       const given = presentedKey(request);
+      if (given === undefined && cookie(request, request.sessionCookie) !== undefined) return signedIn(request);
       const checked = given === undefined ? { fault: 'The request holds no API key.' } : keys.check(given);
       if ('caller' in checked) return checked.caller;
       // The secret was right, so it is known whose key it was.
-      if (checked.keyId !== undefined) callers.set(request, { id: checked.keyId, scopes: [] });
+      if (checked.keyId !== undefined) request.knownCaller = { id: checked.keyId, scopes: [] };
       await limits.failure(request, reply);
       reply.header('www-authenticate', 'Bearer realm="pullwright"');
       throw new AppError('unauthorized', checked.fault);
+    }
+
+    /** A session that is over is no failure: nobody guesses 32 bytes, and its page may have asked for much at once. */
+    function signedIn(request: FastifyRequest): Caller {
+      requireSameOrigin(request);
+      const caller = request.visitor();
+      if (caller === undefined) throw new AppError('unauthorized', 'The session is over. Sign in again.');
+      return caller;
     }
   },
   { name: 'auth', dependencies: ['config', 'store', 'rate-limit'] },
@@ -84,4 +115,33 @@ function presentedKey({ headers }: FastifyRequest): string | undefined {
   const header = headers['x-api-key'];
   if (typeof header === 'string') return header;
   return /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
+}
+
+/** Servers on other ports of this machine share its cookies, so there the port is part of the name. */
+function sessionCookieName({ headers, protocol }: FastifyRequest): string {
+  const [, name = '', port = '80'] = /^(.*?)(?::(\d+))?$/.exec(headers.host ?? '') ?? [];
+  const onLoopback = protocol === 'http' && isLoopback(name.replace(/^\[|\]$/g, '').toLowerCase());
+  return onLoopback ? `pullwright-${port}` : '__Host-pullwright';
+}
+
+function cookie({ headers }: FastifyRequest, name: string): string | undefined {
+  const pairs = (headers.cookie ?? '').split(';').map((pair) => pair.trim());
+  return pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
+/**
+ * A cookie is sent by the browser, whichever page asks it to; so it speaks for requests of our own pages only. Browsers that
+ * send no `Sec-Fetch-Site` (https://w3c.github.io/webappsec-fetch-metadata/) send `Origin` with what changes something.
+ * @throws AppError `cross_origin`
+ */
+function requireSameOrigin({ method, headers }: FastifyRequest): void {
+  const reads = method === 'GET' || method === 'HEAD';
+  const site = headers['sec-fetch-site'];
+  const same = site === undefined ? reads || originHost(headers.origin) === headers.host : site === 'same-origin';
+  if (same || (reads && site === 'none')) return;
+  throw new AppError('cross_origin', 'The session of the dashboard was used by another site.');
+}
+
+function originHost(origin: string | undefined): string | undefined {
+  return origin !== undefined && URL.canParse(origin) ? new URL(origin).host : undefined;
 }

@@ -71,7 +71,7 @@ export default fp(
     });
 
     app.addHook('onSend', async (request, reply, payload) => {
-      const id = held.get(request);
+      const id = request.idempotency === undefined ? undefined : held.get(request);
       if (id === undefined) return payload;
       held.delete(request);
       try {

@@ -21,8 +21,9 @@ export default fp(
     const controller = new AbortController();
     const stopping = () => new AppError('shutting_down', 'The server is stopping.', { retryAfter: 10 });
     app.decorate('closing', controller.signal);
-    app.addHook('onRequest', async (request) => {
+    app.addHook('onRequest', (request, _reply, done) => {
       if (controller.signal.aborted && request.routeOptions.config.whileStopping !== true) throw stopping();
+      done();
     });
     app.addHook('preClose', async () => {
       controller.abort(stopping());

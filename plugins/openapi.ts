@@ -1,9 +1,10 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import { OptionalKind, type TSchema } from '@sinclair/typebox';
+import { OptionalKind, type TSchema, Type } from '@sinclair/typebox';
 import fp from 'fastify-plugin';
-import { eventData } from '../schemas/event.ts';
+import { Event, eventData } from '../schemas/event.ts';
 import { Problem } from '../schemas/problem.ts';
+import { createComponents, optionalWithDefault, refer } from './openapi-components.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -25,6 +26,7 @@ const PAGE_POLICY =
 export default fp<{ version: string }>(
   async (app, { version }) => {
     app.decorate('problemResponse', problemResponse);
+    const components = createComponents();
     await app.register(swagger, {
       openapi: {
         openapi: '3.1.0',
@@ -42,6 +44,7 @@ export default fp<{ version: string }>(
           { name: 'usage', description: 'What runs have used.' },
           { name: 'agents', description: 'The coding agents.' },
           { name: 'keys', description: 'API keys: scopes, repositories, expiry.' },
+          { name: 'session', description: 'Signing in to the dashboard.' },
           { name: 'audit', description: 'Who did what.' },
           { name: 'housekeeping', description: 'Clean-up and backups.' },
           { name: 'health', description: 'For monitors.' },
@@ -55,12 +58,23 @@ export default fp<{ version: string }>(
       },
       // Which scopes do: in OpenAPI 3.1, the names of a requirement are roles for schemes other than OAuth.
       transform: ({ schema, url, route }) => ({
-        schema: { ...schema, security: security(route.config?.scope) },
+        schema: {
+          ...schema,
+          ...(schema?.body === undefined ? {} : { body: components.moveOut(schema.body) }),
+          ...(schema?.response === undefined ? {} : { response: components.moveOut(schema.response) }),
+          ...(schema?.querystring === undefined ? {} : { querystring: optionalWithDefault(schema.querystring) }),
+          security: security(route.config?.scope),
+        },
         url,
       }),
-      refResolver: {
-        buildLocalReference: (json, _base, _fragment, index) =>
-          typeof json.$id === 'string' ? json.$id : `schema-${index}`,
+      transformObject: (document) => {
+        if (!('openapiObject' in document)) return document.swaggerObject;
+        const { openapiObject } = document;
+        const schemas = { ...components.schemas, ...eventSchemas() };
+        refer(schemas);
+        refer(openapiObject.paths);
+        Object.assign(openapiObject.components ?? {}, { schemas });
+        return openapiObject;
       },
     });
     await app.register(async (docs) => {
@@ -88,6 +102,15 @@ export default fp<{ version: string }>(
 /** Alternatives, each enough: a key with one of the scopes, in one of the two headers. */
 function security(scopes: readonly string[] = []): Record<string, string[]>[] {
   return scopes.flatMap((scope) => [{ apiKey: [scope] }, { bearer: [scope] }]);
+}
+
+/** `Event` as what it is: one schema for each type, told apart by `type`. Answers are checked against the envelope only. */
+function eventSchemas(): Record<string, object> {
+  const { seq, run_id, time } = Event.properties;
+  const alternatives = Object.entries(eventData).map(([type, data]) =>
+    Type.Object({ seq, run_id, time, type: Type.Literal(type), data }),
+  );
+  return { Event: { oneOf: alternatives, discriminator: { propertyName: 'type' } } };
 }
 
 /** The event vocabulary as Markdown, since OpenAPI cannot describe the frames of a stream. */

@@ -11,15 +11,14 @@ declare module 'fastify' {
 export default fp<{ redactor: Redactor }>(
   async (app, { redactor }) => {
     app.decorate('redactor', redactor);
-    app.addHook('preSerialization', async (_request, _reply, payload) =>
-      typeof payload === 'object' && payload !== null ? redactor.value(payload) : payload,
+    app.addHook('preSerialization', (_request, _reply, payload, done) =>
+      done(null, typeof payload === 'object' && payload !== null ? redactor.value(payload) : payload),
     );
-    app.addHook('onSend', async (_request, reply, payload) =>
+    app.addHook('onSend', (_request, reply, payload, done) => {
       // JSON has been through the hook before; masked as text, it might not be JSON any more.
-      typeof payload === 'string' && !/json/.test(String(reply.getHeader('content-type')))
-        ? redactor.text(payload)
-        : payload,
-    );
+      const isText = typeof payload === 'string' && !/json/.test(String(reply.getHeader('content-type')));
+      done(null, isText ? redactor.text(payload) : payload);
+    });
   },
   { name: 'redaction' },
 );

@@ -10,10 +10,11 @@ const DEEPEST_JSON = 16;
  */
 export default fp(
   async (app) => {
-    app.addHook('onRequest', async (request) => {
+    app.addHook('onRequest', (request, _reply, done) => {
       if (request.url.length > LONGEST_URL) {
         throw new AppError('url_too_long', `The URL is longer than ${LONGEST_URL} characters.`);
       }
+      done();
     });
 
     const parse = app.getDefaultJsonParser('error', 'error');

@@ -79,7 +79,7 @@ export default fp(
       this.holdStream();
       const cursor = createCursor(source);
       open.add(cursor);
-      const unwatch = app.keys.whenOver(this.request.caller, cursor.end);
+      const unwatch = app.sessions.whenOver(this.request.caller, cursor.end);
       cursor.stream.once('close', () => {
         unwatch();
         open.delete(cursor);

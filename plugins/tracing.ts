@@ -29,10 +29,11 @@ export default fp<{ version: string }>(
     });
 
     const parents = new Map<string, string>();
-    app.addHook('onSend', async (request, reply) => {
+    app.addHook('onSend', (request, reply, _payload, done) => {
       const { traceparent } = request.headers;
       const runId = typeof traceparent === 'string' ? startedRun(reply) : undefined;
       if (runId !== undefined && parents.size < MAX_REMEMBERED) parents.set(runId, String(traceparent));
+      done();
     });
 
     const sending = new Set<Promise<void>>();

@@ -12,4 +12,16 @@ export const AgentInfo = Type.Object({
 });
 export type AgentInfo = Static<typeof AgentInfo>;
 
-export const AgentList = Type.Object({ items: Type.Array(AgentInfo) }, { $id: 'AgentList' });
+export const PoolState = Type.Object(
+  {
+    working: Type.Integer({ description: 'In use by a run.' }),
+    idle: Type.Integer({ description: 'Kept for the next command of their ticket.' }),
+    early: Type.Integer({ description: 'Started ahead of the `dev` of an approved plan.' }),
+    spare: Type.Integer({ description: 'Waiting for new tickets.' }),
+    memory_mb: Type.Integer({ description: 'Memory of all of them, in MiB.' }),
+  },
+  { description: 'The processes of agents.' },
+);
+export type PoolState = Static<typeof PoolState>;
+
+export const AgentList = Type.Object({ items: Type.Array(AgentInfo), pool: PoolState }, { $id: 'AgentList' });

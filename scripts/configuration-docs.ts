@@ -49,6 +49,7 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'GIT_AUTHOR_NAME',
       'GIT_AUTHOR_EMAIL',
       'GIT_TIMEOUT_SECONDS',
+      'FETCH_TTL_SECONDS',
     ],
   ],
   [
@@ -78,6 +79,9 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
     [
       'AGENT',
       'AGENT_IDLE_SECONDS',
+      'AGENT_POOL_SPARE',
+      'AGENT_POOL_SIZE',
+      'AGENT_POOL_MEMORY_MB',
       'AGENT_START_SECONDS',
       'AGENT_SILENCE_SECONDS',
       'SANDBOX',

@@ -1,14 +1,14 @@
 // Makes a checkout ready to run, and runs a program of it when asked to. Plain JavaScript that needs no package and runs
 // on every Node from 18 on, because it comes before both the packages and the Node version of the project.
 import { execFile, spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const USAGE = `Usage: node scripts/setup.mjs [--check] [--test] [-- SCRIPT ARGUMENT...]
 
-Installs what is missing: the npm packages, and the programs git, gh and bubblewrap.
+Installs what is missing: the npm packages, and the programs git, gh and bubblewrap; and builds the dashboard.
   --check    installs nothing; says what is missing and how to get it
   --test     prepares what the tests need too
   -- SCRIPT  then runs a TypeScript file of the project with its own Node`;
@@ -28,6 +28,13 @@ const PROGRAMS = [
     least: [7, 0],
     tests: true,
     help: 'https://curl.se/download.html',
+  },
+  {
+    name: 'chromium',
+    title: 'Chromium, in which the tests open the dashboard',
+    least: [120, 0],
+    tests: true,
+    help: 'https://www.chromium.org/getting-involved/download-chromium/',
   },
 ];
 
@@ -101,6 +108,7 @@ async function setUp(install, tests) {
   if (install && process.platform === 'darwin' && !sandboxIsOff()) {
     say('macOS has no bubblewrap. Agents run only with SANDBOX=none: without walls, for development.');
   }
+  if (install && !dashboardIsBuilt()) buildDashboard();
   if (tests && !tapIsBuilt()) buildTap();
 }
 
@@ -229,6 +237,26 @@ function nodeVersion() {
 
 function isProjectNode(version) {
   return version?.startsWith('v24.') === true;
+}
+
+// --- dashboard
+
+/** Whether `dashboard/dist` is there, and newer than what it is made of. */
+function dashboardIsBuilt() {
+  const built = timeOf('dashboard/dist/index.html');
+  const sources = readdirSync(join(ROOT, 'dashboard'), { recursive: true }).filter((file) => !/^dist\b/.test(file));
+  return sources.every((file) => timeOf(join('dashboard', file)) < built);
+}
+
+function buildDashboard() {
+  if (!execute([NODE, join(ROOT, 'scripts', 'build-dashboard.ts')])) {
+    throw new NotReady('The dashboard could not be built; see above.');
+  }
+}
+
+/** When a file was changed last; 0 when it is not there. */
+function timeOf(path) {
+  return statSync(join(ROOT, path), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
 // --- test runner

@@ -9,11 +9,12 @@ export const agentRoutes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'listAgents',
         summary: 'List the agents',
-        description: 'Configured agents, their versions, and for one that cannot work, why not.',
+        description:
+          'Configured agents, their versions, and for one that cannot work, why not; and how many processes of them there are.',
         tags: ['agents'],
         response: { 200: AgentList, default: app.problemResponse },
       },
     },
-    async () => ({ items: await app.agents.list() }),
+    async () => ({ items: await app.agents.list(), pool: await app.agents.pool() }),
   );
 };

@@ -33,7 +33,7 @@ const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { nam
     },
     async (request, reply) => {
       reply.varyBy('accept');
-      if (request.headers.accept?.includes('text/html')) return reply.redirect('/docs');
+      if (request.headers.accept?.includes('text/html')) return reply.redirect('/dashboard/');
       return { status: 'ok' as const, name, version };
     },
   );

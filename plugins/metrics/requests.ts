@@ -3,12 +3,14 @@ import type { Metrics } from '../../src/telemetry/metrics.ts';
 
 /** Counts and times requests by their route, never by their URL. */
 export function measureRequests(app: FastifyInstance, { requests, requestDuration }: Metrics): void {
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const { method } = request;
     const route = routeOf(request);
     requests.inc({ method, route, status: reply.statusCode });
-    if (/^text\/event-stream/.test(String(reply.getHeader('content-type')))) return;
-    requestDuration.observe({ method, route }, reply.elapsedTime / 1000);
+    if (!/^text\/event-stream/.test(String(reply.getHeader('content-type')))) {
+      requestDuration.observe({ method, route }, reply.elapsedTime / 1000);
+    }
+    done();
   });
 }
 

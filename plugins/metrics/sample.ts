@@ -28,6 +28,12 @@ export function createSample(app: FastifyInstance, metrics: Metrics): () => Prom
     for (const { name, ok } of (await app.readiness()).checks) metrics.ready.set({ check: name }, ok ? 1 : 0);
   }
 
+  async function sampleAgents(): Promise<void> {
+    const { memory_mb, ...states } = await app.agents.pool();
+    for (const [state, count] of Object.entries(states)) metrics.agentProcesses.set({ state }, count);
+    metrics.agentMemory.set(memory_mb * 1024 ** 2);
+  }
+
   return async () => {
     metrics.streams.set(app.openStreams());
     const samples = await Promise.allSettled([
@@ -35,6 +41,7 @@ export function createSample(app: FastifyInstance, metrics: Metrics): () => Prom
       sampleDisk('data', config.DATA_DIR),
       sampleDisk('tickets', config.TICKETS_ROOT),
       sampleReadiness(),
+      sampleAgents(),
       countConnections().then((count) => metrics.connections.set(count)),
     ]);
     for (const sample of samples) {

@@ -14,5 +14,5 @@ export default fp(
     app.decorate('plans', createPlans(app.store));
     await app.register(planRoutes);
   },
-  { name: 'plans', dependencies: ['store', 'openapi'] },
+  { name: 'plans', dependencies: ['store', 'tickets', 'workspaces', 'agents', 'openapi'] },
 );

@@ -64,8 +64,22 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: Plan, default: problemResponse },
       },
     },
-    async (request) => plans.approve(request.params.ticket_id, request.body.version),
+    async (request) => {
+      const { ticket_id } = request.params;
+      const plan = await plans.approve(ticket_id, request.body.version);
+      void prepareDev(ticket_id).catch((err) => request.log.warn({ err, ticket_id }, 'no agent was started early'));
+      return plan;
+    },
   );
+
+  /** An approved plan is going to be carried out, most likely soon. */
+  async function prepareDev(given: string): Promise<void> {
+    const { ticket_id, state } = await app.tickets.row(given);
+    if (state !== 'ready') return;
+    const { workspace, gitDir, mirror } = await app.workspaces.paths(ticket_id);
+    const readOnlyPaths = [gitDir, mirror];
+    await app.agents.prepareWriter({ ticketId: ticket_id, agent: app.config.AGENT, workspace, readOnlyPaths });
+  }
 };
 
 function etag(version: number): string {

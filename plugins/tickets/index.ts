@@ -15,6 +15,8 @@ export default fp(
     const tickets = createTickets({ config, store, log: app.eventLog, workspaces, agents, logger: app.log });
     await tickets.recover();
     app.decorate('tickets', tickets);
+    // The folders are in order now, and a server that cannot listen need not start any.
+    app.addHook('onListen', async () => agents.start());
     await app.register(ticketRoutes);
   },
   { name: 'tickets', dependencies: ['store', 'workspaces', 'agents'] },

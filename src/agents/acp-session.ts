@@ -31,11 +31,23 @@ const LAST_LINES = 20;
 /** Why a turn ended: https://agentclientprotocol.com/protocol/prompt-turn#stop-reasons */
 export type StopReason = (typeof STOP_REASONS)[number];
 
-export type SessionOptions = Omit<TurnOptions, 'onEvent' | 'ask'> & {
+export type ConnectionOptions = Omit<TurnOptions, 'onEvent' | 'ask'> & {
   process: SandboxedProcess;
   definition: AgentDefinition;
-  /** Session to go on with. */
-  load: string | undefined;
+};
+
+/** An agent that is initialised. */
+export type Connection = {
+  /**
+   * Opens the session; to be called once.
+   * @param load session to go on with
+   * @throws AppError when the agent ends, breaks the protocol or has no access to its model
+   */
+  open(load: string | undefined): Promise<Session>;
+  /** Resolves when the agent answers, with whatever it says; never when it does not. */
+  answers(): Promise<void>;
+  /** Adds a warning of the server to the turn, if there is one. */
+  warn(text: string): void;
 };
 
 export type Session = {
@@ -47,18 +59,16 @@ export type Session = {
    * @throws AppError for what the model or the agent failed at
    */
   prompt(text: string, turn: Pick<TurnOptions, 'onEvent' | 'ask'>): Promise<StopReason>;
-  /** Adds a warning of the server to the turn, if there is one. */
-  warn(text: string): void;
   /** Asks the agent to end the turn. */
   cancel(): void;
 };
 
 /**
- * Speaks ACP with a process that has just been started, until there is a session to prompt.
+ * Speaks ACP with a process that has just been started, until it is initialised.
  * https://agentclientprotocol.com/protocol/overview
- * @throws AppError when the agent ends, breaks the protocol or has no access to its model
+ * @throws AppError when the agent ends or breaks the protocol
  */
-export async function openSession(options: SessionOptions): Promise<Session> {
+export async function connectAgent(options: ConnectionOptions): Promise<Connection> {
   const { process, definition, root } = options;
   const explain = explainer(options);
   const replayed = Promise.withResolvers<void>();
@@ -82,15 +92,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     )
     .connect({ writable: stream.writable, readable: stream.readable.pipeThrough(updates) });
 
-  async function begin(): Promise<Pick<Session, 'sessionId' | 'continued'>> {
-    await agent.request(methods.agent.initialize, {
-      protocolVersion: PROTOCOL_VERSION,
-      clientInfo: { name: 'pullwright', version: '1' },
-      clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false },
-    });
-    if (options.load !== undefined && (await loadSession(options.load))) {
-      return { sessionId: options.load, continued: true };
-    }
+  async function begin(load: string | undefined): Promise<Pick<Session, 'sessionId' | 'continued'>> {
+    if (load !== undefined && (await loadSession(load))) return { sessionId: load, continued: true };
     // The SDK does not check what agents answer.
     const created: unknown = await agent.request(methods.agent.session.new, { cwd: root, mcpServers: [] });
     if (!isRecord(created) || typeof created.sessionId !== 'string' || created.sessionId.length > MAX_SESSION_ID) {
@@ -113,43 +116,61 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     return true;
   }
 
-  const { sessionId, continued } = await begin().catch(explain);
+  await agent
+    .request(methods.agent.initialize, {
+      protocolVersion: PROTOCOL_VERSION,
+      clientInfo: { name: 'pullwright', version: '1' },
+      clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false },
+    })
+    .catch(explain);
 
   return {
-    sessionId,
-    continued,
+    async open(load) {
+      const { sessionId, continued } = await begin(load).catch(explain);
+      return {
+        sessionId,
+        continued,
 
-    async prompt(text, { onEvent, ask }) {
-      const current = createTurn({ ...options, onEvent, ask });
-      turn = current;
-      try {
-        const answer: unknown = await agent.request(methods.agent.session.prompt, {
-          sessionId,
-          prompt: [{ type: 'text', text: definition.promptText(text) }],
-        });
-        const stopReason = isRecord(answer) && STOP_REASONS.find((reason) => reason === answer.stopReason);
-        if (!stopReason) throw protocolError(definition, 'it did not say why the turn ended');
-        if (stopReason === 'refusal') throw new AppError('agent_refused', 'The model refused to answer.');
-        if (stopReason === 'end_turn' && !current.answered()) {
-          throw new AppError('agent_refused', 'The model gave no answer; its safety filter may have held it back.');
-        }
-        return stopReason;
-      } catch (error) {
-        return await explain(error);
-      } finally {
-        current.end();
-        turn = undefined;
-      }
+        async prompt(text, { onEvent, ask }) {
+          const current = createTurn({ ...options, onEvent, ask });
+          turn = current;
+          try {
+            const answer: unknown = await agent.request(methods.agent.session.prompt, {
+              sessionId,
+              prompt: [{ type: 'text', text: definition.promptText(text) }],
+            });
+            const stopReason = isRecord(answer) && STOP_REASONS.find((reason) => reason === answer.stopReason);
+            if (!stopReason) throw protocolError(definition, 'it did not say why the turn ended');
+            if (stopReason === 'refusal') throw new AppError('agent_refused', 'The model refused to answer.');
+            if (stopReason === 'end_turn' && !current.answered()) {
+              throw new AppError('agent_refused', 'The model gave no answer; its safety filter may have held it back.');
+            }
+            return stopReason;
+          } catch (error) {
+            return await explain(error);
+          } finally {
+            current.end();
+            turn = undefined;
+          }
+        },
+
+        cancel() {
+          turn?.end();
+          agent.notify(methods.agent.session.cancel, { sessionId }).catch(() => {
+            // The agent is gone, and with it what was to be canceled.
+          });
+        },
+      };
+    },
+
+    async answers() {
+      // No agent knows the method, and every one that lives says so.
+      await agent.request('_pullwright/answers').catch((error) => {
+        if (!(error instanceof RequestError)) throw error;
+      });
     },
 
     warn: (text) => turn?.log(text),
-
-    cancel() {
-      turn?.end();
-      agent.notify(methods.agent.session.cancel, { sessionId }).catch(() => {
-        // The agent is gone, and with it what was to be canceled.
-      });
-    },
   };
 }
 
@@ -167,7 +188,7 @@ function takeUpdates(onUpdate: (update: unknown) => void): TransformStream<AnyMe
 }
 
 /** Turns what went wrong with a process, as the SDK throws it, into what it means. */
-function explainer({ process, definition, redactor }: SessionOptions): (error: unknown) => Promise<never> {
+function explainer({ process, definition, redactor }: ConnectionOptions): (error: unknown) => Promise<never> {
   const lastLines: string[] = [];
   readLines(process.stderr, (line) => {
     lastLines.push(redactor.text(line));

@@ -1,59 +1,38 @@
 import { randomUUID } from 'node:crypto';
 import { renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { AgentInfo } from '../../schemas/agent.ts';
-import type { EventDraft } from '../../schemas/event.ts';
+import type { AgentInfo, PoolState } from '../../schemas/agent.ts';
 import type { Usage } from '../../schemas/run.ts';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import { measurements, secondsSince } from '../telemetry/measurements.ts';
 import { abortable } from './abortable.ts';
 import type { Session, StopReason } from './acp-session.ts';
-import type { AgentDefinition, AgentMode } from './agent-definition.ts';
+import type { AgentDefinition } from './agent-definition.ts';
+import { type AgentRequest, createAgentPool } from './agent-pool.ts';
 import { gemini } from './gemini.ts';
-import type { Limit } from './model-limits.ts';
-import type { NoteSource } from './model-notes.ts';
 import type { AskPermission } from './permissions.ts';
-import { type StartedAgent, startAgent } from './start-agent.ts';
-import { createStartLimit } from './start-limit.ts';
+import { type MeteredTurn, meterTurn } from './turn-meter.ts';
 import { createUpstream } from './upstream.ts';
 
 /** How long an agent may take to end a canceled turn by itself, which keeps its conversation tidy. */
 const CANCEL_MS = 1000;
-/** The same for a turn that lost its model. A turn that ends with an error stays in the conversation. */
-const FAILURE_MS = 5000;
 
-export type PromptRequest = NoteSource & {
-  ticketId: string;
-  agent: string;
-  mode: AgentMode;
-  /** Folder of the host. */
-  workspace: string;
-  /** What git in the workspace needs: the git directory and the objects that it borrows. */
-  readOnlyPaths: readonly string[];
-  /** Conversation to continue. */
-  sessionId?: string | undefined;
-  /** The prompt; `continued` tells whether the agent remembers the conversation or has to be told. */
-  text(continued: boolean): string;
-  /** What the run may use, and what of it was used before this turn. */
-  limits: readonly Limit[];
-  signal: AbortSignal;
-  onEvent(draft: EventDraft): void;
-  /** Asks a person about a tool call that the policy does not settle. */
-  ask: AskPermission;
-  /** Called when the agent calls its model. */
-  onCall?(): void;
-  /** Called when a call is to be tried again, with the seconds until then. */
-  onWait?(seconds: number): void;
-  /** Called before the turn with the conversation it belongs to, which lasts whatever becomes of the turn. */
-  onSession?(sessionId: string): void;
-};
+export type PromptRequest = AgentRequest &
+  MeteredTurn & {
+    agent: string;
+    /** The prompt; `continued` tells whether the agent remembers the conversation or has to be told. */
+    text(continued: boolean): string;
+    signal: AbortSignal;
+    /** Asks a person about a tool call that the policy does not settle. */
+    ask: AskPermission;
+    /** Called before the turn with the conversation it belongs to, which lasts whatever becomes of the turn. */
+    onSession?(sessionId: string): void;
+  };
 
 export type PromptResult = {
   sessionId: string;
@@ -76,9 +55,22 @@ export type Agents = {
    * all it started are gone by then
    */
   prompt(request: PromptRequest): Promise<PromptResult>;
-  /** Ends the agent of a ticket; its conversation is kept. */
+  /** Begins to keep spare agents, now that the folders are in order. */
+  start(): void;
+  /** How many processes there are, and what memory they take. */
+  pool(): Promise<PoolState>;
+  /**
+   * Gives a spare reader to a ticket that is just being created; `adopt` or `forget` is to follow.
+   * @returns the empty folder that is to become the workspace; undefined when there is no spare
+   */
+  giveSpare(ticketId: string): string | undefined;
+  /** Readies the spare that a ticket was given for its first command, now that its workspace is there. */
+  adopt(ticketId: string, workspace: string): Promise<void>;
+  /** Starts an agent that may write, for a run that is likely to come; it is kept for a while. */
+  prepareWriter(request: Omit<AgentRequest, 'mode'> & { agent: string }): Promise<void>;
+  /** Ends the agents of a ticket; its conversation is kept. */
   release(ticketId: string): Promise<void>;
-  /** Ends the agent of a ticket and deletes the conversation. */
+  /** Ends the agents of a ticket and deletes the conversation. */
   forget(ticketId: string): Promise<void>;
   /** Deletes the conversation of a ticket unless its agent is there. Tells whether there was one to delete. */
   dropConversation(ticketId: string): Promise<boolean>;
@@ -96,25 +88,23 @@ export type AgentsDependencies = {
   definitions?: readonly AgentDefinition[];
 };
 
-type LiveAgent = StartedAgent & {
-  agent: string;
-  mode: AgentMode;
-  workspace: string;
-  idle?: NodeJS.Timeout;
-  /** It is on its way out, and not gone yet. */
-  ending: boolean;
-};
-
 /**
  * The agents: one process per ticket, kept between commands that read, and conversations that outlive the processes.
  * After a turn that may write, the process is ended: what it left running could change the workspace under a commit.
  */
 export function createAgents(dependencies: AgentsDependencies): Agents {
   const { config, sandbox, redactor, logger, parentEnv = {}, definitions = [gemini] } = dependencies;
-  const live = new Map<string, LiveAgent>();
   const turns = new Map<string, { abort: AbortController; done: Promise<unknown> }>();
-  const limitStarts = createStartLimit(availableParallelism());
   const upstream = createUpstream(parentEnv);
+  const pool = createAgentPool({
+    config,
+    sandbox,
+    redactor,
+    logger,
+    upstream,
+    standard: definitions.find(({ name }) => name === config.AGENT),
+    onExcess: (ticketId, error) => turns.get(ticketId)?.abort.abort(error),
+  });
   let closing = false;
 
   function definitionOf(name: string): AgentDefinition {
@@ -135,99 +125,15 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     return { ...found, healthy: false, detail, remedy: problem.remedy };
   }
 
-  async function start(definition: AgentDefinition, request: PromptRequest, signal: AbortSignal) {
-    const { ticketId, mode, workspace, readOnlyPaths, sessionId } = request;
-    const onExcess = (error: AppError) => turns.get(ticketId)?.abort.abort(error);
-    const place = { ticketId, mode, workspace, readOnlyPaths, sessionId };
-    const options = { config, sandbox, redactor, upstream, definition, ...place, onExcess };
-    return limitStarts(async () => {
-      const seconds = config.AGENT_START_SECONDS;
-      const late = AbortSignal.timeout(seconds * 1000);
-      try {
-        return await startAgent({ ...options, onExcess, signal: AbortSignal.any([signal, late]) });
-      } catch (error) {
-        if (!late.aborted || signal.aborted) throw error;
-        throw new AppError('agent_unavailable', `${definition.title} did not start within ${seconds} seconds.`);
-      }
-    }, signal);
-  }
-
-  /** The ticket's agent if it fits the request, else a new one in its place. */
-  async function obtain(definition: AgentDefinition, request: PromptRequest, signal: AbortSignal) {
-    const { ticketId, mode, workspace, sessionId } = request;
-    const present = live.get(ticketId);
-    clearTimeout(present?.idle);
-    if (
-      present?.ending === false &&
-      present.agent === definition.name &&
-      present.mode === mode &&
-      present.workspace === workspace &&
-      present.session.sessionId === sessionId
-    ) {
-      measurements.emit('agentStart', { agent: definition.name, kind: 'warm', seconds: 0 });
-      return { agent: present, continued: true };
-    }
-    await end(ticketId);
-    const begun = performance.now();
-    const tell = (kind: 'cold' | 'failed') =>
-      measurements.emit('agentStart', { agent: definition.name, kind, seconds: secondsSince(begun) });
-    const started = await start(definition, request, signal).catch((error) => {
-      tell('failed');
-      throw error;
-    });
-    tell('cold');
-    const agent: LiveAgent = { ...started, agent: definition.name, mode, workspace, ending: false };
-    const { continued } = agent.session;
-    const fields = { ticket_id: ticketId, agent: definition.name, mode, pid: agent.process.pid };
-    logger?.info({ ...fields, continued, duration_ms: Math.round(performance.now() - begun) }, 'agent started');
-    live.set(ticketId, agent);
-    void agent.process.exited.then((exit) => {
-      logger?.info({ ...fields, ...exit }, 'agent ended');
-      if (live.get(ticketId) === agent) void end(ticketId);
-    });
-    return { agent, continued };
-  }
-
-  /** Lets the agent call its model for the length of a turn. */
-  function meter({ model, session }: LiveAgent, request: PromptRequest) {
-    const { ticketId, limits, onEvent, onLimitNear, onRepeatedFailure } = request;
-    const usage: Usage = { input_tokens: 0, output_tokens: 0, cached_tokens: 0 };
-    let failure: AppError | undefined;
-    let patience: NodeJS.Timeout | undefined;
-    const end = model?.begin({
-      limits,
-      onLimitNear,
-      onRepeatedFailure,
-      onCall: (call) => call.costs && request.onCall?.(),
-      onWait: (seconds) => request.onWait?.(seconds),
-      onUsage(used, name) {
-        usage.input_tokens += used.input_tokens;
-        usage.output_tokens += used.output_tokens;
-        usage.cached_tokens += used.cached_tokens;
-        onEvent({ type: 'usage.updated', data: { ...usage, model: name } });
-      },
-      onWarning: session.warn,
-      onFailure(error) {
-        failure = error;
-        patience = setTimeout(() => turns.get(ticketId)?.abort.abort(error), FAILURE_MS);
-      },
-    });
-    return {
-      usage,
-      /** Why the agent was left without its model, whatever it makes of it. */
-      failure: () => failure,
-      end() {
-        clearTimeout(patience);
-        end?.();
-      },
-    };
-  }
-
   async function carryOut(request: PromptRequest, signal: AbortSignal): Promise<PromptResult> {
     const { ticketId, sessionId } = request;
-    const { agent, continued } = await obtain(definitionOf(request.agent), request, signal);
-    const { session } = agent;
-    const metered = meter(agent, request);
+    const { agent, session, continued } = await pool
+      .obtain(definitionOf(request.agent), request, signal)
+      .catch(async (error) => {
+        await pool.settle(ticketId);
+        throw error;
+      });
+    const metered = meterTurn(agent, request, (error) => turns.get(ticketId)?.abort.abort(error));
     let turn: ReturnType<Session['prompt']> | undefined;
     try {
       request.onSession?.(session.sessionId);
@@ -236,7 +142,7 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
       metered.end();
       const failure = metered.failure();
       if (failure) throw failure;
-      await settle(ticketId, agent);
+      await pool.settle(ticketId);
       const transcriptLost = sessionId !== undefined && !continued;
       return { sessionId: session.sessionId, stopReason, usage: metered.usage, transcriptLost };
     } catch (thrown) {
@@ -244,11 +150,11 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
       if (signal.aborted) {
         session.cancel();
         await Promise.race([turn?.catch(() => {}), pause(CANCEL_MS, undefined, { ref: false })]);
-        await end(ticketId);
+        await pool.end(ticketId);
       } else if (error instanceof AppError && ENDS_AGENT.has(error.code)) {
-        await end(ticketId);
+        await pool.end(ticketId);
       } else {
-        await settle(ticketId, agent);
+        await pool.settle(ticketId);
       }
       throw error;
     } finally {
@@ -256,25 +162,11 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     }
   }
 
-  async function settle(ticketId: string, agent: LiveAgent): Promise<void> {
-    if (agent.mode === 'write') return end(ticketId);
-    agent.idle = setTimeout(() => void end(ticketId), config.AGENT_IDLE_SECONDS * 1000).unref();
-  }
-
-  async function end(ticketId: string): Promise<void> {
-    const agent = live.get(ticketId);
-    if (!agent) return;
-    agent.ending = true;
-    clearTimeout(agent.idle);
-    await agent.close();
-    if (live.get(ticketId) === agent) live.delete(ticketId);
-  }
-
   async function release(ticketId: string): Promise<void> {
     const turn = turns.get(ticketId);
     turn?.abort.abort(new AppError('canceled', 'The agent was ended.'));
     await turn?.done;
-    await end(ticketId);
+    await pool.endAll(ticketId);
   }
 
   return {
@@ -300,13 +192,23 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
       }
     },
 
+    start: pool.start,
+    pool: pool.state,
+    giveSpare: pool.giveSpare,
+    adopt: pool.adopt,
+
+    async prepareWriter(request) {
+      if (closing || turns.has(request.ticketId)) return;
+      await pool.startEarly(definitionOf(request.agent), { ...request, mode: 'write' });
+    },
+
     release,
     async forget(ticketId) {
       await release(ticketId);
       await rm(join(config.DATA_DIR, 'conversations', ticketId), { recursive: true, force: true });
     },
     async dropConversation(ticketId) {
-      if (turns.has(ticketId) || live.has(ticketId)) return false;
+      if (turns.has(ticketId) || pool.has(ticketId)) return false;
       const target = join(config.DATA_DIR, 'trash', randomUUID());
       // Not to be interrupted: an agent that starts now must find the folder whole or make a new one.
       try {
@@ -320,7 +222,8 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     },
     async close() {
       closing = true;
-      await Promise.all([...turns.keys(), ...live.keys()].map(release));
+      await Promise.all([...turns.keys(), ...pool.ticketIds()].map(release));
+      await pool.close();
       upstream.close();
     },
   };

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
@@ -103,7 +104,8 @@ function installation(): { folder: string; version: string } {
   try {
     const require = createRequire(import.meta.url);
     const manifest = require.resolve(`${PACKAGE}/package.json`);
-    return { folder: dirname(manifest), version: String(require(manifest).version) };
+    // Read each time: it may be replaced while the server runs.
+    return { folder: dirname(manifest), version: String(JSON.parse(readFileSync(manifest, 'utf8')).version) };
   } catch (cause) {
     throw new AppError('agent_unavailable', `The package ${PACKAGE} is not installed.`, {
       cause,

@@ -1,5 +1,4 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Config } from '../config/load-config.ts';
 import type { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
@@ -7,8 +6,9 @@ import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Service } from '../sandbox/service.ts';
 import type { SandboxedProcess } from '../sandbox/types.ts';
 import { abortable } from './abortable.ts';
-import { openSession, type Session } from './acp-session.ts';
+import { type Connection, connectAgent, type Session } from './acp-session.ts';
 import type { AgentDefinition, AgentMode } from './agent-definition.ts';
+import type { CompileCache } from './compile-cache.ts';
 import { createModelProxy, type ModelProxy } from './model-proxy.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -20,37 +20,49 @@ export type StartOptions = {
   sandbox: Sandbox;
   redactor: Redactor;
   upstream: Upstream;
+  compileCache: CompileCache;
   definition: AgentDefinition;
-  ticketId: string;
   mode: AgentMode;
   /** Folder of the host. */
   workspace: string;
+  /** Folder of the host for what lasts from process to process; made when it is not there. */
+  conversation: string;
   readOnlyPaths: readonly string[];
-  /** Conversation to continue. */
-  sessionId?: string | undefined;
   /** Called when the agent has to be ended because of what it did. */
   onExcess(error: AppError): void;
   signal: AbortSignal;
 };
 
-/** An agent that waits for prompts. */
+/** An agent that is initialised, and has no session yet. */
 export type StartedAgent = {
+  definition: AgentDefinition;
+  mode: AgentMode;
+  /** Of the agent when it was started. */
+  version: string;
   process: SandboxedProcess;
-  session: Session;
   /** Its way to the model, if it has one; closed between turns. */
   model: ModelProxy | undefined;
+  warn: Connection['warn'];
+  answers: Connection['answers'];
+  /**
+   * Opens its session; to be called once, when no other process uses the conversation.
+   * @param sessionId conversation to continue
+   * @throws AppError; the reason of the signal when that is aborted. The agent is to be closed then
+   */
+  open(sessionId: string | undefined, signal: AbortSignal): Promise<Session>;
   /** Ends the process with all that it started, and its way to the model. */
   close(): Promise<void>;
 };
 
 /**
- * Starts an agent in its sandbox, with a proxy to its model, and opens its session.
+ * Starts an agent in its sandbox, with a proxy to its model, and initialises it.
  * @throws AppError when it cannot be started; the reason of the signal when that is aborted
  */
 export async function startAgent(options: StartOptions): Promise<StartedAgent> {
-  const { config, sandbox, upstream, redactor, definition } = options;
+  const { config, sandbox, upstream, redactor, definition, mode, conversation } = options;
   const problem = await definition.check(config);
   if (problem) throw problem;
+  const version = definition.version();
   const api = definition.model?.(config);
   const model = api && createModelProxy(api, upstream, redactor);
   const service = model && (await sandbox.serve(model.server, MODEL_PORT));
@@ -61,11 +73,19 @@ export async function startAgent(options: StartOptions): Promise<StartedAgent> {
     if (model) redactor.forget(model.token);
   };
   try {
-    const { process, session } = await startProcess(options, model, service);
+    const { process, connection } = await startProcess(options, model, service);
     return {
+      definition,
+      mode,
+      version,
       process,
-      session,
       model,
+      warn: connection.warn,
+      answers: connection.answers,
+      async open(sessionId, signal) {
+        const known = sessionId !== undefined && (await definition.prepareLoad(conversation, sessionId));
+        return abortable(connection.open(known ? sessionId : undefined), signal);
+      },
       async close() {
         await process.kill();
         await closeModel();
@@ -78,36 +98,27 @@ export async function startAgent(options: StartOptions): Promise<StartedAgent> {
 }
 
 async function startProcess(options: StartOptions, model: ModelProxy | undefined, service: Service | undefined) {
-  const { config, sandbox, redactor, definition, mode, workspace, readOnlyPaths, sessionId } = options;
-  const conversation = join(config.DATA_DIR, 'conversations', options.ticketId, definition.name);
+  const { config, sandbox, redactor, definition, mode, workspace, conversation, readOnlyPaths } = options;
   await mkdir(conversation, { recursive: true, mode: 0o700 });
-  const known = sessionId !== undefined && (await definition.prepareLoad(conversation, sessionId));
   const access = model && service && { url: service.url, token: model.token };
-  const launch = await definition.prepareLaunch({ config, mode, sandbox, workspace, conversation, model: access });
+  const prepared = await definition.prepareLaunch({ config, mode, sandbox, workspace, conversation, model: access });
+  const launch = options.compileCache.addTo(definition, prepared);
   const root = sandbox.layout({ workspace, home: launch.home.folder }).workspace;
 
-  let session: Session | undefined;
+  let connection: Connection | undefined;
   const process = await sandbox.spawn({
     ...launch,
     workspace,
     writable: mode === 'write',
     readOnlyPaths,
     services: service ? [service] : [],
-    onDenied: (text) => session?.warn(text),
+    onDenied: (text) => connection?.warn(text),
     onTooLarge: options.onExcess,
   });
   try {
-    const opened = openSession({
-      process,
-      definition,
-      mode,
-      root,
-      redactor,
-      asked: config.ASK_PERMISSION,
-      load: known ? sessionId : undefined,
-    });
-    session = await abortable(opened, options.signal);
-    return { process, session };
+    const connected = connectAgent({ process, definition, mode, root, redactor, asked: config.ASK_PERMISSION });
+    connection = await abortable(connected, options.signal);
+    return { process, connection };
   } catch (error) {
     await process.kill();
     throw error;

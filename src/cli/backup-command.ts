@@ -3,7 +3,7 @@ import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Config, ConfigError, loadConfig } from '../config/load-config.ts';
+import { PullwrightError } from '../../client/client.ts';
 import { createGit } from '../git/git.ts';
 import { createBackups } from '../housekeeping/backup.ts';
 import { readManifest, restoreBackup } from '../housekeeping/restore.ts';
@@ -11,39 +11,48 @@ import { createRedactor } from '../redaction/redactor.ts';
 import { openStore } from '../store/open-store.ts';
 import { STORE_FILE } from '../store/store-file.ts';
 import { createWorkspaces } from '../workspaces/workspaces.ts';
-import { openAnswer, type ServerAccess } from './call-server.ts';
 import { CommandError } from './command-error.ts';
+import { checked, DEFAULT_URL, settings } from './connect.ts';
+import { createTerminal } from './terminal.ts';
 
 /**
- * `pullwright backup FILE`: from the running server, or when none answers, from the folders of the settings.
- * @returns the lines to print
+ * Writes a backup of the running server, or when none answers, of the folders of the settings.
  * @throws CommandError
  */
-export async function backupCommand(args: string[], server: ServerAccess): Promise<string[]> {
-  const file = onlyFile('backup', args);
+export async function backup(file: string, json: boolean): Promise<void> {
+  const terminal = createTerminal();
   if (existsSync(file)) throw new CommandError(`${file} exists. Name another file.`);
-  const answer = await openAnswer(server, { method: 'POST', path: '/v1/backup' });
+  const { PULLWRIGHT_URL: url = DEFAULT_URL, PULLWRIGHT_API_KEY: apiKey } = process.env;
+  const answer = await openAnswer(checked(url), apiKey);
   if (answer !== undefined) await write(file, Readable.from(answer));
-  else await fromFolders(file, server.url);
+  else await fromFolders(file, url);
   const { tickets, left_out } = await told(() => readManifest(file));
-  return [
-    `${file}: ${tickets.length} tickets`,
-    ...left_out.map(({ ticket_id, what }) => `not in it: ${what} (ticket ${ticket_id})`),
-  ];
+  if (json) return terminal.json({ file, tickets: tickets.length, left_out });
+  terminal.print(`${file}: ${tickets.length} tickets`);
+  for (const { ticket_id, what } of left_out) terminal.print(`not in it: ${what} (ticket ${ticket_id})`);
 }
 
 /**
- * `pullwright restore FILE`: into the empty folders DATA_DIR and TICKETS_ROOT of the settings.
- * @returns the lines to print
+ * Puts a backup into the empty folders DATA_DIR and TICKETS_ROOT of the settings.
  * @throws CommandError
  */
-export async function restoreCommand(args: string[]): Promise<string[]> {
-  const file = onlyFile('restore', args);
+export async function restore(file: string, json: boolean): Promise<void> {
+  const terminal = createTerminal();
   const config = settings();
   const { tickets, created_at } = await told(() => restoreBackup(file, config));
-  return [
+  if (json) return terminal.json({ data_dir: config.DATA_DIR, tickets: tickets.length, created_at });
+  terminal.print(
     `${config.DATA_DIR}: ${tickets.length} tickets as of ${created_at}; their files come back with the next command`,
-  ];
+  );
+}
+
+/** The archive as the server sends it; undefined when none answers. */
+async function openAnswer(url: string, apiKey: string | undefined): Promise<ReadableStream<Uint8Array> | undefined> {
+  const headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
+  const response = await fetch(new URL('/v1/backup', url), { method: 'POST', headers }).catch(() => undefined);
+  if (response === undefined) return undefined;
+  if (response.ok && response.body !== null) return response.body;
+  throw new PullwrightError(response.status, await response.json().catch(() => undefined));
 }
 
 async function fromFolders(file: string, url: string): Promise<void> {
@@ -77,23 +86,6 @@ async function write(file: string, archive: Readable): Promise<void> {
   } catch (error) {
     await rm(part, { force: true });
     throw new CommandError(`The backup was not written: ${error instanceof Error ? error.message : error}.`);
-  }
-}
-
-function onlyFile(command: string, args: string[]): string {
-  const [file, ...more] = args;
-  if (file === undefined || more.length > 0 || file.startsWith('-')) {
-    throw new CommandError(`${command} needs one file.`, 2);
-  }
-  return file;
-}
-
-function settings(): Config {
-  try {
-    return loadConfig(process.env);
-  } catch (error) {
-    if (error instanceof ConfigError) throw new CommandError(error.message);
-    throw error;
   }
 }
 

@@ -1,66 +1,68 @@
-import { parseArgs } from 'node:util';
-import { FormatRegistry, Type } from '@sinclair/typebox';
-import { type Key, KeyCreated, KeyList } from '../../schemas/key.ts';
-import { callServer, type ServerAccess } from './call-server.ts';
-import { CommandError } from './command-error.ts';
+import { type Command, InvalidArgumentError } from 'commander';
+import { type Schemas, unwrap } from '../../client/client.ts';
+import { positive } from './arguments.ts';
+import { command, given, listed, withServer } from './commands.ts';
+import { line } from './printable.ts';
 
-FormatRegistry.Set('date-time', (value) => !Number.isNaN(Date.parse(value)));
+type Key = Schemas['Key'];
+type Scope = Key['scopes'][number];
 
-/**
- * `pullwright keys create|list|revoke`.
- * @returns the lines to print
- * @throws CommandError for a wrong usage, and for what the server refuses
- */
-export async function keysCommand([command, ...args]: string[], server: ServerAccess): Promise<string[]> {
-  if (command === 'create') return create(args, server);
-  if (command === 'list') return list(args, server);
-  if (command === 'revoke') return revoke(args, server);
-  throw new CommandError(command === undefined ? 'keys needs a command.' : `There is no command keys ${command}.`, 2);
-}
+const SCOPES = ['read', 'chat', 'plan', 'dev', 'metrics', 'admin'] as const satisfies Scope[];
+const DAY_MS = 86_400_000;
 
-async function create(args: string[], server: ServerAccess): Promise<string[]> {
-  const { values } = parse(() =>
-    parseArgs({
-      args,
-      options: {
-        name: { type: 'string' },
-        scope: { type: 'string', multiple: true, default: [] },
-        repository: { type: 'string', multiple: true },
-        expires: { type: 'string' },
-      },
+/** `pullwright keys create|list|revoke`. */
+export function addKeysCommands(program: Command): void {
+  const keys = program.command('keys').summary('create, list and revoke API keys');
+
+  command(keys, 'create', 'make a key and print it, this once')
+    .requiredOption('--name <name>', 'what the key is for, or whose it is')
+    .requiredOption('--scope <scope...>', SCOPES.join(', '), collectScopes)
+    .option('--repository <owner/repo...>', 'limit the key to repositories; OWNER/* is all of an owner', collect)
+    .option('--expires <days>', 'days until the key ends', positive)
+    .action(async (options) =>
+      withServer(options, async ({ terminal, connection: { client }, json }) => {
+        const { name, scope, repository: repositories, expires } = options;
+        const expires_at = expires === undefined ? undefined : new Date(Date.now() + expires * DAY_MS).toISOString();
+        const made = await unwrap(
+          client.POST('/v1/keys', { body: { name, scopes: scope, ...given({ repositories, expires_at }) } }),
+        );
+        if (json) terminal.json(made);
+        else terminal.print(made.key);
+      }),
+    );
+
+  command(keys, 'list', 'list the keys').action(async (options) =>
+    withServer(options, async ({ terminal, connection: { client }, json }) => {
+      if (!json) terminal.print(['KEY_ID', 'STATE', 'SCOPES', 'REPOSITORIES', 'LAST_USED', 'NAME'].join('\t'));
+      const page = (query: { limit: number; cursor?: string }) => unwrap(client.GET('/v1/keys', { params: { query } }));
+      for await (const key of listed<Key>(Number.POSITIVE_INFINITY, page)) {
+        if (json) terminal.json(key);
+        else terminal.print(columns(key).map(line).join('\t'));
+      }
     }),
   );
-  if (values.name === undefined || values.scope.length === 0)
-    throw new CommandError('A key needs --name and --scope.', 2);
-  const body = {
-    name: values.name,
-    scopes: values.scope.flatMap((scope) => scope.split(',')),
-    ...(values.repository === undefined ? {} : { repositories: values.repository }),
-    ...(values.expires === undefined ? {} : { expires_at: inDays(values.expires) }),
-  };
-  const created = await callServer(server, { method: 'POST', path: '/v1/keys', body }, KeyCreated);
-  return [created.key];
+
+  command(keys, 'revoke <key_id>', 'revoke a key at once').action(async (key_id: string, options) =>
+    withServer(options, async ({ terminal, connection: { client }, json }) => {
+      const answer = await client.DELETE('/v1/keys/{key_id}', { params: { path: { key_id } } });
+      await unwrap(Promise.resolve({ ...answer, data: answer.response.ok ? true : undefined }));
+      if (json) terminal.json({ key_id, revoked: true });
+      else terminal.say(`Revoked ${key_id}.`);
+    }),
+  );
 }
 
-async function list(args: string[], server: ServerAccess): Promise<string[]> {
-  parse(() => parseArgs({ args, options: {} }));
-  const lines = [['KEY_ID', 'STATE', 'SCOPES', 'REPOSITORIES', 'LAST_USED', 'NAME']];
-  let cursor: string | null = null;
-  do {
-    const query: string = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-    const page = await callServer(server, { method: 'GET', path: `/v1/keys?limit=100${query}` }, KeyList);
-    lines.push(...page.items.map(columns));
-    cursor = page.next_cursor;
-  } while (cursor !== null);
-  return lines.map((line) => line.join('\t'));
+function collect(value: string, before: string[] = []): string[] {
+  return [...before, ...value.split(',')];
 }
 
-async function revoke(args: string[], server: ServerAccess): Promise<string[]> {
-  const { positionals } = parse(() => parseArgs({ args, options: {}, allowPositionals: true }));
-  const [keyId, ...more] = positionals;
-  if (keyId === undefined || more.length > 0) throw new CommandError('keys revoke needs one key id.', 2);
-  await callServer(server, { method: 'DELETE', path: `/v1/keys/${encodeURIComponent(keyId)}` }, Type.Null());
-  return [];
+function collectScopes(value: string, before: Scope[] = []): Scope[] {
+  const scopes = value.split(',').map((name) => {
+    const scope = SCOPES.find((known) => known === name);
+    if (scope === undefined) throw new InvalidArgumentError(`The scopes are ${SCOPES.join(', ')}.`);
+    return scope;
+  });
+  return [...before, ...scopes];
 }
 
 function columns(key: Key): string[] {
@@ -70,8 +72,7 @@ function columns(key: Key): string[] {
     key.scopes.join(','),
     key.repositories?.join(',') ?? 'all',
     key.last_used_at ?? 'never',
-    // A name is free text: it must not begin another line or column, or steer the terminal.
-    key.name.replace(/\p{Cc}+/gu, ' '),
+    key.name,
   ];
 }
 
@@ -79,18 +80,4 @@ function state({ revoked_at, expires_at }: Key): string {
   if (revoked_at !== undefined) return 'revoked';
   if (expires_at === undefined) return 'valid';
   return Date.parse(expires_at) <= Date.now() ? 'expired' : `until ${expires_at}`;
-}
-
-function inDays(text: string): string {
-  const days = /^\d{1,4}$/.test(text) ? Number(text) : 0;
-  if (days === 0) throw new CommandError('--expires takes a number of days.', 2);
-  return new Date(Date.now() + days * 86_400_000).toISOString();
-}
-
-function parse<Result>(read: () => Result): Result {
-  try {
-    return read();
-  } catch (error) {
-    throw new CommandError(error instanceof Error ? error.message : String(error), 2);
-  }
 }

@@ -1,39 +1,62 @@
-import { backupCommand, restoreCommand } from './backup-command.ts';
-import type { ServerAccess } from './call-server.ts';
-import { CommandError } from './command-error.ts';
-import { keysCommand } from './keys-command.ts';
+import { Command, CommanderError } from 'commander';
+import { PullwrightError } from '../../client/client.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+import { CommandError, EXIT } from './command-error.ts';
+import { addCompletionCommand } from './completion.ts';
+import { isNoServer } from './connect.ts';
+import { addKeysCommands } from './keys-command.ts';
+import { addPlanCommands } from './plan-commands.ts';
+import { line } from './printable.ts';
+import { addRunCommands } from './run-commands.ts';
+import { addServerCommands } from './server-commands.ts';
+import { addTicketCommands } from './ticket-commands.ts';
 
-const USAGE = `Usage: pullwright COMMAND
+const HELP = `
+Commands talk to the server of PULLWRIGHT_URL with the key PULLWRIGHT_API_KEY. Without PULLWRIGHT_URL it is the one of this
+folder's settings, started for the command when it does not run.
 
-  keys create --name NAME --scope SCOPE... [--repository OWNER/REPO...] [--expires DAYS]
-                       makes a key and prints it, this once
-                       scopes: read chat plan dev metrics admin
-  keys list            lists the keys
-  keys revoke KEY_ID   revokes a key at once
-  backup FILE          writes all that the server keeps to FILE, a tar.gz, while it works; when no server answers,
-                       from the folders DATA_DIR and TICKETS_ROOT
-  restore FILE         puts it into the empty folders DATA_DIR and TICKETS_ROOT, before the server is started
+Exits 0, 1 when it failed, 2 for a wrong usage, 3 when the run was canceled, 4 when the key is missing or not enough,
+130 when it was left with Ctrl+C.`;
 
-Talks to a running server: PULLWRIGHT_URL (http://127.0.0.1:8000 when unset), with the key PULLWRIGHT_API_KEY.`;
-
-/** The command line: what was asked for goes to stdout, all else to stderr. Exits 0, 1 when it failed, 2 for a usage. */
-async function main([topic, ...args]: string[]): Promise<void> {
-  const { PULLWRIGHT_URL: url = 'http://127.0.0.1:8000', PULLWRIGHT_API_KEY: apiKey } = process.env;
-  if (topic === '--help' || topic === undefined) return console.log(USAGE);
-  for (const line of await carryOut(topic, args, { url, apiKey })) console.log(line);
+/** The command line: what was asked for goes to stdout, all else to stderr. */
+function program(): Command {
+  const pullwright = new Command('pullwright')
+    .description('Turns a ticket into a reviewed pull request with a coding agent.')
+    .version(packageJson.version, '-V, --version')
+    .showSuggestionAfterError()
+    .showHelpAfterError('(pullwright --help shows what there is)')
+    .addHelpText('after', HELP)
+    .enablePositionalOptions()
+    .exitOverride();
+  addServerCommands(pullwright);
+  addTicketCommands(pullwright);
+  addPlanCommands(pullwright);
+  addRunCommands(pullwright);
+  addKeysCommands(pullwright);
+  addCompletionCommand(pullwright);
+  return pullwright;
 }
 
-async function carryOut(topic: string, args: string[], server: ServerAccess): Promise<string[]> {
-  if (topic === 'keys') return keysCommand(args, server);
-  if (topic === 'backup') return backupCommand(args, server);
-  if (topic === 'restore') return restoreCommand(args);
-  throw new CommandError(`There is no command ${topic}.`, 2);
+/** @returns the exit code, when the error is one that a person can do something about */
+function explain(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
+  if (error instanceof CommandError) {
+    console.error(line(error.message));
+    return error.exitCode;
+  }
+  if (error instanceof PullwrightError) {
+    console.error(line(`${error.message} ${error.remedy ?? ''}`.trim()));
+    return error.status === 401 || error.status === 403 ? EXIT.refused : EXIT.failed;
+  }
+  if (isNoServer(error)) {
+    console.error(error.message);
+    return EXIT.failed;
+  }
+  throw error;
 }
 
 try {
-  await main(process.argv.slice(2));
+  await program().parseAsync();
 } catch (error) {
-  if (!(error instanceof CommandError)) throw error;
-  console.error(error.exitCode === 2 ? `${error.message}\n\n${USAGE}` : error.message);
-  process.exitCode = error.exitCode;
+  process.exitCode = explain(error);
 }

@@ -1,6 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { FormatRegistry, type TSchema } from '@sinclair/typebox';
@@ -24,6 +25,7 @@ const EGRESS_HOST =
 export type Config = Readonly<
   Omit<
     Settings,
+    | 'AGENT_POOL_MEMORY_MB'
     | 'ALLOWED_HOSTS'
     | 'ALLOWED_REPO_HOSTS'
     | 'ASK_PERMISSION'
@@ -35,6 +37,7 @@ export type Config = Readonly<
     | 'TRUST_PROXY'
     | 'VERIFY_COMMAND'
   > & {
+    AGENT_POOL_MEMORY_MB: number;
     ALLOWED_HOSTS: readonly string[];
     ALLOWED_REPO_HOSTS: readonly string[];
     ASK_PERMISSION: readonly AskableKind[];
@@ -50,6 +53,11 @@ export type Config = Readonly<
     VERIFY_COMMAND?: readonly [string, ...string[]];
   }
 >;
+
+/** What the machine has, or the container on it, in bytes. */
+function machineMemory(): number {
+  return Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+}
 
 /** All that is wrong with the settings, one line each, naming the variable and the remedy. */
 export class ConfigError extends Error {
@@ -99,6 +107,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
     ...rest,
     DATA_DIR: resolve(settings.DATA_DIR),
     TICKETS_ROOT: resolve(settings.TICKETS_ROOT),
+    AGENT_POOL_MEMORY_MB: settings.AGENT_POOL_MEMORY_MB ?? Math.ceil(machineMemory() / 4 / 1024 ** 2),
     ALLOWED_HOSTS: split(ALLOWED_HOSTS).map((host) => host.toLowerCase()),
     ALLOWED_REPO_HOSTS: repoHosts,
     GITHUB_HOST: (

@@ -139,6 +139,12 @@ export const Settings = Type.Object({
   GIT_AUTHOR_NAME: text('Author of the commits.', 'Pullwright'),
   GIT_AUTHOR_EMAIL: text('Their e-mail address.', 'pullwright@users.noreply.github.com'),
   GIT_TIMEOUT_SECONDS: count(1800, 5, 86_400, 'Longest time one git command may take.'),
+  FETCH_TTL_SECONDS: count(
+    15,
+    0,
+    300,
+    'How long what a remote said counts: within it, creating tickets, `chat` and `make_plan` do not ask again. `dev` and sync always do; 0 always asks.',
+  ),
 
   MAX_CONCURRENT_RUNS: count(4, 1, 1000, 'Runs that are carried out at once.'),
   MAX_QUEUED_RUNS: count(100, 1, 100_000, 'Runs that may wait; one more is answered 429.'),
@@ -169,7 +175,22 @@ export const Settings = Type.Object({
     300,
     0,
     86_400,
-    'How long an idle agent process is kept for the next command of its ticket.',
+    'How long an idle agent process is kept for the next command of its ticket; also one that was started early because a plan was approved.',
+  ),
+  AGENT_POOL_SPARE: count(
+    1,
+    0,
+    100,
+    'Agents that wait, already started, for new tickets, whose first command then need not wait for a start; each takes some 200 MiB of memory. None without a sandbox.',
+  ),
+  AGENT_POOL_SIZE: count(8, 0, 1000, 'Idle agents that are kept for their tickets; the longest unused is ended first.'),
+  AGENT_POOL_MEMORY_MB: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 100_000_000,
+      description:
+        'Memory in MiB of all agents above which idle ones are ended, the longest unused first and spares last; a quarter of what the machine has when unset.',
+    }),
   ),
   AGENT_SILENCE_SECONDS: count(
     300,

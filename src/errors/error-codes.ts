@@ -22,6 +22,7 @@ export const ERROR_CODES = {
     false,
     'Call the server by the address it listens on, or add the name to ALLOWED_HOSTS.',
   ),
+  cross_origin: row(403, 'The request came from another site', false, 'Send an API key in a header instead.'),
   forbidden_scope: row(403, 'The API key lacks a scope', false, 'Use a key that has the scope named in the detail.'),
   forbidden_repository: row(
     403,

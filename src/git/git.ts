@@ -19,6 +19,8 @@ export type GitOptions = {
   indexFile?: string;
   /** An object directory, other than the git directory's own, that new objects go to; they are not meant to last. */
   objects?: string;
+  /** One more object directory to read from; it need not be there. */
+  alsoObjects?: string | undefined;
   /** What the command reads from stdin. */
   input?: string | Uint8Array;
   /** The repository the command talks to; only then it may have the token. */
@@ -131,12 +133,14 @@ export function createGit(deps: {
 }
 
 /** Variables that say where the repository is. git is always told: it never looks for one, least of all in a workspace. */
-function placement({ gitDir, workTree, indexFile, objects }: GitOptions): Record<string, string> {
+function placement({ gitDir, workTree, indexFile, objects, alsoObjects }: GitOptions): Record<string, string> {
   return {
     GIT_DIR: gitDir ?? '/nonexistent',
     ...(workTree === undefined ? {} : { GIT_WORK_TREE: workTree }),
     ...(indexFile === undefined ? {} : { GIT_INDEX_FILE: indexFile }),
     ...(objects === undefined ? {} : { GIT_OBJECT_DIRECTORY: objects }),
+    // In quotes: a colon would end the path.
+    ...(alsoObjects === undefined ? {} : { GIT_ALTERNATE_OBJECT_DIRECTORIES: JSON.stringify(alsoObjects) }),
   };
 }
 

@@ -6,12 +6,13 @@ import type { Logger } from '../config/logger.ts';
 import { toAppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
 import type { Store } from '../store/open-store.ts';
+import { ticketKey } from '../store/tickets.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 import type { DiskGuard } from './disk-guard.ts';
 
 export type CleanUpDeps = {
   config: Config;
-  store: Pick<Store, 'housekeeping' | 'idempotency' | 'runs'>;
+  store: Pick<Store, 'changes' | 'housekeeping' | 'idempotency' | 'runs'>;
   log: Pick<EventLog, 'forget'>;
   workspaces: Pick<Workspaces, 'upkeep'>;
   agents: Pick<Agents, 'release' | 'dropConversation'>;
@@ -139,6 +140,9 @@ async function parkWorkspaces(deps: CleanUpDeps): Promise<Pick<CleanUp, 'parked'
     await settle(ticketId);
   }
   await store.housekeeping.noteKept(kept);
+  for (const ticketId of [...parked, ...kept.map(({ ticket_id }) => ticket_id)]) {
+    store.changes.tell({ type: 'ticket', ticketKey: ticketKey(ticketId) });
+  }
   return { parked, kept };
 }
 

@@ -9,6 +9,8 @@ export type Caller = {
   scopes: readonly Scope[];
   /** `HOST/OWNER/NAME` or `HOST/OWNER/*` in lower case; all repositories without it. */
   repositories?: readonly string[];
+  /** Id of the session, where a cookie spoke for the key. */
+  session?: string;
 };
 
 /** The scope that a run of each action needs. */

@@ -68,6 +68,16 @@ export async function createKeys({ config, store, logger }: { config: Config; st
       return environmentHash !== undefined || [...entries.values()].some(({ row }) => faultOf(row) === undefined);
     },
 
+    /** Who holds a key that is valid now, with the hash of its secret. */
+    holder(keyId: string): { caller: Caller; name: string; secretHash: string } | undefined {
+      if (keyId === ENVIRONMENT.id && environmentHash !== undefined) {
+        return { caller: ENVIRONMENT, name: 'API_KEY', secretHash: environmentHash };
+      }
+      const entry = entries.get(keyId);
+      if (entry === undefined || faultOf(entry.row) !== undefined) return undefined;
+      return { caller: entry.caller, name: entry.row.name, secretHash: entry.row.secret_hash };
+    },
+
     /**
      * @param text what the client sent as its key
      * @returns the holder, or what is wrong with the key; `keyId` when the secret was right

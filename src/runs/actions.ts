@@ -55,20 +55,23 @@ function cutShort({ writer }: RunContext): Pick<RunResult, 'cut_short'> {
   return limit === undefined ? {} : { cut_short: limit.setting };
 }
 
-/** Brings the workspace up to date. What keeps the base branch out is said and does not stop the command. */
+/** Brings the workspace up to date, or makes it anew. What keeps the base branch out is said and does not stop the command. */
 async function prepareWorkspace(deps: ActionDeps, { run, ticket, writer, signal }: RunContext): Promise<void> {
   const onProgress = ({ stage, percent }: { stage: string; percent: number }) =>
     writer.emit({ type: 'log', data: { level: 'info', text: `${stage}: ${percent}%` } });
   await writer.step('workspace', async () => {
-    const repo = parseRepoUrl(ticket.repo_url, deps.config.ALLOWED_REPO_HOSTS);
-    const request = { ticketId: run.ticket_id, repo, baseBranch: ticket.base_branch };
-    const { created } = await deps.workspaces.create(request, { signal, onProgress });
-    if (created) return;
     try {
-      const { notes } = await deps.workspaces.sync(run.ticket_id, { signal, onProgress });
+      const fresh = run.action === 'dev';
+      const { notes } = await deps.workspaces.sync(run.ticket_id, { signal, onProgress, fresh });
       for (const note of notes) writer.emit({ type: 'log', data: { level: 'info', text: note } });
     } catch (error) {
       if (signal.aborted || !(error instanceof AppError)) throw error;
+      if (error.code === 'ticket_not_found') {
+        const repo = parseRepoUrl(ticket.repo_url, deps.config.ALLOWED_REPO_HOSTS);
+        const request = { ticketId: run.ticket_id, repo, baseBranch: ticket.base_branch };
+        await deps.workspaces.create(request, { signal, onProgress });
+        return;
+      }
       writer.emit({
         type: 'log',
         data: { level: 'warn', text: `The base branch was not brought in: ${error.message}` },

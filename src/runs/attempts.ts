@@ -37,9 +37,9 @@ export function createAttempts(deps: ActionDeps & { log: EventLog; logger: Logge
     const { signal } = controller;
     let outcome: Outcome;
     try {
-      await writer.save({}, [{ type: 'run.started', data: { attempt: row.attempt, agent: row.agent } }]);
-      if (!confined) writer.emit({ type: 'log', data: { level: 'warn', text: NO_SANDBOX } });
       const ticket = await store.tickets.get(row.ticket_id);
+      writer.emit({ type: 'run.started', data: { attempt: row.attempt, agent: row.agent } });
+      if (!confined) writer.emit({ type: 'log', data: { level: 'warn', text: NO_SANDBOX } });
       if (ticket === undefined) throw new AppError('ticket_not_found', 'The ticket was deleted.');
       outcome = { result: await actions[row.action](deps, { run: row, ticket, writer, signal }) };
     } catch (error) {

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { EventDraft, Step } from '../../schemas/event.ts';
 import type { Usage } from '../../schemas/run.ts';
 import type { EventLog } from '../events/event-log.ts';
@@ -42,6 +43,8 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
 
   async function writeAll(): Promise<void> {
     while (!isIdle()) {
+      // What is emitted in one go shares a commit.
+      await turn();
       const [drafts, changes] = [pending, patch];
       pending = [];
       patch = {};
@@ -125,12 +128,14 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
     /** Runs a step between its two events; what it left in `progress` is durable when this resolves. */
     async step<T>(step: Step, work: () => Promise<T>): Promise<T> {
       const started = performance.now();
-      await writer.save({}, [{ type: 'step.started', data: { step } }]);
+      const before = JSON.stringify(progress);
+      writer.emit({ type: 'step.started', data: { step } });
       const value = await work();
       const duration_ms = Math.round(performance.now() - started);
-      await writer.save({ progress: JSON.stringify(progress) }, [
-        { type: 'step.finished', data: { step, duration_ms } },
-      ]);
+      const after = JSON.stringify(progress);
+      writer.emit({ type: 'step.finished', data: { step, duration_ms } });
+      // A step that left nothing need not be waited for: it would be done again.
+      if (after !== before) await writer.save({ progress: after });
       return value;
     },
   };

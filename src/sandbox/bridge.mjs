@@ -17,6 +17,8 @@ for (const entry of (process.env.BRIDGE ?? '').split(',').filter(Boolean)) {
 }
 // Other programs of Node, and its workers, find nothing to do here.
 delete process.env.BRIDGE;
+// It is of use for one program only.
+delete process.env.NODE_COMPILE_CACHE;
 
 if (process.argv[1] === import.meta.filename) {
   const [program, ...args] = process.argv.slice(2);

@@ -11,6 +11,7 @@ export const migrations: Record<string, Migration> = {
   '0006-idempotency': { up: addIdempotencyAndUsage },
   '0007-housekeeping': { up: addHousekeeping },
   '0008-cancel': { up: addCancel },
+  '0009-sessions': { up: addSessions },
 };
 
 async function createTables(db: Kysely<unknown>): Promise<void> {
@@ -202,4 +203,15 @@ async function addHousekeeping(db: Kysely<unknown>): Promise<void> {
 
 async function addCancel(db: Kysely<unknown>): Promise<void> {
   await db.schema.alterTable('runs').addColumn('cancel_requested_at', 'text').execute();
+}
+
+async function addSessions(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('sessions')
+    .addColumn('session_id', 'text', (c) => c.primaryKey())
+    .addColumn('key_id', 'text', (c) => c.notNull())
+    .addColumn('secret_hash', 'text', (c) => c.notNull())
+    .addColumn('created_at', 'text', (c) => c.notNull())
+    .addColumn('expires_at', 'text', (c) => c.notNull())
+    .execute();
 }

@@ -16,6 +16,7 @@ import { createPermissionStore } from './permissions.ts';
 import { createPlanStore } from './plans.ts';
 import { createRunStore } from './runs.ts';
 import type { Database } from './schema.ts';
+import { createSessionStore } from './sessions.ts';
 import { refuseUnfinished } from './store-file.ts';
 import { createTicketStore } from './tickets.ts';
 import { createUsageStore } from './usage.ts';
@@ -55,6 +56,7 @@ export async function openStore(directory: string, takeOver?: { leaseSeconds: nu
     permissions: createPermissionStore(db),
     keys: createKeyStore(db, commit),
     audit: createAuditStore(db, commit),
+    sessions: createSessionStore(db, commit),
     /**
      * Writes, without changing anything, and waits until it is durable: a full or broken disk shows in a write only.
      * @throws the driver's error when that fails

@@ -10,6 +10,7 @@ export type Database = {
   permissions: PermissionTable;
   keys: KeyTable;
   audit: AuditTable;
+  sessions: SessionTable;
   idempotency: IdempotencyTable;
 };
 
@@ -148,4 +149,14 @@ export type IdempotencyTable = {
   headers: string | null;
   body: string | null;
   created_at: string;
+};
+
+export type SessionTable = {
+  session_id: string;
+  /** The key that was given; `environment` for API_KEY. */
+  key_id: string;
+  /** SHA-256 over the secret of the session and the hash of the key, as hex. */
+  secret_hash: string;
+  created_at: string;
+  expires_at: string;
 };

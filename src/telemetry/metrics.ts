@@ -61,7 +61,7 @@ export function createMetrics(version: string) {
 
     agentStarts: counter(
       'agent_starts_total',
-      'Turns that found an agent of their ticket (warm), started one (cold), or got none (failed).',
+      'Turns that found an agent of their ticket (warm), of a new one (spare) or of an approved plan (early), started one (cold), or got none (failed).',
       'agent',
       'kind',
     ),
@@ -71,6 +71,12 @@ export function createMetrics(version: string) {
       WAIT,
       'agent',
     ),
+    agentProcesses: gauge(
+      'agent_processes',
+      'Processes of agents: at work, idle with their ticket, started early for an approved plan, spare.',
+      'state',
+    ),
+    agentMemory: gauge('agent_memory_bytes', 'Memory of all agents.'),
     tokens: counter('tokens_total', 'Tokens used; cached ones are part of the input.', 'model', 'kind'),
     modelCalls: counter(
       'model_calls_total',

@@ -10,6 +10,7 @@ import { parseRepoUrl, type RepoRef } from '../git/repo-url.ts';
 import type { Store } from '../store/open-store.ts';
 import { type TicketRow, ticketKey } from '../store/tickets.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
+import { rememberViews } from './remember-views.ts';
 import { toTicket } from './ticket-view.ts';
 
 /** Pause after the store or a folder could not be changed, in milliseconds. */
@@ -30,7 +31,7 @@ type Deps = {
   store: Store;
   log: Pick<EventLog, 'forget'>;
   workspaces: Workspaces;
-  agents: Pick<Agents, 'forget'>;
+  agents: Pick<Agents, 'forget' | 'giveSpare' | 'adopt'>;
   logger: Logger;
 };
 
@@ -59,12 +60,18 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     return (ticket) => toTicket(ticket, lastRuns.get(ticket.ticket_key), planVersions.get(ticket.ticket_key));
   }
 
-  /** @throws AppError `ticket_not_found` */
-  async function get(ticketId: string): Promise<Ticket> {
+  async function look(ticketId: string): Promise<Ticket> {
     const known = await row(ticketId);
     const [view, place] = await Promise.all([viewOf([known]), workspaces.upkeep.place(known.ticket_id)]);
     const kept = known.workspace_kept;
     return { ...view(known), workspace: { place, ...(kept === null ? {} : { kept }) } };
+  }
+
+  const views = rememberViews(store.changes, look);
+
+  /** @throws AppError `ticket_not_found` */
+  function get(ticketId: string): Promise<Ticket> {
+    return views.get(ticketKey(ticketId), ticketId);
   }
 
   async function hasWorkspace(ticketId: string): Promise<boolean> {
@@ -77,9 +84,15 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     }
   }
 
-  function checkout(ticketId: string, repo: RepoRef, baseBranch: string | undefined, signal?: AbortSignal) {
+  function checkout(
+    ticketId: string,
+    repo: RepoRef,
+    baseBranch: string | undefined,
+    signal?: AbortSignal,
+    place?: () => string | undefined,
+  ) {
     return workspaces.create(
-      { ticketId, repo, baseBranch },
+      { ticketId, repo, baseBranch, place },
       { signal, onProgress: (progress) => logger.info({ ticket_id: ticketId, ...progress }, 'checking out') },
     );
   }
@@ -97,15 +110,30 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
 
   async function createNew(request: CreateTicket, repo: RepoRef, signal: AbortSignal): Promise<CreatedTicket> {
     const { ticket_id } = request;
+    const place = () => agents.giveSpare(ticket_id);
     try {
-      const { baseBranch, notes } = await checkout(ticket_id, repo, request.base_branch, signal);
+      const { baseBranch, notes } = await checkout(ticket_id, repo, request.base_branch, signal, place);
+      void readySpare(ticket_id);
       await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
       return { ticket: await get(ticket_id), created: true, fresh: true, notes };
     } catch (error) {
       // A full disk fails here, too; the error to tell is the first one.
-      const recover = async () => recoverOne(await row(ticket_id));
+      const recover = async () => {
+        await agents.forget(ticket_id);
+        await recoverOne(await row(ticket_id));
+      };
       await recover().catch(() => tryAgain(ticket_id, recover, signal));
       throw error;
+    }
+  }
+
+  /** In the background: the first command waits for it. */
+  async function readySpare(ticketId: string): Promise<void> {
+    try {
+      await agents.adopt(ticketId, (await workspaces.paths(ticketId)).workspace);
+    } catch (err) {
+      logger.warn({ err, ticket_id: ticketId }, 'a spare agent could not be used');
+      await agents.forget(ticketId);
     }
   }
 
@@ -128,6 +156,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     // Also mends a ticket whose workspace is gone.
     const { created, notes } = await checkout(ticket_id, repo, request.base_branch ?? known.base_branch, signal);
     const told = created ? { fresh: true, notes: [] } : await bringIn(ticket_id, signal);
+    views.clear();
     return { ticket: await get(ticket_id), created: false, fresh: told.fresh, notes: [...notes, ...told.notes] };
   }
 
@@ -167,7 +196,10 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
 
   async function recoverOne({ ticket_id, state, repo_url }: TicketRow): Promise<void> {
     if (state === 'deleting') return finishRemoval(ticket_id);
-    if (!(await hasWorkspace(ticket_id))) return store.tickets.remove(ticket_id);
+    if (!(await hasWorkspace(ticket_id))) {
+      await agents.forget(ticket_id);
+      return store.tickets.remove(ticket_id);
+    }
     const repo = parseRepoUrl(repo_url, config.ALLOWED_REPO_HOSTS);
     const { baseBranch } = await workspaces.create({ ticketId: ticket_id, repo });
     await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
@@ -243,7 +275,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
         if (!(await hasRunUnderWay(ticket_id))) return;
         throw new AppError('ticket_busy', `A run of ticket ${ticket_id} is under way.`, { retryAfter: 30 });
       };
-      const { updated, head, base, notes } = await workspaces.sync(ticket_id, { signal, check });
+      const { updated, head, base, notes } = await workspaces.sync(ticket_id, { signal, check, fresh: true });
       return { ticket_id, updated, head, base, notes };
     },
 

@@ -1,17 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { appendFile, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 import type { GitProgress } from '../git/git-progress.ts';
 import type { RepoRef } from '../git/repo-url.ts';
 import { hasCode } from './file-errors.ts';
+import type { NewGitDir } from './git-dir.ts';
 import { writeGitFile } from './git-file.ts';
 import type { Layout } from './layout.ts';
+import type { PlainPacks } from './plain-packs.ts';
 import { list } from './show-paths.ts';
-import { writeRecord } from './ticket-record.ts';
 import type { Trash } from './trash.ts';
-import { findClashes, surveyTree } from './tree-survey.ts';
+import type { TreeSurvey } from './tree-survey.ts';
 
 export type NewWorkspace = {
   ticketId: string;
@@ -22,16 +23,21 @@ export type NewWorkspace = {
   base: string;
   /** Newest commit of the ticket's branch on the remote, if it is there: the ticket goes on from it. */
   remoteHead: string | undefined;
+  /** Fulfilled when the mirror keeps these commits for the ticket. */
+  isKept: Promise<void>;
+  place: (() => string | undefined) | undefined;
 };
 
-/** Not bare, so that a person's git finds the directory through the workspace's .git file. The last value counts. */
-const SETTINGS = '[core]\n\tbare = false\n[gc]\n\tauto = 0\n';
-
-/**
- * In the ticket's git directory only: what a repository's .gitattributes say may change line ends, but never name a
- * program to run, nor another encoding.
- */
-const ATTRIBUTES = '* !filter !working-tree-encoding !ident !diff !merge\n';
+export type BuildDeps = {
+  git: Git;
+  layout: Layout;
+  trash: Trash;
+  plainPacks: PlainPacks;
+  survey: (mirror: string, commit: string) => Promise<TreeSurvey>;
+  makeGitDir: (gitDir: string, wanted: NewGitDir) => Promise<void>;
+  /** Whether the disk of the workspaces does. */
+  ignoresCase: () => Promise<boolean>;
+};
 
 /**
  * Builds a workspace aside and publishes it by two renames, the workspace last: a workspace that exists is complete,
@@ -40,26 +46,33 @@ const ATTRIBUTES = '* !filter !working-tree-encoding !ident !diff !merge\n';
  * @throws AppError `path_clash`, `disk_full`
  */
 export async function buildWorkspace(
-  deps: { git: Git; layout: Layout; trash: Trash },
+  deps: BuildDeps,
   wanted: NewWorkspace,
   options: { signal?: AbortSignal | undefined; onProgress?: ((progress: GitProgress) => void) | undefined },
 ): Promise<string[]> {
-  const { git, layout, trash } = deps;
+  const { git, layout, trash, plainPacks } = deps;
   const { workspace, gitDir } = layout.ticket(wanted.ticketId);
+  const mirror = layout.mirror(wanted.repo.url);
   const stagedGitDir = join(layout.data.staging, randomUUID());
-  const staged = join(layout.tickets.staging, randomUUID());
+  const staged = wanted.place?.() ?? join(layout.tickets.staging, randomUUID());
+  const head = wanted.remoteHead ?? wanted.base;
+  const looking = deps.survey(mirror, head);
+  // Told below, when its turn has come.
+  looking.catch(() => {});
   try {
-    await mkdir(staged);
-    await makeGitDir(git, stagedGitDir, layout.mirror(wanted.repo.url), wanted);
-    const head = wanted.remoteHead ?? wanted.base;
-    const survey = await surveyTree(git, stagedGitDir, head);
-    if (await ignoresCase(staged)) {
-      refuseClashes(survey.paths);
-      await appendFile(join(stagedGitDir, 'config'), '[core]\n\tignoreCase = true\n');
-    }
-    await git.run(['read-tree', '-m', '-u', '-v', head], { gitDir: stagedGitDir, workTree: staged, ...options });
+    const [alsoObjects] = await Promise.all([
+      plainPacks.objectsFor(mirror),
+      mkdir(staged, { recursive: true }),
+      deps.makeGitDir(stagedGitDir, gitDirOf(wanted, mirror)),
+    ]);
+    if (await deps.ignoresCase()) refuseClashes((await looking).clashes);
+    const where = { gitDir: stagedGitDir, workTree: staged, alsoObjects };
+    await git.run(['read-tree', '-m', '-u', '-v', head], { ...where, ...options });
     await writeGitFile(staged, gitDir);
+    const survey = await looking;
+    await wanted.isKept;
     await publish(deps, { stagedGitDir, gitDir, staged, workspace });
+    plainPacks.renew(mirror, wanted.base, survey.files);
     return notesOn(survey);
   } catch (error) {
     await trash.discard(staged, layout.tickets.trash);
@@ -68,21 +81,13 @@ export async function buildWorkspace(
   }
 }
 
-async function makeGitDir(git: Git, gitDir: string, mirror: string, wanted: NewWorkspace): Promise<void> {
-  const { ticketId, repo, branch, baseBranch, base, remoteHead } = wanted;
-  await git.run(['init', '--quiet', '--bare', '--template='], { gitDir });
-  await mkdir(join(gitDir, 'info'), { recursive: true });
-  await writeFile(join(gitDir, 'info', 'attributes'), ATTRIBUTES);
-  await writeFile(join(gitDir, 'objects', 'info', 'alternates'), `${join(mirror, 'objects')}\n`);
-  await writeFile(join(gitDir, 'HEAD'), `ref: refs/heads/${branch}\n`);
-  await writeRecord(gitDir, { ticket_id: ticketId, repo_url: repo.url, base_branch: baseBranch });
-  await appendFile(join(gitDir, 'config'), SETTINGS);
-  const refs = [
-    `update refs/heads/${branch} ${remoteHead ?? base}\n`,
-    `update refs/remotes/origin/${baseBranch} ${base}\n`,
-    ...(remoteHead === undefined ? [] : [`update refs/remotes/origin/${branch} ${remoteHead}\n`]),
-  ];
-  await git.run(['update-ref', '--stdin'], { gitDir, input: refs.join('') });
+function gitDirOf({ ticketId, repo, branch, baseBranch, base, remoteHead }: NewWorkspace, mirror: string): NewGitDir {
+  const refs = {
+    [`refs/heads/${branch}`]: remoteHead ?? base,
+    [`refs/remotes/origin/${baseBranch}`]: base,
+    ...(remoteHead === undefined ? {} : { [`refs/remotes/origin/${branch}`]: remoteHead }),
+  };
+  return { branch, refs, mirror, record: { ticket_id: ticketId, repo_url: repo.url, base_branch: baseBranch } };
 }
 
 async function publish(
@@ -104,26 +109,10 @@ async function publish(
   }
 }
 
-async function ignoresCase(folder: string): Promise<boolean> {
-  const probe = join(folder, 'Case');
-  await writeFile(probe, '');
-  try {
-    await stat(join(folder, 'cASE'));
-    return true;
-  } catch {
-    return false;
-  } finally {
-    await rm(probe);
-  }
-}
-
-function refuseClashes(paths: readonly string[]): void {
-  const clashes = findClashes(paths).map(([one, other]) => `${one} and ${other}`);
+function refuseClashes(clashes: TreeSurvey['clashes']): void {
   if (clashes.length === 0) return;
-  throw new AppError(
-    'path_clash',
-    `These differ by case only, which the disk does not tell apart: ${list(clashes, 5)}.`,
-  );
+  const pairs = clashes.map(([one, other]) => `${one} and ${other}`);
+  throw new AppError('path_clash', `These differ by case only, which the disk does not tell apart: ${list(pairs, 5)}.`);
 }
 
 function notesOn({ submodules, usesLfs }: { submodules: readonly string[]; usesLfs: boolean }): string[] {

@@ -16,6 +16,7 @@ export async function mergeCommits(
   theirs: string,
   names: { ours: string; theirs: string },
 ): Promise<string> {
+  if (ours === theirs) return ours;
   const base = await git.ask(gitDir).mergeBase(ours, theirs);
   if (base === theirs) return ours;
   if (base === ours) return theirs;

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { appendFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Config } from '../config/load-config.ts';
 import type { Git } from '../git/git.ts';
 import type { GitProgress } from '../git/git-progress.ts';
 import { type RepoRef, remoteUrl } from '../git/repo-url.ts';
@@ -19,9 +20,12 @@ export type Mirrors = {
   /**
    * Brings the mirror of a repository up to date with the remote, and makes it the first time. Calls for one
    * repository share their network traffic.
+   * @param options.fresh asks the remote even when it was asked within FETCH_TTL_SECONDS
    * @returns what the remote has; the commits of the wanted branches are in the mirror now
    */
-  refresh(want: Want, options: JoinOptions<GitProgress>): Promise<RemoteHeads>;
+  refresh(want: Want, options: RefreshOptions): Promise<RemoteHeads>;
+  /** Has the remote asked next time: it is no longer what it said it is. */
+  forget(repo: RepoRef): void;
   /** Keeps commits that a ticket borrows, whatever the remote does to its branches and whoever runs `git gc`. */
   protect(mirror: string, ticketId: string, commits: readonly string[]): Promise<void>;
   /** Ends that for a ticket. */
@@ -30,35 +34,69 @@ export type Mirrors = {
   releaseAllBut(mirror: string, ticketIds: ReadonlySet<string>): Promise<void>;
 };
 
+export type RefreshOptions = JoinOptions<GitProgress> & { fresh?: boolean | undefined };
+
+/** What a remote said when it was asked, and the branches that the mirror has since. */
+type Answer = { askedAt: number; heads: RemoteHeads; inMirror: ReadonlyMap<string, string> };
 type Fetched = { branch: string; sha: string };
 type FetchOptions = { signal: AbortSignal; onProgress: (progress: GitProgress) => void };
 
 /** One bare repository per remote, with the branches that tickets need and nothing else. */
-export function createMirrors(deps: { git: Git; layout: Layout; trash: Trash; care: MirrorCare }): Mirrors {
-  const { git, layout, trash, care } = deps;
+export function createMirrors(deps: {
+  config: Pick<Config, 'FETCH_TTL_SECONDS'>;
+  git: Git;
+  layout: Layout;
+  trash: Trash;
+  care: MirrorCare;
+}): Mirrors {
+  const { config, git, layout, trash, care } = deps;
+  const ttlMs = config.FETCH_TTL_SECONDS * 1000;
+  const answers = new Map<string, Answer>();
+  /** How often each was forgotten: an answer to a question from before is old when it comes. */
+  const forgotten = new Map<string, number>();
 
   const share = createSharedFlights<Want, RemoteHeads, GitProgress>(async (wants, options) => {
     const [first] = wants;
     if (!first) throw new Error('a flight without passengers');
+    const { url } = first.repo;
+    const askedAt = performance.now();
+    const forgottenBefore = forgotten.get(url);
     const heads = await listRemote(git, first.repo, options.signal);
     const names = new Set(wants.flatMap((want) => [want.baseBranch ?? heads.defaultBranch ?? '', want.ticketBranch]));
     const branches = [...names].flatMap((branch) => {
       const sha = heads.branches.get(branch);
       return sha === undefined ? [] : [{ branch, sha }];
     });
-    const mirror = layout.mirror(first.repo.url);
+    const mirror = layout.mirror(url);
     if (branches.length === 0) return heads;
-    await care.use(mirror, async () => {
-      if (await exists(mirror)) await updateMirror(mirror, first.repo, branches, options);
-      else await makeMirror(mirror, first.repo, branches, options);
+    const inMirror = await care.use(mirror, async () => {
+      if (await exists(mirror)) return updateMirror(mirror, first.repo, branches, options);
+      await makeMirror(mirror, first.repo, branches, options);
+      return fetchedRefs(mirror);
     });
 
     // A branch may have moved between the list and the fetch; what counts is what the mirror has.
-    const fetched = await git.ask(mirror).refs('refs/fetched/');
     const present = new Map(heads.branches);
-    for (const { branch, sha } of branches) present.set(branch, fetched.get(fetchedRef(branch)) ?? sha);
-    return { ...heads, branches: present };
+    for (const { branch, sha } of branches) present.set(branch, inMirror.get(fetchedRef(branch)) ?? sha);
+    const now = { ...heads, branches: present };
+    if (forgotten.get(url) === forgottenBefore) answers.set(url, { askedAt, heads: now, inMirror });
+    return now;
   });
+
+  /** What the remote said of late, when that answers the question and the mirror is there. */
+  async function recall({ repo, baseBranch, ticketBranch }: Want): Promise<RemoteHeads | undefined> {
+    const answer = answers.get(repo.url);
+    if (answer === undefined || performance.now() - answer.askedAt >= ttlMs) return undefined;
+    const { heads, inMirror } = answer;
+    const has = (branch: string) => heads.branches.get(branch) === inMirror.get(fetchedRef(branch));
+    const base = baseBranch ?? heads.defaultBranch ?? '';
+    // A base branch that it did not have may be there now.
+    if (!heads.branches.has(base) || !has(base) || !has(ticketBranch)) return undefined;
+    const mirror = layout.mirror(repo.url);
+    return (await care.use(mirror, () => exists(mirror))) ? heads : undefined;
+  }
+
+  const fetchedRefs = (mirror: string) => git.ask(mirror).refs('refs/fetched/');
 
   async function makeMirror(mirror: string, repo: RepoRef, branches: readonly Fetched[], options: FetchOptions) {
     const staged = join(layout.data.staging, randomUUID());
@@ -75,11 +113,12 @@ export function createMirrors(deps: { git: Git; layout: Layout; trash: Trash; ca
   }
 
   async function updateMirror(mirror: string, repo: RepoRef, branches: readonly Fetched[], options: FetchOptions) {
-    const present = await git.ask(mirror).refs('refs/fetched/');
+    const present = await fetchedRefs(mirror);
     const changed = branches.filter(({ branch, sha }) => present.get(fetchedRef(branch)) !== sha);
-    if (changed.length === 0) return;
+    if (changed.length === 0) return present;
     try {
       await fetchBranches(mirror, repo, changed, options);
+      return await fetchedRefs(mirror);
     } catch (error) {
       await removeLeftovers(mirror, 'refs/fetched');
       throw error;
@@ -99,7 +138,15 @@ export function createMirrors(deps: { git: Git; layout: Layout; trash: Trash; ca
   }
 
   return {
-    refresh: (want, options) => share(want.repo.url, want, options),
+    async refresh(want, options) {
+      const known = options.fresh ? undefined : await recall(want);
+      return known ?? share(want.repo.url, want, options);
+    },
+
+    forget({ url }) {
+      answers.delete(url);
+      forgotten.set(url, (forgotten.get(url) ?? 0) + 1);
+    },
 
     async protect(mirror, ticketId, commits) {
       const lines = [...new Set(commits)].map((sha) => `update refs/tickets/${ticketId}/${sha} ${sha}\n`);

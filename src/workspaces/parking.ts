@@ -8,11 +8,13 @@ import { writeGitFile } from './git-file.ts';
 import { statusOf } from './inspect.ts';
 import type { Layout } from './layout.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
+import type { PlainPacks } from './plain-packs.ts';
 import { headOf } from './sync.ts';
 import { readRecord, writeRecord } from './ticket-record.ts';
 import type { Trash } from './trash.ts';
 
 type Deps = { git: Git; layout: Layout; trash: Trash };
+type UnparkDeps = Deps & { plainPacks: Pick<PlainPacks, 'objectsFor'> };
 
 /**
  * Removes the files of a workspace and keeps its git directory, from which they come back. Files that git ignores do not.
@@ -39,7 +41,7 @@ export async function park({ git, layout, trash }: Deps, ticket: OpenTicket): Pr
 
 /** Checks the files of a parked workspace out again, aside, and publishes them by a rename; nothing else is needed. */
 export async function unpark(
-  { git, layout, trash }: Deps,
+  { git, layout, trash, plainPacks }: UnparkDeps,
   ticket: OpenTicket,
   options: { signal?: AbortSignal | undefined; onProgress?: ((progress: GitProgress) => void) | undefined },
 ): Promise<void> {
@@ -52,7 +54,8 @@ export async function unpark(
   try {
     await mkdir(staged);
     await mkdir(scratch);
-    await git.run(['read-tree', '-m', '-u', '-v', work], { gitDir, workTree: staged, indexFile, ...options });
+    const where = { gitDir, workTree: staged, indexFile, alsoObjects: await plainPacks.objectsFor(ticket.mirror) };
+    await git.run(['read-tree', '-m', '-u', '-v', work], { ...where, ...options });
     // What was not committed when the ticket was saved is not committed now.
     if (work !== head) await git.run(['read-tree', '-m', head], { gitDir, indexFile });
     await writeGitFile(staged, gitDir);

@@ -4,6 +4,7 @@ import { toAppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 import { hasCode } from './file-errors.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
+import { plainObjects } from './plain-packs.ts';
 import { shown } from './show-paths.ts';
 import { checkWorkspace, listChanges, withScratchIndex, writeTree } from './snapshot.ts';
 import { headOf } from './sync.ts';
@@ -51,7 +52,11 @@ async function saveWork(git: Git, ticket: OpenTicket, gitDir: string, staging: s
 /** Copies a mirror that nobody repacks meanwhile. Its refs first: what they lead to is there by then. */
 export async function saveMirror(mirror: string, folder: string): Promise<void> {
   const objects = join(mirror, 'objects');
-  await cp(mirror, folder, { recursive: true, filter: async (path) => path !== objects && (await isPlain(path)) });
+  const leftOut = [objects, plainObjects(mirror)];
+  await cp(mirror, folder, {
+    recursive: true,
+    filter: async (path) => !leftOut.includes(path) && (await isPlain(path)),
+  });
   await linkTree(objects, join(folder, 'objects'));
 }
 

@@ -1,15 +1,13 @@
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
-import type { GitProgress } from '../git/git-progress.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
 import { checkHead } from './commit.ts';
 import type { Layout } from './layout.ts';
 import { mergeCommits } from './merge.ts';
-import type { Mirrors } from './mirrors.ts';
+import type { Mirrors, RefreshOptions } from './mirrors.ts';
 import { moveWorkspace } from './move-workspace.ts';
 import type { OpenTicket } from './open-ticket.ts';
 import { chooseBase } from './remote-heads.ts';
-import type { JoinOptions } from './shared-flight.ts';
 import { shown } from './show-paths.ts';
 import { checkWorkspace } from './snapshot.ts';
 
@@ -23,7 +21,7 @@ export type Synced = { head: string; base: string; updated: boolean; notes: stri
 export async function syncTicket(
   deps: { git: Git; layout: Layout; mirrors: Mirrors; allowedHosts: readonly string[] },
   ticket: OpenTicket,
-  options: JoinOptions<GitProgress>,
+  options: RefreshOptions,
 ): Promise<Synced> {
   const { git, layout, mirrors, allowedHosts } = deps;
   const { gitDir, branch, baseBranch, ref } = ticket;
@@ -34,14 +32,20 @@ export async function syncTicket(
   const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
   const base = chooseBase(heads, repo, baseBranch).sha;
   const pushed = heads.branches.get(branch);
-  await mirrors.protect(ticket.mirror, ticket.ticketId, pushed === undefined ? [base] : [base, pushed]);
-  const seen = [
-    `update ${ticket.baseRef} ${base}\n`,
-    pushed === undefined ? '' : `update ${ticket.pushedRef} ${pushed}\n`,
-  ];
-  await git.run(['update-ref', '--stdin'], { gitDir, input: seen.join('') });
+  const refs = await git.ask(gitDir).refs('refs/');
+  const before = refs.get(ref);
+  if (before === undefined) throw noBranch(branch);
+  const seen = new Map([
+    [ticket.baseRef, base],
+    ...(pushed === undefined ? [] : [[ticket.pushedRef, pushed] as const]),
+  ]);
+  const news = [...seen].filter(([name, sha]) => refs.get(name) !== sha);
+  if (news.length > 0) {
+    await mirrors.protect(ticket.mirror, ticket.ticketId, [...seen.values()]);
+    const input = news.map(([name, sha]) => `update ${name} ${sha}\n`).join('');
+    await git.run(['update-ref', '--stdin'], { gitDir, input });
+  }
 
-  const before = await headOf(git, ticket);
   const merge = (ours: string, theirs: string, name: string) =>
     mergeCommits(git, gitDir, ours, theirs, { ours: branch, theirs: name });
   const withPushed = pushed === undefined ? before : await merge(before, pushed, `origin/${branch}`);
@@ -57,6 +61,10 @@ export async function syncTicket(
 /** @throws AppError `workspace_tampered` */
 export async function headOf(git: Git, { gitDir, branch, ref }: OpenTicket): Promise<string> {
   const head = await git.ask(gitDir).commit(ref);
-  if (head === undefined) throw new AppError('workspace_tampered', `The branch ${branch} is gone.`);
+  if (head === undefined) throw noBranch(branch);
   return head;
+}
+
+export function noBranch(branch: string): AppError {
+  return new AppError('workspace_tampered', `The branch ${branch} is gone.`);
 }

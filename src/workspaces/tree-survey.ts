@@ -1,14 +1,28 @@
 import type { Git } from '../git/git.ts';
 
-/** What is to be known of a tree before work starts in it, in git's order of paths. */
-export type TreeSurvey = { paths: string[]; submodules: string[]; usesLfs: boolean };
+/** What is to be known of a tree before work starts in it. */
+export type TreeSurvey = { files: number; clashes: [string, string][]; submodules: string[]; usesLfs: boolean };
 
 const GITLINK = '160000';
 /** Attribute files that are looked into: the one at the top is what nearly every repository has. */
 const MAX_ATTRIBUTE_FILES = 100;
 const MAX_ATTRIBUTE_BYTES = 1024 * 1024;
 
-export async function surveyTree(git: Git, gitDir: string, commit: string): Promise<TreeSurvey> {
+/** Looks at the tree of a commit; tickets that start from the same one as the last in a mirror share the look. */
+export function createTreeSurveys(git: Git): (mirror: string, commit: string) => Promise<TreeSurvey> {
+  const newest = new Map<string, { commit: string; survey: Promise<TreeSurvey> }>();
+
+  return (mirror, commit) => {
+    const known = newest.get(mirror);
+    if (known?.commit === commit) return known.survey;
+    const entry = { commit, survey: surveyTree(git, mirror, commit) };
+    newest.set(mirror, entry);
+    entry.survey.catch(() => newest.get(mirror) === entry && newest.delete(mirror));
+    return entry.survey;
+  };
+}
+
+async function surveyTree(git: Git, gitDir: string, commit: string): Promise<TreeSurvey> {
   const { stdout } = await git.run(['ls-tree', '-r', '-z', '--full-tree', commit], { gitDir });
   const paths: string[] = [];
   const submodules: string[] = [];
@@ -22,7 +36,12 @@ export async function surveyTree(git: Git, gitDir: string, commit: string): Prom
     if (mode === GITLINK) submodules.push(path);
     if (path === '.gitattributes' || path.endsWith('/.gitattributes')) attributeFiles.push(object);
   }
-  return { paths, submodules, usesLfs: await mentionsLfs(git, gitDir, attributeFiles) };
+  return {
+    files: paths.length,
+    clashes: findClashes(paths),
+    submodules,
+    usesLfs: await mentionsLfs(git, gitDir, attributeFiles),
+  };
 }
 
 /** Pairs of paths, or of folders in them, that are one to a file system that ignores case (and the form of Unicode). */

@@ -15,6 +15,8 @@ import { type Committed, commitWorkspace } from './commit.ts';
 import type { CommitText } from './commit-message.ts';
 import { buildWorkspace } from './create-workspace.ts';
 import { tellFullDisk } from './file-errors.ts';
+import { probeCase } from './file-system.ts';
+import { createGitDirs } from './git-dir.ts';
 import { commitsOf, diffOf, statusOf, type WorkspaceStatus } from './inspect.ts';
 import { createKeyedMutex } from './keyed-mutex.ts';
 import { createLayout } from './layout.ts';
@@ -23,10 +25,12 @@ import { createMirrors } from './mirrors.ts';
 import { finishMove } from './move-workspace.ts';
 import { exists, findTicket, type OpenTicket, openTicket } from './open-ticket.ts';
 import { unpark } from './parking.ts';
+import { createPlainPacks } from './plain-packs.ts';
 import { recoverFolders } from './recover.ts';
 import { chooseBase, listRemote } from './remote-heads.ts';
-import { headOf, type Synced, syncTicket } from './sync.ts';
+import { headOf, noBranch, type Synced, syncTicket } from './sync.ts';
 import { createTrash } from './trash.ts';
+import { createTreeSurveys } from './tree-survey.ts';
 import { createUpkeep, type Upkeep } from './upkeep.ts';
 
 export type WorkOptions = {
@@ -35,7 +39,13 @@ export type WorkOptions = {
   onProgress?: ((progress: GitProgress) => void) | undefined;
 };
 
-export type CreateRequest = { ticketId: string; repo: RepoRef; baseBranch?: string | undefined };
+export type CreateRequest = {
+  ticketId: string;
+  repo: RepoRef;
+  baseBranch?: string | undefined;
+  /** Called when the checkout begins: an empty folder beside the workspaces that is to become this one, if there is one. */
+  place?: (() => string | undefined) | undefined;
+};
 
 export type Created = {
   /** False when the workspace was there already; then nothing was fetched. */
@@ -54,8 +64,11 @@ export type Workspaces = {
   recover(): Promise<void>;
   /** Makes a ticket's workspace, all or nothing; again is harmless. Throws also `ticket_repo_mismatch`. */
   create(request: CreateRequest, options?: WorkOptions): Promise<Created>;
-  /** `check` is called when the ticket's turn has come, before anything changes. */
-  sync(ticketId: string, options?: WorkOptions & { check?: () => Promise<void> }): Promise<Synced>;
+  /**
+   * `check` is called when the ticket's turn has come, before anything changes; `fresh` asks the remote even when it was
+   * asked within FETCH_TTL_SECONDS.
+   */
+  sync(ticketId: string, options?: WorkOptions & { check?: () => Promise<void>; fresh?: boolean }): Promise<Synced>;
   /** Commits all or nothing: the signal counts until the branch is moved. */
   commit(ticketId: string, text: CommitText, options?: Pick<WorkOptions, 'signal'>): Promise<Committed>;
   /**
@@ -83,7 +96,7 @@ export type Workspaces = {
  * Each method but `recover`, `create`, `remove` and `close` throws AppError `ticket_not_found`.
  */
 export function createWorkspaces(deps: {
-  config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'ALLOWED_REPO_HOSTS' | 'PROTECTED_PATHS'>;
+  config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'ALLOWED_REPO_HOSTS' | 'PROTECTED_PATHS' | 'FETCH_TTL_SECONDS'>;
   git: Git;
   redactor: Redactor;
   logger?: Logger;
@@ -93,7 +106,22 @@ export function createWorkspaces(deps: {
   const layout = createLayout(config);
   const trash = createTrash(logger);
   const care = createMirrorCare(git);
-  const mirrors = createMirrors({ git, layout, trash, care });
+  const mirrors = createMirrors({ config, git, layout, trash, care });
+  const plainPacks = createPlainPacks({ git, layout, trash, care, logger });
+  let ignoring: Promise<boolean> | undefined;
+  const ignoresCase = () => {
+    ignoring ??= probeCase(layout.tickets.staging);
+    return ignoring;
+  };
+  const building = {
+    git,
+    layout,
+    trash,
+    plainPacks,
+    survey: createTreeSurveys(git),
+    makeGitDir: createGitDirs(git, layout, ignoresCase),
+    ignoresCase,
+  };
   const oneAtATime = createKeyedMutex();
   const { staging } = layout.data;
 
@@ -105,7 +133,7 @@ export function createWorkspaces(deps: {
   ): Promise<T> {
     return oneAtATime(ticketId.toLowerCase(), signal, async () => {
       const ticket = await openTicket(layout, ticketId);
-      if (ticket.parked) await unpark({ git, layout, trash }, ticket, { signal });
+      if (ticket.parked) await unpark(building, ticket, { signal });
       await finishMove(git, ticket, staging, ticket.ref);
       return work(ticket);
     }).catch(rethrow);
@@ -124,7 +152,10 @@ export function createWorkspaces(deps: {
     }
   }
 
-  async function createNew({ ticketId, repo, baseBranch }: CreateRequest, options: WorkOptions): Promise<Created> {
+  async function createNew(
+    { ticketId, repo, baseBranch, place }: CreateRequest,
+    options: WorkOptions,
+  ): Promise<Created> {
     const branch = ticketBranch(ticketId);
     await refuseOccupied(ticketId);
     const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
@@ -133,9 +164,11 @@ export function createWorkspaces(deps: {
     refuseDefaultBranch(heads.defaultBranch, branch);
     const remoteHead = heads.branches.get(branch);
     const head = remoteHead ?? base.sha;
-    await mirrors.protect(layout.mirror(repo.url), ticketId, [base.sha, head]);
-    const wanted = { ticketId, repo, branch, baseBranch: base.branch, base: base.sha, remoteHead };
-    const notes = await buildWorkspace({ git, layout, trash }, wanted, options);
+    const isKept = mirrors.protect(layout.mirror(repo.url), ticketId, [base.sha, head]);
+    // Told when the workspace is about to be published.
+    isKept.catch(() => {});
+    const wanted = { ticketId, repo, branch, baseBranch: base.branch, base: base.sha, remoteHead, isKept, place };
+    const notes = await buildWorkspace(building, wanted, options);
     if (remoteHead !== undefined) notes.push(`The branch ${branch} exists on the remote; the ticket goes on from it.`);
     logger?.info({ ticket_id: ticketId, repo: repo.url, head }, 'workspace created');
     return { created: true, branch, baseBranch: base.branch, base: base.sha, head, notes };
@@ -145,8 +178,10 @@ export function createWorkspaces(deps: {
     if (ticket.repoUrl.toLowerCase() !== repo.url.toLowerCase()) {
       throw new AppError('ticket_repo_mismatch', `Ticket ${ticket.ticketId} belongs to ${ticket.repoUrl}.`);
     }
-    const head = await headOf(git, ticket);
-    const base = (await git.ask(ticket.gitDir).commit(ticket.baseRef)) ?? head;
+    const refs = await git.ask(ticket.gitDir).refs('refs/');
+    const head = refs.get(ticket.ref);
+    if (head === undefined) throw noBranch(ticket.branch);
+    const base = refs.get(ticket.baseRef) ?? head;
     const kept = `The ticket keeps its base branch ${ticket.baseBranch}.`;
     const notes = baseBranch === undefined || baseBranch === ticket.baseBranch ? [] : [kept];
     return { created: false, branch: ticket.branch, baseBranch: ticket.baseBranch, base, head, notes };
@@ -179,7 +214,7 @@ export function createWorkspaces(deps: {
         const existing = await findTicket(layout, ticketId);
         if (existing === undefined) return createNew(request, options);
         const described = await describeExisting(existing, request);
-        if (existing.parked) await unpark({ git, layout, trash }, existing, options);
+        if (existing.parked) await unpark(building, existing, options);
         return described;
       }).catch(rethrow);
     },
@@ -214,7 +249,11 @@ export function createWorkspaces(deps: {
         refuseDefaultBranch((await listRemote(git, repo, options.signal)).defaultBranch, ticket.branch);
         const sha = await headOf(git, ticket);
         const flags = ['--porcelain', '--progress', '--no-verify', '--recurse-submodules=no'];
-        await git.run(['push', ...flags, '--', remoteUrl(repo), `${sha}:${ref}`], { gitDir, repo, ...options });
+        try {
+          await git.run(['push', ...flags, '--', remoteUrl(repo), `${sha}:${ref}`], { gitDir, repo, ...options });
+        } finally {
+          mirrors.forget(repo);
+        }
         await git.run(['update-ref', '-m', 'push', pushedRef, sha], { gitDir });
         return { ref, sha };
       }),
@@ -245,7 +284,10 @@ export function createWorkspaces(deps: {
     },
 
     upkeep: createUpkeep({ git, layout, trash, care, oneAtATime }),
-    close: () => trash.close(),
+    async close() {
+      await plainPacks.close();
+      await trash.close();
+    },
   };
 }
 

@@ -208,11 +208,11 @@ t.test('the command line', async (t) => {
   t.equal(await statusOf(server, as(key)), 401);
   t.match((await pullwright(['keys', 'list'])).stdout, `${keyId}\trevoked`);
 
-  t.match(await pullwright(['keys', 'create']), { code: 2, stdout: '', stderr: /needs --name and --scope/ });
-  t.match(await pullwright(['keys', 'destroy']), { code: 2, stderr: /no command keys destroy/ });
+  t.match(await pullwright(['keys', 'create']), { code: 2, stdout: '', stderr: /required option '--name/ });
+  t.match(await pullwright(['keys', 'destroy']), { code: 2, stderr: /unknown command 'destroy'/ });
   t.match(await pullwright(['keys', 'revoke', 'x/y']), { code: 1, stderr: /key_id/ });
   t.match(await pullwright(['keys', 'list'], { PULLWRIGHT_API_KEY: 'not-the-right-one' }), {
-    code: 1,
+    code: 4,
     stderr: /not valid.*X-API-Key/,
   });
   t.match(await pullwright(['keys', 'list'], { PULLWRIGHT_URL: 'http://127.0.0.1:1' }), {

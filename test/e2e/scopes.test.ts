@@ -57,6 +57,9 @@ const RIGHTS: Record<string, readonly Scope[] | null> = {
   listKeys: ['admin'],
   revokeKey: ['admin'],
   listAudit: ['admin'],
+  signIn: ANYBODY,
+  signOut: ANYBODY,
+  getSession: null,
   getMetrics: ['metrics', 'admin'],
   cleanUp: ['admin'],
   backUp: ['admin'],
@@ -65,6 +68,9 @@ const RIGHTS: Record<string, readonly Scope[] | null> = {
 /** Routes that the reference does not list. */
 const HIDDEN = [
   '/openapi.json',
+  '/dashboard',
+  '/dashboard/',
+  '/dashboard/tickets/NONE-1/plan',
   '/docs',
   '/docs/',
   '/docs/json',

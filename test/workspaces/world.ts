@@ -17,12 +17,15 @@ type Owner = { teardown(work: () => unknown): unknown };
 export type World = Awaited<ReturnType<typeof makeWorld>>;
 
 /** A folder, a GitHub, and workspaces on them that are ready for use. */
-export async function makeWorld(t: Owner, { parent = tmpdir() }: { parent?: string } = {}) {
+export async function makeWorld(
+  t: Owner,
+  { parent = tmpdir(), fetchTtlSeconds = 0 }: { parent?: string; fetchTtlSeconds?: number } = {},
+) {
   const dir = await mkdtemp(join(parent, 'ws-'));
   const github = await startGitHub({ root: join(dir, 'github') });
   github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
   const parentEnv = { PATH: process.env.PATH, ...github.environment() };
-  const { git, workspaces, config } = setUp(dir, parentEnv, TOKEN);
+  const { git, workspaces, config } = setUp(dir, parentEnv, TOKEN, undefined, fetchTtlSeconds);
   await workspaces.recover();
   t.teardown(async () => {
     await workspaces.close();
@@ -38,6 +41,7 @@ export function setUp(
   parentEnv: Record<string, string | undefined>,
   token: string | undefined,
   logger?: Logger,
+  fetchTtlSeconds = 0,
 ) {
   const config = {
     DATA_DIR: join(dir, 'data'),
@@ -47,6 +51,7 @@ export function setUp(
     GIT_AUTHOR_NAME: 'Pull Wright',
     GIT_AUTHOR_EMAIL: 'pull@wright.example',
     GIT_TIMEOUT_SECONDS: 60,
+    FETCH_TTL_SECONDS: fetchTtlSeconds,
   };
   const redactor = createRedactor([token, API_KEY]);
   const deps = { config, redactor, ...(logger ? { logger } : {}) };

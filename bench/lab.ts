@@ -1,0 +1,102 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type GeminiApi, startGeminiApi } from '../standins/gemini-api.ts';
+import { type GitHub, startGitHub } from '../standins/github.ts';
+
+/** What a row works in: a folder of its own, processes that end with it, and the stand-ins. */
+export type Lab = Awaited<ReturnType<typeof makeLab>>;
+
+export type Server = { url: string; process: ChildProcess; stop(): Promise<void> };
+
+const TOKEN = 'ghp_bench0123456789abcdefghijklmnopqrstu';
+const MAIN = new URL('../src/main.ts', import.meta.url).pathname;
+const WITH_AGENT = new URL('server.ts', import.meta.url).pathname;
+
+/**
+ * @param options `short`: fewer rounds; `profile`: folder for CPU profiles of the servers
+ */
+export async function makeLab(options: { short: boolean; profile?: string | undefined }) {
+  const dir = await mkdtemp(join(tmpdir(), 'pullwright-bench-'));
+  const works: (() => unknown)[] = [];
+  const teardown = (work: () => unknown) => void works.unshift(work);
+  const inspect = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
+
+  /** Starts a program of Node that says on its stdout where it listens. */
+  async function listening(args: readonly string[], env: Record<string, string> = {}, cwd = dir): Promise<Server> {
+    const child = spawn(process.execPath, args, {
+      cwd,
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const exited = once(child, 'exit');
+    const stop = async () => {
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), 15_000);
+      await exited;
+      clearTimeout(timer);
+    };
+    teardown(stop);
+    const url = await new Promise<string>((resolve, reject) => {
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        const found = /listening at (http:[^\s"]+)/.exec(line)?.[1];
+        if (found !== undefined) resolve(found);
+      });
+      exited.then(() => reject(new Error(`${args.join(' ')} ended before it listened`)));
+    });
+    return { url, process: child, stop };
+  }
+
+  return {
+    dir,
+    short: options.short,
+    teardown,
+    listening,
+
+    /** A GitHub and a model; `env` makes them the server's. */
+    async standIns(): Promise<{ github: GitHub; gemini: GeminiApi; env: Record<string, string> }> {
+      const github = await startGitHub({ root: join(dir, 'github') });
+      teardown(() => github.close());
+      github.addToken(TOKEN, { login: 'pullwright-bench', push: true });
+      const gemini = await startGeminiApi();
+      teardown(() => gemini.close());
+      const env = { ...github.environment(), ...gemini.environment(), GITHUB_TOKEN: TOKEN };
+      return { github, gemini, env };
+    },
+
+    /** The settings of a server that is not held up by its limits. */
+    settings: (name = 'server'): Record<string, string> => ({
+      DATA_DIR: join(dir, name, 'data'),
+      TICKETS_ROOT: join(dir, name, 'tickets'),
+      PORT: '0',
+      GEMINI_MODEL: 'gemini-2.5-pro',
+      RATE_LIMIT_PER_MINUTE: '1000000',
+      KEY_RATE_LIMIT_PER_MINUTE: '1000000',
+      MAX_STREAMS_PER_KEY: '100000',
+      MAX_RUNS_PER_KEY: '100000',
+      MIN_FREE_DISK_MB: '0',
+    }),
+
+    /** The server as it is. */
+    server: (env: Record<string, string>) => listening([...inspect, MAIN], env),
+
+    /** The server with an agent that says what the prompt tells it to. */
+    serverWithAgent: (env: Record<string, string>) =>
+      listening([...inspect, WITH_AGENT], { ...env, AGENT: 'bench', MAX_CONCURRENT_RUNS: '100' }),
+
+    async close(): Promise<void> {
+      for (const work of works) await work();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Resident memory of a process in bytes. */
+export function residentMemory(pid: number | undefined): number {
+  const found = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return Number(found) * 1024;
+}

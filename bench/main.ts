@@ -1,0 +1,71 @@
+import { parseArgs } from 'node:util';
+import { makeLab } from './lab.ts';
+import { describeMachine } from './machine.ts';
+import type { Row } from './row.ts';
+import { scoreOf } from './row.ts';
+import { deliveries } from './rows/deliveries.ts';
+import { getTicket } from './rows/get-ticket.ts';
+import { relay } from './rows/relay.ts';
+import { start } from './rows/start.ts';
+import { linesOf, type Measured, tableOf, writeTable } from './table.ts';
+
+/** In the order of the table. */
+const ROWS: readonly Row[] = [relay, deliveries, getTicket, start];
+
+const USAGE = `npm run bench -- [ROW ...] [--short] [--peers] [--write] [--check] [--profile FOLDER]
+
+  --short    fewer rounds, and without the rows that take minutes
+  --peers    also the rows that compare with servers of others; downloads them (0.9 GB) into a cache
+  --write    puts the figures into docs/performance.md
+  --check    fails when a figure is worse than half of what it is to reach
+  --profile  CPU profiles of the servers, for Chrome's or the editor's viewer
+
+Rows: ${ROWS.map(({ name }) => name).join(', ')}`;
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    help: { type: 'boolean', default: false },
+    short: { type: 'boolean', default: false },
+    peers: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+    check: { type: 'boolean', default: false },
+    profile: { type: 'string' },
+  },
+});
+const unknown = positionals.find((name) => !ROWS.some((row) => row.name === name));
+if (options.help || unknown !== undefined) {
+  console.log(unknown === undefined ? USAGE : `There is no row ${unknown}.\n\n${USAGE}`);
+  process.exit(unknown === undefined ? 0 : 1);
+}
+
+const asked = ROWS.filter(({ name, short }) =>
+  positionals.length > 0 ? positionals.includes(name) : short === true || !options.short,
+);
+const measured: Measured[] = [];
+const failures: string[] = [];
+console.log(`${describeMachine()}\n`);
+for (const row of asked) {
+  const lab = await makeLab(options);
+  try {
+    const result = { row, figures: await row.measure(lab) };
+    measured.push(result);
+    for (const line of linesOf(result)) console.log(line);
+  } catch (error) {
+    failures.push(`${row.name}: ${error instanceof Error ? error.message : error}`);
+    console.log(`${row.name} could not be measured: ${error instanceof Error ? error.stack : error}`);
+  } finally {
+    await lab.close();
+  }
+}
+console.log(`\n${tableOf(measured)}`);
+if (options.write) await writeTable(measured);
+if (options.check) {
+  for (const { row, figures } of measured) {
+    for (const figure of figures) {
+      if (scoreOf(figure) < 0.5) failures.push(`${row.name}, ${figure.what}: worse than half of what it is to reach`);
+    }
+  }
+}
+for (const failure of failures) console.error(failure);
+process.exitCode = failures.length > 0 ? 1 : 0;

@@ -1,0 +1,33 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { call, requestsPerSecond } from '../clients.ts';
+import { serverWithTicket } from '../order.ts';
+import type { Row } from '../row.ts';
+import { interleave, median } from '../statistics.ts';
+
+const BARE = new URL('../yardsticks/bare-route.ts', import.meta.url).pathname;
+const CONNECTIONS = 10;
+
+export const getTicket: Row = {
+  name: 'get-ticket',
+  title: '`GET /v1/tickets/{id}`',
+  short: true,
+  async measure(lab) {
+    const ours = await serverWithTicket(lab);
+    const path = '/v1/tickets/T-1';
+    const file = join(lab.dir, 'ticket.json');
+    await writeFile(file, JSON.stringify((await call(ours.url, 'GET', path)).body));
+    const bare = await lab.listening([BARE, file]);
+    const seconds = lab.short ? 1 : 3;
+    // Both are compiled by Node before they are measured.
+    for (const { url } of [ours, bare]) await requestsPerSecond(url + path, CONNECTIONS, 2);
+    const measured = await interleave(lab.short ? 3 : 5, {
+      ours: () => requestsPerSecond(ours.url + path, CONNECTIONS, seconds),
+      bare: () => requestsPerSecond(bare.url + path, CONNECTIONS, seconds),
+    });
+    const yardstick = { name: 'bare Fastify route, same JSON', value: median(measured.bare) };
+    return [
+      { what: 'requests, 10 connections', unit: '/s', ours: median(measured.ours), yardstick, reach: { times: 0.6 } },
+    ];
+  },
+};

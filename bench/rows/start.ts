@@ -1,0 +1,37 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { type Lab, residentMemory } from '../lab.ts';
+import type { Row } from '../row.ts';
+import { median } from '../statistics.ts';
+
+/** From the start of the process until `/readyz` is 200; the folder is there already. */
+export async function startOnce(lab: Lab, env: Record<string, string>): Promise<{ ready: number; memory: number }> {
+  const begun = performance.now();
+  const server = await lab.server(env);
+  while ((await fetch(`${server.url}/readyz`)).status !== 200) await pause(5);
+  const ready = performance.now() - begun;
+  await pause(lab.short ? 500 : 3000);
+  const memory = residentMemory(server.process.pid);
+  await server.stop();
+  return { ready, memory };
+}
+
+export const start: Row = {
+  name: 'start',
+  title: 'Start of the server',
+  short: true,
+  async measure(lab) {
+    const env = { ...lab.settings(), ...(await lab.standIns()).env };
+    await startOnce(lab, env);
+    const all = [];
+    for (let round = 0; round < (lab.short ? 3 : 7); round++) all.push(await startOnce(lab, env));
+    return [
+      { what: 'until `/readyz`', unit: 'ms', ours: median(all.map(({ ready }) => ready)), reach: { atMost: 1000 } },
+      {
+        what: 'resident memory, idle',
+        unit: 'MB',
+        ours: median(all.map(({ memory }) => memory)) / 1e6,
+        reach: { atMost: 130 },
+      },
+    ];
+  },
+};

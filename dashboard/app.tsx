@@ -1,0 +1,90 @@
+import { useEffect, useState } from 'preact/hooks';
+import { ErrorBoundary, LocationProvider, lazy, Route, Router } from 'preact-iso';
+import type { Problem } from '../schemas/problem.ts';
+import { keepLive } from './lib/live.ts';
+import { asProblem } from './lib/problem.ts';
+import { forgetAll } from './lib/resource.ts';
+import { session } from './lib/session.ts';
+import { lookWhoIsSignedIn } from './lib/sign-in.ts';
+import { useStore } from './lib/store.ts';
+import { Empty, Loading, ProblemBox } from './parts/feedback.tsx';
+import { RunScreen } from './screens/run.tsx';
+import { Runs } from './screens/runs.tsx';
+import { SignIn } from './screens/sign-in.tsx';
+import { TicketScreen } from './screens/ticket/ticket.tsx';
+import { Tickets } from './screens/tickets.tsx';
+import { Shell } from './shell.tsx';
+
+const Agents = lazy(() => import('./screens/agents.tsx').then(({ Agents }) => Agents));
+const Audit = lazy(() => import('./screens/audit.tsx').then(({ Audit }) => Audit));
+const Keys = lazy(() => import('./screens/keys.tsx').then(({ Keys }) => Keys));
+// What one looks at less often is loaded when it is.
+const Permissions = lazy(() => import('./screens/permissions.tsx').then(({ Permissions }) => Permissions));
+const Usage = lazy(() => import('./screens/usage.tsx').then(({ Usage }) => Usage));
+
+export function App() {
+  const [problem, setProblem] = useState<Problem>();
+  const [tries, setTries] = useState(0);
+  const who = useStore(session);
+  useEffect(() => {
+    lookWhoIsSignedIn().then(
+      () => setProblem(undefined),
+      (error) => setProblem(asProblem(error)),
+    );
+  }, [tries]);
+
+  if (who === undefined && problem !== undefined) {
+    return (
+      <main class="alone">
+        <ProblemBox problem={problem}>
+          <button type="button" onClick={() => setTries(tries + 1)}>
+            Try again
+          </button>
+        </ProblemBox>
+      </main>
+    );
+  }
+  if (who === undefined) return <Loading what="the dashboard" />;
+  if (!who.signed_in) return <SignIn />;
+  return <SignedIn key={who.key_id} />;
+}
+
+function SignedIn() {
+  useEffect(() => {
+    const stop = keepLive();
+    return () => {
+      stop();
+      forgetAll();
+    };
+  }, []);
+  return (
+    <LocationProvider scope="/dashboard">
+      <Shell>
+        <ErrorBoundary>
+          <Router>
+            <Route path="/dashboard" component={Tickets} />
+            <Route path="/dashboard/tickets/:id/:tab?" component={TicketScreen} />
+            <Route path="/dashboard/runs" component={Runs} />
+            <Route path="/dashboard/runs/:id" component={RunScreen} />
+            <Route path="/dashboard/permissions" component={Permissions} />
+            <Route path="/dashboard/usage" component={Usage} />
+            <Route path="/dashboard/agents" component={Agents} />
+            <Route path="/dashboard/keys" component={Keys} />
+            <Route path="/dashboard/audit" component={Audit} />
+            <Route default component={NotHere} />
+          </Router>
+        </ErrorBoundary>
+      </Shell>
+    </LocationProvider>
+  );
+}
+
+function NotHere() {
+  return (
+    <Empty title="Nothing is here">
+      <p>
+        The address may be mistyped. <a href="/dashboard/">All tickets</a>
+      </p>
+    </Empty>
+  );
+}

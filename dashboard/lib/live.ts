@@ -1,0 +1,75 @@
+import type { Run } from '../../schemas/run.ts';
+import type { Ticket } from '../../schemas/ticket.ts';
+import { ticketPath } from './api.ts';
+import { followFeed } from './feed.ts';
+import { invalidate, patch, patchLists } from './resource.ts';
+
+const isTicketList = (path: string) => path.split('?')[0] === '/v1/tickets';
+const isRunList = (path: string) => /^\/v1\/(?:tickets\/[^/?]+\/)?runs(?:\?|$)/.test(path);
+const isPermissions = (path: string) => path.startsWith('/v1/permissions');
+
+/** Keeps what the page shows up to date by the server's feed of changes. */
+export function keepLive(): () => void {
+  let started = false;
+  const catchUp = () => invalidate(() => true);
+  window.addEventListener('online', catchUp);
+  const stop = followFeed((type, data) => {
+    if (type === 'snapshot') {
+      // The first one comes with the page; a later one stands for changes that nobody told.
+      if (started) catchUp();
+      started = true;
+    } else if (type === 'ticket.created' || type === 'ticket.updated') ticketChanged(JSON.parse(data), type);
+    else if (type === 'ticket.deleted') ticketDeleted(JSON.parse(data).ticket_id);
+    else if (type === 'run.state') runChanged(JSON.parse(data));
+    else if (type.startsWith('permission.')) invalidate(isPermissions);
+  });
+  return () => {
+    window.removeEventListener('online', catchUp);
+    stop();
+  };
+}
+
+function ticketChanged(ticket: Ticket, type: string): void {
+  const path = ticketPath(ticket.ticket_id);
+  patch<Ticket>(path, () => ticket);
+  patchLists<Ticket>(isTicketList, (items) =>
+    items.map((item) => (item.ticket_id === ticket.ticket_id ? ticket : item)),
+  );
+  if (type === 'ticket.created') invalidate(isTicketList);
+  invalidate((other) => other.startsWith(`${path}/plan`) || other.startsWith(`${path}/diff`));
+}
+
+function ticketDeleted(ticketId: string): void {
+  patchLists<Ticket>(isTicketList, (items) => items.filter((item) => item.ticket_id !== ticketId));
+  invalidate((path) => path === ticketPath(ticketId) || isRunList(path));
+}
+
+function runChanged(run: Run): void {
+  const { run_id, ticket_id, action, state, created_at } = run;
+  patch<Run>(`/v1/runs/${run_id}`, () => run);
+  let known = false;
+  patchLists<Run>(isRunList, (items) =>
+    items.map((item) => {
+      if (item.run_id !== run_id) return item;
+      known = true;
+      return run;
+    }),
+  );
+  const isLast = (ticket: Ticket) => ticket.last_run === undefined || ticket.last_run.run_id <= run_id;
+  const withRun = (ticket: Ticket): Ticket =>
+    ticket.ticket_id === ticket_id && isLast(ticket)
+      ? { ...ticket, last_run: { run_id, action, state, created_at } }
+      : ticket;
+  patch<Ticket>(ticketPath(ticket_id), withRun);
+  patchLists<Ticket>(isTicketList, (items) => items.map(withRun));
+  // A run that is new, or has left the queue, moves the others.
+  if (!known || state !== 'queued') invalidate(isRunList);
+  if (isOver(run)) {
+    const path = ticketPath(ticket_id);
+    invalidate((other) => other === path || other.startsWith(`${path}/`) || other.startsWith('/v1/usage'));
+  }
+}
+
+export function isOver({ state }: Pick<Run, 'state'>): boolean {
+  return state !== 'queued' && state !== 'running' && state !== 'waiting';
+}

@@ -1,0 +1,142 @@
+import { Lexer, type Token, type Tokens } from 'marked';
+import type { ComponentChildren, VNode } from 'preact';
+import { memo } from 'preact/compat';
+import { useRef } from 'preact/hooks';
+import { CopyButton } from './copy-button.tsx';
+
+type Reading = { text: string; done: Token[]; read: number };
+
+/**
+ * Markdown of a model or a repository, as elements: its HTML stays text, its images load nothing, and its links lead to
+ * http, https and mailto alone. While a text grows, only its end is read anew.
+ */
+export function Markdown({ text, streaming = false }: { text: string; streaming?: boolean }) {
+  const reading = useRef<Reading>({ text: '', done: [], read: 0 });
+  if (!text.startsWith(reading.current.text)) reading.current = { text: '', done: [], read: 0 };
+  const state = reading.current;
+  const tail = new Lexer().lex(text.slice(state.read));
+  if (streaming) {
+    // The last block may still change, and so may the one before it: a list or table goes on after an empty line.
+    const settled = tail.slice(0, -3);
+    state.done = [...state.done, ...settled];
+    state.read += settled.reduce((length, token) => length + token.raw.length, 0);
+    tail.splice(0, settled.length);
+  }
+  state.text = text;
+  const blocks = [...state.done, ...tail];
+  return (
+    <div class="markdown">
+      {blocks.map((token, index) => (
+        <Block key={index} token={token} />
+      ))}
+    </div>
+  );
+}
+
+const Block = memo(
+  ({ token }: { token: Token }) => render(token),
+  ({ token: a }, { token: b }) => a === b || (a.raw === b.raw && a.type === b.type),
+);
+
+function renderAll(tokens: readonly Token[] | undefined): ComponentChildren[] {
+  return (tokens ?? []).map((token, index) => <Piece key={index} token={token} />);
+}
+
+function Piece({ token }: { token: Token }) {
+  return render(token);
+}
+
+/** `Token` of marked is open to extensions; these are the ones of the standard. */
+function isToken<T extends MarkedToken['type']>(token: Token, type: T): token is Extract<MarkedToken, { type: T }> {
+  return token.type === type;
+}
+type MarkedToken = import('marked').MarkedToken;
+
+function render(token: Token): VNode | null {
+  if (isToken(token, 'space') || isToken(token, 'def')) return null;
+  if (isToken(token, 'heading'))
+    return <h3 class={`heading-${Math.min(token.depth, 4)}`}>{renderAll(token.tokens)}</h3>;
+  if (isToken(token, 'paragraph')) return <p>{renderAll(token.tokens)}</p>;
+  if (isToken(token, 'code')) return <Code text={token.text} lang={token.lang ?? ''} />;
+  if (isToken(token, 'blockquote')) return <blockquote>{renderAll(token.tokens)}</blockquote>;
+  if (isToken(token, 'list')) return <List token={token} />;
+  if (isToken(token, 'table')) return <Table token={token} />;
+  if (isToken(token, 'hr')) return <hr />;
+  if (isToken(token, 'strong')) return <strong>{renderAll(token.tokens)}</strong>;
+  if (isToken(token, 'em')) return <em>{renderAll(token.tokens)}</em>;
+  if (isToken(token, 'del')) return <del>{renderAll(token.tokens)}</del>;
+  if (isToken(token, 'codespan')) return <code>{token.text}</code>;
+  if (isToken(token, 'br')) return <br />;
+  if (isToken(token, 'link')) return <Link href={token.href}>{renderAll(token.tokens)}</Link>;
+  if (isToken(token, 'image')) return <span class="image">[image: {token.text || token.href}]</span>;
+  if (isToken(token, 'escape')) return <>{token.text}</>;
+  if (isToken(token, 'text')) return <>{token.tokens === undefined ? unescaped(token) : renderAll(token.tokens)}</>;
+  // HTML among them, shown as it was written.
+  return <>{token.raw}</>;
+}
+
+function unescaped(token: Tokens.Text): string {
+  return token.raw.endsWith('\n') ? token.text : token.raw;
+}
+
+function Code({ text, lang }: { text: string; lang: string }) {
+  return (
+    <div class="code">
+      <div class="code-head">
+        <span>{lang.split(/\s/)[0] || 'text'}</span>
+        <CopyButton text={text} />
+      </div>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys */}
+      <pre tabIndex={0}>
+        <code>{text}</code>
+      </pre>
+    </div>
+  );
+}
+
+function List({ token }: { token: Tokens.List }) {
+  const items = token.items.map((item, index) => (
+    <li key={index} class={item.task ? 'task' : undefined}>
+      {item.task && <span class="box">{item.checked ? '☑' : '☐'} </span>}
+      {renderAll(item.tokens.filter(({ type }) => type !== 'checkbox'))}
+    </li>
+  ));
+  return token.ordered ? <ol start={Number(token.start || 1)}>{items}</ol> : <ul>{items}</ul>;
+}
+
+function Table({ token }: { token: Tokens.Table }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
+    <section class="table" tabIndex={0} aria-label="Table">
+      <table>
+        <thead>
+          <tr>
+            {token.header.map((cell, index) => (
+              <th key={index}>{renderAll(cell.tokens)}</th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {token.rows.map((row, at) => (
+            <tr key={at}>
+              {row.map((cell, index) => (
+                <td key={index}>{renderAll(cell.tokens)}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
+/** Only what is an address in itself: a relative one would lead to this server with the session of who clicks. */
+function Link({ href, children }: { href: string; children: ComponentChildren }) {
+  const url = URL.canParse(href) ? new URL(href) : undefined;
+  if (url === undefined || !['https:', 'http:', 'mailto:'].includes(url.protocol)) return <span>{children}</span>;
+  return (
+    <a href={url.href} target="_blank" rel="noopener noreferrer nofollow" title={url.href}>
+      {children}
+    </a>
+  );
+}

@@ -1,0 +1,85 @@
+import { useState } from 'preact/hooks';
+import type { PermissionQuestion } from '../../schemas/event.ts';
+import type { Problem } from '../../schemas/problem.ts';
+import { request } from '../lib/api.ts';
+import { compareTexts } from '../lib/diff.ts';
+import { dateTime, duration } from '../lib/format.ts';
+import { asProblem } from '../lib/problem.ts';
+import { invalidate } from '../lib/resource.ts';
+import { useCan } from '../lib/session.ts';
+import { DiffLines } from './diff-view.tsx';
+import { ProblemBox } from './feedback.tsx';
+import { useNow } from './time.tsx';
+
+/** All that a tool call is about to do, as far as the agent tells it. */
+export function Question({ question }: { question: PermissionQuestion }) {
+  const { kind, title, command, input, diff } = question;
+  return (
+    <>
+      <p>
+        <strong>The agent asks to {kind === 'execute' ? 'run a command' : kind}</strong>
+        {command === undefined && `: ${title}`}
+      </p>
+      {command !== undefined && (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
+        <pre class="output" tabIndex={0}>
+          {command}
+        </pre>
+      )}
+      {(diff ?? []).map(({ path, old_text = '', new_text }) => (
+        <div key={path} class="file">
+          <div class="file-head mono">{path}</div>
+          <DiffLines lines={compareTexts(old_text, new_text)} label={path} />
+        </div>
+      ))}
+      {command === undefined && diff === undefined && input !== undefined && (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
+        <pre class="output" tabIndex={0}>
+          {input}
+        </pre>
+      )}
+    </>
+  );
+}
+
+export function AnswerPermission(props: { runId: string; permissionId: string; deadline: string }) {
+  const { runId, permissionId, deadline } = props;
+  const can = useCan();
+  const now = useNow(1000);
+  const [given, setGiven] = useState<'allow' | 'reject'>();
+  const [problem, setProblem] = useState<Problem>();
+  const left = Date.parse(deadline) - now;
+
+  async function answer(decision: 'allow' | 'reject'): Promise<void> {
+    setGiven(decision);
+    setProblem(undefined);
+    try {
+      await request('POST', `/v1/runs/${runId}/permissions/${permissionId}`, { body: { decision } });
+    } catch (error) {
+      setProblem(asProblem(error));
+      setGiven(undefined);
+    }
+    invalidate((path) => path.startsWith('/v1/permissions'));
+  }
+
+  return (
+    <>
+      <div class="actions">
+        {can('dev') && (
+          <>
+            <button type="button" class="primary" disabled={given !== undefined} onClick={() => void answer('allow')}>
+              {given === 'allow' ? 'Allowed' : 'Allow once'}
+            </button>
+            <button type="button" disabled={given !== undefined} onClick={() => void answer('reject')}>
+              {given === 'reject' ? 'Rejected' : 'Reject'}
+            </button>
+          </>
+        )}
+        <span class="muted" title={dateTime(deadline)}>
+          {left > 0 ? `Rejected by itself in ${duration(left)}` : 'The deadline has passed'}
+        </span>
+      </div>
+      {problem !== undefined && <ProblemBox problem={problem} />}
+    </>
+  );
+}

@@ -1,0 +1,41 @@
+import type { AgentInfo } from '../../schemas/agent.ts';
+import { useResource } from '../lib/resource.ts';
+import { Loading, ProblemBox } from '../parts/feedback.tsx';
+import { Badge } from '../parts/state.tsx';
+import { Title } from '../parts/title.tsx';
+
+export function Agents() {
+  const { data, problem, loading, reload } = useResource<{ items: AgentInfo[] }>('/v1/agents');
+  return (
+    <>
+      <Title title="Agents">
+        <button type="button" disabled={loading} onClick={reload}>
+          Look again
+        </button>
+      </Title>
+      {problem !== undefined && <ProblemBox problem={problem} />}
+      {data === undefined && loading && <Loading what="agents" />}
+      <div class="cards">
+        {data?.items.map((agent) => (
+          <section key={agent.name} class="card">
+            <h2>{agent.title}</h2>
+            <p>
+              {agent.healthy ? <Badge tone="good">Healthy</Badge> : <Badge tone="bad">Not usable</Badge>}
+              {agent.default && <span class="muted"> The one that works unless a run names another.</span>}
+            </p>
+            {agent.detail !== undefined && <p>{agent.detail}</p>}
+            {agent.remedy !== undefined && <p class="muted">{agent.remedy}</p>}
+            <dl class="pairs">
+              <dt>Name</dt>
+              <dd class="mono">{agent.name}</dd>
+              <dt>Version</dt>
+              <dd class="mono">{agent.version ?? 'unknown'}</dd>
+              <dt>Sandbox</dt>
+              <dd class="mono">{agent.sandbox}</dd>
+            </dl>
+          </section>
+        ))}
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,67 @@
+import type { AuditEntry } from '../../schemas/audit.ts';
+import { dateTime } from '../lib/format.ts';
+import { useList } from '../lib/resource.ts';
+import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
+import { Title } from '../parts/title.tsx';
+
+/** Who did what, and who was refused. */
+export function Audit() {
+  const { data, problem, loading, more, reload } = useList<AuditEntry>('/v1/audit');
+  return (
+    <>
+      <Title title="Audit">
+        <button type="button" disabled={loading} onClick={reload}>
+          Look again
+        </button>
+      </Title>
+      {problem !== undefined && <ProblemBox problem={problem} />}
+      {data === undefined && loading && <Loading what="the audit log" />}
+      {data?.items.length === 0 && <Empty title="Nothing was done yet" />}
+      {data !== undefined && data.items.length > 0 && (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
+        <section class="table" tabIndex={0} aria-label="Audit log">
+          <table>
+            <thead>
+              <tr>
+                <th>Time</th>
+                <th>Who</th>
+                <th>From</th>
+                <th>What</th>
+                <th>About</th>
+                <th>Outcome</th>
+              </tr>
+            </thead>
+            <tbody>
+              {data.items.map((entry) => (
+                <tr key={entry.seq}>
+                  <td class="nowrap">{dateTime(entry.time)}</td>
+                  <td class="mono">{entry.actor}</td>
+                  <td class="mono">{entry.address}</td>
+                  <td>{entry.operation}</td>
+                  <td>
+                    <About entry={entry} />
+                  </td>
+                  <td class={entry.status >= 400 ? 'wrong nowrap' : 'nowrap'}>
+                    {entry.status} {entry.code ?? ''}
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </section>
+      )}
+      {more !== undefined && (
+        <button type="button" onClick={more}>
+          Load more
+        </button>
+      )}
+    </>
+  );
+}
+
+function About({ entry }: { entry: AuditEntry }) {
+  const { ticket_id, run_id, key_id } = entry;
+  if (run_id !== undefined) return <a href={`/dashboard/runs/${run_id}`}>run of {ticket_id ?? run_id.slice(0, 8)}</a>;
+  if (ticket_id !== undefined) return <a href={`/dashboard/tickets/${ticket_id}`}>{ticket_id}</a>;
+  return <span class="mono">{key_id ?? ''}</span>;
+}

@@ -1,0 +1,123 @@
+import { useState } from 'preact/hooks';
+import type { Key } from '../../schemas/key.ts';
+import type { Problem } from '../../schemas/problem.ts';
+import { request } from '../lib/api.ts';
+import { dateTime } from '../lib/format.ts';
+import { asProblem } from '../lib/problem.ts';
+import { invalidate, useList } from '../lib/resource.ts';
+import { lookWhoIsSignedIn } from '../lib/sign-in.ts';
+import { Dialog } from '../parts/dialog.tsx';
+import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
+import { Badge } from '../parts/state.tsx';
+import { Ago } from '../parts/time.tsx';
+import { Title } from '../parts/title.tsx';
+import { NewKey } from './new-key.tsx';
+
+export function Keys() {
+  const { data, problem, loading, more } = useList<Key>('/v1/keys');
+  const [creating, setCreating] = useState(false);
+  const [revoking, setRevoking] = useState<Key>();
+  return (
+    <>
+      <Title title="Keys">
+        <button type="button" class="primary" data-compose onClick={() => setCreating(true)}>
+          New key
+        </button>
+      </Title>
+      {problem !== undefined && <ProblemBox problem={problem} />}
+      {data === undefined && loading && <Loading what="keys" />}
+      {data?.items.length === 0 && (
+        <Empty title="There is no key yet">
+          <p>
+            One for each person and program tells who did what, and can be revoked by itself. As soon as there is one,
+            every request needs one.
+          </p>
+        </Empty>
+      )}
+      {data !== undefined && data.items.length > 0 && (
+        <ul class="rows keys-list" aria-label="Keys">
+          {data.items.map((key) => (
+            <li key={key.key_id} class="row">
+              <span class="key-name">
+                <strong>{key.name}</strong> <span class="mono muted">{key.key_id}</span>
+              </span>
+              <span>
+                {key.scopes.map((scope) => (
+                  <span key={scope} class="tag">
+                    {scope}
+                  </span>
+                ))}
+                {key.repositories !== undefined && <span class="muted"> {key.repositories.join(', ')}</span>}
+              </span>
+              <span class="muted">
+                {key.last_used_at === undefined ? (
+                  'Never used'
+                ) : (
+                  <>
+                    Used <Ago time={key.last_used_at} />
+                  </>
+                )}
+                {key.expires_at !== undefined && <span class="block">Until {dateTime(key.expires_at)}</span>}
+              </span>
+              <span class="actions">
+                <KeyState value={key} />
+                {key.revoked_at === undefined && (
+                  <button
+                    type="button"
+                    class="small"
+                    aria-label={`Revoke ${key.name}`}
+                    onClick={() => setRevoking(key)}
+                  >
+                    Revoke…
+                  </button>
+                )}
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+      {more !== undefined && (
+        <button type="button" onClick={more}>
+          Load more
+        </button>
+      )}
+      {creating && <NewKey onClose={() => setCreating(false)} />}
+      {revoking !== undefined && <Revoke value={revoking} onClose={() => setRevoking(undefined)} />}
+    </>
+  );
+}
+
+function KeyState({ value }: { value: Key }) {
+  if (value.revoked_at !== undefined) return <Badge tone="off">Revoked</Badge>;
+  if (value.expires_at !== undefined && Date.parse(value.expires_at) < Date.now())
+    return <Badge tone="off">Expired</Badge>;
+  return <Badge tone="good">Valid</Badge>;
+}
+
+function Revoke({ value, onClose }: { value: Key; onClose(): void }) {
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<Problem>();
+  async function revoke(): Promise<void> {
+    setBusy(true);
+    try {
+      await request('DELETE', `/v1/keys/${value.key_id}`);
+      onClose();
+    } catch (error) {
+      setProblem(asProblem(error));
+    }
+    setBusy(false);
+    invalidate((path) => path.startsWith('/v1/keys'));
+    await lookWhoIsSignedIn();
+  }
+  return (
+    <Dialog title={`Revoke ${value.name}?`} onClose={onClose}>
+      <p>At once, whoever uses it is refused, its sessions are over and its streams end. Runs that it started go on.</p>
+      {problem !== undefined && <ProblemBox problem={problem} />}
+      <div class="actions end">
+        <button type="button" class="danger" disabled={busy} onClick={() => void revoke()}>
+          Revoke the key
+        </button>
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,82 @@
+import { useState } from 'preact/hooks';
+import { useLocation } from 'preact-iso';
+import type { Problem } from '../../schemas/problem.ts';
+import type { Ticket } from '../../schemas/ticket.ts';
+import { post } from '../lib/api.ts';
+import { useKeptText } from '../lib/kept-text.ts';
+import { asProblem } from '../lib/problem.ts';
+import { Dialog } from '../parts/dialog.tsx';
+import { ProblemBox } from '../parts/feedback.tsx';
+
+type Field = 'ticket_id' | 'repo_url' | 'title' | 'description' | 'base_branch';
+
+/** The server checks what is entered, and its words stand beside the fields. */
+export function NewTicket({ onClose }: { onClose(): void }) {
+  const { route } = useLocation();
+  const [kept, setKept] = useKeptText('new-ticket');
+  const [problem, setProblem] = useState<Problem>();
+  const [busy, setBusy] = useState(false);
+  const values: Partial<Record<Field, string>> = kept === '' ? {} : JSON.parse(kept);
+  const errors = new Map((problem?.errors ?? []).map(({ path, message }) => [path.slice(1), message]));
+  if (problem?.code === 'repo_url_invalid') errors.set('repo_url', problem.detail);
+
+  async function submit(event: Event): Promise<void> {
+    event.preventDefault();
+    setBusy(true);
+    setProblem(undefined);
+    try {
+      const given = Object.entries(values).map(([name, value]) => [name, value.trim()]);
+      const ticket = await post<Ticket>('/v1/tickets', Object.fromEntries(given.filter(([, value]) => value !== '')));
+      setKept('');
+      onClose();
+      route(`/dashboard/tickets/${ticket.ticket_id}`);
+    } catch (error) {
+      setProblem(asProblem(error));
+      setBusy(false);
+    }
+  }
+
+  function field(name: Field, label: string, hint: string, required = false) {
+    const error = errors.get(name);
+    const props = {
+      id: name,
+      name,
+      required,
+      value: values[name] ?? '',
+      autoComplete: 'off',
+      'aria-invalid': error !== undefined,
+      'aria-describedby': `${name}-hint`,
+      onInput: ({ currentTarget }: { currentTarget: HTMLInputElement | HTMLTextAreaElement }) =>
+        setKept(JSON.stringify({ ...values, [name]: currentTarget.value })),
+    };
+    return (
+      <div class="field">
+        <label for={name}>
+          {label} {!required && <span class="muted">optional</span>}
+        </label>
+        {name === 'description' ? <textarea rows={4} {...props} /> : <input type="text" {...props} />}
+        <div id={`${name}-hint`} class={error === undefined ? 'muted hint' : 'hint wrong'}>
+          {error ?? hint}
+        </div>
+      </div>
+    );
+  }
+
+  return (
+    <Dialog title="New ticket" onClose={onClose}>
+      <form class="fields" onSubmit={(event) => void submit(event)}>
+        {field('ticket_id', 'Ticket id', 'Letters, digits and inner dashes, such as REL-123.', true)}
+        {field('repo_url', 'Repository', 'https://github.com/OWNER/REPO', true)}
+        {field('title', 'Title', 'The title of the pull request, too.')}
+        {field('description', 'Description', 'The agent reads it with every command.')}
+        {field('base_branch', 'Base branch', 'The default branch of the repository, if left empty.')}
+        {problem !== undefined && <ProblemBox problem={{ ...problem, errors: [] }} />}
+        <div class="actions end">
+          <button type="submit" class="primary" disabled={busy}>
+            {busy ? 'Checking the repository out…' : 'Create ticket'}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,51 @@
+import type { Permission } from '../../schemas/permission.ts';
+import { useList } from '../lib/resource.ts';
+import { useCan } from '../lib/session.ts';
+import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
+import { AnswerPermission, Question } from '../parts/permission.tsx';
+import { ACTIONS } from '../parts/state.tsx';
+import { Ago } from '../parts/time.tsx';
+import { Title } from '../parts/title.tsx';
+
+/** What agents wait for a person to allow. */
+export function Permissions() {
+  const can = useCan();
+  const { data, problem, loading } = useList<Permission>('/v1/permissions');
+  return (
+    <>
+      <Title title="Permissions" />
+      {problem !== undefined && <ProblemBox problem={problem} />}
+      {data === undefined && loading && <Loading what="permissions" />}
+      {data?.items.length === 0 && (
+        <Empty title="No agent waits for an answer">
+          <p>
+            What agents ask about before they do it, the setting <code>ASK_PERMISSION</code> says.
+          </p>
+        </Empty>
+      )}
+      {data !== undefined && data.items.length > 0 && !can('dev') && (
+        <div class="notice ask">Answering needs a key with the scope dev.</div>
+      )}
+      {data?.items.map((permission) => (
+        <section
+          key={permission.permission_id}
+          class="ask-card"
+          data-row
+          tabIndex={-1}
+          aria-label={`Question of ${permission.ticket_id}`}
+        >
+          <p class="muted">
+            <a href={`/dashboard/tickets/${permission.ticket_id}`}>{permission.ticket_id}</a> ·{' '}
+            {ACTIONS[permission.action]} · <Ago time={permission.asked_at} />
+          </p>
+          <Question question={permission} />
+          <AnswerPermission
+            runId={permission.run_id}
+            permissionId={permission.permission_id}
+            deadline={permission.deadline}
+          />
+        </section>
+      ))}
+    </>
+  );
+}

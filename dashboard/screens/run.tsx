@@ -1,0 +1,38 @@
+import { useRoute } from 'preact-iso';
+import type { Run } from '../../schemas/run.ts';
+import { useResource } from '../lib/resource.ts';
+import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
+import { ACTIONS } from '../parts/state.tsx';
+import { Title } from '../parts/title.tsx';
+import { RunView } from './ticket/run-view.tsx';
+
+/** One run by itself, to link to. */
+export function RunScreen() {
+  const { params } = useRoute();
+  const { data: run, problem, loading } = useResource<Run>(`/v1/runs/${encodeURIComponent(params.id ?? '')}`);
+  if (problem?.code === 'run_not_found' || problem?.code === 'invalid_request') {
+    return (
+      <Empty title="There is no such run">
+        <p>
+          Its ticket may have been deleted. <a href="/dashboard/runs">All runs</a>
+        </p>
+      </Empty>
+    );
+  }
+  if (run === undefined)
+    return problem !== undefined && !loading ? <ProblemBox problem={problem} /> : <Loading what="the run" />;
+  return (
+    <>
+      <a class="back muted" href={`/dashboard/tickets/${run.ticket_id}`}>
+        {run.ticket_id}
+      </a>
+      <Title title={`${ACTIONS[run.action]} of ${run.ticket_id}`} />
+      <p class="mono muted">
+        {run.run_id} · {run.agent}
+        {run.attempt > 1 && ` · attempt ${run.attempt}`}
+        {run.plan_version !== undefined && ` · plan ${run.plan_version}`}
+      </p>
+      <RunView run={run} />
+    </>
+  );
+}

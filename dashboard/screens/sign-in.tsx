@@ -1,0 +1,54 @@
+import { useState } from 'preact/hooks';
+import type { Problem } from '../../schemas/problem.ts';
+import { asProblem } from '../lib/problem.ts';
+import { signInNotice } from '../lib/session.ts';
+import { signIn } from '../lib/sign-in.ts';
+import { useStore } from '../lib/store.ts';
+import { ProblemBox } from '../parts/feedback.tsx';
+
+export function SignIn() {
+  const notice = useStore(signInNotice);
+  const [key, setKey] = useState('');
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<Problem>();
+
+  async function submit(event: Event): Promise<void> {
+    event.preventDefault();
+    setBusy(true);
+    setProblem(undefined);
+    try {
+      await signIn(key.trim());
+    } catch (error) {
+      setProblem(asProblem(error));
+    }
+    setBusy(false);
+  }
+
+  return (
+    <main class="alone">
+      <h1>Sign in to Pullwright</h1>
+      {notice !== undefined && problem === undefined && <div class="notice ask">{notice}</div>}
+      <form onSubmit={(event) => void submit(event)}>
+        <label>
+          API key
+          <input
+            type="password"
+            name="key"
+            autoComplete="current-password"
+            required
+            value={key}
+            onInput={(event) => setKey(event.currentTarget.value)}
+          />
+        </label>
+        <button type="submit" class="primary" disabled={busy}>
+          {busy ? 'Signing in…' : 'Sign in'}
+        </button>
+      </form>
+      {problem !== undefined && <ProblemBox problem={problem} />}
+      <p class="muted">
+        The page does not keep the key: it is exchanged for a session that ends after a week, or with the key. An admin
+        makes keys with <code>pullwright keys create</code>, or on the screen Keys.
+      </p>
+    </main>
+  );
+}

@@ -1,0 +1,75 @@
+import { useMemo, useState } from 'preact/hooks';
+import type { Diff, FileChange, Ticket } from '../../../schemas/ticket.ts';
+import { ticketPath } from '../../lib/api.ts';
+import { type Line, readPatch } from '../../lib/diff.ts';
+import { plural } from '../../lib/format.ts';
+import { useResource } from '../../lib/resource.ts';
+import { DiffLines } from '../../parts/diff-view.tsx';
+import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
+
+/** Files with more changed lines than this are folded, and so is what a package manager wrote. */
+const LARGE = 400;
+const GENERATED =
+  /(?:^|\/)(?:package-lock\.json|yarn\.lock|pnpm-lock\.yaml|Cargo\.lock|poetry\.lock|go\.sum|composer\.lock|Gemfile\.lock)$|\.(?:min\.(?:js|css)|snap|map)$/;
+
+/** The ticket branch against its base, file by file. */
+export function Changes({ ticket }: { ticket: Ticket }) {
+  const { data: diff, problem, loading, reload } = useResource<Diff>(`${ticketPath(ticket.ticket_id)}/diff`);
+  const patches = useMemo(() => readPatch(diff?.patch ?? ''), [diff?.patch]);
+  if (diff === undefined) {
+    return problem !== undefined && !loading ? <ProblemBox problem={problem} /> : <Loading what="the changes" />;
+  }
+  if (diff.files.length === 0) {
+    return (
+      <Empty title="Nothing is changed yet">
+        <p>The branch is as its base. The command dev changes it.</p>
+      </Empty>
+    );
+  }
+  const added = diff.files.reduce((sum, { additions }) => sum + additions, 0);
+  const removed = diff.files.reduce((sum, { deletions }) => sum + deletions, 0);
+  return (
+    <section class="changes" aria-label="Changes">
+      <div class="toolbar">
+        <span>
+          {plural(diff.files.length, 'file')} changed{' '}
+          <span class="counts num">
+            <span class="plus">+{added}</span> <span class="minus">−{removed}</span>
+          </span>
+        </span>
+        <span class="mono muted">
+          {diff.base.slice(0, 10)}…{diff.head.slice(0, 10)}
+        </span>
+        <button type="button" class="small" disabled={loading} onClick={reload}>
+          Look again
+        </button>
+      </div>
+      {diff.truncated && (
+        <div class="notice ask">The changes are larger than 5 MB; the rest of them is on the branch only.</div>
+      )}
+      {diff.files.map((file, index) => (
+        <File key={file.path} file={file} lines={patches[index]} />
+      ))}
+    </section>
+  );
+}
+
+function File({ file, lines }: { file: FileChange; lines: Line[] | undefined }) {
+  const folded = file.additions + file.deletions > LARGE || GENERATED.test(file.path);
+  const [open, setOpen] = useState(!folded);
+  const { path, old_path, status, additions, deletions, binary } = file;
+  return (
+    <details class="file" id={`file-${path}`} open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary class="file-head">
+        <span class={`file-status ${status}`}>{status.replace('_', ' ')}</span>
+        <span class="mono path">{old_path === undefined ? path : `${old_path} → ${path}`}</span>
+        <span class="counts num">
+          <span class="plus">+{additions}</span> <span class="minus">−{deletions}</span>
+        </span>
+      </summary>
+      {open && binary && <p class="muted inset">A binary file.</p>}
+      {open && !binary && lines !== undefined && lines.length > 0 && <DiffLines lines={lines} label={path} />}
+      {open && !binary && (lines === undefined || lines.length === 0) && <p class="muted inset">No line is changed.</p>}
+    </details>
+  );
+}

@@ -1,0 +1,30 @@
+import type { PermissionItem } from '../../lib/run-log.ts';
+import { AnswerPermission, Question } from '../../parts/permission.tsx';
+
+/** A question of the agent in the place where it was asked, and how it was settled. */
+export function PermissionAsked({ runId, item }: { runId: string; item: PermissionItem }) {
+  const { asked, resolved } = item;
+  if (resolved !== undefined) {
+    const who = BY[resolved.by] ?? `key ${resolved.by}`;
+    return (
+      <p class="note info">
+        {resolved.decision === 'allow' ? 'Allowed' : 'Rejected'} by {who}: {asked.command ?? asked.title}
+      </p>
+    );
+  }
+  return (
+    <section class="ask-card" aria-label="The agent asks for permission">
+      <Question question={asked} />
+      <AnswerPermission runId={runId} permissionId={asked.permission_id} deadline={asked.deadline} />
+    </section>
+  );
+}
+
+const BY: Record<string, string> = {
+  policy: 'the policy',
+  deadline: 'the deadline',
+  canceled: 'the end of the run',
+  interrupted: 'the end of the server',
+  environment: 'API_KEY',
+  loopback: 'a person at this machine',
+};

@@ -1,0 +1,126 @@
+import { useState } from 'preact/hooks';
+import type { Plan } from '../../../schemas/plan.ts';
+import type { Problem } from '../../../schemas/problem.ts';
+import type { Ticket } from '../../../schemas/ticket.ts';
+import { request, ticketPath } from '../../lib/api.ts';
+import { compareTexts } from '../../lib/diff.ts';
+import { useKeptText } from '../../lib/kept-text.ts';
+import { asProblem } from '../../lib/problem.ts';
+import { invalidate } from '../../lib/resource.ts';
+import { DiffLines } from '../../parts/diff-view.tsx';
+import { ProblemBox } from '../../parts/feedback.tsx';
+import { Markdown } from '../../parts/markdown.tsx';
+
+type Draft = { version: number; body: string };
+
+export function draftName(ticketId: string): string {
+  return `plan:${ticketId}`;
+}
+
+/**
+ * Edits the plan. An edit belongs to the version it was begun from; when another one came meanwhile, that is told before and
+ * after saving, and what was typed stays.
+ */
+export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest: Plan; onDone(): void }) {
+  const [kept, setKept] = useKeptText(draftName(ticket.ticket_id));
+  const draft: Draft = kept === '' ? { version: newest.version, body: newest.body } : JSON.parse(kept);
+  const [view, setView] = useState<'write' | 'preview' | 'compare'>('write');
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<Problem>();
+  const stale = draft.version !== newest.version;
+  const planPath = `${ticketPath(ticket.ticket_id)}/plan`;
+
+  const write = (change: Partial<Draft>) => setKept(JSON.stringify({ ...draft, ...change }));
+
+  async function save(event: Event): Promise<void> {
+    event.preventDefault();
+    setBusy(true);
+    setProblem(undefined);
+    try {
+      await request<Plan>('PUT', planPath, {
+        body: { body: draft.body },
+        headers: { 'if-match': `"${draft.version}"` },
+      });
+      setKept('');
+      onDone();
+    } catch (error) {
+      setProblem(asProblem(error));
+      // Keeps what was typed, even when nothing was changed since the editor was opened.
+      write({});
+    }
+    setBusy(false);
+    invalidate((path) => path.startsWith(planPath));
+  }
+
+  function discard(): void {
+    setKept('');
+    onDone();
+  }
+
+  return (
+    <form class="plan" aria-label="Edit the plan" onSubmit={(event) => void save(event)}>
+      <h2 class="hidden">Edit version {draft.version}</h2>
+      <div class="toolbar">
+        <fieldset class="segments">
+          <legend class="hidden">View</legend>
+          {(['write', 'preview', 'compare'] as const).map((name) => (
+            <button key={name} type="button" aria-pressed={view === name} onClick={() => setView(name)}>
+              {name === 'write' ? 'Write' : name === 'preview' ? 'Preview' : `Against version ${newest.version}`}
+            </button>
+          ))}
+        </fieldset>
+        <span class="muted">Editing version {draft.version}</span>
+        <div class="actions">
+          <button type="button" class="quiet" onClick={discard}>
+            {kept === '' ? 'Close' : 'Discard the edit'}
+          </button>
+          <button
+            type="submit"
+            class="primary"
+            disabled={busy || stale || draft.body === newest.body || draft.body === ''}
+          >
+            {busy ? 'Saving…' : 'Save as a new version'}
+          </button>
+        </div>
+      </div>
+      {stale && (
+        <div class="notice ask" role="alert">
+          <strong>Version {newest.version} was saved meanwhile.</strong>
+          <p>Your text is kept here. See what differs, take over what you want, then go on from the new version.</p>
+          <div class="actions">
+            <button type="button" onClick={() => setView('compare')}>
+              Show what differs
+            </button>
+            <button type="button" onClick={() => write({ version: newest.version })}>
+              Go on from version {newest.version}
+            </button>
+          </div>
+        </div>
+      )}
+      {problem !== undefined && !stale && <ProblemBox problem={problem} />}
+      {view === 'write' && (
+        <textarea
+          class="plan-text mono"
+          aria-label="Plan as Markdown"
+          spellcheck={true}
+          value={draft.body}
+          onInput={(event) => write({ body: event.currentTarget.value })}
+          onKeyDown={(event) => {
+            if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !stale) void save(event);
+          }}
+        />
+      )}
+      {view === 'preview' && (
+        <div class="document">
+          <Markdown text={draft.body} />
+        </div>
+      )}
+      {view === 'compare' && (
+        <div class="file">
+          <div class="file-head">Version {newest.version} → your text</div>
+          <DiffLines lines={compareTexts(newest.body, draft.body)} label="the plan by your edit" />
+        </div>
+      )}
+    </form>
+  );
+}

@@ -1,0 +1,199 @@
+import { memo } from 'preact/compat';
+import { useState } from 'preact/hooks';
+import type { Run } from '../../../schemas/run.ts';
+import { request } from '../../lib/api.ts';
+import { compact, duration, plural } from '../../lib/format.ts';
+import { isOver } from '../../lib/live.ts';
+import { asProblem } from '../../lib/problem.ts';
+import { invalidate } from '../../lib/resource.ts';
+import type { Item, NoteItem, RunLog } from '../../lib/run-log.ts';
+import { SCOPE_OF, useCan } from '../../lib/session.ts';
+import { useRunLog } from '../../lib/use-run-log.ts';
+import { ProblemBox } from '../../parts/feedback.tsx';
+import { Markdown } from '../../parts/markdown.tsx';
+import { ACTIONS, StateBadge } from '../../parts/state.tsx';
+import { Ago, Lasting } from '../../parts/time.tsx';
+import { PermissionAsked } from './permission-asked.tsx';
+import { ToolRow } from './tool-row.tsx';
+
+/** Items that are drawn at once; earlier ones on demand. */
+const AT_ONCE = 800;
+
+/** One run: what was asked, what the agent did and said, and what came of it. */
+export function RunView({ run }: { run: Run }) {
+  const { log, problem } = useRunLog(run.run_id);
+  // The log may be ahead of what the list of runs says, and the other way round.
+  const state = log.ended === undefined ? run.state : stateOf(log.ended.type);
+  const over = isOver({ state });
+  return (
+    <article class="run" id={`run-${run.run_id}`} aria-label={`${ACTIONS[run.action]}, ${state}`}>
+      <header>
+        <h2>{ACTIONS[run.action]}</h2>
+        <StateBadge state={state} />
+        <span class="muted">
+          {over ? (
+            <a href={`/dashboard/runs/${run.run_id}`}>
+              <Ago time={run.created_at} />
+            </a>
+          ) : (
+            run.started_at !== undefined && <Lasting from={run.started_at} />
+          )}
+        </span>
+        <Tokens run={run} log={log} />
+        {!over && <Cancel run={run} />}
+      </header>
+      {run.message !== undefined && run.message !== '' && <div class="asked">{run.message}</div>}
+      {state === 'queued' && <Queued run={run} />}
+      <Items run={run} log={log} live={!over} />
+      {!over && state !== 'queued' && (
+        <div class="working muted" role="status">
+          <span class="spinner" aria-hidden="true" />
+          {state === 'waiting' ? 'Waiting for an answer' : (log.step ?? 'The agent is at work')}
+        </div>
+      )}
+      <Outcome run={run} log={log} />
+      {problem !== undefined && <ProblemBox problem={problem} />}
+    </article>
+  );
+}
+
+function stateOf(type: string): Run['state'] {
+  if (type === 'run.succeeded') return 'succeeded';
+  if (type === 'run.failed') return 'failed';
+  return type === 'run.canceled' ? 'canceled' : 'timed_out';
+}
+
+function Tokens({ run, log }: { run: Run; log: RunLog }) {
+  const { input_tokens, output_tokens } = log.ended?.usage ?? log.usage ?? run.usage;
+  if (input_tokens + output_tokens === 0) return null;
+  return (
+    <span class="muted num" title={`${plural(input_tokens, 'token')} in, ${plural(output_tokens, 'token')} out`}>
+      {compact(input_tokens + output_tokens)} tokens
+    </span>
+  );
+}
+
+function Queued({ run }: { run: Run }) {
+  const { queue_position: position, estimated_wait_s: wait } = run;
+  return (
+    <p class="muted" role="status">
+      {position === undefined || position <= 1 ? 'Next in the queue' : `Number ${position} in the queue`}
+      {typeof wait === 'number' && wait > 0 && `, about ${duration(wait * 1000)} to go`}
+    </p>
+  );
+}
+
+function Items({ run, log, live }: { run: Run; log: RunLog; live: boolean }) {
+  const [shown, setShown] = useState(AT_ONCE);
+  const hidden = Math.max(0, log.items.length - shown);
+  const items = log.items.slice(hidden);
+  return (
+    <div class="items">
+      {hidden > 0 && (
+        <button type="button" class="small" onClick={() => setShown(shown + AT_ONCE)}>
+          Show {Math.min(hidden, AT_ONCE)} of {plural(hidden, 'earlier step')}
+        </button>
+      )}
+      {items.map((item, index) => (
+        <ItemView key={item.key} item={item} run={run} growing={live && index === items.length - 1} />
+      ))}
+    </div>
+  );
+}
+
+type ItemProps = { item: Item; run: Run; growing: boolean };
+
+const ItemView = memo(
+  ({ item, run, growing }: ItemProps) => {
+    if (item.kind === 'tool') return <ToolRow item={item} />;
+    if (item.kind === 'text') return <Markdown text={item.text} streaming={growing} />;
+    if (item.kind === 'permission') return <PermissionAsked runId={run.run_id} item={item} />;
+    if (item.kind === 'thought') return <Thought text={item.text} />;
+    return <Note item={item} ticketId={run.ticket_id} />;
+  },
+  (a, b) => a.item === b.item && a.growing === b.growing,
+);
+
+/** Something that happened beside the agent; it leads to where one sees it. */
+function Note({ item: { tone, text, href }, ticketId }: { item: NoteItem; ticketId: string }) {
+  const outside = href?.startsWith('https://') === true;
+  return (
+    <p class={`note ${tone}`}>
+      {href === undefined && text}
+      {href !== undefined && outside && (
+        <a href={href} target="_blank" rel="noopener noreferrer">
+          {text}
+        </a>
+      )}
+      {href !== undefined && !outside && <a href={`/dashboard/tickets/${ticketId}/${href}`}>{text}</a>}
+    </p>
+  );
+}
+
+function Thought({ text }: { text: string }) {
+  const title = /^\s*\*\*(.+?)\*\*/.exec(text)?.[1] ?? 'Thinking';
+  return (
+    <details class="thought">
+      <summary>{title}</summary>
+      <Markdown text={text.replace(/^\s*\*\*.+?\*\*\s*/, '')} />
+    </details>
+  );
+}
+
+function Outcome({ run, log }: { run: Run; log: RunLog }) {
+  const error = log.ended?.error ?? (log.ended === undefined ? undefined : run.error);
+  const pull = log.ended?.result?.pull_request;
+  const version = run.action === 'make_plan' ? log.ended?.result?.plan_version : undefined;
+  const path = `/dashboard/tickets/${run.ticket_id}`;
+  return (
+    <>
+      {error !== undefined && error.code !== 'canceled' && (
+        <ProblemBox problem={error}>
+          {error.code === 'plan_not_approved' && <a href={`${path}/plan`}>Open the plan</a>}
+        </ProblemBox>
+      )}
+      {version !== undefined && (
+        <a class="result" href={`${path}/plan`}>
+          Read plan {version}
+        </a>
+      )}
+      {pull !== undefined && (
+        <div class="actions">
+          <a class="result" href={pull.url} target="_blank" rel="noopener noreferrer">
+            Pull request #{pull.number}
+          </a>
+          <a class="result" href={`${path}/changes`}>
+            {plural(log.ended?.result?.files_changed ?? 0, 'file')} changed
+          </a>
+        </div>
+      )}
+    </>
+  );
+}
+
+function Cancel({ run }: { run: Run }) {
+  const can = useCan();
+  const [asked, setAsked] = useState(false);
+  const [failure, setFailure] = useState('');
+  if (!can(SCOPE_OF[run.action])) return null;
+  async function cancel(): Promise<void> {
+    setAsked(true);
+    setFailure('');
+    try {
+      await request('POST', `/v1/runs/${run.run_id}/cancel`);
+    } catch (error) {
+      const problem = asProblem(error);
+      setAsked(false);
+      if (problem.code === 'run_finished') invalidate((path) => path.includes('/runs'));
+      else setFailure(problem.detail);
+    }
+  }
+  return (
+    <>
+      <button type="button" class="small" disabled={asked} onClick={() => void cancel()}>
+        {asked ? 'Canceling…' : 'Cancel'}
+      </button>
+      {failure !== '' && <span class="wrong">{failure}</span>}
+    </>
+  );
+}

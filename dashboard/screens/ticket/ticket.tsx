@@ -1,0 +1,148 @@
+import { useRoute } from 'preact-iso';
+import type { Run } from '../../../schemas/run.ts';
+import type { Ticket } from '../../../schemas/ticket.ts';
+import { ticketPath } from '../../lib/api.ts';
+import { repositoryName } from '../../lib/format.ts';
+import { isOver } from '../../lib/live.ts';
+import { useList, useResource } from '../../lib/resource.ts';
+import { useRunLog } from '../../lib/use-run-log.ts';
+import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
+import { Markdown } from '../../parts/markdown.tsx';
+import { Badge, StateBadge } from '../../parts/state.tsx';
+import { Title } from '../../parts/title.tsx';
+import { Changes } from './changes.tsx';
+import { Conversation } from './conversation.tsx';
+import { DeleteTicket } from './delete-ticket.tsx';
+import { PlanScreen } from './plan.tsx';
+import { Todo } from './todo.tsx';
+
+const TABS = [
+  { tab: '', name: 'Conversation' },
+  { tab: 'plan', name: 'Plan' },
+  { tab: 'changes', name: 'Changes' },
+] as const;
+
+/** One ticket: what was said, what is planned, what was changed. */
+export function TicketScreen() {
+  const { params } = useRoute();
+  const id = params.id ?? '';
+  return <TicketOf key={id} id={id} tab={params.tab ?? ''} />;
+}
+
+function TicketOf({ id, tab }: { id: string; tab: string }) {
+  const { data: ticket, problem, loading, reload } = useResource<Ticket>(ticketPath(id));
+  const runs = useList<Run>(`${ticketPath(id)}/runs?limit=10`);
+  if (problem?.code === 'ticket_not_found' || problem?.code === 'invalid_request') {
+    return (
+      <Empty title={`There is no ticket ${id}`}>
+        <p>
+          It may have been deleted. <a href="/dashboard/">All tickets</a>
+        </p>
+      </Empty>
+    );
+  }
+  if (ticket === undefined) {
+    return problem !== undefined && !loading ? (
+      <ProblemBox problem={problem}>
+        <button type="button" onClick={reload}>
+          Try again
+        </button>
+      </ProblemBox>
+    ) : (
+      <Loading what="the ticket" />
+    );
+  }
+  const path = `/dashboard/tickets/${ticket.ticket_id}`;
+  const current = runs.data?.items.find((run) => !isOver(run) && run.state !== 'queued') ?? runs.data?.items[0];
+  return (
+    <div class="ticket">
+      <a class="back muted" href="/dashboard/">
+        Tickets
+      </a>
+      <Title title={ticket.title ?? ticket.ticket_id} tab={`${ticket.ticket_id} ${ticket.title ?? ''}`}>
+        <DeleteTicket ticket={ticket} />
+      </Title>
+      <div class="facts">
+        <span class="ticket-id">{ticket.ticket_id}</span>
+        {ticket.last_run !== undefined && <StateBadge state={ticket.last_run.state} />}
+        {ticket.state !== 'ready' && (
+          <Badge tone="busy">{ticket.state === 'creating' ? 'Checking out' : 'Being deleted'}</Badge>
+        )}
+        <a href={ticket.repo_url} target="_blank" rel="noopener noreferrer">
+          {repositoryName(ticket.repo_url)}
+        </a>
+        <span class="mono muted">
+          {ticket.branch} ← {ticket.base_branch}
+        </span>
+      </div>
+      <nav class="tabs" aria-label="Parts of the ticket">
+        {TABS.map((item) => (
+          <a
+            key={item.tab}
+            href={item.tab === '' ? path : `${path}/${item.tab}`}
+            aria-current={item.tab === tab ? 'page' : undefined}
+          >
+            {item.name}
+            {item.tab === 'plan' && ticket.plan_version !== undefined && (
+              <span class="count">v{ticket.plan_version}</span>
+            )}
+          </a>
+        ))}
+      </nav>
+      <div class="columns">
+        <div class="column">
+          {tab === '' && <Conversation ticket={ticket} runs={runs} />}
+          {tab === 'plan' && <PlanScreen ticket={ticket} />}
+          {tab === 'changes' && <Changes ticket={ticket} />}
+        </div>
+        {tab === '' && (
+          <aside aria-label="About the ticket">
+            <PullRequestCard ticket={ticket} />
+            {current !== undefined && <CurrentTodo run={current} />}
+            {ticket.description !== undefined && (
+              <section class="card">
+                <h2>Description</h2>
+                <Markdown text={ticket.description} />
+              </section>
+            )}
+          </aside>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function PullRequestCard({ ticket }: { ticket: Ticket }) {
+  const { pull_request: pull, plan_version: version } = ticket;
+  const path = `/dashboard/tickets/${ticket.ticket_id}`;
+  return (
+    <section class="card">
+      <h2>{pull === undefined ? 'Progress' : 'Pull request'}</h2>
+      {pull !== undefined && (
+        <p>
+          <a class="pull" href={pull.url} target="_blank" rel="noopener noreferrer">
+            #{pull.number} {ticket.title ?? ''}
+          </a>
+          <span class="muted block">Open for review on {new URL(pull.url).host}</span>
+        </p>
+      )}
+      <ul class="plain">
+        <li>{version === undefined ? 'No plan yet' : <a href={`${path}/plan`}>Plan, version {version}</a>}</li>
+        <li>
+          <a href={`${path}/changes`}>Changes on the branch</a>
+        </li>
+      </ul>
+    </section>
+  );
+}
+
+/** The agent's own list of what it does, of the run that goes on or was last. */
+function CurrentTodo({ run }: { run: Run }) {
+  const { log } = useRunLog(run.run_id);
+  return log.todo.length === 0 ? null : (
+    <section class="card">
+      <h2>The agent’s to-do list</h2>
+      <Todo entries={log.todo} />
+    </section>
+  );
+}

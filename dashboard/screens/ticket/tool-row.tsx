@@ -1,0 +1,71 @@
+import { useState } from 'preact/hooks';
+import { compareTexts } from '../../lib/diff.ts';
+import type { ToolItem } from '../../lib/run-log.ts';
+import { DiffLines } from '../../parts/diff-view.tsx';
+import { Lasting } from '../../parts/time.tsx';
+
+const STATUS: Record<string, [mark: string, name: string]> = {
+  completed: ['✓', 'done'],
+  failed: ['✕', 'failed'],
+};
+
+/** A tool call in one line; what it changed and gave back unfolds below it. */
+export function ToolRow({ item }: { item: ToolItem }) {
+  const { call, startedAt, endedAt } = item;
+  const [open, setOpen] = useState(false);
+  const [mark, status] = STATUS[call.status ?? ''] ?? ['', endedAt === undefined ? 'under way' : ''];
+  const changed = (call.diff ?? []).map(({ path, old_text = '', new_text }) => ({
+    path,
+    lines: compareTexts(old_text, new_text),
+  }));
+  return (
+    <details class={`tool ${call.status ?? ''}`} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>
+        <span class="mark" aria-hidden="true">
+          {mark === '' ? <span class="spinner" /> : mark}
+        </span>
+        <span class="tool-kind">{call.kind ?? 'other'}</span>
+        <span class="tool-title">{call.title ?? ''}</span>
+        <span class="hidden">, {status}</span>
+        {changed.length > 0 && <Counts lines={changed.flatMap(({ lines }) => lines)} />}
+        <span class="muted">
+          <Lasting from={startedAt} to={endedAt} />
+        </span>
+      </summary>
+      {open && (
+        <div class="tool-body">
+          {changed.map(({ path, lines }) => (
+            <div key={path} class="file">
+              <div class="file-head mono">{path}</div>
+              <DiffLines lines={lines} label={path} />
+            </div>
+          ))}
+          {changed.length === 0 && call.locations !== undefined && call.locations.length > 0 && (
+            <p class="mono muted">
+              {call.locations.map(({ path, line }) => (line === undefined ? path : `${path}:${line}`)).join(', ')}
+            </p>
+          )}
+          {call.output !== undefined && call.output !== '' && (
+            // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
+            <pre class="output" tabIndex={0}>
+              {call.output}
+            </pre>
+          )}
+          {changed.length === 0 && !call.output && !call.locations?.length && (
+            <p class="muted">It gave nothing back.</p>
+          )}
+        </div>
+      )}
+    </details>
+  );
+}
+
+export function Counts({ lines }: { lines: readonly { kind: string }[] }) {
+  const added = lines.filter(({ kind }) => kind === 'add').length;
+  const removed = lines.filter(({ kind }) => kind === 'del').length;
+  return (
+    <span class="counts num">
+      <span class="plus">+{added}</span> <span class="minus">−{removed}</span>
+    </span>
+  );
+}

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# What npm would publish, installed into an empty project: the demo runs from it, and the client is typed there.
+set -euo pipefail
+root="$(cd "$(dirname "$0")/.." && pwd)"
+place="$(mktemp -d)"
+trap 'rm -rf "$place"' EXIT
+cd "$root"
+npm pack --silent --pack-destination "$place" >/dev/null
+cd "$place"
+echo '{ "name": "empty", "private": true, "type": "module" }' >package.json
+npm install --silent --no-audit --no-fund ./pullwright-*.tgz
+npx pullwright --version
+npx pullwright demo
+cat >ticket.ts <<'TS'
+import { createClient, unwrap } from 'pullwright/client';
+const client = createClient({ baseUrl: 'http://127.0.0.1:8000' });
+const { items } = await unwrap(client.GET('/v1/tickets', { params: { query: { limit: 1 } } }));
+const first: string | undefined = items[0]?.ticket_id;
+for await (const event of client.runs.stream('x')) if (event.type === 'plan.saved') event.data.version satisfies number;
+// @ts-expect-error: a ticket has no such field
+console.log(first, items[0]?.nothing);
+TS
+"$root/node_modules/.bin/tsc" --noEmit --strict --module nodenext --target es2024 --lib es2024,dom --types '' ticket.ts

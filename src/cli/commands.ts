@@ -1,0 +1,64 @@
+import type { Command } from 'commander';
+import { type Connection, connect } from './connect.ts';
+import { createTerminal, type Terminal } from './terminal.ts';
+
+/** What a command that talks to a server is given. */
+export type Context = { terminal: Terminal; connection: Connection; json: boolean };
+
+/** An action that has a server to talk to for as long as it takes. */
+export async function withServer(
+  { json = false }: { json?: boolean },
+  work: (context: Context) => Promise<void>,
+): Promise<void> {
+  const terminal = createTerminal();
+  const connection = await connect(terminal);
+  try {
+    await work({ terminal, connection, json });
+  } finally {
+    terminal.settle();
+    await connection.close();
+  }
+}
+
+/** A command with `--json`, as every one has it. */
+export function command(parent: Command, nameAndArguments: string, summary: string): Command {
+  return parent
+    .command(nameAndArguments)
+    .summary(summary)
+    .description(summary)
+    .option('--json', 'one JSON object, or one on each line');
+}
+
+/** Options that may be left out, for requests where a field that is `undefined` is none. */
+export function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const present: { [K in keyof T]?: Exclude<T[K], undefined> } = {};
+  for (const name in fields) {
+    const value = fields[name];
+    if (isPresent(value)) present[name] = value;
+  }
+  return present;
+}
+
+function isPresent<T>(value: T): value is Exclude<T, undefined> {
+  return value !== undefined;
+}
+
+type Page<Item> = { items: Item[]; next_cursor: string | null };
+
+/** The first items of a list that comes in pages. */
+export async function* listed<Item>(
+  limit: number,
+  page: (query: { limit: number; cursor?: string }) => Promise<Page<Item>>,
+): AsyncGenerator<Item> {
+  let left = limit;
+  let cursor: string | null | undefined;
+  while (left > 0 && cursor !== null) {
+    const { items, next_cursor } = await page({
+      limit: Math.min(left, 100),
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    yield* items;
+    left -= items.length;
+    cursor = next_cursor;
+  }
+}

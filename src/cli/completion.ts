@@ -1,0 +1,38 @@
+import { Argument, type Command } from 'commander';
+
+const SCRIPTS = {
+  bash: `_pullwright() {
+  COMPREPLY=($(compgen -W "$(pullwright complete -- "\${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)" -- "\${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o default -F _pullwright pullwright`,
+  zsh: `#compdef pullwright
+_pullwright() {
+  compadd -- \${(f)"$(pullwright complete -- "\${(@)words[2,CURRENT-1]}" 2>/dev/null)}"}
+}
+compdef _pullwright pullwright`,
+  fish: `complete -c pullwright -a '(pullwright complete -- (commandline -opc)[2..] 2>/dev/null)'`,
+};
+
+/** `pullwright completion SHELL` prints what the shell is to run, and that asks `pullwright complete -- WORD...`. */
+export function addCompletionCommand(program: Command): void {
+  program
+    .command('completion')
+    .summary('print a script that completes commands in your shell')
+    .description('Put its output where your shell looks for it, such as: source <(pullwright completion bash)')
+    .addArgument(new Argument('<shell>').choices(Object.keys(SCRIPTS)))
+    .action((shell: keyof typeof SCRIPTS) => console.log(SCRIPTS[shell]));
+
+  program
+    .command('complete [words...]', { hidden: true })
+    .action((words: string[]) => console.log(candidates(program, words).join('\n')));
+}
+
+/** What may come after the words: the commands at that place, or the options of the one that was named. */
+function candidates(program: Command, words: string[]): string[] {
+  let at = program;
+  for (const word of words) at = at.commands.find((command) => command.name() === word) ?? at;
+  const help = at.createHelp();
+  const names = help.visibleCommands(at).map((command) => command.name());
+  const options = help.visibleOptions(at).flatMap(({ long }) => (long ? [long] : []));
+  return [...names, ...options];
+}

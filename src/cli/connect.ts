@@ -1,0 +1,108 @@
+import { existsSync } from 'node:fs';
+import { type Client, createClient } from '../../client/client.ts';
+import { type Config, ConfigError, loadConfig } from '../config/load-config.ts';
+import { CommandError } from './command-error.ts';
+import type { Terminal } from './terminal.ts';
+
+export const DEFAULT_URL = 'http://127.0.0.1:8000';
+
+export type Connection = {
+  url: string;
+  client: Client;
+  /** Whether the server lives in this process and ends with it. */
+  embedded: boolean;
+  close(): Promise<void>;
+};
+
+/**
+ * The server of PULLWRIGHT_URL. Without that, the one at the address of the settings; when none answers there, and the
+ * folder was set up for Pullwright, one in this process for as long as the command takes.
+ * @throws CommandError when there is no server to talk to
+ */
+export async function connect(terminal: Terminal): Promise<Connection> {
+  const { PULLWRIGHT_URL, PULLWRIGHT_API_KEY: apiKey } = process.env;
+  if (PULLWRIGHT_URL !== undefined && PULLWRIGHT_URL !== '') return remote(checked(PULLWRIGHT_URL), apiKey);
+  const config = settings();
+  const url = config.PORT === 0 ? DEFAULT_URL : `http://127.0.0.1:${config.PORT}`;
+  if (await answers(url)) return remote(url, apiKey ?? config.API_KEY);
+  if (!existsSync('.env') && !existsSync(config.DATA_DIR)) {
+    throw new CommandError(
+      `No server answers at ${url}. Set PULLWRIGHT_URL, or start one: pullwright init, then pullwright serve.`,
+    );
+  }
+  terminal.say(`No server answers at ${url}: starting one for this command.`, 'dim');
+  return embed(config, process.env, apiKey);
+}
+
+/** A server in this process, on a port of loopback that is free. */
+export async function embed(
+  config: Config,
+  parentEnv: Readonly<Record<string, string | undefined>>,
+  apiKey = config.API_KEY,
+): Promise<Connection> {
+  // What a server is made of is loaded by those who need one only.
+  const { createServer } = await import('../create-server.ts');
+  try {
+    const app = await createServer({
+      config: { ...config, HOST: '127.0.0.1', PORT: 0, LOG_LEVEL: 'error' },
+      parentEnv,
+      log: process.stderr,
+    });
+    const url = await app.listen({ host: '127.0.0.1', port: 0 });
+    const close = async () => app.close();
+    return { url, client: clientOf(url, apiKey), embedded: true, close };
+  } catch (error) {
+    throw new CommandError(`The server could not start: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/**
+ * The settings, from the environment and `.env`.
+ * @throws CommandError that names what is wrong with them
+ */
+export function settings(): Config {
+  try {
+    return loadConfig(process.env);
+  } catch (error) {
+    if (error instanceof ConfigError) throw new CommandError(error.message);
+    throw error;
+  }
+}
+
+function remote(url: string, apiKey: string | undefined): Connection {
+  return { url, client: clientOf(url, apiKey), embedded: false, close: async () => {} };
+}
+
+function clientOf(baseUrl: string, apiKey: string | undefined): Client {
+  const noServer = (error: unknown): never => {
+    // An aborted request was given up by this command itself, and streams mend their connections by themselves.
+    if (!(error instanceof TypeError)) throw error;
+    throw new NoServer(baseUrl);
+  };
+  const key = apiKey === undefined || apiKey === '' ? {} : { apiKey };
+  return createClient({ baseUrl, ...key, fetch: (input, init) => fetch(input, init).catch(noServer) });
+}
+
+/** Still a TypeError, as `fetch` throws it, so that streams try again. */
+class NoServer extends TypeError {
+  constructor(url: string) {
+    super(`No server answers at ${url}. Start it, or set PULLWRIGHT_URL.`);
+  }
+}
+
+export function isNoServer(error: unknown): error is Error {
+  return error instanceof NoServer;
+}
+
+async function answers(url: string): Promise<boolean> {
+  return fetch(new URL('/livez', url)).then(
+    (response) => response.ok,
+    () => false,
+  );
+}
+
+/** @throws CommandError when PULLWRIGHT_URL is not one */
+export function checked(url: string): string {
+  if (URL.canParse(url) && /^https?:/.test(url)) return url;
+  throw new CommandError(`PULLWRIGHT_URL is ${JSON.stringify(url)}, which is no URL.`);
+}

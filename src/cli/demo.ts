@@ -1,0 +1,100 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { unwrap } from '../../client/client.ts';
+import { startGeminiApi } from '../../standins/gemini-api.ts';
+import { startGitHub } from '../../standins/github.ts';
+import { chatMessage, sampleScripts, ticket } from '../../standins/sample-ticket.ts';
+import { loadConfig } from '../config/load-config.ts';
+import { type Connection, embed } from './connect.ts';
+import { startAndFollow } from './follow-run.ts';
+import { createTerminal, type Terminal } from './terminal.ts';
+import { printPatch } from './ticket-commands.ts';
+
+const TOKEN = 'ghp_demo0123456789abcdefghijklmnopqrstuv';
+const REPO = 'https://github.com/acme/duration';
+const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
+
+/**
+ * The main job from ticket to pull request: the real server, agent, git and gh; only the model and GitHub are stood
+ * in for. Everything lives in a temporary folder and is gone afterwards.
+ */
+export async function demo(): Promise<void> {
+  const terminal = createTerminal();
+  const dir = await mkdtemp(join(tmpdir(), 'pullwright-demo-'));
+  const github = await startGitHub({ root: join(dir, 'github') });
+  const gemini = await startGeminiApi();
+  try {
+    github.addToken(TOKEN, { login: 'pullwright-demo', push: true });
+    await github.addRepository('acme/duration', { from: SAMPLE });
+    gemini.script(sampleScripts);
+    const env = { PATH: process.env.PATH, ...github.environment(), ...gemini.environment(), GITHUB_TOKEN: TOKEN };
+    const folders = { DATA_DIR: join(dir, 'data'), TICKETS_ROOT: join(dir, 'tickets') };
+    const connection = await embed(loadConfig({ ...env, ...folders, ...sandboxSetting() }, join(dir, '.env')), env);
+    terminal.say(`The server answers at ${connection.url}; the model and GitHub are stand-ins, all else is real.`);
+    try {
+      await walk(terminal, connection);
+    } finally {
+      await connection.close();
+    }
+  } finally {
+    await Promise.all([github.close(), gemini.close()]);
+    await rm(dir, { recursive: true, force: true });
+  }
+  farewell(terminal);
+}
+
+async function walk(terminal: Terminal, connection: Connection): Promise<void> {
+  const { client } = connection;
+  const params = { path: { ticket_id: ticket.ticket_id } };
+  const run = (request: Parameters<typeof startAndFollow>[2]) =>
+    startAndFollow({ terminal, connection, json: false }, ticket.ticket_id, request);
+  const title = (text: string) => terminal.say(`\n${text}`, ['bold', 'cyan']);
+
+  title('1. The ticket');
+  terminal.say(`${ticket.ticket_id}: ${ticket.title}\n${ticket.description}`);
+  const created = await unwrap(client.POST('/v1/tickets', { body: { ...ticket, repo_url: REPO } }));
+  terminal.say(`Checked out on branch ${created.branch}, from ${created.base_branch}.`);
+
+  title('2. Chat');
+  terminal.say(chatMessage);
+  await run({ action: 'chat', message: chatMessage });
+
+  title('3. A plan');
+  await run({ action: 'make_plan' });
+
+  title('4. A person approves it');
+  const { version } = await unwrap(client.GET('/v1/tickets/{ticket_id}/plan', { params }));
+  await unwrap(client.POST('/v1/tickets/{ticket_id}/plan/approve', { params, body: { version } }));
+  terminal.say(`Plan ${version} is approved.`);
+
+  title('5. Dev: the agent carries the plan out');
+  await run({ action: 'dev' });
+
+  title('6. What came of it');
+  printPatch(terminal, (await unwrap(client.GET('/v1/tickets/{ticket_id}/diff', { params }))).patch);
+  const { pull_request } = await unwrap(client.GET('/v1/tickets/{ticket_id}', { params }));
+  terminal.say(`The pull request: ${pull_request?.url}`, 'bold');
+}
+
+/** There is no bubblewrap but on Linux. */
+function sandboxSetting(): Record<string, string> {
+  return process.platform === 'linux' ? {} : { SANDBOX: 'none' };
+}
+
+function farewell(terminal: Terminal): void {
+  terminal.say('\nWith your own repository', ['bold', 'cyan']);
+  terminal.say(
+    [
+      'Get a key at https://aistudio.google.com/apikey and a GitHub token with contents and pull requests access, then:',
+      '',
+      '  pullwright init      (asks for both and writes .env)',
+      '  pullwright doctor    (says what is missing)',
+      '  pullwright serve',
+      '',
+      '  pullwright ticket create REL-123 https://github.com/YOU/REPO',
+      '  pullwright chat REL-123 "What does this do?"',
+    ].join('\n'),
+  );
+}

@@ -1,0 +1,72 @@
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { access, constants, mkdir } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { createSandbox } from '../../sandbox/sandbox.ts';
+import { checkStore, refuseUnfinished, STORE_FILE } from '../../store/store-file.ts';
+import { diskSpace } from '../../telemetry/disk-space.ts';
+import { type Check, type Finding, fail, ok, type Surroundings, warn } from './check.ts';
+
+const GIB = 1024 ** 3;
+
+/** What the server needs of this machine: folders, disk, walls, a port, and a store that is whole. */
+export function machineChecks({ config, env }: Surroundings): Check[] {
+  const { DATA_DIR, TICKETS_ROOT, HOST, PORT } = config;
+  return [
+    { name: 'data folder', run: () => folder(DATA_DIR) },
+    { name: 'tickets folder', run: () => folder(TICKETS_ROOT) },
+    {
+      name: 'store',
+      async run() {
+        if (!existsSync(join(DATA_DIR, STORE_FILE))) return ok('there is none yet');
+        refuseUnfinished(DATA_DIR);
+        const fault = checkStore(DATA_DIR);
+        return fault === undefined ? ok('whole') : fail(fault, 'pullwright restore, with the last backup');
+      },
+    },
+    {
+      name: 'sandbox',
+      async run() {
+        const sandbox = createSandbox({ config, parentEnv: env });
+        if (sandbox.kind === 'none') return warn('SANDBOX=none: agents run without walls.', 'Set SANDBOX=auto.');
+        const walls = await sandbox.check();
+        return walls.ok ? ok('its walls hold') : fail(walls.detail, walls.remedy);
+      },
+    },
+    { name: 'port', run: () => port(HOST, PORT) },
+  ];
+}
+
+async function folder(path: string): Promise<Finding> {
+  try {
+    await mkdir(path, { recursive: true });
+    await access(path, constants.W_OK);
+  } catch {
+    return fail(`${path} cannot be written.`, `chown -R "$USER" ${path}`);
+  }
+  const { free } = await diskSpace(path);
+  const left = `${path}, ${(free / GIB).toFixed(1)} GiB free`;
+  return free < GIB ? warn(left, 'Make room on this disk.') : ok(left);
+}
+
+async function port(host: string, number: number): Promise<Finding> {
+  const server = createServer();
+  try {
+    server.listen(number, host);
+    await once(server, 'listening');
+    return ok(`${number} is free`);
+  } catch (error) {
+    const isOurs = await fetch(`http://127.0.0.1:${number}/livez`).then(
+      (response) => response.ok,
+      () => false,
+    );
+    if (isOurs) return ok(`a server answers at ${number}`);
+    return fail(
+      `${number} cannot be used: ${error instanceof Error ? error.message : error}.`,
+      'Set PORT to another one.',
+    );
+  } finally {
+    server.close();
+  }
+}

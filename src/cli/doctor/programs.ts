@@ -1,0 +1,40 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { type Check, fail, ok } from './check.ts';
+
+const LEAST_NODE = [22, 19] as const;
+
+/** The programs that the server calls, each new enough. */
+export function programChecks(): Check[] {
+  return [
+    {
+      name: 'node',
+      run: async () =>
+        isAtLeast(process.versions.node, LEAST_NODE)
+          ? ok(process.versions.node)
+          : fail(
+              `${process.versions.node} is older than ${LEAST_NODE.join('.')}.`,
+              'Install Node.js 24: https://nodejs.org',
+            ),
+    },
+    program('git', [2, 38], 'apt-get install git, or https://git-scm.com/downloads'),
+    program('gh', [2, 20], 'apt-get install gh, or https://cli.github.com'),
+  ];
+}
+
+function program(name: string, least: readonly [number, number], remedy: string): Check {
+  return {
+    name,
+    async run() {
+      const said = await promisify(execFile)(name, ['--version']).catch(() => undefined);
+      const version = /\d+\.\d+(?:\.\d+)?/.exec(said?.stdout ?? '')?.[0];
+      if (version === undefined) return fail(`There is no command ${name}, or it does not work.`, remedy);
+      return isAtLeast(version, least) ? ok(version) : fail(`${version} is older than ${least.join('.')}.`, remedy);
+    },
+  };
+}
+
+function isAtLeast(version: string, [major, minor]: readonly [number, number]): boolean {
+  const [isMajor = 0, isMinor = 0] = version.split('.').map(Number);
+  return isMajor > major || (isMajor === major && isMinor >= minor);
+}

@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
+import { CommandError } from './command-error.ts';
+import { createTerminal } from './terminal.ts';
+
+const FILE = '.env';
+
+/**
+ * Writes `.env`, for its owner only, from what a person answers; lines that are there and not asked about stay.
+ * @throws CommandError when an answer cannot be a line of the file
+ */
+export async function init({ json = false }: { json?: boolean }): Promise<void> {
+  const terminal = createTerminal();
+  const before = await readFile(FILE, 'utf8').catch(() => '');
+  const answers = await ask();
+  const wrong = [...answers].find(([, value]) => /[\s'"`#\\]/.test(value));
+  if (wrong !== undefined) throw new CommandError(`${wrong[0]} holds a space, quote or the like; a key has none.`);
+
+  const kept = before.split('\n').filter((text) => !answers.has(text.split('=')[0]?.trim() ?? ''));
+  const lines = [...kept.join('\n').trimEnd().split('\n'), ...[...answers].map(([name, value]) => `${name}=${value}`)];
+  const part = `${FILE}.part`;
+  await writeFile(part, `${lines.filter((text, index) => index > 0 || text !== '').join('\n')}\n`, { mode: 0o600 });
+  await rename(part, FILE);
+  if (json) return terminal.json({ file: FILE, settings: [...answers.keys()] });
+  terminal.say(`${FILE} is written. See whether anything is missing: pullwright doctor. Then: pullwright serve.`);
+}
+
+/** The settings that were answered; an empty answer leaves the one that is there. */
+async function ask(): Promise<Map<string, string>> {
+  let hidden = false;
+  const output = new Writable({
+    write(chunk, _encoding, done) {
+      if (!hidden) process.stderr.write(chunk);
+      done();
+    },
+  });
+  const input = createInterface({ input: process.stdin, output, terminal: process.stdin.isTTY === true });
+  const lines = input[Symbol.asyncIterator]();
+  const question = async (text: string, secret = false) => {
+    process.stderr.write(`${text} `);
+    hidden = secret;
+    const { value, done } = await lines.next();
+    hidden = false;
+    if (secret && process.stdin.isTTY) process.stderr.write('\n');
+    return done ? '' : String(value).trim();
+  };
+  try {
+    const given: [string, string][] = [
+      ['GEMINI_API_KEY', await question('Key of the Gemini API, from https://aistudio.google.com/apikey:', true)],
+      ['GITHUB_TOKEN', await question('GitHub token, contents and pull requests; empty for the login of gh:', true)],
+      ['PORT', await question('Port of the server; empty for 8000:')],
+    ];
+    if (/^y/i.test(await question('May others in your network reach it? It then takes an API key. [y/N]'))) {
+      given.push(['HOST', '0.0.0.0'], ['API_KEY', randomBytes(24).toString('base64url')]);
+    }
+    return new Map(given.filter(([, value]) => value !== ''));
+  } finally {
+    input.close();
+  }
+}

@@ -1,0 +1,159 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import type { Command } from 'commander';
+import { type Client, PullwrightError, type Schemas, unwrap } from '../../client/client.ts';
+import { message, positive } from './arguments.ts';
+import { CommandError } from './command-error.ts';
+import { type Context, command, given, withServer } from './commands.ts';
+import { startAndFollow } from './follow-run.ts';
+
+type Plan = Schemas['Plan'];
+
+/** `pullwright plan [make|show|edit|approve|diff]`. */
+export function addPlanCommands(program: Command): void {
+  const plan = program
+    .command('plan')
+    .summary('let the agent plan; show, edit, compare and approve plans')
+    .usage('[make] <ticket_id> [message...] | show|edit|approve|diff <ticket_id>');
+
+  const make = plan.command('make <ticket_id> [message...]', { isDefault: true });
+  make
+    .summary('let the agent write a plan')
+    .option('--json', 'one JSON object, or one on each line')
+    .action(async (ticketId: string, words: string[], options) =>
+      withServer(options, async (context) => {
+        const given_ = await message(words);
+        await startAndFollow(context, ticketId, { action: 'make_plan', ...given({ message: given_ }) });
+      }),
+    );
+
+  command(plan, 'show <ticket_id>', 'print the plan')
+    .option('--version <number>', 'an older version', positive)
+    .action(async (ticketId: string, options) =>
+      withServer(options, async ({ terminal, connection: { client }, json }) => {
+        const shown = await planOf(client, ticketId, options.version);
+        if (json) return terminal.json(shown);
+        terminal.print(shown.body.replace(/\n$/, ''));
+        terminal.say(
+          `Version ${shown.version}, by ${shown.author}, ${shown.approved_at ? 'approved' : 'not approved'}.`,
+        );
+      }),
+    );
+
+  command(plan, 'edit <ticket_id>', 'edit the plan with $VISUAL or $EDITOR')
+    .option('--file <file>', 'take it from a file instead; - is stdin')
+    .option('--base <version>', 'the version that the file was made from, instead of the newest', positive)
+    .action(async (ticketId: string, options) => withServer(options, (context) => edit(context, ticketId, options)));
+
+  command(plan, 'approve <ticket_id>', 'approve the newest version, or the one that is named')
+    .option('--version <number>', 'approve it only when it is the newest', positive)
+    .action(async (ticket_id: string, options) =>
+      withServer(options, async ({ terminal, connection: { client }, json }) => {
+        const version = options.version ?? (await planOf(client, ticket_id)).version;
+        const approved = await unwrap(
+          client.POST('/v1/tickets/{ticket_id}/plan/approve', { params: { path: { ticket_id } }, body: { version } }),
+        );
+        if (json) terminal.json(approved);
+        else terminal.say(`Version ${version} is approved.`);
+      }),
+    );
+
+  command(plan, 'diff <ticket_id> [from] [to]', 'compare versions of the plan; the last two when none is named').action(
+    async (ticketId: string, from: string | undefined, to: string | undefined, options) =>
+      withServer(options, async ({ terminal, connection: { client }, json }) => {
+        const newer = await planOf(client, ticketId, to === undefined ? undefined : positive(to));
+        if (from === undefined && newer.version === 1) throw new CommandError('The plan has one version only.');
+        const older = await planOf(client, ticketId, from === undefined ? newer.version - 1 : positive(from));
+        const patch = await compare(older, newer);
+        if (json) terminal.json({ from: older.version, to: newer.version, patch });
+        else terminal.write(patch);
+      }),
+  );
+}
+
+async function planOf(client: Client, ticket_id: string, version?: number): Promise<Plan> {
+  const params = { path: { ticket_id }, query: given({ version }) };
+  return unwrap(client.GET('/v1/tickets/{ticket_id}/plan', { params }));
+}
+
+/** What was typed stays in its file until the server has it. */
+async function edit(context: Context, ticketId: string, { file, base }: { file?: string; base?: number }) {
+  const { terminal, connection, json } = context;
+  const current = await planOf(connection.client, ticketId, base);
+  const source = file ?? (await inEditor(current));
+  const body = source === '-' ? await text(process.stdin) : await readFile(source, 'utf8');
+  const forgetEdit = async () => {
+    if (file === undefined) await rm(join(source, '..'), { recursive: true, force: true });
+  };
+  if (body.trim() === current.body.trim()) {
+    await forgetEdit();
+    throw new CommandError('Nothing was changed.');
+  }
+  try {
+    const saved = await save(connection.client, ticketId, body, current.version);
+    await forgetEdit();
+    if (json) terminal.json(saved);
+    else terminal.say(`Saved as version ${saved.version}.`);
+  } catch (error) {
+    if (file === undefined) {
+      terminal.say(
+        [
+          `What you wrote is in ${source}.`,
+          `See what came meanwhile: pullwright plan diff ${ticketId} ${current.version}`,
+          `Then: pullwright plan edit ${ticketId} --file ${source}`,
+        ].join('\n'),
+      );
+    }
+    throw error instanceof PullwrightError || error instanceof Error ? error : new CommandError(String(error));
+  }
+}
+
+async function save(client: Client, ticket_id: string, body: string, version: number): Promise<Plan> {
+  return unwrap(
+    client.PUT('/v1/tickets/{ticket_id}/plan', {
+      params: { path: { ticket_id } },
+      body: { body },
+      headers: { 'if-match': `"${version}"` },
+    }),
+  );
+}
+
+/** @returns the file, in a folder of its own, with what was written */
+async function inEditor({ body, version }: Plan): Promise<string> {
+  const { VISUAL, EDITOR } = process.env;
+  const [program, ...args] = (VISUAL || EDITOR || 'vi').split(/\s+/).filter((word) => word !== '');
+  if (program === undefined) throw new CommandError('Set EDITOR to the editor of your choice.');
+  const folder = await mkdtemp(join(tmpdir(), 'pullwright-plan-'));
+  const file = join(folder, `plan-${version}.md`);
+  await writeFile(file, body, { mode: 0o600 });
+  const editor = spawn(program, [...args, file], { stdio: 'inherit' });
+  const code: unknown = await once(editor, 'exit').then(
+    ([status]) => status,
+    () => 'no such program',
+  );
+  if (code !== 0) throw new CommandError(`${program} ended with ${code}; what was written is in ${file}.`);
+  return file;
+}
+
+async function compare(older: Plan, newer: Plan): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'pullwright-plan-'));
+  try {
+    const [before, after] = [older, newer].map(({ version }) => `version-${version}.md`);
+    if (before === undefined || after === undefined || before === after) return '';
+    await writeFile(join(folder, before), older.body);
+    await writeFile(join(folder, after), newer.body);
+    const options = ['diff', '--no-index', '--no-ext-diff', '--no-textconv', '--no-color', '--no-prefix', '--'];
+    const git = spawn('git', [...options, before, after], { cwd: folder, stdio: ['ignore', 'pipe', 'ignore'] });
+    const failed = once(git, 'error').then(() => {
+      throw new CommandError('Comparing needs git.');
+    });
+    failed.catch(() => {});
+    return await Promise.race([text(git.stdout), failed]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}

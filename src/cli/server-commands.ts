@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process';
+import type { Command } from 'commander';
+import { CommandError } from './command-error.ts';
+import { command, given, withServer } from './commands.ts';
+import { ticketOf } from './ticket-commands.ts';
+
+/** `pullwright serve|demo|init|doctor|backup|restore|open`. */
+export function addServerCommands(program: Command): void {
+  program
+    .command('serve')
+    .summary('start the server')
+    .description('Starts the server from the settings of the environment and .env, until it is stopped.')
+    .action(async () => {
+      await import('../main.ts');
+    });
+
+  program
+    .command('demo')
+    .summary('show the whole way from ticket to pull request, without any key')
+    .action(async () => {
+      const { demo } = await import('./demo.ts');
+      await demo();
+    });
+
+  command(program, 'init', 'write .env by asking').action(async (options) => {
+    const { init } = await import('./init.ts');
+    await init(options);
+  });
+
+  command(program, 'doctor', 'check what runs need, and say what mends it')
+    .option('--repo <url>', 'also whether branches may be pushed to this repository')
+    .action(async (options) => {
+      const { doctor } = await import('./doctor/doctor.ts');
+      await doctor({ ...given({ repo: options.repo }), json: options.json === true });
+    });
+
+  command(
+    program,
+    'backup <file>',
+    'write all that the server keeps to a tar.gz; without a server, from its folders',
+  ).action(async (file: string, { json = false }) => {
+    const { backup } = await import('./backup-command.ts');
+    await backup(file, json);
+  });
+
+  command(program, 'restore <file>', 'put a backup into the empty folders DATA_DIR and TICKETS_ROOT').action(
+    async (file: string, { json = false }) => {
+      const { restore } = await import('./backup-command.ts');
+      await restore(file, json);
+    },
+  );
+
+  command(program, 'open <ticket_id>', 'open the page of a ticket in the browser')
+    .option('--pr', 'its pull request instead')
+    .action(async (ticketId: string, options) =>
+      withServer(options, async (context) => {
+        const { terminal, connection, json } = context;
+        if (connection.embedded) throw new CommandError('No server is running that would stay: pullwright serve.');
+        const ticket = await ticketOf(context, ticketId);
+        const page = new URL(`/dashboard/tickets/${encodeURIComponent(ticket.ticket_id)}`, connection.url).href;
+        const url = options.pr ? (ticket.pull_request?.url ?? page) : page;
+        if (json) return terminal.json({ url });
+        terminal.print(url);
+        if (terminal.isInteractive) openInBrowser(url);
+      }),
+    );
+}
+
+/** Where there is no browser, the address that was printed is all there is. */
+function openInBrowser(url: string): void {
+  const opener = process.platform === 'darwin' ? 'open' : 'xdg-open';
+  spawn(opener, [url], { stdio: 'ignore', detached: true })
+    .on('error', () => {})
+    .unref();
+}

@@ -1,0 +1,132 @@
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { sampleScripts } from '../../standins/sample-ticket.ts';
+import { pullwright, startCommand } from '../helpers/command.ts';
+import { ADMIN_KEY, makeKey } from '../helpers/keys.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+
+const world = await makeWorld(t);
+world.gemini.script(sampleScripts);
+const server = await startServer(t, world, { API_KEY: ADMIN_KEY });
+const env = { PULLWRIGHT_URL: server.url, PULLWRIGHT_API_KEY: ADMIN_KEY };
+const command = (...args: string[]) => pullwright(t, world, args, { env });
+const lines = (text: string) => text.split('\n').filter((line) => line !== '');
+
+t.test('from ticket to pull request', async (t) => {
+  const created = await command('ticket', 'create', 'REL-123', REPO, '--title', 'Round half up');
+  t.match(created, { code: 0, stdout: 'REL-123\n', stderr: /branch ticket_REL-123/ });
+  t.match(await command('ticket', 'list'), { code: 0, stdout: /^REL-123\t-\thttps:\S+\t-\tRound half up\n$/ });
+
+  const chat = await command('chat', 'REL-123', 'Where', 'does it come from?');
+  t.match(chat, { code: 0, stdout: /It comes from `format`/, stderr: /\[read\] src\/format\.ts/ });
+  t.notMatch(chat.stdout, /\[read\]/, 'stdout has the words of the agent only');
+  t.notMatch(`${chat.stdout}${chat.stderr}`, '\u001b', 'nothing is drawn where no terminal is');
+
+  t.match(await command('plan', 'REL-123'), { code: 0, stderr: /plan saved as version 1/ });
+  t.match(await command('plan', 'show', 'REL-123'), {
+    code: 0,
+    stdout: /^# Carry over/,
+    stderr: /Version 1.*not approved/,
+  });
+  t.match(await command('plan', 'approve', 'REL-123'), { code: 0, stderr: /Version 1 is approved/ });
+  t.match(await command('pr', 'REL-123'), { code: 1, stdout: '', stderr: /no pull request yet.*pullwright dev/ });
+
+  const dev = await command('dev', 'REL-123', '--json');
+  t.equal(dev.code, 0);
+  const events = lines(dev.stdout).map((line) => JSON.parse(line));
+  t.same(
+    events.map(({ seq }) => seq),
+    events.map((_, index) => index + 1),
+    'each event is one line of JSON',
+  );
+  t.match(events.at(-1), { type: 'run.succeeded', data: { result: { pull_request: { number: 1 } } } });
+
+  t.match(await command('pr', 'REL-123'), { code: 0, stdout: 'https://github.com/acme/duration/pull/1\n' });
+  t.match(await command('diff', 'REL-123'), { code: 0, stdout: /^diff --git[\s\S]*\+ {2}const length = rounded/ });
+  t.match(JSON.parse((await command('ticket', 'show', 'REL-123', '--json')).stdout), { pull_request: { number: 1 } });
+
+  const runs = lines((await command('runs', 'REL-123', '--state', 'succeeded', '--json')).stdout);
+  t.same(
+    runs.map((line) => JSON.parse(line).action),
+    ['dev', 'make_plan', 'chat'],
+  );
+  const logs = await command('logs', 'REL-123', '--json');
+  t.same(
+    lines(logs.stdout).map((line) => JSON.parse(line)),
+    events,
+    'the log is what was streamed',
+  );
+  t.match(await command('logs', '-f', 'REL-123'), { code: 0, stderr: /pull request opened/ });
+  t.match(await command('cancel', 'REL-123'), { code: 1, stderr: /has ended already: succeeded/ });
+  t.match(await command('ticket', 'sync', 'REL-123'), { code: 0, stderr: /up to date/ });
+});
+
+t.test('a plan is edited, compared, and nothing that was typed is lost', async (t) => {
+  const editor = join(world.dir, 'editor');
+  writeFileSync(
+    editor,
+    '#!/bin/sh\n[ -z "$MEANWHILE" ] || sh -c "$MEANWHILE"\nprintf "\\n6. Typed by hand.\\n" >>"$2"\n',
+  );
+  chmodSync(editor, 0o755);
+  const edit = (more: Record<string, string> = {}) =>
+    pullwright(t, world, ['plan', 'edit', 'REL-123'], { env: { ...env, EDITOR: `${editor} --wait`, ...more } });
+  t.match(await edit(), { code: 0, stderr: /Saved as version 2/ });
+  t.match(await command('plan', 'diff', 'REL-123'), {
+    code: 0,
+    stdout: /^--- version-1\.md[\s\S]*\n\+6\. Typed by hand\./m,
+  });
+
+  const put = `curl -s -X PUT -H 'x-api-key: ${ADMIN_KEY}' -H 'content-type: application/json' -H 'if-match: "2"' -d '{"body":"another"}' ${server.url}/v1/tickets/REL-123/plan >/dev/null`;
+  const stale = await edit({ MEANWHILE: put });
+  t.match(stale, { code: 1, stderr: /What you wrote is in \S+\.md/ });
+  const file = /What you wrote is in (\S+\.md)/.exec(stale.stderr)?.[1] ?? '';
+  t.match(readFileSync(file, 'utf8'), /Typed by hand/);
+  t.match(await command('plan', 'edit', 'REL-123', '--file', file), { code: 0, stderr: /Saved as version 4/ });
+  t.match(await command('plan', 'approve', 'REL-123', '--version', '2'), { code: 1, stderr: /newest/ });
+});
+
+t.test('what leaves the stream leaves the run alone; cancel ends it', async (t) => {
+  await command('ticket', 'create', 'HOLD-1', REPO);
+  world.gemini.on(/Action: chat.*HOLD-1/s, [{ text: 'I begin.\n\n', hang: true }]);
+  const chat = startCommand(t, world.dir, ['chat', 'HOLD-1', 'one that never ends'], env);
+  await new Promise<void>((resolve) => chat.process.stdout.on('data', () => resolve()));
+  chat.process.kill('SIGINT');
+  const left = await chat.ended;
+  t.match(left, { code: 130, stdout: /I begin\./, stderr: /the run goes on.*pullwright cancel/ });
+  const follow = startCommand(t, world.dir, ['logs', '-f', 'HOLD-1'], env);
+  await new Promise<void>((resolve) => follow.process.stdout.on('data', () => resolve()));
+  t.match(await command('cancel', 'HOLD-1'), { code: 0, stderr: /is being canceled/ });
+  t.match(await follow.ended, { code: 3, stderr: /canceled/ });
+});
+
+t.test('refusals, mistakes and their exit codes', async (t) => {
+  t.match(await command('tickte'), { code: 2, stdout: '', stderr: /Did you mean ticket\?/ });
+  t.match(await command('runs', '--limit', 'none'), { code: 2, stderr: /whole number/ });
+  t.match(await command('ticket', 'show', 'NONE-1'), { code: 1, stdout: '', stderr: /NONE-1/ });
+  const anonymous = await pullwright(t, world, ['runs'], { env: { ...env, PULLWRIGHT_API_KEY: '' } });
+  t.match(anonymous, { code: 4, stderr: /key/i });
+  const reader = await makeKey(server, { scopes: ['read'] });
+  const refused = await pullwright(t, world, ['chat', 'REL-123', 'hello'], {
+    env: { ...env, PULLWRIGHT_API_KEY: reader.key },
+  });
+  t.match(refused, { code: 4, stderr: /scope/ });
+  const nobody = await pullwright(t, world, ['runs'], { env: { PULLWRIGHT_URL: 'http://127.0.0.1:1' } });
+  t.match(nobody, { code: 1, stderr: /No server answers at http:\/\/127\.0\.0\.1:1/ });
+});
+
+t.test('completion', async (t) => {
+  t.match(await command('completion', 'bash'), { code: 0, stdout: /complete -o default -F _pullwright/ });
+  t.match(await command('completion', 'tcsh'), { code: 2, stderr: /bash, zsh, fish/ });
+  t.match(lines((await command('complete', '--', 'ticket')).stdout), ['create', 'list', 'show', 'sync', 'delete']);
+  t.match((await command('complete', '--', 'plan', 'show')).stdout, '--version');
+});
+
+t.test('init writes .env for its owner only, and keeps what is there', async (t) => {
+  const dir = t.testdir({ '.env': 'LOG_LEVEL=warn\nGEMINI_API_KEY=old\n' });
+  const input = 'new-key\n\n8123\ny\n';
+  t.match(await pullwright(t, { dir }, ['init'], { input }), { code: 0, stdout: '', stderr: /pullwright doctor/ });
+  const written = readFileSync(join(dir, '.env'), 'utf8');
+  t.match(written, /^LOG_LEVEL=warn\nGEMINI_API_KEY=new-key\nPORT=8123\nHOST=0\.0\.0\.0\nAPI_KEY=[\w-]{32}\n$/);
+  t.equal(statSync(join(dir, '.env')).mode & 0o777, 0o600);
+});

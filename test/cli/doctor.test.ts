@@ -1,0 +1,51 @@
+import t from 'tap';
+import { pullwright } from '../helpers/command.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+
+const world = await makeWorld(t);
+const KEY = world.env.GEMINI_API_KEY ?? '';
+
+/** What the doctor finds, with settings changed. */
+async function doctor(settings: Record<string, string | undefined> = {}, ...args: string[]) {
+  const ended = await pullwright(t, world, ['doctor', '--json', ...args], { env: { ...world.env, ...settings } });
+  const { ok, checks } = JSON.parse(ended.stdout);
+  const named = new Map<string, { status: string; detail: string; remedy?: string }>(
+    checks.map(({ name, ...finding }: { name: string; status: string; detail: string }) => [name, finding]),
+  );
+  return { ...ended, ok, of: (name: string) => named.get(name), names: [...named.keys()] };
+}
+
+t.test('all is well', async (t) => {
+  const found = await doctor({}, '--repo', REPO);
+  t.match(found, { code: 0, ok: true, stderr: '' });
+  t.same(
+    found.names,
+    'node,git,gh,data folder,tickets folder,store,sandbox,port,gemini cli,gemini key,github login,clock,repository'.split(
+      ',',
+    ),
+  );
+  t.match(found.of('github login'), { status: 'ok', detail: /pullwright-bot/ });
+  t.match(found.of('repository'), { status: 'ok' });
+  t.notMatch(`${found.stdout}${found.stderr}`, KEY, 'the key is not printed');
+});
+
+t.test('each fault is told with what mends it', async (t) => {
+  const calls = world.gemini.requests.length;
+  const found = await doctor({ GITHUB_TOKEN: 'ghp_not_one', GOOGLE_GEMINI_BASE_URL: 'http://127.0.0.1:1' });
+  t.match(found, { code: 1, ok: false });
+  t.match(found.of('github login'), { status: 'fail', remedy: /\S/ });
+  t.match(found.of('gemini key'), { status: 'fail', detail: /cannot be reached/, remedy: /HTTPS_PROXY/ });
+  t.equal(world.gemini.requests.length, calls);
+  t.match((await doctor({ GEMINI_API_KEY: undefined })).of('gemini key'), {
+    status: 'fail',
+    remedy: /pullwright init/,
+  });
+  t.match((await doctor({ SANDBOX: 'none' })).of('sandbox'), { status: 'warn' });
+
+  const server = await startServer(t, world);
+  const running = await doctor({ PORT: new URL(server.url).port });
+  t.match(running.of('port'), { status: 'ok', detail: /a server answers/ });
+  const wrong = await doctor({ PORT: 'none' });
+  t.match(wrong, { code: 1, ok: false });
+  t.match(wrong.of('settings'), { status: 'fail', detail: /PORT/ });
+});

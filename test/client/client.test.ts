@@ -1,0 +1,162 @@
+import { EventEmitter, once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { mock } from 'node:test';
+import t, { type Test } from 'tap';
+import { createClient, PullwrightError, type RunEvent, unwrap } from '../../client/client.ts';
+import { sampleScripts } from '../../standins/sample-ticket.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+
+const RUN = '019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c';
+
+/** A server that answers request after request as told; it notes what each resumed after. */
+async function scripted(t: Test, ...answers: ((response: ServerResponse) => void)[]) {
+  const resumed: (string | undefined)[] = [];
+  const server = createServer((request: IncomingMessage, response) => {
+    resumed.push(request.headers['last-event-id']?.toString());
+    const answer = answers.shift();
+    if (answer === undefined) response.destroy();
+    else answer(response);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  const baseUrl = `http://127.0.0.1:${port}`;
+  return { baseUrl, client: createClient({ baseUrl }), resumed };
+}
+
+const frame = (seq: number, type = 'message.delta') =>
+  `id: ${seq}\nevent: ${type}\ndata: ${JSON.stringify({ seq, run_id: RUN, time: 'now', type, data: { text: 'x' } })}\n\n`;
+const open = (response: ServerResponse) => response.writeHead(200, { 'content-type': 'text/event-stream' });
+const refuse =
+  (status: number, headers: Record<string, string> = {}) =>
+  (response: ServerResponse) =>
+    response
+      .writeHead(status, { 'content-type': 'application/problem+json', ...headers })
+      .end('{"code":"c","detail":"d"}');
+
+async function all(events: AsyncIterable<RunEvent>): Promise<number[]> {
+  const seen: number[] = [];
+  for await (const { seq } of events) seen.push(seq);
+  return seen;
+}
+
+t.test('a broken stream goes on after the last event; each comes once', async (t) => {
+  const { client, resumed } = await scripted(
+    t,
+    // Cut in the middle of a frame.
+    (response) => open(response).write(`retry: 1\n\n${frame(1)}${frame(2)}id: 3\nda`, () => response.destroy()),
+    refuse(503),
+    refuse(429, { 'retry-after': '0' }),
+    (response) => response.destroy(),
+    // A clean end that is not that of the run.
+    (response) => open(response).end(frame(3)),
+    (response) => open(response).write(frame(4) + frame(5, 'run.succeeded')),
+  );
+  const states: string[] = [];
+  const seen = await all(client.runs.stream(RUN, { onConnection: ({ state }) => states.push(state) }));
+  t.same(seen, [1, 2, 3, 4, 5]);
+  t.same(resumed, ['0', '2', '2', '2', '2', '3']);
+  t.same(states, ['open', 'lost', 'lost', 'lost', 'lost', 'open', 'lost', 'open']);
+});
+
+t.test('what is refused for good is not asked for again', async (t) => {
+  for (const status of [401, 403, 404, 410]) {
+    const { client, resumed } = await scripted(t, refuse(status));
+    await t.rejects(all(client.runs.stream(RUN)), { name: 'PullwrightError', status, code: 'c', message: 'd' });
+    t.equal(resumed.length, 1);
+  }
+  const { client } = await scripted(t, (response) => response.writeHead(204).end());
+  t.same(await all(client.runs.stream(RUN, { after: 7 })), [], 'a run that has no more ends the stream');
+});
+
+t.test('Retry-After is waited for, and an abort ends the waiting', async (t) => {
+  const { client, resumed } = await scripted(t, refuse(503, { 'retry-after': '3600' }));
+  const leaving = new AbortController();
+  const onConnection = (connection: { state: string; retryMs?: number }) => {
+    if (connection.state !== 'lost') return;
+    t.ok((connection.retryMs ?? 0) >= 3_600_000);
+    leaving.abort(new Error('enough'));
+  };
+  await t.rejects(all(client.runs.stream(RUN, { signal: leaving.signal, onConnection })), { message: 'enough' });
+  t.equal(resumed.length, 1);
+});
+
+t.test('a connection that fell silent is given up; comments are a sign of life', async (t) => {
+  // Time is turned by hand: after 30 s a comment comes, after 45 s more without anything the connection is given up.
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  const turnOn = new EventEmitter();
+  const { baseUrl, resumed } = await scripted(
+    t,
+    (response) => {
+      open(response).write(frame(1));
+      turnOn.on('comment', () => response.write(':\n\n'));
+    },
+    (response) => open(response).end(frame(2, 'run.succeeded')),
+  );
+  const read = new EventEmitter();
+  const listening: typeof fetch = async (input, init) => {
+    const response = await fetch(input, init);
+    const body = response.body?.pipeThrough(
+      new TransformStream({
+        transform(chunk, controller) {
+          controller.enqueue(chunk);
+          setImmediate(() => read.emit('bytes'));
+        },
+      }),
+    );
+    return new Response(body ?? null, response);
+  };
+  const patient = createClient({ baseUrl: baseUrl, fetch: listening });
+  const events = patient.runs.stream(RUN, {
+    onConnection: ({ state }) => {
+      if (state === 'lost') setImmediate(() => mock.timers.tick(60_000));
+    },
+  });
+  t.match(await events.next(), { value: { seq: 1 } });
+  const next = events.next();
+  mock.timers.tick(30_000);
+  const heard = once(read, 'bytes');
+  turnOn.emit('comment');
+  await heard;
+  mock.timers.tick(30_000);
+  t.equal(resumed.length, 1, 'the comment was heard');
+  mock.timers.tick(15_000);
+  t.match(await next, { value: { seq: 2 } });
+  t.same(resumed, ['0', '1']);
+});
+
+t.test('with the real server: types, data, refusals, changes', async (t) => {
+  const world = await makeWorld(t);
+  world.gemini.script(sampleScripts);
+  const server = await startServer(t, world);
+  const client = createClient({ baseUrl: server.url });
+  const leaving = new AbortController();
+  const changes = client.changes.stream({ signal: leaving.signal });
+  t.match(await changes.next(), { value: { type: 'snapshot', data: { runs: [], queue: { queued: 0, running: 0 } } } });
+
+  const ticket = await unwrap(client.POST('/v1/tickets', { body: { ticket_id: 'REL-123', repo_url: REPO } }));
+  t.equal(ticket.branch, 'ticket_REL-123');
+  const path = { ticket_id: 'REL-123' };
+  const run = await unwrap(
+    client.POST('/v1/tickets/{ticket_id}/runs', { params: { path }, body: { action: 'chat', message: 'Where?' } }),
+  );
+  let text = '';
+  for await (const event of client.runs.stream(run.run_id)) if (event.type === 'message.delta') text += event.data.text;
+  t.match(text, /It comes from `format`/);
+  const kinds = new Set<string>();
+  for await (const change of changes) {
+    kinds.add(change.type);
+    if (change.type === 'run.state' && change.data.state === 'succeeded') break;
+  }
+  t.ok(kinds.has('ticket.created') && kinds.has('run.state'));
+
+  const missing = unwrap(client.GET('/v1/tickets/{ticket_id}', { params: { path: { ticket_id: 'NO-1' } } }));
+  const refused = await missing.catch((error: unknown) => error);
+  t.ok(refused instanceof PullwrightError && refused.code === 'ticket_not_found' && refused.status === 404);
+});

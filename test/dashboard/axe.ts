@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs';
+import type { Page } from 'playwright-core';
+
+const AXE = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+
+/** Where people look at the page: each as the accessibility rules of axe-core see it. */
+const LOOKS = [
+  { scheme: 'light', width: 1280 },
+  { scheme: 'light', width: 400 },
+  { scheme: 'dark', width: 400 },
+  { scheme: 'dark', width: 1280 },
+] as const;
+
+/** What axe-core (https://github.com/dequelabs/axe-core) finds wrong in light and dark, wide and narrow; `[]` when nothing. */
+export async function violations(page: Page): Promise<string[]> {
+  const found: string[] = [];
+  const before = page.viewportSize();
+  for (const { scheme, width } of LOOKS) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.setViewportSize({ width, height: 860 });
+    // A debugger's evaluation, which the content policy of the page does not concern.
+    await page.evaluate(AXE);
+    const seen: string[] =
+      await page.evaluate(`axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
+      violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => id + ': ' + html.slice(0, 200) + ' ' + failureSummary)))`);
+    const wide: number = await page.evaluate('document.documentElement.scrollWidth');
+    if (wide > width) seen.push(`the page is ${wide} pixels wide`);
+    found.push(...seen.map((text) => `${scheme} ${width}: ${text}`));
+  }
+  await page.emulateMedia({ colorScheme: 'light' });
+  if (before !== null) await page.setViewportSize(before);
+  return found;
+}

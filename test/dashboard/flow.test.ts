@@ -1,0 +1,231 @@
+import { join } from 'node:path';
+import t from 'tap';
+import { chatMessage, sampleScripts, ticket } from '../../standins/sample-ticket.ts';
+import { browse } from '../helpers/browser.ts';
+import { call, run } from '../helpers/client.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { violations } from './axe.ts';
+
+/** The way from an empty server to a pull request, as a person goes it. `SCREENSHOTS` names a folder for pictures of it. */
+const SCREENSHOTS = process.env.SCREENSHOTS;
+
+const world = await makeWorld(t);
+world.gemini.script(sampleScripts);
+const server = await startServer(t, world);
+const { page, faults } = await browse(t, server.url);
+
+async function picture(name: string): Promise<void> {
+  if (SCREENSHOTS === undefined) return;
+  for (const scheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.screenshot({ path: join(SCREENSHOTS, `${name}-${scheme}.png`) });
+  }
+  await page.emulateMedia({ colorScheme: 'light' });
+}
+
+t.test('an empty server teaches the three commands', async (t) => {
+  await page.goto('/');
+  t.match(page.url(), /\/dashboard\/$/);
+  await page.getByRole('heading', { name: /three commands/ }).waitFor();
+  t.equal(await page.title(), 'Tickets · Pullwright');
+  t.strictSame(await violations(page), []);
+});
+
+t.test('a ticket is created, and the server’s validation stands beside the fields', async (t) => {
+  await page.keyboard.press('c');
+  const form = page.getByRole('dialog', { name: 'New ticket' });
+  await form.getByLabel('Ticket id').fill('no spaces please');
+  await form.getByLabel('Repository').fill(REPO);
+  await form.getByLabel(/^Title/).fill(ticket.title);
+  await form.getByLabel(/^Description/).fill(ticket.description);
+  await form.getByRole('button', { name: 'Create ticket' }).click();
+  await form.locator('#ticket_id[aria-invalid=true]').waitFor();
+  t.match(await form.locator('#ticket_id-hint').textContent(), /must match/);
+  t.strictSame(await violations(page), []);
+
+  await page.keyboard.press('Escape');
+  await page.reload();
+  await page.getByRole('button', { name: 'New ticket' }).click();
+  t.equal(await form.getByLabel('Ticket id').inputValue(), 'no spaces please', 'what was typed is still there');
+  await form.getByLabel('Ticket id').fill(ticket.ticket_id);
+  await form.getByRole('button', { name: 'Create ticket' }).click();
+  await page.getByRole('heading', { level: 1, name: ticket.title }).waitFor();
+  t.match(page.url(), /\/dashboard\/tickets\/REL-123$/);
+});
+
+t.test('a chat streams, with its tool calls', async (t) => {
+  await page.getByText('Nothing was said yet').waitFor();
+  await page.keyboard.press('c');
+  await page.keyboard.type(chatMessage);
+  await page.keyboard.press('Control+Enter');
+  const chat = page.getByRole('article').first();
+  await chat.getByText('Succeeded').waitFor();
+  t.equal(await chat.locator('.asked').textContent(), chatMessage);
+  t.equal(await chat.locator('.markdown li').count(), 2, 'Markdown became a list');
+  t.ok((await chat.locator('details.tool').count()) >= 2);
+  const tool = chat.locator('details.tool').first();
+  t.match(await tool.locator('summary').textContent(), /read.*format\.ts/);
+  await tool.locator('summary').click();
+  await tool.locator('.tool-body').waitFor();
+  t.equal(await page.getByLabel('Message').inputValue(), '');
+  t.strictSame(await violations(page), []);
+});
+
+t.test('a plan is made, read, edited, compared and approved', async (t) => {
+  await page.getByRole('button', { name: 'Make plan' }).first().click();
+  await page.locator('.composer button[type=submit]').click();
+  await page.getByRole('link', { name: 'Read plan 1' }).click();
+  await page.getByRole('heading', { name: 'Carry over when rounding fills the last unit' }).waitFor();
+  await picture('plan');
+  t.strictSame(await violations(page), []);
+
+  await page.getByRole('button', { name: 'Edit' }).click();
+  const text = page.getByLabel('Plan as Markdown');
+  const mine = `${await text.inputValue()}\n- Mind leap seconds.\n`;
+  await text.fill(mine);
+  const path = `/v1/tickets/${ticket.ticket_id}/plan`;
+  const other = await call(server, 'PUT', path, { body: '# Another plan\n' }, { 'if-match': '"1"' });
+  t.equal(other.status, 200, 'somebody else saves meanwhile');
+  await page.getByText('Version 2 was saved meanwhile.').waitFor();
+  await page.reload();
+  await page.getByText('Version 2 was saved meanwhile.').waitFor();
+  t.equal(await text.inputValue(), mine, 'nothing that was typed is lost');
+  await page.getByRole('button', { name: 'Show what differs' }).click();
+  await page.locator('.diff .add', { hasText: 'Mind leap seconds.' }).waitFor();
+  await page.locator('.diff .del', { hasText: '# Another plan' }).waitFor();
+  t.strictSame(await violations(page), []);
+  await page.getByRole('button', { name: 'Go on from version 2' }).click();
+  await page.getByRole('button', { name: 'Save as a new version' }).click();
+
+  await page.getByText('Mind leap seconds.').waitFor();
+  await page.getByLabel('Compare with').selectOption('1');
+  await page.locator('.diff .add', { hasText: 'Mind leap seconds.' }).waitFor();
+  t.match(page.url(), /\?against=1$/, 'a comparison can be linked to');
+  await page.getByLabel('Version', { exact: true }).selectOption('2');
+  await page.getByText('This is an older version.').waitFor();
+  await page.goto(`/dashboard/tickets/${ticket.ticket_id}/plan`);
+  await page.getByRole('button', { name: 'Approve version 3' }).click();
+  await page.getByText('Approved', { exact: true }).waitFor();
+  t.match((await call(server, 'GET', path)).body, { version: 3, approved_at: String, author: 'person' });
+});
+
+t.test('an edit that loses the race is told by the server, too', async (t) => {
+  const path = `/v1/tickets/${ticket.ticket_id}/plan`;
+  await page.getByRole('button', { name: 'Edit' }).click();
+  await page.getByLabel('Plan as Markdown').fill('# Mine\n');
+  // The page does not hear of the other edit until it saves.
+  await page.route(
+    '**/v1/tickets/*/plan',
+    async (route) => {
+      await call(server, 'PUT', path, { body: '# Theirs\n' }, { 'if-match': '"3"' });
+      await route.continue();
+    },
+    { times: 1 },
+  );
+  await page.getByRole('button', { name: 'Save as a new version' }).click();
+  await page.getByText('Version 4 was saved meanwhile.').waitFor();
+  t.equal(await page.getByLabel('Plan as Markdown').inputValue(), '# Mine\n');
+  await page.getByRole('button', { name: 'Discard the edit' }).click();
+  await page.getByRole('heading', { name: 'Theirs' }).waitFor();
+});
+
+t.test('dev opens a pull request, and the changes are there to read', async (t) => {
+  await page.getByRole('link', { name: 'Conversation' }).click();
+  await page.getByRole('button', { name: 'Dev', exact: true }).click();
+  await page.getByRole('button', { name: 'Start dev' }).click();
+  const dev = page.getByRole('article', { name: /^Dev/ });
+  await dev.getByText('Succeeded').waitFor();
+  await page.locator('aside').getByRole('link', { name: /^#1 / }).waitFor();
+  const edit = dev
+    .locator('details.tool', { hasText: 'format.ts' })
+    .filter({ has: page.locator('.plus') })
+    .first();
+  await edit.locator('summary').click();
+  await edit.locator('.diff .add').first().waitFor();
+  t.strictSame(await violations(page), []);
+  await edit.locator('summary').click();
+  await page.getByRole('button', { name: 'Chat', exact: true }).click();
+  await picture('conversation');
+
+  await dev.getByRole('link', { name: /files? changed/ }).click();
+  const file = page.locator('details.file', { hasText: 'src/format.ts' });
+  await file.locator('.diff .add', { hasText: 'function rounded(' }).waitFor();
+  t.strictSame(await violations(page), []);
+  await picture('changes');
+});
+
+t.test('the list finds tickets, and keys move through it', async (t) => {
+  const more = [
+    { ticket_id: 'REL-131', title: 'Parse lengths with a leading plus sign' },
+    { ticket_id: 'REL-140', title: 'Say which unit was not understood' },
+    { ticket_id: 'OPS-7', title: 'Release notes from the change log' },
+  ];
+  for (const each of more) await call(server, 'POST', '/v1/tickets', { ...each, repo_url: REPO });
+  world.gemini.on('cannot', [{ error: { status: 401 } }]);
+  await run(server, 'REL-140', { action: 'chat', message: 'What cannot be parsed?' });
+  await page.keyboard.press('g');
+  await page.keyboard.press('t');
+  const rows = page.getByRole('list', { name: 'Tickets' }).getByRole('link');
+  await rows.nth(3).waitFor();
+  t.equal(await rows.count(), 4);
+  await picture('tickets');
+  t.strictSame(await violations(page), []);
+  await page.keyboard.press('/');
+  await page.keyboard.type('plus sign');
+  await page.getByText('1 ticket', { exact: true }).waitFor();
+  t.match(page.url(), /\?q=plus\+sign/);
+  await page.getByLabel('Search tickets').fill('');
+  await page.getByRole('button', { name: /^Failed/ }).click();
+  await page.getByText('1 ticket', { exact: true }).waitFor();
+  await page.goBack();
+  await page.goto('/dashboard/');
+  await rows.first().waitFor();
+  await page.keyboard.press('j');
+  await page.keyboard.press('j');
+  await page.keyboard.press('k');
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: 'Release notes' }).waitFor();
+});
+
+t.test('the palette jumps, and ? shows the keys', async (t) => {
+  await page.locator('main').focus();
+  await page.keyboard.press('Control+k');
+  await page.getByRole('dialog', { name: 'Jump to' }).waitFor();
+  await page.keyboard.type('hour');
+  t.equal(await page.getByRole('option').count(), 1);
+  t.strictSame(await violations(page), []);
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: ticket.title }).waitFor();
+  await page.locator('main').focus();
+  await page.keyboard.press('?');
+  await page.getByRole('dialog', { name: 'Keyboard' }).waitFor();
+  t.strictSame(await violations(page), []);
+  await page.keyboard.press('Escape');
+});
+
+t.test('usage, runs and agents', async (t) => {
+  await page.goto('/dashboard/usage');
+  await page.locator('.chart canvas').waitFor();
+  t.strictSame(await violations(page), []);
+  await page.getByRole('button', { name: 'By ticket' }).click();
+  await page.getByRole('link', { name: ticket.ticket_id }).waitFor();
+  await page.keyboard.press('g');
+  await page.keyboard.press('r');
+  await page.getByRole('list', { name: 'Runs' }).getByRole('link').nth(3).waitFor();
+  t.strictSame(await violations(page), []);
+  await page.getByRole('button', { name: 'Failed' }).click();
+  await page.getByRole('list', { name: 'Runs' }).getByRole('link').click();
+  await page.getByRole('article').getByText('Failed').waitFor();
+  t.strictSame(await violations(page), []);
+  await page.goto('/dashboard/agents');
+  await page.getByText('Healthy').waitFor();
+  t.strictSame(await violations(page), []);
+  await page.goto('/dashboard/nowhere');
+  await page.getByRole('heading', { name: 'Nothing is here' }).waitFor();
+  await page.goto('/dashboard/tickets/NONE-1');
+  await page.getByRole('heading', { name: 'There is no ticket NONE-1' }).waitFor();
+});
+
+t.test('the page never did what no page should', async (t) => {
+  t.strictSame(faults, []);
+});

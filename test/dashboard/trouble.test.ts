@@ -1,0 +1,288 @@
+import type { Page } from 'playwright-core';
+import t from 'tap';
+import type { Run } from '../../schemas/run.ts';
+import { browse } from '../helpers/browser.ts';
+import { call } from '../helpers/client.ts';
+import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { violations } from './axe.ts';
+
+/** What goes wrong under an open page, and what is meant to: keys, restarts, lost networks, hostile texts, many events. */
+const world = await makeWorld(t);
+const { gemini } = world;
+const settings = { API_KEY: ADMIN_KEY, ASK_PERMISSION: 'execute', AUTH_FAILURES_PER_MINUTE: '1000' };
+const owner = t;
+let server = await startServer(owner, world, settings);
+const { context, page, faults } = await browse(t, server.url);
+
+async function signIn(key: string): Promise<void> {
+  await page.getByLabel('API key').fill(key);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+}
+
+async function ticketOf(id: string, title: string): Promise<void> {
+  const { status } = await call(server, 'POST', '/v1/tickets', { ticket_id: id, repo_url: REPO, title }, asAdmin);
+  if (status !== 201) throw new Error(`the ticket was not made: ${status}`);
+}
+
+async function start(id: string, request: object): Promise<Run> {
+  return (await call<Run>(server, 'POST', `/v1/tickets/${id}/runs`, request, asAdmin)).body;
+}
+
+const held = (text: string) => gemini.waitFor((request) => request.prompt.includes(text) && request.state === 'held');
+const article = (on: Page, name = /./) => on.getByRole('article', { name }).last();
+
+t.test('whoever opens a link signs in first, and is then where the link leads', async (t) => {
+  await ticketOf('OPS-1', 'Signs of trouble');
+  await page.goto('/dashboard/tickets/OPS-1');
+  await page.getByRole('heading', { name: 'Sign in to Pullwright' }).waitFor();
+  t.strictSame(await violations(page), []);
+  await signIn('a-key-that-is-wrong');
+  await page.getByRole('alert').getByText('The API key is not valid.').waitFor();
+  await signIn(ADMIN_KEY);
+  await page.getByRole('heading', { level: 1, name: 'Signs of trouble' }).waitFor();
+  t.equal(await page.evaluate('document.cookie'), '', 'no script sees the session');
+  t.equal(await page.evaluate('localStorage.length'), 0, 'and the key is kept nowhere');
+});
+
+t.test('hostile Markdown stays text', async (t) => {
+  const hostile = [
+    '<img src="https://evil.example/1.png" onerror="document.title=\'owned\'">',
+    '<script>document.title="owned"</script>',
+    '![pixel](https://evil.example/2.png)',
+    '[click](javascript:document.title="owned") [data](data:text/html,<script>1</script>) [rel](/v1/keys)',
+    '[spaced]( java\tscript:alert(1)) <javascript:alert(1)>',
+    '<iframe src="https://evil.example/"></iframe><style>body{display:none}</style>',
+    '# One\n\n##### Five',
+    '| a | b |\n|---|---|\n| <b onclick=alert(1)>x</b> | [ok](https://example.org/) |',
+    '```html\n<svg onload=alert(1)>\n```',
+    '- [x] done <a href="https://evil.example">a</a>',
+  ].join('\n\n');
+  gemini.on('be hostile', [{ text: hostile }]);
+  await start('OPS-1', { action: 'chat', message: 'be hostile' });
+  const chat = article(page, /^Chat/);
+  await chat.getByText('Succeeded').waitFor();
+  const markdown = chat.locator('.markdown').last();
+  await markdown.getByText('[image: pixel]').waitFor();
+  t.equal(await markdown.locator('img, script, iframe, style, svg, b, form, input').count(), 0);
+  const links: string[] = await page.evaluate(`[...document.querySelectorAll('.markdown a')].map((link) => link.href)`);
+  t.strictSame(
+    links.filter((link) => !link.startsWith('https://')),
+    [],
+    'links lead out, by https',
+  );
+  t.ok(links.includes('https://example.org/'));
+  t.match(await markdown.textContent(), /<script>document\.title="owned"<\/script>/);
+  t.notMatch(await page.title(), /owned/);
+  t.strictSame(await violations(page), []);
+  t.strictSame(faults, [], 'nothing was asked of another server');
+});
+
+t.test('a reader who has scrolled up is left alone, and one at the end reads along', async (t) => {
+  const lines = (from: number) => Array.from({ length: 60 }, (_, at) => `- line ${from + at}`).join('\n');
+  gemini.on('go on', [
+    { text: `${lines(1)}\n`, calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },
+    { hang: true },
+    { text: lines(200) },
+  ]);
+  await start('OPS-1', { action: 'chat', message: 'go on' });
+  await article(page).getByText('line 60', { exact: true }).waitFor();
+  await held('go on');
+  // Further up than where one reads along.
+  await page.evaluate('scrollTo(0, document.documentElement.scrollHeight - innerHeight - 400)');
+  await page.getByRole('button', { name: 'Newest' }).waitFor();
+  const read = article(page).getByText('line 50', { exact: true });
+  const before = await read.boundingBox();
+  gemini.release();
+  await article(page).getByText('Succeeded').waitFor();
+  await article(page).getByText('line 259', { exact: true }).waitFor({ state: 'attached' });
+  t.strictSame(await read.boundingBox(), before);
+  await page.getByRole('button', { name: 'Newest' }).click();
+  await page.getByRole('button', { name: 'Newest' }).waitFor({ state: 'hidden' });
+  const left: number = await page.evaluate('document.documentElement.scrollHeight - innerHeight - scrollY');
+  t.ok(left < 5, 'at the end again');
+});
+
+t.test('one stream of changes for all tabs, handed over when its tab closes', async (t) => {
+  await page.goto('/dashboard/');
+  await page.getByRole('link', { name: /Signs of trouble/ }).waitFor();
+  const feeds: Page[] = [];
+  context.on('request', (request) => {
+    if (request.url().endsWith('/v1/events')) feeds.push(request.frame().page());
+  });
+  const first = await context.newPage();
+  await first.goto('/dashboard/');
+  const second = await context.newPage();
+  await second.goto('/dashboard/');
+  for (const tab of [first, second]) await tab.getByRole('link', { name: /Signs of trouble/ }).waitFor();
+  t.equal(feeds.length, 0, 'the stream of the first tab serves them all');
+  await ticketOf('OPS-2', 'Seen by every tab');
+  for (const tab of [page, first, second]) await tab.getByRole('link', { name: /Seen by every tab/ }).waitFor();
+  const handedOver = context.waitForEvent('request', (request) => request.url().endsWith('/v1/events'));
+  await page.goto('/dashboard/assets/none');
+  await handedOver;
+  await ticketOf('OPS-3', 'Seen by the ones that are left');
+  for (const tab of [first, second]) await tab.getByRole('link', { name: /the ones that are left/ }).waitFor();
+  t.equal(feeds.length, 1);
+  await second.close();
+  await first.close();
+});
+
+t.test('the server restarts under an open page, in the middle of a run', async (t) => {
+  gemini.on('a long story', [
+    { text: 'Once upon a time. ', calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },
+    { hang: true },
+    { text: 'The end.' },
+  ]);
+  await page.goto('/dashboard/tickets/OPS-2');
+  await page.getByLabel('Message').fill('a long story');
+  await page.keyboard.press('Control+Enter');
+  await article(page).getByText('Once upon a time.').waitFor();
+  await held('a long story');
+  await page.getByLabel('Message').fill('half a thought');
+  const { port } = new URL(server.url);
+  await server.stop('SIGKILL');
+  await page.getByText('The server does not answer.').waitFor();
+  t.strictSame(await violations(page), []);
+  // It is for the tests after this one, too.
+  server = await startServer(owner, world, { ...settings, PORT: port });
+  await page.getByText('The server does not answer.').waitFor({ state: 'hidden' });
+  await article(page).getByText('Succeeded').waitFor();
+  await article(page).getByText('The end.').waitFor();
+  t.equal(await article(page).getByText('The run was cut short, and begins again.').count(), 1);
+  t.equal(await page.getByLabel('Message').inputValue(), 'half a thought');
+  await ticketOf('OPS-4', 'Made after the restart');
+  await page.keyboard.press('Escape');
+  await page.getByRole('link', { name: 'Tickets', exact: true }).first().click();
+  await page.getByRole('link', { name: /Made after the restart/ }).waitFor();
+});
+
+t.test('without a network the page says so, and catches up', async (t) => {
+  await context.setOffline(true);
+  await page.getByRole('link', { name: /Made after the restart/ }).click();
+  await page.getByRole('alert').getByText('The server does not answer').first().waitFor();
+  await context.setOffline(false);
+  await page.getByRole('heading', { level: 1, name: 'Made after the restart' }).waitFor();
+  t.pass('and has caught up');
+});
+
+t.test('a run waits for an answer, on its own screen and in the conversation', async (t) => {
+  gemini.on(/Action: make_plan.*OPS-4/s, [{ text: '# Notes\n\n## Goal\n\nNotes.' }]);
+  gemini.on(/Action: dev.*OPS-4/s, [
+    { calls: [{ name: 'run_shell_command', args: { command: 'echo first > NOTES.md' } }] },
+    { calls: [{ name: 'run_shell_command', args: { command: 'rm -rf src' } }] },
+    { text: 'Done as you said.' },
+  ]);
+  await page.getByRole('button', { name: 'Dev', exact: true }).click();
+  await page.getByRole('button', { name: 'Start dev' }).click();
+  const card = page.getByRole('region', { name: 'The agent asks for permission' });
+  await card.getByText('echo first > NOTES.md').waitFor();
+  t.strictSame(await violations(page), []);
+  await card.getByRole('button', { name: 'Allow once' }).click();
+  await card.getByText('rm -rf src').waitFor();
+  await page.getByRole('link', { name: 'Permissions 1 waiting' }).click();
+  const question = page.getByRole('region', { name: 'Question of OPS-4' });
+  await question.getByText('rm -rf src').waitFor();
+  t.strictSame(await violations(page), []);
+  await question.getByRole('button', { name: 'Reject', exact: true }).click();
+  await page.getByRole('heading', { name: 'No agent waits for an answer' }).waitFor();
+  await page.goBack();
+  await article(page)
+    .getByText(/^Rejected by API_KEY: rm -rf src$/)
+    .waitFor();
+  await article(page).getByText('Succeeded').waitFor();
+});
+
+t.test('a run is canceled, and another one waits for its turn', async (t) => {
+  gemini.on('never end', [{ hang: true }]);
+  gemini.on('then this', [{ text: 'This.' }]);
+  for (const message of ['never end', 'then this']) {
+    await page.getByRole('button', { name: 'Chat', exact: true }).click();
+    await page.getByLabel('Message').fill(message);
+    await page.getByRole('button', { name: 'Ask' }).click();
+    await page.locator('.asked', { hasText: message }).waitFor();
+  }
+  await article(page).getByText('Next in the queue').waitFor();
+  await held('never end');
+  t.strictSame(await violations(page), []);
+  await page.getByRole('article').filter({ hasText: 'never end' }).getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('article').filter({ hasText: 'never end' }).getByText('Canceled').waitFor();
+  await article(page).getByText('Succeeded').waitFor();
+});
+
+t.test('ten thousand events are gathered, and no more is drawn than one can look at', async (t) => {
+  const run = (await call<{ items: Run[] }>(server, 'GET', '/v1/runs?limit=1', undefined, asAdmin)).body.items[0];
+  const runId = run?.run_id ?? '';
+  const event = (seq: number, type: string, data: object) =>
+    `id: ${seq}\nevent: ${type}\ndata: ${JSON.stringify({ seq, run_id: runId, time: new Date().toISOString(), type, data })}\n\n`;
+  const frames: string[] = [];
+  for (let seq = 1; seq < 10_000; seq += 2) {
+    const tool = { tool_call_id: `t${seq}`, title: `src/file-${seq}.ts`, kind: 'read', status: 'completed' };
+    frames.push(event(seq, 'tool.started', tool), event(seq + 1, 'tool.updated', { ...tool, output: 'x' }));
+  }
+  const usage = { input_tokens: 1, output_tokens: 1, cached_tokens: 0 };
+  frames.push(event(10_001, 'run.succeeded', { usage, duration_ms: 1 }));
+  const stream = { contentType: 'text/event-stream', body: frames.join('') };
+  await page.route('**/v1/runs/*/events', (route) => route.fulfill(stream), { times: 1 });
+  await page.goto(`/dashboard/runs/${runId}`);
+  await page.getByText('src/file-9999.ts').waitFor({ state: 'attached' });
+  t.equal(await page.locator('details.tool').count(), 800);
+  await page.getByRole('button', { name: 'Show 800 of 4,200 earlier steps' }).click();
+  await page.getByRole('button', { name: 'Show 800 of 3,400 earlier steps' }).waitFor();
+});
+
+t.test('a key that is revoked ends the session under the page, and nothing typed is lost', async (t) => {
+  const chatter = await makeKey(server, { scopes: ['chat'] });
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await signIn(chatter.key);
+  await page.goto('/dashboard/tickets/OPS-1');
+  await page.getByLabel('Message').fill('a thought in the making');
+  t.equal(await page.getByRole('button', { name: 'Dev', exact: true }).count(), 0, 'what it may not do is not offered');
+  t.equal(await page.getByRole('link', { name: 'Keys' }).count(), 0);
+  t.equal(await page.getByRole('button', { name: /^Delete/ }).count(), 0);
+  await call(server, 'DELETE', `/v1/keys/${chatter.key_id}`, undefined, asAdmin);
+  await page.getByText('Your session is over').waitFor();
+  t.strictSame(await violations(page), []);
+  await signIn(ADMIN_KEY);
+  await page.getByRole('heading', { level: 1, name: 'Signs of trouble' }).waitFor();
+  t.equal(await page.getByLabel('Message').inputValue(), 'a thought in the making');
+});
+
+t.test('a key is made, shown once and revoked; the audit log tells of it', async (t) => {
+  await page.keyboard.press('Escape');
+  await page.locator('main').focus();
+  await page.keyboard.press('g');
+  await page.keyboard.press('k');
+  await page.getByRole('button', { name: 'New key' }).click();
+  const form = page.getByRole('dialog', { name: 'New key' });
+  await form.getByLabel('Name').fill('build server');
+  await form.getByLabel(/^chat/).check();
+  await form.getByLabel(/^Repositories/).fill('acme/*');
+  t.strictSame(await violations(page), []);
+  await form.getByRole('button', { name: 'Create key' }).click();
+  const shown = page.getByRole('dialog', { name: 'Key build server' });
+  const key = (await shown.locator('code').textContent()) ?? '';
+  t.match(key, /^pw_[0-9a-f]{12}_/);
+  t.equal((await call(server, 'GET', '/v1/tickets', undefined, { 'x-api-key': key })).status, 200);
+  t.strictSame(await violations(page), []);
+  await shown.getByRole('button', { name: 'Close' }).click();
+  await page.getByRole('button', { name: 'Revoke build server' }).click();
+  await page.getByRole('button', { name: 'Revoke the key' }).click();
+  await page.getByRole('listitem').filter({ hasText: 'build server' }).getByText('Revoked').waitFor();
+  t.notOk((await page.content()).includes(key), 'the key is nowhere any more');
+  t.equal((await call(server, 'GET', '/v1/tickets', undefined, { 'x-api-key': key })).status, 401);
+  t.strictSame(await violations(page), []);
+  await page.getByRole('link', { name: 'Audit' }).click();
+  await page.getByRole('cell', { name: 'revokeKey' }).first().waitFor();
+  t.strictSame(await violations(page), []);
+});
+
+t.test('a ticket is deleted', async (t) => {
+  await page.goto('/dashboard/tickets/OPS-3');
+  await page.getByRole('button', { name: 'Delete…' }).click();
+  await page.getByRole('button', { name: 'Delete the ticket' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Tickets' }).waitFor();
+  await page.getByRole('link', { name: /the ones that are left/ }).waitFor({ state: 'detached' });
+  t.equal((await call(server, 'GET', '/v1/tickets/OPS-3', undefined, asAdmin)).status, 404);
+  t.strictSame(faults, []);
+});

@@ -1,0 +1,171 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Run } from '../../schemas/run.ts';
+import { call, run, said } from '../helpers/client.ts';
+import { noneLeft, processesIn } from '../helpers/processes.ts';
+import { type LogRecord, makeWorld, REPO, type Server, startServer } from '../helpers/server.ts';
+
+const SPARE = { AGENT_POOL_SPARE: '1' };
+
+/** A record of the log that says `msg`, of the given process or ticket if one is given; of several, one after the other. */
+function logs(server: Server, msg: string, fields: Partial<LogRecord> = {}): Promise<LogRecord> {
+  return server.logged(
+    (record) => record.msg === msg && Object.entries(fields).every(([name, value]) => record[name] === value),
+  );
+}
+
+const create = (server: Server, ticket_id: string) =>
+  call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
+const chat = (server: Server, ticketId: string, message: string) => run(server, ticketId, { action: 'chat', message });
+const pool = async (server: Server) => (await call(server, 'GET', '/v1/agents')).body.pool;
+
+t.test('the first command of a new ticket finds an agent that waited', async (t) => {
+  const world = await makeWorld(t);
+  const { gemini } = world;
+  gemini.on('read it', [{ calls: [{ name: 'read_file', args: { file_path: 'README.md' } }] }, { text: 'Read.' }]);
+  gemini.on('look for', [{ calls: [{ name: 'grep_search', args: { pattern: 'parse' } }] }, { text: 'Found.' }]);
+  const server = await startServer(t, world, SPARE);
+  const first = await logs(server, 'spare agent ready');
+  t.match(await pool(server), { spare: 1, idle: 0, working: 0, early: 0 });
+
+  t.equal((await create(server, 'NEW-1')).status, 201);
+  t.match(await logs(server, 'spare agent taken'), { ticket_id: 'NEW-1', pid: first.pid });
+  const one = await chat(server, 'NEW-1', 'read it');
+  t.match(one.run, { state: 'succeeded', result: { text: 'Read.' } });
+  const prompt = JSON.stringify(gemini.requests.find((request) => request.prompt.includes('read it'))?.body.contents);
+  t.match(prompt, /README\.md/, 'its context shows the files of the repository, not the empty folder');
+  const told = JSON.stringify(gemini.requests.at(-1)?.body.contents);
+  t.match(told, /functionResponse/, 'it read');
+  t.match(told, /duration/i, 'what the repository holds');
+  const two = await chat(server, 'NEW-1', 'look for it');
+  t.match(two.run, { state: 'succeeded', result: { text: 'Found.' } });
+  t.match(JSON.stringify(gemini.requests.at(-1)?.body.contents), /Found \d+ match/, 'it can search without git');
+
+  const second = await server.logged(({ msg, pid }) => msg === 'spare agent ready' && pid !== first.pid);
+  t.equal((await create(server, 'NEW-2')).status, 201);
+  t.match(await logs(server, 'spare agent taken', { ticket_id: 'NEW-2' }), { pid: second.pid });
+  t.equal(said((await chat(server, 'NEW-2', 'read it')).events), 'Read.');
+  t.match((await call(server, 'GET', '/metrics')).body, /agent_starts_total\{agent="gemini",kind="spare"\} 2\n/);
+  t.notMatch((await call(server, 'GET', '/metrics')).body, /kind="cold"/);
+
+  t.test('and sees nothing of another ticket', async (t) => {
+    const of = (ticket: string) => processesIn(join(world.dir, 'tickets', ticket)).map(({ pid }) => pid);
+    t.ok(of('NEW-1').length > 0);
+    t.ok(of('NEW-2').length > 0);
+    t.same(
+      of('NEW-1').filter((pid) => of('NEW-2').includes(pid)),
+      [],
+    );
+    const other = join(world.dir, 'tickets/NEW-2/README.md');
+    gemini.on('peek', [{ calls: [{ name: 'read_file', args: { file_path: other } }] }, { text: 'Peeked.' }]);
+    await chat(server, 'NEW-1', 'peek');
+    t.notMatch(JSON.stringify(gemini.requests.at(-1)?.body.contents?.slice(-2)), /duration/);
+  });
+
+  t.test('a conversation that began with a spare outlives its process', async (t) => {
+    process.kill(Number(second.pid), 'SIGKILL');
+    await logs(server, 'agent ended', { pid: second.pid });
+    const again = await chat(server, 'NEW-2', 'read it again');
+    t.match(await logs(server, 'agent started', { ticket_id: 'NEW-2' }), { continued: true });
+    t.equal(again.run.state, 'succeeded');
+  });
+
+  t.test('deleting the ticket ends it and leaves nothing', async (t) => {
+    t.equal((await call(server, 'DELETE', '/v1/tickets/NEW-1')).status, 204);
+    await logs(server, 'agent ended', { pid: first.pid });
+    t.notOk((await readdir(join(world.dir, 'data/conversations'))).includes('NEW-1'));
+  });
+
+  t.test('a killed server leaves no process, and the next one no folder', async (t) => {
+    await server.logged(({ msg, pid }) => msg === 'spare agent ready' && pid !== first.pid && pid !== second.pid);
+    await server.stop('SIGKILL');
+    await noneLeft(world.dir);
+    const next = await startServer(t, world);
+    t.same(await readdir(join(world.dir, 'tickets/.staging')), []);
+    const left = (await readdir(join(world.dir, 'data/tmp'))).filter((name) => name.startsWith('spare-'));
+    t.same(left, []);
+    await next.stop();
+    await noneLeft(world.dir);
+  });
+});
+
+t.test('a spare that dies is replaced, and a ticket that cannot be made takes none', async (t) => {
+  const world = await makeWorld(t);
+  const server = await startServer(t, world, SPARE);
+  const first = await logs(server, 'spare agent ready');
+  process.kill(Number(first.pid), 'SIGKILL');
+  await logs(server, 'spare agent ended', { pid: first.pid });
+  const second = await server.logged(({ msg, pid }) => msg === 'spare agent ready' && pid !== first.pid);
+  const missing = { ticket_id: 'NO-1', repo_url: 'https://github.com/acme/missing' };
+  t.not((await call(server, 'POST', '/v1/tickets', missing)).status, 201);
+  t.match(await pool(server), { spare: 1, idle: 0 });
+  await create(server, 'OK-1');
+  t.match(await logs(server, 'spare agent taken'), { ticket_id: 'OK-1', pid: second.pid });
+  await server.stop();
+  await noneLeft(world.dir);
+  t.same(await readdir(join(world.dir, 'tickets/.staging')), [], 'a stop leaves nothing behind');
+});
+
+t.test('idle agents are limited in number and memory, the longest unused first', async (t) => {
+  const world = await makeWorld(t);
+  const server = await startServer(t, world, { AGENT_POOL_SIZE: '1' });
+  for (const ticket of ['A', 'B']) {
+    await create(server, ticket);
+    await chat(server, ticket, 'hello');
+  }
+  const { pid } = await logs(server, 'agent started', { ticket_id: 'A' });
+  t.match(await logs(server, 'idle agent is ended'), { pid, why: 'AGENT_POOL_SIZE' });
+  await logs(server, 'agent ended', { pid });
+  t.match(await pool(server), { idle: 1 });
+  await server.stop();
+
+  const small = await startServer(t, world, { AGENT_POOL_MEMORY_MB: '50', ...SPARE });
+  const spare = await logs(small, 'spare agent ready');
+  await chat(small, 'A', 'hello again');
+  const kept = await logs(small, 'agent started', { ticket_id: 'A' });
+  t.match(await logs(small, 'idle agent is ended', { pid: kept.pid }), { why: 'AGENT_POOL_MEMORY_MB' });
+  t.match(await logs(small, 'idle agent is ended', { pid: spare.pid }), { why: 'AGENT_POOL_MEMORY_MB' });
+});
+
+t.test('an idle agent that does not answer is ended', async (t) => {
+  const world = await makeWorld(t);
+  const server = await startServer(t, world, SPARE);
+  const { pid } = await logs(server, 'spare agent ready');
+  for (const inside of processesIn(join(world.dir, 'tickets'))) process.kill(inside.pid, 'SIGSTOP');
+  t.match(await logs(server, 'idle agent is ended'), { pid, why: 'it does not answer' });
+  await server.logged((record) => record.msg === 'spare agent ready' && record.pid !== pid);
+});
+
+t.test('the agent of dev is started when the plan is approved', async (t) => {
+  const world = await makeWorld(t);
+  const { gemini } = world;
+  gemini.on(/Action: make_plan/, [{ text: '# Plan\n\n1. Add a file.\n' }]);
+  const write = { name: 'write_file', args: { file_path: 'src/new.ts', content: 'export {};\n' } };
+  const command = 'ls /opt/compile-cache && ! touch /opt/compile-cache/x && echo "<$NODE_COMPILE_CACHE>"';
+  const shell = { name: 'run_shell_command', args: { command } };
+  gemini.on(/Action: dev/, [{ calls: [write] }, { calls: [shell] }, { text: 'Added.' }]);
+  const server = await startServer(t, world, SPARE);
+  await logs(server, 'compile cache made');
+  await create(server, 'P-1');
+  t.match((await run(server, 'P-1', { action: 'make_plan' })).run, { state: 'succeeded' });
+  const approve = () => call(server, 'POST', '/v1/tickets/P-1/plan/approve', { version: 1 });
+
+  t.equal((await approve()).status, 200);
+  const early = await logs(server, 'agent started early');
+  t.match(await pool(server), { early: 1, idle: 1 }, 'beside the reader, which is still there');
+  const dev = await run(server, 'P-1', { action: 'dev' });
+  t.match(dev.run, { state: 'succeeded' });
+  t.match(await logs(server, 'agent had been started early'), { pid: early.pid, mode: 'write', continued: true });
+  await logs(server, 'agent ended', { pid: early.pid });
+  t.match(await pool(server), { early: 0, idle: 0 }, 'it ended with its turn');
+  const saw = JSON.stringify(gemini.requests.at(-1)?.body.contents?.slice(-1));
+  t.match(saw, /v\d+\.\d+\.\d+-/, 'it ran on the compile cache');
+  t.match(saw, /Read-only file system/, 'which it cannot write');
+  t.match(saw, /<>/, 'nor do the programs that it starts');
+
+  await approve();
+  const unused = await server.logged(({ msg, pid }) => msg === 'agent started early' && pid !== early.pid);
+  t.equal((await call<Run>(server, 'DELETE', '/v1/tickets/P-1?force=true')).status, 204);
+  t.same(processesIn(join(world.dir, 'tickets/P-1')), [], `deleting the ticket ends ${unused.pid}`);
+});

@@ -1,0 +1,39 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Owner, World } from './server.ts';
+
+const LAUNCHER = fileURLToPath(new URL('../../bin/pullwright.mjs', import.meta.url));
+
+export type Ended = { code: number | null; stdout: string; stderr: string };
+
+/** Starts the real command as a process of its own, in the folder of a world; a program, not a person, is at its ends. */
+export function startCommand(t: Owner, dir: string, args: string[], env: Record<string, string | undefined> = {}) {
+  const variables = Object.entries({ PATH: process.env.PATH, ...env }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${value}`],
+  );
+  // tap hands every child a loader of its own through the environment; `env -i` keeps it out of the command.
+  const child = spawn('env', ['-i', ...variables, process.execPath, LAUNCHER, ...args], { cwd: dir });
+  t.teardown(() => child.kill('SIGKILL'));
+  const told = { stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    told.stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    told.stderr += text;
+  });
+  const ended: Promise<Ended> = once(child, 'close').then(([code]) => ({ code, ...told }));
+  return { process: child, told, ended };
+}
+
+/** Runs the command to its end. */
+export async function pullwright(
+  t: Owner,
+  world: Pick<World, 'dir'>,
+  args: string[],
+  { env = {}, input = '' }: { env?: Record<string, string | undefined>; input?: string } = {},
+): Promise<Ended> {
+  const { process: child, ended } = startCommand(t, world.dir, args, env);
+  child.stdin.end(input);
+  return ended;
+}

@@ -13,7 +13,7 @@ export default fp(
 
 const feedRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { store, tickets, runs, redactor } = app;
-  const feed = createChangeFeed({ store, tickets, viewOfRun: (row) => runs.view(row), redactor, logger: app.log });
+  const feed = createChangeFeed({ store, tickets, viewsOfRuns: runs.views, redactor, logger: app.log });
   app.addHook('onClose', () => feed.close());
 
   app.get(

@@ -86,6 +86,8 @@ export default fp(
     /** Before the answer leaves: what a client has seen is what it will see again. */
     async function keep(id: string, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
       const { statusCode } = reply;
+      // The run is the answer; what one repetition sees of it, from its own place of the stream, is not that of the next.
+      if (request.idempotency?.runId !== undefined) return;
       // What may go better another time is to be tried another time.
       if (statusCode >= 500 || request.problem?.retryable === true) return records.release(id);
       // A stream is a view of the run that the record names.

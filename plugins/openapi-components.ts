@@ -36,6 +36,6 @@ export function optionalWithDefault(schema: unknown): unknown {
   return { ...schema, required: schema.required.filter(isGiven) };
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }

@@ -4,7 +4,8 @@ import { OptionalKind, type TSchema, Type } from '@sinclair/typebox';
 import fp from 'fastify-plugin';
 import { Event, eventData } from '../schemas/event.ts';
 import { Problem } from '../schemas/problem.ts';
-import { createComponents, optionalWithDefault, refer } from './openapi-components.ts';
+import { createComponents, isObject, optionalWithDefault, refer } from './openapi-components.ts';
+import { problemResponses } from './openapi-problems.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -36,6 +37,7 @@ export default fp<{ version: string }>(
           description: `Turns a ticket into a reviewed pull request with a coding agent.\n\n${eventTable()}`,
           license: { name: 'MIT', identifier: 'MIT' },
         },
+        servers: [{ url: '/', description: 'This server.' }],
         tags: [
           { name: 'seed', description: 'The three calls of the original service.' },
           { name: 'tickets', description: 'A ticket is a workspace on a branch of a repository.' },
@@ -61,7 +63,10 @@ export default fp<{ version: string }>(
         schema: {
           ...schema,
           ...(schema?.body === undefined ? {} : { body: components.moveOut(schema.body) }),
-          ...(schema?.response === undefined ? {} : { response: components.moveOut(schema.response) }),
+          response: components.moveOut({
+            ...problemResponses({ ...route, url, isPublic: route.config?.public === true, schema: schema ?? {} }),
+            ...(isObject(schema?.response) ? schema.response : {}),
+          }),
           ...(schema?.querystring === undefined ? {} : { querystring: optionalWithDefault(schema.querystring) }),
           security: security(route.config?.scope),
         },
@@ -107,10 +112,21 @@ function security(scopes: readonly string[] = []): Record<string, string[]>[] {
 /** `Event` as what it is: one schema for each type, told apart by `type`. Answers are checked against the envelope only. */
 function eventSchemas(): Record<string, object> {
   const { seq, run_id, time } = Event.properties;
-  const alternatives = Object.entries(eventData).map(([type, data]) =>
-    Type.Object({ seq, run_id, time, type: Type.Literal(type), data }),
-  );
-  return { Event: { oneOf: alternatives, discriminator: { propertyName: 'type' } } };
+  const types = Object.entries(eventData).map(([type, data]) => {
+    const name = `${type.replace(/(?:^|[._])([a-z])/g, (_, letter: string) => letter.toUpperCase())}Event`;
+    return { name, type, schema: Type.Object({ seq, run_id, time, type: Type.Literal(type), data }) };
+  });
+  const reference = (name: string) => `#/components/schemas/${name}`;
+  return {
+    ...Object.fromEntries(types.map(({ name, schema }) => [name, schema])),
+    Event: {
+      oneOf: types.map(({ name }) => ({ $ref: reference(name) })),
+      discriminator: {
+        propertyName: 'type',
+        mapping: Object.fromEntries(types.map(({ name, type }) => [type, reference(name)])),
+      },
+    },
+  };
 }
 
 /** The event vocabulary as Markdown, since OpenAPI cannot describe the frames of a stream. */

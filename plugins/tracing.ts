@@ -70,8 +70,9 @@ export default fp<{ version: string }>(
   { name: 'tracing', dependencies: ['config', 'store'] },
 );
 
-/** The run that a request has started, as its answer names it. */
+/** The run that a request has started, as its answer names it; a repetition of the request has started none. */
 function startedRun(reply: FastifyReply): string | undefined {
+  if (reply.hasHeader('idempotent-replayed')) return undefined;
   const header = reply.getHeader('x-run-id') ?? reply.getHeader('location');
   return /^(?:\/v1\/runs\/)?([0-9a-f-]{36})$/.exec(String(header))?.[1];
 }

@@ -56,6 +56,12 @@ export const Ticket = Type.Object(
     branch: Type.String(),
     base_branch: Type.String(),
     state: TicketState,
+    progress: Type.Optional(
+      Type.Object(
+        { stage: Type.String(), percent: Type.Integer({ minimum: 0, maximum: 100 }) },
+        { description: 'While it is being created: what git does, in its own words, such as `receiving objects`.' },
+      ),
+    ),
     workspace: Type.Optional(Workspace),
     plan_version: Type.Optional(Type.Integer()),
     pull_request: Type.Optional(PullRequest),

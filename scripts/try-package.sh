@@ -2,6 +2,7 @@
 # What npm would publish, installed into an empty project: the demo runs from it, and the client is typed there.
 set -euo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"
+export PATH="$root/node_modules/.bin:$PATH"
 place="$(mktemp -d)"
 trap 'rm -rf "$place"' EXIT
 cd "$root"

@@ -11,8 +11,6 @@ type Check = Ready['checks'][number];
 const FRESH_MS = 1000;
 /** Time for which a sandbox that does not hold is not tried again, which takes processes. */
 const SANDBOX_MS = 30_000;
-/** Space below which runs are likely to fail, in bytes. */
-const LEAST_FREE = 256 * 1024 * 1024;
 
 /**
  * Gives a function that says whether runs can be carried out. Anybody may ask, so what it says of a fault is a sentence of
@@ -40,7 +38,9 @@ export function createReadiness(app: FastifyInstance): () => Promise<Readiness> 
     check(name, 'It cannot be written, or its disk is nearly full.', async () => {
       await access(path, constants.W_OK);
       const { free } = await diskSpace(path);
-      if (free < LEAST_FREE) throw new Error(`${path} has ${free} bytes left; at least ${LEAST_FREE} should be free`);
+      // From there on new work is refused.
+      const least = config.MIN_FREE_DISK_MB * 1024 ** 2;
+      if (free < least) throw new Error(`${path} has ${free} bytes left; at least ${least} should be free`);
     });
 
   async function look(): Promise<Readiness> {

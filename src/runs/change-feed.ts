@@ -36,7 +36,8 @@ type Gathered = {
 type Deps = {
   store: Pick<Store, 'changes' | 'overview'>;
   tickets: Pick<Tickets, 'views'>;
-  viewOfRun(row: RunRow): Promise<Run>;
+  /** All at once: where runs stand in the queue is looked up a single time. */
+  viewsOfRuns(rows: readonly RunRow[]): Promise<Run[]>;
   redactor: Redactor;
   logger: Logger;
 };
@@ -46,7 +47,7 @@ type Deps = {
  * that was reached, so that many in a short time are one, and a reader that is too far behind, or comes from an earlier
  * process, is given a snapshot instead: that is always right.
  */
-export function createChangeFeed({ store, tickets, viewOfRun, redactor, logger }: Deps) {
+export function createChangeFeed({ store, tickets, viewsOfRuns, redactor, logger }: Deps) {
   const epoch = randomBytes(6).toString('hex');
   const watchers = new Set<Watcher>();
   /** The newest entries, with places that follow one another up to `newest`. */
@@ -100,6 +101,7 @@ export function createChangeFeed({ store, tickets, viewOfRun, redactor, logger }
     const views = await tickets.views(rows);
     const present = new Set(rows.map((row) => row.ticket_key));
     const runs = await store.overview.runs([...batch.runs]);
+    const states = await viewsOfRuns(runs);
     const repositories = new Map(runs.map((run) => [run.run_id, run.repo_url]));
     return [
       ...[...batch.removed]
@@ -110,18 +112,14 @@ export function createChangeFeed({ store, tickets, viewOfRun, redactor, logger }
         type: batch.tickets.get(ticketKey(data.ticket_id)) ?? 'ticket.updated',
         data,
       })),
-      ...(await Promise.all(
-        runs.map(async ({ repo_url, ...row }) => ({
-          repoUrl: repo_url,
-          type: 'run.state',
-          data: await viewOfRun(row),
-        })),
-      )),
-      ...batch.permissions.flatMap((data) => {
-        const repoUrl = repositories.get(data.run_id);
-        return repoUrl === undefined ? [] : [{ repoUrl, type: data.type, data }];
-      }),
+      ...states.flatMap((data) => toldOf(data.run_id, 'run.state', data)),
+      ...batch.permissions.flatMap((data) => toldOf(data.run_id, data.type, data)),
     ];
+
+    function toldOf(runId: string, type: string, data: object) {
+      const repoUrl = repositories.get(runId);
+      return repoUrl === undefined ? [] : [{ repoUrl, type, data }];
+    }
   }
 
   function keep(repoUrl: string, type: string, data: object): void {
@@ -135,7 +133,7 @@ export function createChangeFeed({ store, tickets, viewOfRun, redactor, logger }
   /** How things are now; what happens while it looks comes after it as a change. */
   async function takeSnapshot(repositories: readonly string[] | undefined): Promise<Entry> {
     const place = newest;
-    const runs = await Promise.all((await store.overview.openRuns(repositories)).map(viewOfRun));
+    const runs = await viewsOfRuns(await store.overview.openRuns(repositories));
     const counts = await store.overview.counts(repositories);
     const queued = runs.filter(({ state }) => state === 'queued').length;
     const queue = { queued, running: runs.length - queued };

@@ -23,7 +23,7 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
   );
   const carryOut = createAttempts({ ...deps, isStopping: dispatcher.isStopping });
 
-  async function viewAll(rows: readonly RunRow[]): Promise<Run[]> {
+  async function views(rows: readonly RunRow[]): Promise<Run[]> {
     const places = await waiting.placesOf(rows);
     return rows.map((row) => toRun(row, places.get(row.run_id)));
   }
@@ -111,8 +111,11 @@ export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logg
       repositories?: readonly string[] | undefined;
     }) {
       const page = await store.runs.list(query);
-      return { items: await viewAll(page.items), next_cursor: page.nextCursor };
+      return { items: await views(page.items), next_cursor: page.nextCursor };
     },
+
+    /** Stored runs as clients see them. */
+    views,
 
     async view(row: RunRow): Promise<Run> {
       return toRun(row, (await waiting.placesOf([row])).get(row.run_id));

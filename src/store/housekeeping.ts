@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { GroupCommit } from './group-commit.ts';
+import { ACTIVE_STATES } from './queue.ts';
 import { ENDED_STATES } from './runs.ts';
 import type { Database } from './schema.ts';
 import { ticketKey } from './tickets.ts';
@@ -178,7 +179,7 @@ export function createHousekeepingStore(db: Kysely<Database>, commit: GroupCommi
         .select('repo_url')
         .distinct()
         .innerJoin('runs', 'runs.ticket_key', 'tickets.ticket_key')
-        .where('runs.state', 'not in', ENDED_STATES)
+        .where('runs.state', 'in', ['queued', ...ACTIVE_STATES])
         .execute();
       return rows.map((row) => row.repo_url);
     },

@@ -42,13 +42,12 @@ export function createOverviewStore(db: Kysely<Database>) {
       repositories: readonly string[] | undefined,
     ): Promise<{ tickets: number; runs: Record<string, number> }> {
       let tickets = db.selectFrom('tickets').select((eb) => eb.fn.countAll<number>().as('number'));
-      let runs = db
-        .selectFrom('runs')
-        .innerJoin('tickets', 'tickets.ticket_key', 'runs.ticket_key')
-        .select((eb) => ['runs.state', eb.fn.countAll<number>().as('number')]);
+      let runs = db.selectFrom('runs').select((eb) => ['runs.state', eb.fn.countAll<number>().as('number')]);
       if (repositories !== undefined) {
         tickets = tickets.where(inRepositories(repositories));
-        runs = runs.where(inRepositories(repositories));
+        runs = runs.where('ticket_key', 'in', (eb) =>
+          eb.selectFrom('tickets').select('ticket_key').where(inRepositories(repositories)),
+        );
       }
       const { number } = await tickets.executeTakeFirstOrThrow();
       const states = await runs.groupBy('runs.state').execute();

@@ -157,7 +157,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       const rows = await db
         .selectFrom('runs')
         .select((eb) => ['state', 'action', eb.fn.countAll<number>().as('count')])
-        .where('state', 'not in', ENDED_STATES)
+        .where('state', 'in', ['queued', ...ACTIVE_STATES])
         .groupBy(['state', 'action'])
         .execute();
       return rows.map((row) => ({ ...row, count: Number(row.count) }));

@@ -1,9 +1,17 @@
 import type { Ticket } from '../../schemas/ticket.ts';
+import type { GitProgress } from '../git/git-progress.ts';
 import type { RunRow } from '../store/runs.ts';
 import type { TicketRow } from '../store/tickets.ts';
 
+/** What the view of a ticket needs besides its row. */
+export type Beside = {
+  lastRun: RunRow | undefined;
+  planVersion: number | undefined;
+  progress: GitProgress | undefined;
+};
+
 /** A stored ticket as clients see it. */
-export function toTicket(row: TicketRow, lastRun: RunRow | undefined, planVersion: number | undefined): Ticket {
+export function toTicket(row: TicketRow, { lastRun, planVersion, progress }: Beside): Ticket {
   return {
     ticket_id: row.ticket_id,
     repo_url: row.repo_url,
@@ -12,6 +20,7 @@ export function toTicket(row: TicketRow, lastRun: RunRow | undefined, planVersio
     branch: row.branch,
     base_branch: row.base_branch,
     state: row.state,
+    ...(progress === undefined || row.state !== 'creating' ? {} : { progress }),
     ...(planVersion === undefined ? {} : { plan_version: planVersion }),
     ...(row.pull_request_number === null || row.pull_request_url === null
       ? {}

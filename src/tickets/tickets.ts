@@ -6,6 +6,7 @@ import type { Logger } from '../config/logger.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
 import { ticketBranch, validateBranchName } from '../git/branch-name.ts';
+import type { GitProgress } from '../git/git-progress.ts';
 import { parseRepoUrl, type RepoRef } from '../git/repo-url.ts';
 import type { Store } from '../store/open-store.ts';
 import { type TicketRow, ticketKey } from '../store/tickets.ts';
@@ -46,6 +47,9 @@ export type CreatedTicket = {
 
 /** Tickets and their workspaces: a ticket is `ready` exactly when its workspace is whole. */
 export function createTickets({ config, store, log, workspaces, agents, logger }: Deps) {
+  /** How far the checkouts that are under way are, by the key of the ticket. */
+  const checkingOut = new Map<string, GitProgress>();
+
   /** @throws AppError `ticket_not_found` */
   async function row(ticketId: string): Promise<TicketRow> {
     const found = await store.tickets.get(ticketId);
@@ -57,7 +61,14 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
   async function viewOf(rows: readonly TicketRow[]): Promise<(row: TicketRow) => Ticket> {
     const keys = rows.map((ticket) => ticket.ticket_key);
     const [lastRuns, planVersions] = await Promise.all([store.runs.lastOf(keys), store.plans.newestVersions(keys)]);
-    return (ticket) => toTicket(ticket, lastRuns.get(ticket.ticket_key), planVersions.get(ticket.ticket_key));
+    return (ticket) => {
+      const key = ticket.ticket_key;
+      return toTicket(ticket, {
+        lastRun: lastRuns.get(key),
+        planVersion: planVersions.get(key),
+        progress: checkingOut.get(key),
+      });
+    };
   }
 
   async function look(ticketId: string): Promise<Ticket> {
@@ -84,17 +95,24 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     }
   }
 
-  function checkout(
+  async function checkout(
     ticketId: string,
     repo: RepoRef,
     baseBranch: string | undefined,
     signal?: AbortSignal,
     place?: () => string | undefined,
   ) {
-    return workspaces.create(
-      { ticketId, repo, baseBranch, place },
-      { signal, onProgress: (progress) => logger.info({ ticket_id: ticketId, ...progress }, 'checking out') },
-    );
+    const key = ticketKey(ticketId);
+    const onProgress = (progress: GitProgress) => {
+      logger.info({ ticket_id: ticketId, ...progress }, 'checking out');
+      checkingOut.set(key, progress);
+      store.changes.tell({ type: 'ticket', ticketKey: key });
+    };
+    try {
+      return await workspaces.create({ ticketId, repo, baseBranch, place }, { signal, onProgress });
+    } finally {
+      checkingOut.delete(key);
+    }
   }
 
   /** Work without which a ticket would stay half created or half removed: until it works, or the next start does it. */

@@ -47,6 +47,8 @@ export function createMirrorCare(git: Git) {
         await care?.done;
         return await work();
       } finally {
+        // A fetch may take longer than a mirror is left alone, and its ticket borrows only after it.
+        usedAt.set(mirror, Date.now());
         const left = (users.get(mirror) ?? 1) - 1;
         if (left > 0) users.set(mirror, left);
         else users.delete(mirror);

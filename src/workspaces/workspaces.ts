@@ -15,7 +15,7 @@ import { type Committed, commitWorkspace } from './commit.ts';
 import type { CommitText } from './commit-message.ts';
 import { buildWorkspace } from './create-workspace.ts';
 import { tellFullDisk } from './file-errors.ts';
-import { probeCase } from './file-system.ts';
+import { type FileSystem, probeFileSystem } from './file-system.ts';
 import { createGitDirs } from './git-dir.ts';
 import { commitsOf, diffOf, statusOf, type WorkspaceStatus } from './inspect.ts';
 import { createKeyedMutex } from './keyed-mutex.ts';
@@ -85,6 +85,8 @@ export type Workspaces = {
   remove(ticketId: string): Promise<void>;
   /** Absolute paths. The git directory borrows objects from the mirror. */
   paths(ticketId: string): Promise<{ workspace: string; gitDir: string; mirror: string }>;
+  /** What the disk of the workspaces is like; tried once. */
+  fileSystem(): Promise<FileSystem>;
   upkeep: Upkeep;
   /** Resolves when nothing is left to delete. */
   close(): Promise<void>;
@@ -108,11 +110,12 @@ export function createWorkspaces(deps: {
   const care = createMirrorCare(git);
   const mirrors = createMirrors({ config, git, layout, trash, care });
   const plainPacks = createPlainPacks({ git, layout, trash, care, logger });
-  let ignoring: Promise<boolean> | undefined;
-  const ignoresCase = () => {
-    ignoring ??= probeCase(layout.tickets.staging);
-    return ignoring;
+  let probed: Promise<FileSystem> | undefined;
+  const fileSystem = () => {
+    probed ??= probeFileSystem(layout.tickets.staging);
+    return probed;
   };
+  const ignoresCase = async () => (await fileSystem()).ignoresCase;
   const building = {
     git,
     layout,
@@ -204,6 +207,8 @@ export function createWorkspaces(deps: {
     async recover() {
       await git.checkVersion();
       await recoverFolders({ git, layout, mirrors, trash, logger }).catch(rethrow);
+      const { type, ignoresCase } = await fileSystem().catch(rethrow);
+      logger?.info({ file_system: type, ignores_case: ignoresCase }, 'workspaces are checked out by git');
     },
 
     async create(request, options = {}) {
@@ -283,6 +288,7 @@ export function createWorkspaces(deps: {
       return { workspace, gitDir, mirror };
     },
 
+    fileSystem,
     upkeep: createUpkeep({ git, layout, trash, care, oneAtATime }),
     async close() {
       await plainPacks.close();

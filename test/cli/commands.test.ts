@@ -70,7 +70,9 @@ t.test('a plan is edited, compared, and nothing that was typed is lost', async (
   );
   chmodSync(editor, 0o755);
   const edit = (more: Record<string, string> = {}) =>
-    pullwright(t, world, ['plan', 'edit', 'REL-123'], { env: { ...env, EDITOR: `${editor} --wait`, ...more } });
+    pullwright(t, world, ['plan', 'edit', 'REL-123'], {
+      env: { ...env, EDITOR: `${editor} --wait`, TMPDIR: world.dir, ...more },
+    });
   t.match(await edit(), { code: 0, stderr: /Saved as version 2/ });
   t.match(await command('plan', 'diff', 'REL-123'), {
     code: 0,

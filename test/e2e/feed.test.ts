@@ -1,5 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import type { EventSourceMessage } from 'eventsource-parser';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
@@ -150,6 +153,45 @@ t.test('a reader that stalls holds nobody up and is brought up to date', async (
   const { run: last } = await run(server, 'F-1', { action: 'chat', message: 'while one sleeps' }, asAdmin);
   await feed.until(isRun(last.run_id, last.state));
   t.equal((await events(server, last.run_id, { headers: asAdmin })).at(-1)?.run_id, last.run_id);
+});
+
+t.test('a ticket whose removal is refused is at no moment one that is being removed', async (t) => {
+  const feed = await watch();
+  await create('F-8');
+  await feed.until(({ event, data }) => event !== 'snapshot' && /"ticket_id":"F-8".*"state":"ready"/.test(data));
+  writeFileSync(join(world.dir, 'tickets', 'F-8', 'mine.txt'), 'not pushed');
+  // A server that is killed while it is marked would finish the removal at its next start.
+  t.match(await call(server, 'DELETE', '/v1/tickets/F-8', undefined, asAdmin), {
+    status: 409,
+    body: { code: 'unpushed_work' },
+  });
+  await create('F-9');
+  const told = await feed.until(isTicket('ticket.created', 'F-9'));
+  t.strictSame(
+    told.filter(({ data }) => JSON.parse(data).ticket_id === 'F-8'),
+    [],
+  );
+  await feed.close();
+});
+
+t.test('tells how far a checkout is', async (t) => {
+  await github.addRepository('acme/wide', { empty: true });
+  const files = Array.from({ length: 30_000 }, (_, n) => `M 100644 :1 ${n % 100}/${n}\n`).join('');
+  const head = 'commit refs/heads/main\ncommitter S <s@x> 1767600000 +0000\ndata 1\nx\n';
+  execFileSync('git', ['--git-dir', join(world.dir, 'gh', 'acme', 'wide.git'), 'fast-import', '--quiet'], {
+    input: `blob\nmark :1\ndata 0\n\n${head}${files}\n`,
+  });
+  const feed = await watch();
+  const creating = create('WIDE-1', 'https://github.com/acme/wide');
+  const isProgress = (frame: EventSourceMessage) => JSON.parse(frame.data).progress !== undefined;
+  const told = (await feed.until(isProgress)).at(-1);
+  t.match(JSON.parse(told?.data ?? ''), {
+    ticket_id: 'WIDE-1',
+    state: 'creating',
+    progress: { stage: String, percent: Number },
+  });
+  t.notOk('progress' in (await creating).body);
+  await feed.close();
 });
 
 t.test('a HEAD, and the end of the server', async (t) => {

@@ -120,6 +120,10 @@ t.test('a command that is repeated streams its run', async (t) => {
   t.equal(rest.replace(/^:\n\n/, ''), (texts[0] ?? '').split(/data: \[tool\].*\n\n/)[1], 'after Last-Event-ID');
   const last = [...(texts[0] ?? '').matchAll(/^id: (\d+)$/gm)].at(-1)?.[1] ?? '';
   t.equal((await stream(command, { 'idempotency-key': 'command', 'last-event-id': last })).status, 204);
+  t.equal((await stream(command, { 'idempotency-key': 'command', 'last-event-id': '9999' })).status, 400);
+  const whole = await stream(command, { 'idempotency-key': 'command' });
+  t.equal(whole.status, 200, 'what a repetition was told of its own place is not the answer to the next');
+  t.equal(await whole.text(), texts[0]);
   t.match(await post('/command', { ...command, message: 'another' }, 'command'), { status: 422 });
 });
 

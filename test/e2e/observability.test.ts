@@ -176,6 +176,16 @@ t.test('readiness tells what is missing', async (t) => {
   t.match(await server.stop(), { signal: null });
 });
 
+t.test('readiness and the refusal of new work agree about the disk', async (t) => {
+  const own = await makeWorld(t);
+  const server = await startServer(t, own, { MIN_FREE_DISK_MB: '100000000' });
+  const { status, body } = await call(server, 'GET', '/readyz');
+  t.equal(status, 503);
+  t.match(body.checks, [{ name: 'server', ok: true }, { ok: true }, { name: 'data folder', ok: false }, { ok: false }]);
+  t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-2', repo_url: REPO })).status, 507);
+  await server.stop();
+});
+
 t.test('an agent without a key is not ready', async (t) => {
   const own = await makeWorld(t);
   const server = await startServer(t, own, { GEMINI_API_KEY: '' });

@@ -1,0 +1,129 @@
+import { chmod, open, readdir, readFile, watch, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { exists } from '../../src/workspaces/open-ticket.ts';
+import { commitEntries, makeWorld, plainGit, repo } from './world.ts';
+
+t.test('what a remote said counts for FETCH_TTL_SECONDS', async (t) => {
+  const { github, workspaces } = await makeWorld(t, { fetchTtlSeconds: 300 });
+  await github.addRepository('acme/widgets');
+  const first = await github.commit('acme/widgets', { branch: 'feature', files: { 'f.txt': 'f\n' } });
+  const create = (ticketId: string, baseBranch?: string) =>
+    workspaces.create({ ticketId, repo: repo('acme/widgets'), baseBranch });
+  const asks = async (work: () => Promise<unknown>) => {
+    const before = github.requests.length;
+    await work();
+    return github.requests.length > before;
+  };
+  t.ok(await asks(() => create('T-1')));
+  t.notOk(await asks(() => create('T-2')), 'a ticket like the last');
+  t.ok(await asks(() => create('T-3', 'feature')), 'a branch that the mirror has not');
+  t.notOk(await asks(() => create('T-4', 'feature')));
+  t.notOk(await asks(() => create('T-5')), 'both are there now');
+
+  const news = await github.commit('acme/widgets', { files: { 'new.txt': 'n\n' } });
+  t.notOk(await asks(async () => t.match(await workspaces.sync('T-1'), { updated: false })));
+  t.ok(await asks(async () => t.match(await workspaces.sync('T-1', { fresh: true }), { updated: true, head: news })));
+  t.notOk(
+    await asks(async () => t.match(await workspaces.sync('T-2'), { updated: true, head: news })),
+    'for all of them',
+  );
+  await github.commit('acme/widgets', { branch: 'late', files: { 'l.txt': 'l\n' } });
+  t.ok(await asks(() => create('T-6', 'late')), 'a branch that was not there');
+
+  await writeFile(join((await workspaces.paths('T-4')).workspace, 'f.txt'), 'changed\n');
+  await workspaces.commit('T-4', { subject: 'Change' });
+  const { sha } = await workspaces.push('T-4');
+  t.ok(await asks(() => workspaces.sync('T-4')), 'what was pushed is new');
+  t.match(await workspaces.status('T-4'), { head: sha, base: first, unpushed: false });
+  t.notOk(await asks(() => workspaces.sync('T-4')));
+  t.match(await workspaces.status('T-4'), { unpushed: false });
+});
+
+t.test('who comes while a fetch is under way is given what another one brings, whatever the branch', async (t) => {
+  const { github, workspaces } = await makeWorld(t);
+  await github.addRepository('acme/widgets');
+  const one = await github.commit('acme/widgets', { branch: 'one', files: { '1': '1' } });
+  const two = await github.commit('acme/widgets', { branch: 'two', files: { '2': '2' } });
+  const hanging = github.hang({ match: /widgets/ });
+  const controller = new AbortController();
+  const create = (ticketId: string, baseBranch: string, signal?: AbortSignal) =>
+    workspaces.create({ ticketId, repo: repo('acme/widgets'), baseBranch }, { signal });
+  const stuck = t.rejects(create('W-0', 'main', controller.signal), { code: 'canceled' });
+  await hanging;
+  const others = Promise.all([create('W-1', 'one'), create('W-2', 'two'), create('W-3', 'one')]);
+  controller.abort();
+  await stuck;
+  t.match(await others, [{ base: one }, { base: two }, { base: one }]);
+});
+
+t.test('checkouts read a plain pack', async (t) => {
+  const world = await makeWorld(t);
+  const { github, workspaces } = world;
+  const { directory } = await github.addRepository('acme/many', { empty: true });
+  const files = Array.from({ length: 1500 }, (_, n) => ({ path: `d${n % 10}/${n}.txt`, content: `file ${n}\n` }));
+  commitEntries(directory, files);
+  const create = (ticketId: string) => workspaces.create({ ticketId, repo: repo('acme/many') });
+  const file = (ticketId: string, name: string) => world.path('tickets', ticketId, name);
+  const read = (ticketId: string, name: string) => readFile(file(ticketId, name), 'utf8');
+  await create('P-1');
+  const { mirror, gitDir } = await workspaces.paths('P-1');
+  await appears(mirror, 'plain');
+
+  // What only the plain pack can give now shows that it is read.
+  await spoil(join(mirror, 'objects'), plainGit(['--git-dir', gitDir, 'rev-parse', 'HEAD:d7/7.txt']));
+  await create('P-2');
+  t.equal(await read('P-2', 'd7/7.txt'), 'file 7\n');
+  t.match(await workspaces.status('P-2'), { dirty: false });
+  t.throws(() => plainGit(['--git-dir', gitDir, 'cat-file', 'blob', 'HEAD:d7/7.txt']), 'tickets do not depend on it');
+
+  await writeFile(file('P-2', 'd8/8.txt'), 'changed in place\n', { flag: 'r+' });
+  commitEntries(directory, [{ path: 'd9/9.txt', content: 'newer\n' }]);
+  await create('P-3');
+  t.equal(await read('P-3', 'd8/8.txt'), 'file 8\n', 'nothing is shared with another ticket');
+  t.equal(await read('P-3', 'd9/9.txt'), 'newer\n', 'what is newer comes from the mirror');
+});
+
+t.test('a plain pack that is damaged is no loss', async (t) => {
+  const { github, workspaces, path } = await makeWorld(t);
+  const { directory } = await github.addRepository('acme/many', { empty: true });
+  commitEntries(
+    directory,
+    Array.from({ length: 1500 }, (_, n) => ({ path: `${n}.txt`, content: `file ${n}\n` })),
+  );
+  await workspaces.create({ ticketId: 'D-1', repo: repo('acme/many') });
+  const { mirror, gitDir } = await workspaces.paths('D-1');
+  await appears(mirror, 'plain');
+  await spoil(join(mirror, 'plain'), plainGit(['--git-dir', gitDir, 'rev-parse', 'HEAD:7.txt']));
+  await workspaces.create({ ticketId: 'D-2', repo: repo('acme/many') });
+  t.equal(await readFile(path('tickets', 'D-2', '7.txt'), 'utf8'), 'file 7\n');
+  t.match(await workspaces.status('D-2'), { dirty: false });
+});
+
+/** Resolves when there is a file or folder of this name. */
+async function appears(folder: string, name: string): Promise<void> {
+  const controller = new AbortController();
+  const changes = watch(folder, { signal: controller.signal });
+  const next = changes[Symbol.asyncIterator]();
+  let change = next.next();
+  change.catch(() => {});
+  while (!(await exists(join(folder, name)))) {
+    await change;
+    change = next.next();
+    change.catch(() => {});
+  }
+  controller.abort();
+}
+
+/** Overwrites an object in the one pack of an object directory. */
+async function spoil(objects: string, object: string): Promise<void> {
+  const names = (await readdir(join(objects, 'pack'))).filter((name) => name.endsWith('.pack'));
+  const pack = join(objects, 'pack', names[0] ?? '');
+  const index = plainGit(['verify-pack', '-v', pack]).split('\n');
+  const line = index.find((one) => one.startsWith(object)) ?? '';
+  const [, , , , offset] = line.split(/\s+/);
+  await chmod(pack, 0o600);
+  const file = await open(pack, 'r+');
+  await file.write(Buffer.from('spoilt'), 0, 6, Number(offset) + 1);
+  await file.close();
+}

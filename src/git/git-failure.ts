@@ -17,8 +17,8 @@ type Rule = readonly [pattern: RegExp, code: ErrorCode, detail: (failure: GitFai
 /** What git itself (LC_ALL=C) prints on stderr, the most telling first. */
 const RULES: readonly Rule[] = [
   [
-    // A checkout that cannot write a file does not say why (entry.c).
-    /No space left on device|Disk quota exceeded|Out of diskspace|^error: unable to write file [^:]*$/im,
+    // Writing a file of a checkout (entry.c) or of a ref (refs/files-backend.c) fails without saying why.
+    /No space left on device|Disk quota exceeded|Out of diskspace|^error: unable to write file [^:]*$|couldn't write '/im,
     'disk_full',
     ({ command }) => `The disk is full: git ${command} found no space left.`,
   ],

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
-import { call, events, run, said } from '../helpers/client.ts';
+import { call, events, frames, run, said } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 import { makeSmallDisks, noSmallDisks } from '../helpers/small-disks.ts';
 
@@ -45,7 +45,7 @@ t.test('a disk that is full', { skip }, async (t) => {
   t.match((await call(server, 'GET', `/v1/runs/${body.run_id}`)).body, { state: 'running' });
 
   gemini.release();
-  await server.logged((record) => record.msg === 'the end of the run could not be recorded');
+  await server.logged((record) => record.msg === 'what becomes of the run could not be recorded');
   t.equal((await call(server, 'GET', '/livez')).status, 200, 'the server lives');
 
   await rm(disks.path('small', 'ballast'));
@@ -66,6 +66,33 @@ t.test('a disk that is full', { skip }, async (t) => {
   const store = new SQLite(join(dir, 'pullwright.db'));
   t.equal(store.pragma('integrity_check', { simple: true }), 'ok');
   store.close();
+});
+
+t.test('a disk that becomes full while a ticket is created', { skip }, async (t) => {
+  const world = await makeWorld(t);
+  const disks = await makeSmallDisks(t, world.dir, { small: '64m' });
+  const folders = {
+    DATA_DIR: join(world.dir, 'small', 'data'),
+    TICKETS_ROOT: join(world.dir, 'small', 'tickets'),
+  };
+  const settings = { ...folders, MIN_FREE_DISK_MB: '8', GIT_TIMEOUT_SECONDS: '5' };
+  const server = await startServer(t, world, settings, [], disks.within);
+  const reached = world.github.hang({ match: /upload-pack/ });
+  const creating = call(server, 'POST', '/v1/tickets', { ticket_id: 'F-1', repo_url: REPO });
+  await reached;
+  await fill(disks.path('small', 'ballast'));
+  const { body } = await creating;
+  t.equal(body.code, 'timed_out', 'what hindered the creation is told, not what hindered taking it back');
+  await server.logged((record) => /half created/.test(record.msg ?? ''));
+
+  const feed = frames(await fetch(new URL('/v1/events', server.url)));
+  await feed.next();
+  await rm(disks.path('small', 'ballast'));
+  const next = await feed.next();
+  t.match(next.value, { event: 'ticket.deleted' }, 'it is taken back as soon as there is room');
+  await feed.return(undefined);
+  t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'F-1', repo_url: REPO })).status, 201);
+  await server.stop();
 });
 
 t.test('a disk that becomes read-only', { skip }, async (t) => {

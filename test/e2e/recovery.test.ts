@@ -155,3 +155,25 @@ t.test('an agent that is killed is begun again, as often as allowed, and the lin
   });
   await server.stop();
 });
+
+t.test('kill -9 after a cancel was acknowledged: the run does not go on', async (t) => {
+  let server = await startServer(t, world, settings);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-5', repo_url: REPO });
+  gemini.on('for ever', [{ hang: true }, { text: 'after all' }]);
+  const { body } = await call<Run>(server, 'POST', '/v1/tickets/R-5/runs', { action: 'chat', message: 'for ever' });
+  await held('for ever');
+  // It cannot end its turn, so the server is killed before the run has its end.
+  for (const { pid } of processesIn(join(world.dir, 'tickets/R-5'))) process.kill(pid, 'SIGSTOP');
+  t.equal((await call(server, 'POST', `/v1/runs/${body.run_id}/cancel`)).status, 202);
+  await server.stop('SIGKILL');
+  const db = new SQLite(join(world.dir, 'data/pullwright.db'));
+  t.match(db.prepare('select state from runs where run_id = ?').get(body.run_id), { state: 'running' });
+  db.close();
+
+  server = await startServer(t, world, settings);
+  const log = await events(server, body.run_id);
+  t.match(log.at(-1), { type: 'run.canceled', data: { error: { code: 'canceled' } } });
+  t.equal(count(log, 'run.resumed'), 0);
+  t.match((await call(server, 'GET', `/v1/runs/${body.run_id}`)).body, { state: 'canceled', attempt: 1 });
+  await server.stop();
+});

@@ -4,6 +4,7 @@ import type { Turn } from '../../standins/gemini-script.ts';
 import type { Failure } from '../../standins/github-failures.ts';
 import { processesIn } from '../helpers/processes.ts';
 import type { ActionName } from './actions.ts';
+import { loseAllButBackup } from './backup.ts';
 import { startServerBeside } from './second-server.ts';
 import { cancel, pause, type Stage, watch } from './stage.ts';
 
@@ -35,6 +36,7 @@ export const FAULTS: readonly Fault[] = [
   { name: 'git-server', actions: ['create_ticket', 'sync', 'dev', 'dev', 'dev'], arm: failGit },
   { name: 'github-api', actions: ['dev'], arm: failApi },
   { name: 'clock-jump', actions: ALL, settings: clockSettings(), strike: jumpClock },
+  { name: 'backup', actions: [...RUNS, 'approve', 'dev'], settings: {}, strike: loseAllButBackup },
   { name: 'clients', actions: ['chat', 'make_plan', 'dev'], strike: badClients },
   {
     name: 'disk-full',

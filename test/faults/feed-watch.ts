@@ -19,8 +19,12 @@ export function watchFeed(stage: Stage) {
   let ticket: Ticket['state'] | 'deleted' | undefined;
   let lastId: string | undefined;
   let snapshots = 0;
+  let restores = 0;
 
   function learn(type: string, data: string): void {
+    // What was told before is void.
+    if (restores !== stage.restores) runs.clear();
+    restores = stage.restores;
     if (type === 'snapshot') {
       snapshots += 1;
       const open: Run[] = JSON.parse(data).runs;

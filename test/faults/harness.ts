@@ -30,7 +30,17 @@ export async function inject(
   }: { fault: Fault; action: keyof typeof clientActions; seed: number; ticketId: string },
 ): Promise<Outcome> {
   const random = createRandom(seed);
-  const stage: Stage = { world, ledger, random, ticketId, seen: 0, heal: [], violations: [], unanswered: [] };
+  const stage: Stage = {
+    world,
+    ledger,
+    random,
+    ticketId,
+    seen: 0,
+    heal: [],
+    violations: [],
+    restores: 0,
+    unanswered: [],
+  };
   const client = clientActions[action];
   const agents = watchAgents(world);
   const feed = watchFeed(stage);

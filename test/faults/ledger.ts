@@ -9,6 +9,7 @@ export function createLedger() {
   const plans: { ticketId: string; version: number; body: string; approvedAt?: string }[] = [];
   const runs = new Map<string, { ticketId: string; action: string }>();
   const events = new Map<string, Map<number, string>>();
+  const uncertain = new Set<string>();
   const canceled = new Map<string, number>();
   const decisions = new Map<string, { runId: string; decision: string }>();
   const files: { ticketId: string; path: string; content: string }[] = [];
@@ -20,6 +21,8 @@ export function createLedger() {
     plans,
     runs,
     events,
+    /** Runs that were acknowledged while a backup was taken: they may be in it. */
+    uncertain,
     /** Runs whose cancel was acknowledged, with their attempt at that time. */
     canceled,
     /** Answers to permissions that were acknowledged. */
@@ -30,6 +33,22 @@ export function createLedger() {
     heads,
     /** Events that two readers saw differently. */
     mismatches,
+
+    /** What was acknowledged so far, for `goBackTo`. */
+    copy: () => structuredClone({ tickets, plans, runs, events, canceled, decisions, files }),
+
+    /** Forgets what was acknowledged since; what the remote was seen to have, it has. */
+    goBackTo(earlier: ReturnType<typeof this.copy>): void {
+      const { plans: earlierPlans, files: earlierFiles, ...maps } = earlier;
+      plans.splice(0, plans.length, ...earlierPlans);
+      files.splice(0, files.length, ...earlierFiles);
+      refill(tickets, maps.tickets);
+      for (const runId of runs.keys()) if (!maps.runs.has(runId)) uncertain.add(runId);
+      refill(runs, maps.runs);
+      refill(events, maps.events);
+      refill(canceled, maps.canceled);
+      refill(decisions, maps.decisions);
+    },
 
     ticket(ticketId: string): KnownTicket {
       const known = tickets.get(ticketId) ?? { asked: false, created: false, removal: 'none' };
@@ -48,4 +67,9 @@ export function createLedger() {
       seen.set(seq, bytes);
     },
   };
+}
+
+function refill<Key, Value>(map: Map<Key, Value>, from: ReadonlyMap<Key, Value>): void {
+  map.clear();
+  for (const [key, value] of from) map.set(key, value);
 }

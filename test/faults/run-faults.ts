@@ -126,6 +126,7 @@ async function finish({ world, ledger }: { world: FaultWorld; ledger: Ledger }):
     seen: 0,
     heal: [],
     violations: [],
+    restores: 0,
     unanswered: [],
   };
   const problems = await checkWorld(stage);
@@ -168,6 +169,8 @@ function takeOwnMounts(): void {
 
 /** Told to stop: no process and no folder stays. */
 async function abandon(): Promise<void> {
+  // What is under way finds its server gone; that must not keep the rest from being cleared.
+  process.on('uncaughtException', () => {});
   table();
   for (const world of open) await world.close();
   process.exit(130);

@@ -17,6 +17,8 @@ export type Stage = {
   /** Undoes what a fault arranged. */
   heal: (() => unknown)[];
   violations: string[];
+  /** How often everything was lost but for a backup. */
+  restores: number;
   /** What the client sent and got no answer to. */
   unanswered: Post[];
 };

@@ -1,0 +1,53 @@
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { createTicket } from './actions.ts';
+import { pause, type Stage } from './stage.ts';
+
+const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname;
+const run = promisify(execFile);
+
+/**
+ * A backup is taken in the middle of the work; then the server and its folders are lost, and what the backup holds is put
+ * into empty ones. What was acknowledged before it was asked for must be there. Sometimes the server ends under the backup.
+ */
+export async function loseAllButBackup(stage: Stage): Promise<void> {
+  const { world, ledger, random, violations } = stage;
+  const before = ledger.copy();
+  const file = world.path(`backup-${randomUUID()}.tar.gz`);
+  const taking = pullwright(stage, 'backup', file).then(
+    () => undefined,
+    (error) => String(error),
+  );
+  if (random.chance(0.25)) {
+    await pause(random.below(400));
+    await world.server.stop('SIGKILL');
+    if ((await taking) !== undefined && existsSync(file)) violations.push('a backup that failed left its file');
+    return;
+  }
+  const problem = await taking;
+  if (problem !== undefined) {
+    violations.push(`no backup was taken: ${problem}`);
+    return;
+  }
+  await world.server.stop('SIGKILL');
+  const orphans = await world.orphans();
+  violations.push(...orphans.map((orphan) => `a process outlived its server: ${orphan}`));
+  for (const folder of ['data', 'tickets']) await rm(world.path(folder), { recursive: true });
+  await pullwright(stage, 'restore', file);
+  await rm(file);
+
+  ledger.goBackTo(before);
+  stage.restores += 1;
+  await world.start();
+  // The files of a workspace come back with the next request for its ticket.
+  for (const [ticketId, { created }] of ledger.tickets) if (created) await createTicket({ ...stage, ticketId });
+}
+
+async function pullwright({ world }: Stage, ...args: string[]): Promise<void> {
+  const env = { PATH: process.env.PATH, ...world.env, PULLWRIGHT_URL: world.server.url };
+  const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  await run('env', ['-i', ...settings, process.execPath, CLI, ...args], { cwd: world.dir });
+}

@@ -30,7 +30,8 @@ export async function makeLab(options: { short: boolean; profile?: string | unde
   async function listening(args: readonly string[], env: Record<string, string> = {}, cwd = dir): Promise<Server> {
     const child = spawn(process.execPath, args, {
       cwd,
-      env: { PATH: process.env.PATH, ...env },
+      // As `npm start` does.
+      env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: join(dir, 'compile-cache'), ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const exited = once(child, 'exit');

@@ -4,13 +4,16 @@ import { describeMachine } from './machine.ts';
 import type { Row } from './row.ts';
 import { scoreOf } from './row.ts';
 import { deliveries } from './rows/deliveries.ts';
+import { durable } from './rows/durable.ts';
 import { getTicket } from './rows/get-ticket.ts';
+import { growth } from './rows/growth.ts';
 import { relay } from './rows/relay.ts';
 import { start } from './rows/start.ts';
+import { streams } from './rows/streams.ts';
 import { linesOf, type Measured, tableOf, writeTable } from './table.ts';
 
 /** In the order of the table. */
-const ROWS: readonly Row[] = [relay, deliveries, getTicket, start];
+const ROWS: readonly Row[] = [relay, deliveries, streams, durable, getTicket, start, growth];
 
 const USAGE = `npm run bench -- [ROW ...] [--short] [--peers] [--write] [--check] [--profile FOLDER]
 

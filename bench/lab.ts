@@ -59,8 +59,8 @@ export async function makeLab(options: { short: boolean; profile?: string | unde
     listening,
 
     /** A GitHub and a model; `env` makes them the server's. */
-    async standIns(): Promise<{ github: GitHub; gemini: GeminiApi; env: Record<string, string> }> {
-      const github = await startGitHub({ root: join(dir, 'github') });
+    async standIns(name = 'world'): Promise<{ github: GitHub; gemini: GeminiApi; env: Record<string, string> }> {
+      const github = await startGitHub({ root: join(dir, name, 'github') });
       teardown(() => github.close());
       github.addToken(TOKEN, { login: 'pullwright-bench', push: true });
       const gemini = await startGeminiApi();

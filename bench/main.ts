@@ -5,20 +5,21 @@ import type { Row } from './row.ts';
 import { scoreOf } from './row.ts';
 import { deliveries } from './rows/deliveries.ts';
 import { durable } from './rows/durable.ts';
+import { firstWord } from './rows/first-word.ts';
 import { getTicket } from './rows/get-ticket.ts';
 import { growth } from './rows/growth.ts';
 import { relay } from './rows/relay.ts';
 import { start } from './rows/start.ts';
 import { streams } from './rows/streams.ts';
+import { tickets } from './rows/tickets.ts';
 import { linesOf, type Measured, tableOf, writeTable } from './table.ts';
 
 /** In the order of the table. */
-const ROWS: readonly Row[] = [relay, deliveries, streams, durable, getTicket, start, growth];
+const ROWS: readonly Row[] = [firstWord, tickets, relay, deliveries, streams, durable, getTicket, start, growth];
 
-const USAGE = `npm run bench -- [ROW ...] [--short] [--peers] [--write] [--check] [--profile FOLDER]
+const USAGE = `npm run bench -- [ROW ...] [--short] [--write] [--check] [--profile FOLDER]
 
   --short    fewer rounds, and without the rows that take minutes
-  --peers    also the rows that compare with servers of others; downloads them (0.9 GB) into a cache
   --write    puts the figures into docs/performance.md
   --check    fails when a figure is worse than half of what it is to reach
   --profile  CPU profiles of the servers, for Chrome's or the editor's viewer
@@ -30,7 +31,6 @@ const { values: options, positionals } = parseArgs({
   options: {
     help: { type: 'boolean', default: false },
     short: { type: 'boolean', default: false },
-    peers: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     check: { type: 'boolean', default: false },
     profile: { type: 'string' },

@@ -27,8 +27,6 @@ export type Figure = {
 export type Row = {
   name: string;
   title: string;
-  /** Needs the servers of others, which are downloaded. */
-  peers?: true;
   /** Part of `--short`. */
   short?: true;
   measure(lab: Lab): Promise<Figure[]>;

@@ -37,7 +37,7 @@ export const growth: Row = {
 async function look(lab: Lab, tickets: number, events: number): Promise<Record<string, number>> {
   const settings = lab.settings(`growth-${tickets}`);
   const runId = await seed(settings.DATA_DIR ?? '', { tickets, events, bytes: 100 });
-  const { env } = await lab.standIns();
+  const { env } = await lab.standIns(`world-${tickets}`);
   const begun = performance.now();
   const server = await lab.server({ ...settings, ...env });
   const started = performance.now() - begun;

@@ -43,7 +43,7 @@ async function idleStreams(server: Server): Promise<number> {
 /** Clients that take the head of the answer and then nothing any more. */
 async function stalledClients(lab: Lab): Promise<number> {
   const settings = lab.settings('stalled');
-  const { env } = await lab.standIns();
+  const { env } = await lab.standIns('world-stalled');
   const runId = await seed(settings.DATA_DIR ?? '', { tickets: 1, events: 3200, bytes: 65_536 });
   const server = await lab.server({ ...settings, ...env });
   await (await fetch(`${server.url}/v1/runs/${runId}/events?after=3000`)).text();

@@ -38,6 +38,11 @@ export function ratioOf({ unit, ours, yardstick }: Figure): number | undefined {
   return unit === '/s' ? ours / yardstick.value : yardstick.value / ours;
 }
 
+/** Whether what is to be reached is a ratio: times alone say as much of the machine. */
+export function isRatio({ reach }: Figure): boolean {
+  return reach !== undefined && ('times' in reach || 'within' in reach);
+}
+
 /** 1 when the figure just reaches what it is to reach, 2 when it is twice as good; without a reach always 1. */
 export function scoreOf(figure: Figure): number {
   const { ours, yardstick, reach } = figure;

@@ -70,7 +70,7 @@ async function settle(lab: Lab) {
     return id;
   };
   const kept = await ticket(server);
-  const many = [];
+  const many: string[] = [];
   for (let index = 0; index < AT_ONCE; index++) many.push(await ticket(server));
 
   return {

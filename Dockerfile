@@ -31,6 +31,7 @@ COPY src src
 
 # The server refuses to start on this HOST without an API_KEY.
 ENV NODE_ENV=production \
+    NODE_COMPILE_CACHE=/data/compile-cache \
     HOST=0.0.0.0 \
     PORT=8000 \
     DATA_DIR=/data \

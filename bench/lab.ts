@@ -30,7 +30,8 @@ export async function makeLab(options: { short: boolean; profile?: string | unde
   async function listening(args: readonly string[], env: Record<string, string> = {}, cwd = dir): Promise<Server> {
     const child = spawn(process.execPath, args, {
       cwd,
-      env: { PATH: process.env.PATH, ...env },
+      // As `npm start` does.
+      env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: join(dir, 'compile-cache'), ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const exited = once(child, 'exit');
@@ -58,8 +59,8 @@ export async function makeLab(options: { short: boolean; profile?: string | unde
     listening,
 
     /** A GitHub and a model; `env` makes them the server's. */
-    async standIns(): Promise<{ github: GitHub; gemini: GeminiApi; env: Record<string, string> }> {
-      const github = await startGitHub({ root: join(dir, 'github') });
+    async standIns(name = 'world'): Promise<{ github: GitHub; gemini: GeminiApi; env: Record<string, string> }> {
+      const github = await startGitHub({ root: join(dir, name, 'github') });
       teardown(() => github.close());
       github.addToken(TOKEN, { login: 'pullwright-bench', push: true });
       const gemini = await startGeminiApi();

@@ -27,8 +27,6 @@ export type Figure = {
 export type Row = {
   name: string;
   title: string;
-  /** Needs the servers of others, which are downloaded. */
-  peers?: true;
   /** Part of `--short`. */
   short?: true;
   measure(lab: Lab): Promise<Figure[]>;
@@ -38,6 +36,11 @@ export type Row = {
 export function ratioOf({ unit, ours, yardstick }: Figure): number | undefined {
   if (yardstick === undefined) return undefined;
   return unit === '/s' ? ours / yardstick.value : yardstick.value / ours;
+}
+
+/** Whether what is to be reached is a ratio: times alone say as much of the machine. */
+export function isRatio({ reach }: Figure): boolean {
+  return reach !== undefined && ('times' in reach || 'within' in reach);
 }
 
 /** 1 when the figure just reaches what it is to reach, 2 when it is twice as good; without a reach always 1. */

@@ -280,6 +280,8 @@ function buildTap() {
 
 function run([script, ...args]) {
   const command = [NODE, resolve(ROOT, script), ...args];
+  // What was compiled once, and its types stripped, need not be again: half of a start.
+  process.env.NODE_COMPILE_CACHE ??= join(ROOT, 'node_modules', '.cache', 'pullwright');
   // Takes this process over, where Node can: signals and the exit code then need no messenger.
   if (typeof process.execve === 'function') process.execve(NODE, command, process.env);
 

@@ -21,6 +21,9 @@ import { refuseUnfinished } from './store-file.ts';
 import { createTicketStore } from './tickets.ts';
 import { createUsageStore } from './usage.ts';
 
+/** How many statements are kept as SQLite has prepared them. */
+const KEPT_STATEMENTS = 500;
+
 export type Store = Awaited<ReturnType<typeof openStore>>;
 
 /**
@@ -86,11 +89,18 @@ export async function openStore(directory: string, takeOver?: { leaseSeconds: nu
 
 /**
  * SQLite ends a transaction itself when the disk is full or fails (https://www.sqlite.org/lang_transaction.html). The
- * rollback that Kysely sends then would fail and take the place of the error that tells why.
+ * rollback that Kysely sends then would fail and take the place of the error that tells why. What was prepared once is kept.
  */
 function toldOfItsOwnRollbacks(sqlite: SQLite.Database): SqliteDatabase {
+  const prepared = new Map<string, SQLite.Statement>();
   return {
     close: () => sqlite.close(),
-    prepare: (query) => sqlite.prepare(query === 'rollback' && !sqlite.inTransaction ? 'select 1' : query),
+    prepare(query) {
+      const wanted = query === 'rollback' && !sqlite.inTransaction ? 'select 1' : query;
+      const statement = prepared.get(wanted) ?? sqlite.prepare(wanted);
+      if (prepared.size >= KEPT_STATEMENTS) prepared.clear();
+      prepared.set(wanted, statement);
+      return statement;
+    },
   };
 }

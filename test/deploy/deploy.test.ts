@@ -71,14 +71,15 @@ t.test('nothing gets into the image that is not named', async (t) => {
 t.test('the container does not run as root and holds no secret', async (t) => {
   t.same(textsOf('USER'), ['node']);
   t.ok(image.findIndex(([name]) => name === 'USER') < image.findIndex(([name]) => name === 'CMD'));
-  const { NODE_ENV, ...settings } = imageEnv;
+  const { NODE_ENV, NODE_COMPILE_CACHE, ...settings } = imageEnv;
   t.equal(NODE_ENV, 'production');
+  t.equal(NODE_COMPILE_CACHE, '/data/compile-cache', 'in a folder that only the server can write');
   t.same(unknownSettings(Object.keys(settings)), []);
   t.notMatch(JSON.stringify(all), /KEY=|TOKEN=|PASSWORD/);
 });
 
 t.test('the server in the image can be reached from outside, and so needs an API key', async (t) => {
-  const { NODE_ENV: _, ...settings } = imageEnv;
+  const { NODE_ENV: _, NODE_COMPILE_CACHE: __, ...settings } = imageEnv;
   t.match(load(settings), {
     HOST: '0.0.0.0',
     DATA_DIR: '/data',
@@ -179,7 +180,7 @@ t.test('the systemd unit leaves the sandbox working and the keys out of the envi
   }));
   const names = environment.map(({ name }) => name);
 
-  t.same(unknownSettings(names.filter((name) => name !== 'NODE_ENV')), []);
+  t.same(unknownSettings(names.filter((name) => !/^NODE_(?:ENV|COMPILE_CACHE)$/.test(name))), []);
   t.same(
     names.filter((name) => /KEY$|TOKEN$/.test(name)),
     [],

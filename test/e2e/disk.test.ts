@@ -18,7 +18,7 @@ t.test('a disk that is full', { skip }, async (t) => {
     TICKETS_ROOT: join(dir, 'small', 'tickets'),
     MIN_FREE_DISK_MB: '8',
   };
-  const server = await startServer(t, world, settings, disks.within);
+  const server = await startServer(t, world, settings, [], disks.within);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'D-1', repo_url: REPO });
   gemini.on('a story', [{ hang: true, text: 'once upon a time ' }]);
   const { body } = await call<Run>(server, 'POST', '/v1/tickets/D-1/runs', { action: 'chat', message: 'a story' });
@@ -72,7 +72,7 @@ t.test('a disk that becomes read-only', { skip }, async (t) => {
   const world = await makeWorld(t);
   const disks = await makeSmallDisks(t, world.dir, { checkouts: '64m' });
   const settings = { TICKETS_ROOT: join(world.dir, 'checkouts', 'tickets') };
-  const server = await startServer(t, world, { ...settings, MIN_FREE_DISK_MB: '8' }, disks.within);
+  const server = await startServer(t, world, { ...settings, MIN_FREE_DISK_MB: '8' }, [], disks.within);
   await disks.remount('checkouts', 'ro');
   t.match(
     await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO }),

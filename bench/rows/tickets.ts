@@ -128,13 +128,13 @@ async function create({ server, url }: Place, ticketId: string): Promise<void> {
   await call(server.url, 'POST', '/v1/tickets', { ticket_id: ticketId, repo_url: url });
 }
 
-async function cloneTo({ lab, url, gitEnv }: Place, name: string): Promise<void> {
-  await run('git', ['clone', '--quiet', url, join(lab.dir, name)], { env: gitEnv });
+async function cloneTo({ mirror, url, gitEnv }: Place, name: string): Promise<void> {
+  await run('git', ['clone', '--quiet', url, `${mirror}-${name}`], { env: gitEnv });
 }
 
 /** The fastest safe way that was found: objects borrowed from a mirror that is brought up to date. */
-async function checkoutTo({ lab, url, gitEnv, mirror }: Place, name: string): Promise<void> {
-  const [gitDir, tree] = [join(lab.dir, `${name}.git`), join(lab.dir, name)];
+async function checkoutTo({ url, gitEnv, mirror }: Place, name: string): Promise<void> {
+  const [gitDir, tree] = [`${mirror}-${name}.git`, `${mirror}-${name}`];
   const env = { ...gitEnv, GIT_DIR: gitDir, GIT_WORK_TREE: tree };
   await run('git', ['--git-dir', mirror, 'fetch', '--quiet', '--no-tags', url, '+main:main'], { env: gitEnv });
   await run('git', ['init', '--quiet', '--bare', '--template=', gitDir], { env: gitEnv });

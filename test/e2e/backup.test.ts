@@ -102,7 +102,7 @@ t.test('a backup while runs write events', async (t) => {
   t.equal(statSync(file).mode & 0o777, 0o600);
   t.match(await pullwright(world, asClient(server), 'backup', file), { code: 1, stderr: /exists/ });
   t.match(await pullwright(world, { ...asClient(server), PULLWRIGHT_API_KEY: 'wrong' }, 'backup', `${file}2`), {
-    code: 1,
+    code: 4,
     stderr: /key/,
   });
   t.notOk(existsSync(`${file}2`));

@@ -50,6 +50,8 @@ export async function makeWorld(t: Owner): Promise<World> {
     PORT: '0',
     // Each takes seconds of processor time, which most tests have no use for.
     AGENT_POOL_SPARE: '0',
+    // So that it is no question whether something is fetched.
+    FETCH_TTL_SECONDS: '0',
   };
   return { dir, github, gemini, env };
 }

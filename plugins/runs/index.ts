@@ -11,7 +11,7 @@ declare module 'fastify' {
 /** `app.runs`, which carries out commands one after another per ticket, and the routes of runs. */
 export default fp(
   async (app) => {
-    const { config, store, workspaces, sandbox, agents, plans, github, permissions, redactor } = app;
+    const { config, store, workspaces, sandbox, agents, plans, github, permissions, redactor, disk } = app;
     const runs = createRunEngine({
       config,
       store,
@@ -24,6 +24,7 @@ export default fp(
       permissions,
       redactor,
       logger: app.log,
+      mayStart: async () => (await disk.look()).problem === undefined,
     });
     app.decorate('runs', runs);
     // Not before the address is taken: a server that cannot listen must not touch the runs of another one.
@@ -32,5 +33,5 @@ export default fp(
     app.addHook('preClose', () => runs.stop((config.SHUTDOWN_SECONDS * 1000) / 2));
     await app.register(runRoutes);
   },
-  { name: 'runs', dependencies: ['store', 'workspaces', 'agents', 'plans', 'github', 'permissions'] },
+  { name: 'runs', dependencies: ['store', 'workspaces', 'agents', 'plans', 'github', 'permissions', 'disk'] },
 );

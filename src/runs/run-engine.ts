@@ -13,12 +13,19 @@ import { createWaiting } from './waiting.ts';
 
 export type RunEngine = ReturnType<typeof createRunEngine>;
 
+type EngineDeps = ActionDeps & {
+  log: EventLog;
+  logger: Logger;
+  /** Whether new work may begin now; what is queued waits until it may. */
+  mayStart: () => Promise<boolean>;
+};
+
 /** Takes runs from the queue, carries each out in one or more attempts, and sees to it that each ends with a terminal event. */
-export function createRunEngine(deps: ActionDeps & { log: EventLog; logger: Logger }) {
-  const { config, store, log, agents, logger } = deps;
+export function createRunEngine(deps: EngineDeps) {
+  const { config, store, log, agents, logger, mayStart } = deps;
   const waiting = createWaiting(store, config);
   const dispatcher = createDispatcher(
-    { store, logger, maxAtOnce: config.MAX_CONCURRENT_RUNS },
+    { store, logger, maxAtOnce: config.MAX_CONCURRENT_RUNS, mayStart },
     (attempt: Attempt): Promise<void> => carryOut(attempt),
   );
   const carryOut = createAttempts({ ...deps, isStopping: dispatcher.isStopping });

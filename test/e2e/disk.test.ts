@@ -1,4 +1,4 @@
-import { copyFile, open, rm } from 'node:fs/promises';
+import { copyFile, open, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import t from 'tap';
@@ -92,6 +92,36 @@ t.test('a disk that becomes full while a ticket is created', { skip }, async (t)
   t.match(next.value, { event: 'ticket.deleted' }, 'it is taken back as soon as there is room');
   await feed.return(undefined);
   t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'F-1', repo_url: REPO })).status, 201);
+  await server.stop();
+});
+
+t.test('a queue while the disk is nearly full', { skip }, async (t) => {
+  const world = await makeWorld(t);
+  const { gemini, dir } = world;
+  const disks = await makeSmallDisks(t, dir, { small: '64m' });
+  const settings = {
+    DATA_DIR: join(dir, 'small', 'data'),
+    TICKETS_ROOT: join(dir, 'small', 'tickets'),
+    MIN_FREE_DISK_MB: '16',
+  };
+  const server = await startServer(t, world, settings, [], disks.within);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'Q-1', repo_url: REPO });
+  gemini.on('a story', [{ hang: true, text: 'once' }]);
+  gemini.on('afterwards', [{ text: 'here I am' }]);
+  const first = await call<Run>(server, 'POST', '/v1/tickets/Q-1/runs', { action: 'chat', message: 'a story' });
+  await gemini.waitFor((request) => request.prompt.includes('a story') && request.state === 'held');
+  const second = await call<Run>(server, 'POST', '/v1/tickets/Q-1/runs', { action: 'chat', message: 'afterwards' });
+
+  const ballast = disks.path('small', 'ballast');
+  await fill(ballast);
+  await truncate(ballast, (await stat(ballast)).size - 8 * 1024 ** 2);
+  gemini.release();
+  t.match((await events(server, first.body.run_id)).at(-1), { type: 'run.succeeded' }, 'what is under way ends');
+  await server.logged((record) => record.msg === 'queued runs wait until there is disk space');
+  t.match((await call(server, 'GET', `/v1/runs/${second.body.run_id}`)).body, { state: 'queued' });
+
+  await rm(ballast);
+  t.equal(said(await events(server, second.body.run_id)), 'here I am', 'it is started without being asked');
   await server.stop();
 });
 

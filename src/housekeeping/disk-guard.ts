@@ -1,6 +1,7 @@
-import { access, constants, statfs } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
+import { diskSpace } from '../telemetry/disk-space.ts';
 
 export type DiskState = {
   /** The least free space of the folders, in MiB. */
@@ -28,8 +29,8 @@ export function createDiskGuard(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'
   async function lookAt(name: 'DATA_DIR' | 'TICKETS_ROOT'): Promise<DiskState> {
     const folder = config[name];
     try {
-      const { bavail, bsize } = await statfs(folder);
-      const freeMb = Math.floor((bavail * bsize) / MIB);
+      const { free } = await diskSpace(folder);
+      const freeMb = Math.floor(free / MIB);
       await access(folder, constants.W_OK);
       return {
         freeMb,

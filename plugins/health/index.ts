@@ -18,7 +18,7 @@ export default fp<HealthOptions>(
     app.decorate('readiness', createReadiness(app));
     await app.register(healthRoutes, options);
   },
-  { name: 'health', dependencies: ['lifecycle', 'store', 'agents'] },
+  { name: 'health', dependencies: ['lifecycle', 'store', 'disk', 'agents'] },
 );
 
 const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { name, version }) => {

@@ -1,7 +1,5 @@
-import { access, constants } from 'node:fs/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Ready } from '../../schemas/health.ts';
-import { diskSpace } from '../../src/telemetry/disk-space.ts';
 import { createModelAccess } from './model-access.ts';
 
 export type Readiness = Ready;
@@ -34,13 +32,10 @@ export function createReadiness(app: FastifyInstance): () => Promise<Readiness> 
     }
   }
 
-  const folder = (name: string, path: string) =>
+  const folder = (name: string, setting: 'DATA_DIR' | 'TICKETS_ROOT') =>
     check(name, 'It cannot be written, or its disk is nearly full.', async () => {
-      await access(path, constants.W_OK);
-      const { free } = await diskSpace(path);
-      // From there on new work is refused.
-      const least = config.MIN_FREE_DISK_MB * 1024 ** 2;
-      if (free < least) throw new Error(`${path} has ${free} bytes left; at least ${least} should be free`);
+      const { problem } = await app.disk.lookAt(setting);
+      if (problem !== undefined) throw problem;
     });
 
   async function look(): Promise<Readiness> {
@@ -49,8 +44,8 @@ export function createReadiness(app: FastifyInstance): () => Promise<Readiness> 
         if (app.closing.aborted) throw new Error('the server is stopping');
       }),
       check('store', 'It cannot be written.', () => store.checkWritable()),
-      folder('data folder', config.DATA_DIR),
-      folder('tickets folder', config.TICKETS_ROOT),
+      folder('data folder', 'DATA_DIR'),
+      folder('tickets folder', 'TICKETS_ROOT'),
       check('sandbox', 'It does not hold, so agents are not started; GET /v1/agents says why.', async () => {
         const result = await sandboxCheck();
         if (!result.ok) throw new Error(`${result.detail} ${result.remedy}`);

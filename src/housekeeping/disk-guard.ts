@@ -15,6 +15,8 @@ export type DiskState = {
 export type DiskGuard = {
   /** Looks at the file systems now. */
   look(): Promise<DiskState>;
+  /** The same for the file system of one folder. */
+  lookAt(name: 'DATA_DIR' | 'TICKETS_ROOT'): Promise<DiskState>;
   /** @throws AppError `disk_full`, `storage_unavailable` when new work must not begin */
   admit(): Promise<void>;
 };
@@ -53,6 +55,7 @@ export function createDiskGuard(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'
 
   return {
     look,
+    lookAt,
     async admit() {
       const { problem } = await look();
       if (problem !== undefined) throw problem;

@@ -2,6 +2,7 @@ import type { AuditEntry } from '../../schemas/audit.ts';
 import { dateTime } from '../lib/format.ts';
 import { useList } from '../lib/resource.ts';
 import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
+import { LoadMore } from '../parts/load-more.tsx';
 import { Title } from '../parts/title.tsx';
 
 /** Who did what, and who was refused. */
@@ -50,11 +51,7 @@ export function Audit() {
           </table>
         </section>
       )}
-      {more !== undefined && (
-        <button type="button" onClick={more}>
-          Load more
-        </button>
-      )}
+      <LoadMore more={more} />
     </>
   );
 }

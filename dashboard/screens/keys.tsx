@@ -8,6 +8,7 @@ import { invalidate, useList } from '../lib/resource.ts';
 import { lookWhoIsSignedIn } from '../lib/sign-in.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
+import { LoadMore } from '../parts/load-more.tsx';
 import { Badge } from '../parts/state.tsx';
 import { Ago } from '../parts/time.tsx';
 import { Title } from '../parts/title.tsx';
@@ -76,11 +77,7 @@ export function Keys() {
           ))}
         </ul>
       )}
-      {more !== undefined && (
-        <button type="button" onClick={more}>
-          Load more
-        </button>
-      )}
+      <LoadMore more={more} />
       {creating && <NewKey onClose={() => setCreating(false)} />}
       {revoking !== undefined && <Revoke value={revoking} onClose={() => setRevoking(undefined)} />}
     </>

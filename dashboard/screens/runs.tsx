@@ -3,6 +3,7 @@ import type { Run, RunState } from '../../schemas/run.ts';
 import { compact } from '../lib/format.ts';
 import { useList } from '../lib/resource.ts';
 import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
+import { LoadMore } from '../parts/load-more.tsx';
 import { ACTIONS, StateBadge } from '../parts/state.tsx';
 import { Ago, Lasting } from '../parts/time.tsx';
 import { Title } from '../parts/title.tsx';
@@ -73,11 +74,7 @@ export function Runs() {
           ))}
         </ul>
       )}
-      {more !== undefined && (
-        <button type="button" onClick={more}>
-          Load more
-        </button>
-      )}
+      <LoadMore more={more} />
     </>
   );
 }

@@ -5,6 +5,7 @@ import { plural, repositoryName } from '../lib/format.ts';
 import { useList } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
 import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
+import { LoadMore } from '../parts/load-more.tsx';
 import { ACTIONS, Badge, StateBadge } from '../parts/state.tsx';
 import { Ago } from '../parts/time.tsx';
 import { Title } from '../parts/title.tsx';
@@ -96,11 +97,7 @@ export function Tickets() {
               ))}
             </ul>
           )}
-          {more !== undefined && (
-            <button type="button" onClick={more}>
-              Load more
-            </button>
-          )}
+          <LoadMore more={more} />
           <p class="muted small-text" role="status">
             {plural(shown.length, 'ticket')}
           </p>

@@ -1,7 +1,7 @@
 import { copyFile, open, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { call, events, frames, run, said } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
@@ -9,16 +9,18 @@ import { makeSmallDisks, noSmallDisks } from '../helpers/small-disks.ts';
 
 const skip = await noSmallDisks();
 
-t.test('a disk that is full', { skip }, async (t) => {
+/** A server whose folders are on one disk of 64 MiB. */
+async function onSmallDisk(t: Test, more: Record<string, string>) {
   const world = await makeWorld(t);
+  const disks = await makeSmallDisks(t, world.dir, { small: '64m' });
+  const folder = (name: string) => join(world.dir, 'small', name);
+  const settings = { DATA_DIR: folder('data'), TICKETS_ROOT: folder('tickets'), ...more };
+  return { world, disks, server: await startServer(t, world, settings, [], disks.within) };
+}
+
+t.test('a disk that is full', { skip }, async (t) => {
+  const { world, disks, server } = await onSmallDisk(t, { MIN_FREE_DISK_MB: '8' });
   const { gemini, dir } = world;
-  const disks = await makeSmallDisks(t, dir, { small: '64m' });
-  const settings = {
-    DATA_DIR: join(dir, 'small', 'data'),
-    TICKETS_ROOT: join(dir, 'small', 'tickets'),
-    MIN_FREE_DISK_MB: '8',
-  };
-  const server = await startServer(t, world, settings, [], disks.within);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'D-1', repo_url: REPO });
   gemini.on('a story', [{ hang: true, text: 'once upon a time ' }]);
   const { body } = await call<Run>(server, 'POST', '/v1/tickets/D-1/runs', { action: 'chat', message: 'a story' });
@@ -69,14 +71,7 @@ t.test('a disk that is full', { skip }, async (t) => {
 });
 
 t.test('a disk that becomes full while a ticket is created', { skip }, async (t) => {
-  const world = await makeWorld(t);
-  const disks = await makeSmallDisks(t, world.dir, { small: '64m' });
-  const folders = {
-    DATA_DIR: join(world.dir, 'small', 'data'),
-    TICKETS_ROOT: join(world.dir, 'small', 'tickets'),
-  };
-  const settings = { ...folders, MIN_FREE_DISK_MB: '8', GIT_TIMEOUT_SECONDS: '5' };
-  const server = await startServer(t, world, settings, [], disks.within);
+  const { world, disks, server } = await onSmallDisk(t, { MIN_FREE_DISK_MB: '8', GIT_TIMEOUT_SECONDS: '5' });
   const reached = world.github.hang({ match: /upload-pack/ });
   const creating = call(server, 'POST', '/v1/tickets', { ticket_id: 'F-1', repo_url: REPO });
   await reached;
@@ -96,15 +91,8 @@ t.test('a disk that becomes full while a ticket is created', { skip }, async (t)
 });
 
 t.test('a queue while the disk is nearly full', { skip }, async (t) => {
-  const world = await makeWorld(t);
-  const { gemini, dir } = world;
-  const disks = await makeSmallDisks(t, dir, { small: '64m' });
-  const settings = {
-    DATA_DIR: join(dir, 'small', 'data'),
-    TICKETS_ROOT: join(dir, 'small', 'tickets'),
-    MIN_FREE_DISK_MB: '16',
-  };
-  const server = await startServer(t, world, settings, [], disks.within);
+  const { world, disks, server } = await onSmallDisk(t, { MIN_FREE_DISK_MB: '16' });
+  const { gemini } = world;
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'Q-1', repo_url: REPO });
   gemini.on('a story', [{ hang: true, text: 'once' }]);
   gemini.on('afterwards', [{ text: 'here I am' }]);

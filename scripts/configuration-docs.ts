@@ -50,6 +50,7 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'GIT_AUTHOR_EMAIL',
       'GIT_TIMEOUT_SECONDS',
       'FETCH_TTL_SECONDS',
+      'SPARE_CHECKOUTS',
     ],
   ],
   [

@@ -145,6 +145,12 @@ export const Settings = Type.Object({
     300,
     'How long what a remote said counts: within it, creating tickets, `chat` and `make_plan` do not ask again. `dev` and sync always do; 0 always asks.',
   ),
+  SPARE_CHECKOUTS: count(
+    3,
+    0,
+    1000,
+    'For how many repositories, those of the newest tickets, the files of the next ticket are checked out in advance; from 1,000 files on, and while a tenth of the disk is free.',
+  ),
 
   MAX_CONCURRENT_RUNS: count(4, 1, 1000, 'Runs that are carried out at once.'),
   MAX_QUEUED_RUNS: count(100, 1, 100_000, 'Runs that may wait; one more is answered 429.'),

@@ -11,6 +11,7 @@ import { writeGitFile } from './git-file.ts';
 import type { Layout } from './layout.ts';
 import type { PlainPacks } from './plain-packs.ts';
 import { list } from './show-paths.ts';
+import { moveInto, type SpareCheckout, type SpareCheckouts } from './spare-checkouts.ts';
 import type { Trash } from './trash.ts';
 import type { TreeSurvey } from './tree-survey.ts';
 
@@ -28,11 +29,17 @@ export type NewWorkspace = {
   place: (() => string | undefined) | undefined;
 };
 
+type CheckoutOptions = {
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: GitProgress) => void) | undefined;
+};
+
 export type BuildDeps = {
   git: Git;
   layout: Layout;
   trash: Trash;
   plainPacks: PlainPacks;
+  spareCheckouts: SpareCheckouts;
   survey: (mirror: string, commit: string) => Promise<TreeSurvey>;
   makeGitDir: (gitDir: string, wanted: NewGitDir) => Promise<void>;
   /** Whether the disk of the workspaces does. */
@@ -48,13 +55,30 @@ export type BuildDeps = {
 export async function buildWorkspace(
   deps: BuildDeps,
   wanted: NewWorkspace,
-  options: { signal?: AbortSignal | undefined; onProgress?: ((progress: GitProgress) => void) | undefined },
+  options: CheckoutOptions,
 ): Promise<string[]> {
+  const { layout, plainPacks, spareCheckouts } = deps;
+  const mirror = layout.mirror(wanted.repo.url);
+  const survey = await spareCheckouts.with(mirror, (spare) => build(deps, wanted, mirror, spare, options));
+  plainPacks.renew(mirror, wanted.base, survey.files);
+  // A tree that was not looked at may hold what this disk cannot.
+  if (wanted.remoteHead === undefined) {
+    spareCheckouts.renew(mirror, wanted.base, survey.files, () => plainPacks.newestFor(mirror));
+  }
+  return notesOn(survey);
+}
+
+async function build(
+  deps: BuildDeps,
+  wanted: NewWorkspace,
+  mirror: string,
+  spare: SpareCheckout | undefined,
+  options: CheckoutOptions,
+): Promise<TreeSurvey> {
   const { git, layout, trash, plainPacks } = deps;
   const { workspace, gitDir } = layout.ticket(wanted.ticketId);
-  const mirror = layout.mirror(wanted.repo.url);
   const stagedGitDir = join(layout.data.staging, randomUUID());
-  const staged = wanted.place?.() ?? join(layout.tickets.staging, randomUUID());
+  const staged = wanted.place?.() ?? spare?.folder ?? join(layout.tickets.staging, randomUUID());
   const head = wanted.remoteHead ?? wanted.base;
   const looking = deps.survey(mirror, head);
   // Told below, when its turn has come.
@@ -62,18 +86,21 @@ export async function buildWorkspace(
   try {
     const [alsoObjects] = await Promise.all([
       plainPacks.objectsFor(mirror),
-      mkdir(staged, { recursive: true }),
+      staged === spare?.folder ? undefined : mkdir(staged, { recursive: true }),
       deps.makeGitDir(stagedGitDir, gitDirOf(wanted, mirror)),
     ]);
     if (await deps.ignoresCase()) refuseClashes((await looking).clashes);
-    const where = { gitDir: stagedGitDir, workTree: staged, alsoObjects };
-    await git.run(['read-tree', '-m', '-u', '-v', head], { ...where, ...options });
+    if (spare) await moveInto(spare, staged, stagedGitDir);
+    if (spare?.commit !== head) {
+      const trees = spare ? [spare.commit, head] : [head];
+      const where = { gitDir: stagedGitDir, workTree: staged, alsoObjects };
+      await git.run(['read-tree', '-m', '-u', '-v', ...trees], { ...where, ...options });
+    }
     await writeGitFile(staged, gitDir);
     const survey = await looking;
     await wanted.isKept;
     await publish(deps, { stagedGitDir, gitDir, staged, workspace });
-    plainPacks.renew(mirror, wanted.base, survey.files);
-    return notesOn(survey);
+    return survey;
   } catch (error) {
     await trash.discard(staged, layout.tickets.trash);
     await trash.discard(stagedGitDir, layout.data.trash);

@@ -12,7 +12,8 @@ export type NewGitDir = {
   refs: Readonly<Record<string, string>>;
   /** The mirror whose objects it borrows. */
   mirror: string;
-  record: TicketRecord;
+  /** None for one that is no ticket's. */
+  record?: TicketRecord;
 };
 
 /** Not bare, so that a person's git finds the directory through the workspace's .git file. The last value counts. */
@@ -60,7 +61,7 @@ export function createGitDirs(git: Git, layout: Layout, ignoresCase: () => Promi
       writeFile(join(gitDir, 'info', 'attributes'), ATTRIBUTES),
       writeFile(join(gitDir, 'objects', 'info', 'alternates'), `${join(mirror, 'objects')}\n`),
       writeFile(join(gitDir, 'packed-refs'), packedRefs.join(''), { flush: true }),
-      writeRecord(gitDir, record),
+      record && writeRecord(gitDir, record),
     ]);
   };
 }

@@ -15,7 +15,7 @@ export function plainObjects(mirror: string): string {
 }
 
 /** Files from which on a checkout takes long enough. */
-const WORTH_IT = 1000;
+export const WORTH_IT = 1000;
 /** A pack of an older commit still holds nearly every file of a newer one. */
 const RENEW_MS = 3600_000;
 /** Larger files take their time on the disk, not in git. */
@@ -74,11 +74,19 @@ export function createPlainPacks(deps: {
     }
   }
 
+  async function objectsFor(mirror: string): Promise<string | undefined> {
+    const folder = plainObjects(mirror);
+    return (await exists(folder)) ? folder : undefined;
+  }
+
   return {
     /** The object directory that a checkout may read from as well. */
-    async objectsFor(mirror: string): Promise<string | undefined> {
-      const folder = plainObjects(mirror);
-      return (await exists(folder)) ? folder : undefined;
+    objectsFor,
+
+    /** The same, once the one that is being made is there. */
+    async newestFor(mirror: string): Promise<string | undefined> {
+      await making.get(mirror);
+      return objectsFor(mirror);
     },
 
     /** Sees to it, in its own time, that the next ticket of a mirror finds the files of a commit. */

@@ -7,11 +7,14 @@ import { mergeCommits } from './merge.ts';
 import type { Mirrors, RefreshOptions } from './mirrors.ts';
 import { moveWorkspace } from './move-workspace.ts';
 import type { OpenTicket } from './open-ticket.ts';
-import { chooseBase } from './remote-heads.ts';
+import { chooseBase, type RemoteHeads } from './remote-heads.ts';
 import { shown } from './show-paths.ts';
 import { checkWorkspace } from './snapshot.ts';
 
 export type Synced = { head: string; base: string; updated: boolean; notes: string[] };
+
+/** Tickets that are up to date with what a remote said, and have not been changed since, by their ids. */
+export type UpToDate = Map<string, { heads: RemoteHeads; synced: Synced }>;
 
 /**
  * Fetches, and brings into the ticket's branch what others pushed to it and what is new in the base branch. Work that
@@ -19,17 +22,20 @@ export type Synced = { head: string; base: string; updated: boolean; notes: stri
  * @throws AppError `merge_conflict` with the workspace unchanged; `base_branch_not_found`; those of a fetch
  */
 export async function syncTicket(
-  deps: { git: Git; layout: Layout; mirrors: Mirrors; allowedHosts: readonly string[] },
+  deps: { git: Git; layout: Layout; mirrors: Mirrors; allowedHosts: readonly string[]; upToDate: UpToDate },
   ticket: OpenTicket,
   options: RefreshOptions,
 ): Promise<Synced> {
-  const { git, layout, mirrors, allowedHosts } = deps;
-  const { gitDir, branch, baseBranch, ref } = ticket;
+  const { git, layout, mirrors, allowedHosts, upToDate } = deps;
+  const { ticketId, gitDir, branch, baseBranch, ref } = ticket;
   await checkWorkspace(ticket);
   await checkHead(gitDir, branch);
 
   const repo = parseRepoUrl(ticket.repoUrl, allowedHosts);
   const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
+  const known = upToDate.get(ticketId);
+  // The very answer: the remote was not asked again.
+  if (known?.heads === heads) return known.synced;
   const base = chooseBase(heads, repo, baseBranch).sha;
   const pushed = heads.branches.get(branch);
   const refs = await git.ask(gitDir).refs('refs/');
@@ -41,7 +47,7 @@ export async function syncTicket(
   ]);
   const news = [...seen].filter(([name, sha]) => refs.get(name) !== sha);
   if (news.length > 0) {
-    await mirrors.protect(ticket.mirror, ticket.ticketId, [...seen.values()]);
+    await mirrors.protect(ticket.mirror, ticketId, [...seen.values()]);
     const input = news.map(([name, sha]) => `update ${name} ${sha}\n`).join('');
     await git.run(['update-ref', '--stdin'], { gitDir, input });
   }
@@ -50,10 +56,12 @@ export async function syncTicket(
     mergeCommits(git, gitDir, ours, theirs, { ours: branch, theirs: name });
   const withPushed = pushed === undefined ? before : await merge(before, pushed, `origin/${branch}`);
   const head = await merge(withPushed, base, baseBranch);
-  if (head === before) return { head, base, updated: false, notes: [] };
-
-  const inTheWay = await moveWorkspace(git, ticket, layout.data.staging, ref, before, head);
-  if (inTheWay === undefined) return { head, base, updated: true, notes: [] };
+  const inTheWay =
+    head === before ? undefined : await moveWorkspace(git, ticket, layout.data.staging, ref, before, head);
+  if (inTheWay === undefined) {
+    upToDate.set(ticketId, { heads, synced: { head, base, updated: false, notes: [] } });
+    return { head, base, updated: head !== before, notes: [] };
+  }
   const note = `What is new on the remote was not brought in: ${shown(inTheWay)} has changes that are not committed.`;
   return { head: before, base, updated: false, notes: [note] };
 }

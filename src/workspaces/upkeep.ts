@@ -11,6 +11,7 @@ import { finishMove } from './move-workspace.ts';
 import { findTicket, openTicket } from './open-ticket.ts';
 import { park } from './parking.ts';
 import { saveMirror, saveTicket } from './save.ts';
+import type { SpareCheckouts } from './spare-checkouts.ts';
 import type { Trash } from './trash.ts';
 
 export type Upkeep = ReturnType<typeof createUpkeep>;
@@ -21,9 +22,10 @@ export function createUpkeep(deps: {
   layout: Layout;
   trash: Trash;
   care: MirrorCare;
+  spareCheckouts: SpareCheckouts;
   oneAtATime: KeyedMutex;
 }) {
-  const { git, layout, trash, care, oneAtATime } = deps;
+  const { git, layout, trash, care, spareCheckouts, oneAtATime } = deps;
 
   return {
     async place(ticketId: string): Promise<WorkspacePlace> {
@@ -64,8 +66,9 @@ export function createUpkeep(deps: {
       return packed;
     },
 
-    /** Removes the mirrors that no ticket borrows from; a later ticket fetches them again. Tells how many. */
+    /** Removes the mirrors that no ticket borrows from, and all spare checkouts: a later ticket makes them again. Tells how many mirrors. */
     async removeUnusedMirrors(): Promise<number> {
+      await spareCheckouts.clear();
       let removed = 0;
       for (const mirror of await mirrors(layout)) {
         if (await care.removeUnused(mirror, join(layout.data.trash, randomUUID()))) removed += 1;

@@ -28,7 +28,8 @@ import { unpark } from './parking.ts';
 import { createPlainPacks } from './plain-packs.ts';
 import { recoverFolders } from './recover.ts';
 import { chooseBase, listRemote } from './remote-heads.ts';
-import { headOf, noBranch, type Synced, syncTicket } from './sync.ts';
+import { createSpareCheckouts } from './spare-checkouts.ts';
+import { headOf, noBranch, type Synced, syncTicket, type UpToDate } from './sync.ts';
 import { createTrash } from './trash.ts';
 import { createTreeSurveys } from './tree-survey.ts';
 import { createUpkeep, type Upkeep } from './upkeep.ts';
@@ -98,7 +99,16 @@ export type Workspaces = {
  * Each method but `recover`, `create`, `remove` and `close` throws AppError `ticket_not_found`.
  */
 export function createWorkspaces(deps: {
-  config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'ALLOWED_REPO_HOSTS' | 'PROTECTED_PATHS' | 'FETCH_TTL_SECONDS'>;
+  config: Pick<
+    Config,
+    | 'DATA_DIR'
+    | 'TICKETS_ROOT'
+    | 'ALLOWED_REPO_HOSTS'
+    | 'PROTECTED_PATHS'
+    | 'FETCH_TTL_SECONDS'
+    | 'SPARE_CHECKOUTS'
+    | 'MIN_FREE_DISK_MB'
+  >;
   git: Git;
   redactor: Redactor;
   logger?: Logger;
@@ -116,16 +126,20 @@ export function createWorkspaces(deps: {
     return probed;
   };
   const ignoresCase = async () => (await fileSystem()).ignoresCase;
+  const makeGitDir = createGitDirs(git, layout, ignoresCase);
+  const spareCheckouts = createSpareCheckouts({ config, git, layout, trash, care, makeGitDir, logger });
   const building = {
     git,
     layout,
     trash,
     plainPacks,
+    spareCheckouts,
     survey: createTreeSurveys(git),
-    makeGitDir: createGitDirs(git, layout, ignoresCase),
+    makeGitDir,
     ignoresCase,
   };
   const oneAtATime = createKeyedMutex();
+  const upToDate: UpToDate = new Map();
   const { staging } = layout.data;
 
   /** Work that changes a ticket: alone with it, and with nothing of an earlier one left half done. */
@@ -227,12 +241,13 @@ export function createWorkspaces(deps: {
     sync: (ticketId, options = {}) =>
       change(ticketId, options.signal, async (ticket) => {
         await options.check?.();
-        return syncTicket({ git, layout, mirrors, allowedHosts }, ticket, options);
+        return syncTicket({ git, layout, mirrors, allowedHosts, upToDate }, ticket, options);
       }),
 
     commit: (ticketId, text, { signal } = {}) =>
-      change(ticketId, signal, (ticket) =>
-        commitWorkspace(
+      change(ticketId, signal, (ticket) => {
+        upToDate.delete(ticketId);
+        return commitWorkspace(
           {
             git,
             redactor,
@@ -243,8 +258,8 @@ export function createWorkspaces(deps: {
           ticket.branch,
           text,
           signal,
-        ),
-      ),
+        );
+      }),
 
     push: (ticketId, options = {}) =>
       change(ticketId, options.signal, async (ticket) => {
@@ -276,6 +291,7 @@ export function createWorkspaces(deps: {
       oneAtATime(ticketId.toLowerCase(), undefined, async () => {
         const ticket = await findTicket(layout, ticketId);
         if (!ticket) return;
+        upToDate.delete(ticketId);
         // The workspace first: without it the ticket is gone, and a restart clears the rest.
         await trash.discard(ticket.workspace, layout.tickets.trash);
         await trash.discard(ticket.gitDir, layout.data.trash);
@@ -289,9 +305,10 @@ export function createWorkspaces(deps: {
     },
 
     fileSystem,
-    upkeep: createUpkeep({ git, layout, trash, care, oneAtATime }),
+    upkeep: createUpkeep({ git, layout, trash, care, spareCheckouts, oneAtATime }),
     async close() {
       await plainPacks.close();
+      await spareCheckouts.close();
       await trash.close();
     },
   };

@@ -5,7 +5,7 @@ import { exists } from '../../src/workspaces/open-ticket.ts';
 import { commitEntries, makeWorld, plainGit, repo } from './world.ts';
 
 t.test('what a remote said counts for FETCH_TTL_SECONDS', async (t) => {
-  const { github, workspaces } = await makeWorld(t, { fetchTtlSeconds: 300 });
+  const { github, workspaces } = await makeWorld(t, { FETCH_TTL_SECONDS: 300 });
   await github.addRepository('acme/widgets');
   const first = await github.commit('acme/widgets', { branch: 'feature', files: { 'f.txt': 'f\n' } });
   const create = (ticketId: string, baseBranch?: string) =>
@@ -38,6 +38,23 @@ t.test('what a remote said counts for FETCH_TTL_SECONDS', async (t) => {
   t.match(await workspaces.status('T-4'), { head: sha, base: first, unpushed: false });
   t.notOk(await asks(() => workspaces.sync('T-4')));
   t.match(await workspaces.status('T-4'), { unpushed: false });
+});
+
+t.test('a ticket that could not be brought up to date is tried again, within that time too', async (t) => {
+  const { github, workspaces } = await makeWorld(t, { FETCH_TTL_SECONDS: 300 });
+  await github.addRepository('acme/widgets');
+  await github.commit('acme/widgets', { files: { 'f.txt': 'one\n' } });
+  await workspaces.create({ ticketId: 'W-1', repo: repo('acme/widgets') });
+  const file = join((await workspaces.paths('W-1')).workspace, 'f.txt');
+  const news = await github.commit('acme/widgets', { files: { 'f.txt': 'two\n' } });
+  await writeFile(file, 'mine\n');
+  t.match(await workspaces.sync('W-1', { fresh: true }), { updated: false, notes: [/f\.txt has changes/] });
+  await writeFile(file, 'one\n');
+  t.match(await workspaces.sync('W-1'), { updated: true, head: news });
+  t.match(await workspaces.sync('W-1'), { updated: false, head: news });
+  await writeFile(file, 'three\n');
+  const { commit } = await workspaces.commit('W-1', { subject: 'Change' });
+  t.match(await workspaces.sync('W-1'), { updated: false, head: commit?.sha ?? '' });
 });
 
 t.test('who comes while a fetch is under way is given what another one brings, whatever the branch', async (t) => {

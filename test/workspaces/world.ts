@@ -14,18 +14,17 @@ export const TOKEN = 'ghp_0123456789abcdefTESTtoken';
 export const API_KEY = 'key+with/"odd" \\characters & ümlaut';
 
 type Owner = { teardown(work: () => unknown): unknown };
+type Settings = { FETCH_TTL_SECONDS?: number; SPARE_CHECKOUTS?: number };
+type WorldOptions = Settings & { parent?: string; logger?: Logger };
 export type World = Awaited<ReturnType<typeof makeWorld>>;
 
 /** A folder, a GitHub, and workspaces on them that are ready for use. */
-export async function makeWorld(
-  t: Owner,
-  { parent = tmpdir(), fetchTtlSeconds = 0 }: { parent?: string; fetchTtlSeconds?: number } = {},
-) {
+export async function makeWorld(t: Owner, { parent = tmpdir(), logger, ...settings }: WorldOptions = {}) {
   const dir = await mkdtemp(join(parent, 'ws-'));
   const github = await startGitHub({ root: join(dir, 'github') });
   github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
   const parentEnv = { PATH: process.env.PATH, ...github.environment() };
-  const { git, workspaces, config } = setUp(dir, parentEnv, TOKEN, undefined, fetchTtlSeconds);
+  const { git, workspaces, config } = setUp(dir, parentEnv, TOKEN, logger, settings);
   await workspaces.recover();
   t.teardown(async () => {
     await workspaces.close();
@@ -41,7 +40,7 @@ export function setUp(
   parentEnv: Record<string, string | undefined>,
   token: string | undefined,
   logger?: Logger,
-  fetchTtlSeconds = 0,
+  settings: Settings = {},
 ) {
   const config = {
     DATA_DIR: join(dir, 'data'),
@@ -51,7 +50,10 @@ export function setUp(
     GIT_AUTHOR_NAME: 'Pull Wright',
     GIT_AUTHOR_EMAIL: 'pull@wright.example',
     GIT_TIMEOUT_SECONDS: 60,
-    FETCH_TTL_SECONDS: fetchTtlSeconds,
+    FETCH_TTL_SECONDS: 0,
+    SPARE_CHECKOUTS: 0,
+    MIN_FREE_DISK_MB: 0,
+    ...settings,
   };
   const redactor = createRedactor([token, API_KEY]);
   const deps = { config, redactor, ...(logger ? { logger } : {}) };

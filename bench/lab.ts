@@ -58,6 +58,25 @@ export async function makeLab(options: { short: boolean; profile?: string | unde
     teardown,
     listening,
 
+    /** Starts a program of others, which ends with the lab, with all that it started. */
+    background(
+      program: string,
+      args: readonly string[],
+      { cwd, env }: { cwd: string; env: Record<string, string> },
+    ): void {
+      const child = spawn(program, args, {
+        cwd,
+        env: { PATH: process.env.PATH, ...env },
+        stdio: 'ignore',
+        detached: true,
+      });
+      const exited = once(child, 'exit');
+      teardown(async () => {
+        if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
+        await exited;
+      });
+    },
+
     /** A GitHub and a model; `env` makes them the server's. */
     async standIns(name = 'world'): Promise<{ github: GitHub; gemini: GeminiApi; env: Record<string, string> }> {
       const github = await startGitHub({ root: join(dir, name, 'github') });

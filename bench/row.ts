@@ -29,6 +29,8 @@ export type Row = {
   title: string;
   /** Part of `--short`. */
   short?: true;
+  /** Only when it is named. */
+  byName?: true;
   measure(lab: Lab): Promise<Figure[]>;
 };
 

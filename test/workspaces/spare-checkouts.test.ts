@@ -80,15 +80,18 @@ t.test('what is new since then is brought in', async (t) => {
 });
 
 t.test('files go into the folder in which an agent waits', async (t) => {
-  const { workspaces, create, spared, inode, read, path } = await setTheStage(t);
+  const { workspaces, create, spared, waiting, inode, read, path } = await setTheStage(t);
   const ready = spared();
   await create('P-1');
   await ready;
+  const [folder = ''] = await waiting();
+  const waited = await inode('.staging', folder, 'd7', '7.txt');
   const place = path('tickets', '.staging', 'slot');
   await mkdir(place);
   const slot = await inode('.staging', 'slot');
   await create('P-2', () => place);
   t.equal(await inode('P-2'), slot);
+  t.equal(await inode('P-2', 'd7', '7.txt'), waited);
   t.equal(await read('P-2', 'README.md'), 'read me\n');
   t.match(await workspaces.status('P-2'), { dirty: false });
 });

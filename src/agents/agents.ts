@@ -26,7 +26,7 @@ export type PromptRequest = AgentRequest &
   MeteredTurn & {
     agent: string;
     /** The prompt; `continued` tells whether the agent remembers the conversation or has to be told. */
-    text(continued: boolean): string;
+    text(continued: boolean): string | Promise<string>;
     signal: AbortSignal;
     /** Asks a person about a tool call that the policy does not settle. */
     ask: AskPermission;
@@ -137,7 +137,7 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     let turn: ReturnType<Session['prompt']> | undefined;
     try {
       request.onSession?.(session.sessionId);
-      turn = session.prompt(request.text(continued), request);
+      turn = session.prompt(await request.text(continued), request);
       const stopReason = await abortable(turn, signal);
       metered.end();
       const failure = metered.failure();

@@ -143,7 +143,7 @@ export const Settings = Type.Object({
     15,
     0,
     300,
-    'How long what a remote said counts: within it, creating tickets, `chat` and `make_plan` do not ask again. `dev` and sync always do; 0 always asks.',
+    'How long what a remote said counts: within it, creating tickets and `make_plan` do not ask again. `chat` takes what is up to five minutes old and asks for the next command; `dev` and sync always ask; 0 has everybody ask.',
   ),
   SPARE_CHECKOUTS: count(
     3,

@@ -61,8 +61,9 @@ async function prepareWorkspace(deps: ActionDeps, { run, ticket, writer, signal 
     writer.emit({ type: 'log', data: { level: 'info', text: `${stage}: ${percent}%` } });
   await writer.step('workspace', async () => {
     try {
-      const fresh = run.action === 'dev';
-      const { notes } = await deps.workspaces.sync(run.ticket_id, { signal, onProgress, fresh });
+      // What is committed is to stand on what is there now; who asks a question waits for the agent only.
+      const [fresh, quick] = [run.action === 'dev', run.action === 'chat'];
+      const { notes } = await deps.workspaces.sync(run.ticket_id, { signal, onProgress, fresh, quick });
       for (const note of notes) writer.emit({ type: 'log', data: { level: 'info', text: note } });
     } catch (error) {
       if (signal.aborted || !(error instanceof AppError)) throw error;

@@ -44,10 +44,9 @@ type Deps = {
 export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
   const { config, store, workspaces, agents, permissions, redactor } = deps;
   const { run, writer } = turn;
-  const [{ workspace, gitDir, mirror }, sessionId, conversation] = await Promise.all([
+  const [{ workspace, gitDir, mirror }, sessionId] = await Promise.all([
     workspaces.paths(run.ticket_id),
     store.runs.lastSession(run.ticket_id, run.agent),
-    earlierExchanges(store, run),
   ]);
   const before = writer.usage;
   const segments: string[] = [];
@@ -83,7 +82,7 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     workspace,
     readOnlyPaths: [gitDir, mirror],
     ...(sessionId === undefined ? {} : { sessionId }),
-    text: (continued) => turn.prompt(continued ? [] : conversation),
+    text: async (continued) => turn.prompt(continued ? [] : await earlierExchanges(store, run)),
     limits: await runLimits(config, store, run, spent),
     signal: AbortSignal.any([turn.signal, silent.signal]),
     onEvent,

@@ -102,10 +102,9 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
       patch.usage = JSON.stringify(total);
     },
 
-    /** Sets the agent's id of the conversation; it stays known whatever becomes of the run. */
+    /** Sets the agent's id of the conversation; written with the next event, before which nothing is in it. */
     setSession(sessionId: string): void {
       patch.session_id = sessionId;
-      void write();
     },
 
     /**

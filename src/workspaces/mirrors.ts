@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { appendFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/load-config.ts';
 import type { Git } from '../git/git.ts';
 import type { GitProgress } from '../git/git-progress.ts';
@@ -21,6 +22,8 @@ export type Mirrors = {
    * Brings the mirror of a repository up to date with the remote, and makes it the first time. Calls for one
    * repository share their network traffic.
    * @param options.fresh asks the remote even when it was asked within FETCH_TTL_SECONDS
+   * @param options.quick does not wait for the remote when it was asked within the last five minutes: it is asked for the
+   * next one who comes
    * @returns what the remote has; the commits of the wanted branches are in the mirror now
    */
   refresh(want: Want, options: RefreshOptions): Promise<RemoteHeads>;
@@ -32,9 +35,14 @@ export type Mirrors = {
   release(mirror: string, ticketId: string): Promise<void>;
   /** Ends it for all tickets that are not in the set. */
   releaseAllBut(mirror: string, ticketIds: ReadonlySet<string>): Promise<void>;
+  /** Ends what is asked for nobody in particular. */
+  close(): Promise<void>;
 };
 
-export type RefreshOptions = JoinOptions<GitProgress> & { fresh?: boolean | undefined };
+export type RefreshOptions = JoinOptions<GitProgress> & { fresh?: boolean | undefined; quick?: boolean | undefined };
+
+/** What a remote said is good enough for this long to those in a hurry. */
+const QUICK_MS = 300_000;
 
 /** What a remote said when it was asked, and the branches that the mirror has since. */
 type Answer = { askedAt: number; heads: RemoteHeads; inMirror: ReadonlyMap<string, string> };
@@ -52,6 +60,9 @@ export function createMirrors(deps: {
   const { config, git, layout, trash, care } = deps;
   const ttlMs = config.FETCH_TTL_SECONDS * 1000;
   const answers = new Map<string, Answer>();
+  const closing = new AbortController();
+  /** Remotes that are being asked ahead. */
+  const askingAhead = new Map<string, Promise<void>>();
   /** How often each was forgotten: an answer to a question from before is old when it comes. */
   const forgotten = new Map<string, number>();
 
@@ -78,22 +89,38 @@ export function createMirrors(deps: {
     // A branch may have moved between the list and the fetch; what counts is what the mirror has.
     const present = new Map(heads.branches);
     for (const { branch, sha } of branches) present.set(branch, inMirror.get(fetchedRef(branch)) ?? sha);
+    const before = answers.get(url)?.heads;
     const now = { ...heads, branches: present };
-    if (forgotten.get(url) === forgottenBefore) answers.set(url, { askedAt, heads: now, inMirror });
-    return now;
+    // The same answer is the same object, which tells at once that nothing is new.
+    const told = before !== undefined && isDeepStrictEqual(before, now) ? before : now;
+    if (forgotten.get(url) === forgottenBefore) answers.set(url, { askedAt, heads: told, inMirror });
+    return told;
   });
 
-  /** What the remote said of late, when that answers the question and the mirror is there. */
-  async function recall({ repo, baseBranch, ticketBranch }: Want): Promise<RemoteHeads | undefined> {
+  /** What the remote said within some time, when that answers the question and the mirror is there. */
+  async function recall({ repo, baseBranch, ticketBranch }: Want, withinMs: number): Promise<Answer | undefined> {
     const answer = answers.get(repo.url);
-    if (answer === undefined || performance.now() - answer.askedAt >= ttlMs) return undefined;
+    if (answer === undefined || age(answer) >= withinMs) return undefined;
     const { heads, inMirror } = answer;
     const has = (branch: string) => heads.branches.get(branch) === inMirror.get(fetchedRef(branch));
     const base = baseBranch ?? heads.defaultBranch ?? '';
     // A base branch that it did not have may be there now.
     if (!heads.branches.has(base) || !has(base) || !has(ticketBranch)) return undefined;
     const mirror = layout.mirror(repo.url);
-    return (await care.use(mirror, () => exists(mirror))) ? heads : undefined;
+    return (await care.use(mirror, () => exists(mirror))) ? answer : undefined;
+  }
+
+  /** For who comes next; what fails then is told when it is asked for. */
+  function askAhead(want: Want): void {
+    const { url } = want.repo;
+    if (askingAhead.has(url) || closing.signal.aborted) return;
+    const asked = share(url, want, { signal: closing.signal })
+      .then(
+        () => {},
+        () => {},
+      )
+      .finally(() => askingAhead.delete(url));
+    askingAhead.set(url, asked);
   }
 
   const fetchedRefs = (mirror: string) => git.ask(mirror).refs('refs/fetched/');
@@ -139,8 +166,11 @@ export function createMirrors(deps: {
 
   return {
     async refresh(want, options) {
-      const known = options.fresh ? undefined : await recall(want);
-      return known ?? share(want.repo.url, want, options);
+      const withinMs = options.quick && ttlMs > 0 ? Math.max(ttlMs, QUICK_MS) : ttlMs;
+      const known = options.fresh ? undefined : await recall(want, withinMs);
+      if (known === undefined) return share(want.repo.url, want, options);
+      if (age(known) >= ttlMs) askAhead(want);
+      return known.heads;
     },
 
     forget({ url }) {
@@ -155,7 +185,16 @@ export function createMirrors(deps: {
 
     release: (mirror, ticketId) => deleteRefs(mirror, (id) => id === ticketId),
     releaseAllBut: (mirror, ticketIds) => deleteRefs(mirror, (id) => !ticketIds.has(id)),
+
+    async close() {
+      closing.abort();
+      await Promise.all(askingAhead.values());
+    },
   };
+}
+
+function age({ askedAt }: Answer): number {
+  return performance.now() - askedAt;
 }
 
 /**

@@ -67,9 +67,12 @@ export type Workspaces = {
   create(request: CreateRequest, options?: WorkOptions): Promise<Created>;
   /**
    * `check` is called when the ticket's turn has come, before anything changes; `fresh` asks the remote even when it was
-   * asked within FETCH_TTL_SECONDS.
+   * asked within FETCH_TTL_SECONDS, `quick` does not wait for one that was asked within the last five minutes.
    */
-  sync(ticketId: string, options?: WorkOptions & { check?: () => Promise<void>; fresh?: boolean }): Promise<Synced>;
+  sync(
+    ticketId: string,
+    options?: WorkOptions & { check?: () => Promise<void>; fresh?: boolean; quick?: boolean },
+  ): Promise<Synced>;
   /** Commits all or nothing: the signal counts until the branch is moved. */
   commit(ticketId: string, text: CommitText, options?: Pick<WorkOptions, 'signal'>): Promise<Committed>;
   /**
@@ -307,6 +310,7 @@ export function createWorkspaces(deps: {
     fileSystem,
     upkeep: createUpkeep({ git, layout, trash, care, spareCheckouts, oneAtATime }),
     async close() {
+      await mirrors.close();
       await plainPacks.close();
       await spareCheckouts.close();
       await trash.close();

@@ -57,6 +57,34 @@ t.test('a ticket that could not be brought up to date is tried again, within tha
   t.match(await workspaces.sync('W-1'), { updated: false, head: commit?.sha ?? '' });
 });
 
+t.test('who is in a hurry does not wait for a remote that was asked of late', async (t) => {
+  const { github, workspaces } = await makeWorld(t, { FETCH_TTL_SECONDS: 0.001 });
+  await github.addRepository('acme/widgets');
+  const old = await github.commit('acme/widgets', { files: { 'f.txt': 'one\n' } });
+  await workspaces.create({ ticketId: 'H-1', repo: repo('acme/widgets') });
+  const news = await github.commit('acme/widgets', { files: { 'f.txt': 'two\n' } });
+  t.match(await workspaces.sync('H-1', { quick: true }), { updated: false, head: old });
+  // Who waits comes after the question that was asked ahead.
+  await workspaces.create({ ticketId: 'H-2', repo: repo('acme/widgets') });
+  t.match(await workspaces.sync('H-1', { quick: true }), { updated: true, head: news }, 'the next one is told');
+
+  const asked = github.hang({ match: /info\/refs/ });
+  t.match(await workspaces.sync('H-1', { quick: true }), { updated: false, head: news });
+  await asked;
+  const { length } = github.requests;
+  t.match(await workspaces.sync('H-1', { quick: true }), { updated: false, head: news });
+  t.equal(github.requests.length, length, 'it is asked once');
+  await workspaces.close();
+});
+
+t.test('with a time of nothing, everybody waits', async (t) => {
+  const { github, workspaces } = await makeWorld(t, { FETCH_TTL_SECONDS: 0 });
+  await github.addRepository('acme/widgets');
+  await workspaces.create({ ticketId: 'A-1', repo: repo('acme/widgets') });
+  const news = await github.commit('acme/widgets', { files: { 'f.txt': 'two\n' } });
+  t.match(await workspaces.sync('A-1', { quick: true }), { updated: true, head: news });
+});
+
 t.test('who comes while a fetch is under way is given what another one brings, whatever the branch', async (t) => {
   const { github, workspaces } = await makeWorld(t);
   await github.addRepository('acme/widgets');

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { call } from '../clients.ts';
 import type { Lab, Server } from '../lab.ts';
@@ -11,6 +12,9 @@ import { interleave, median } from '../statistics.ts';
 const run = promisify(execFile);
 const AT_ONCE = 20;
 const CLONE = '`git clone` over smart HTTP';
+const BY_HAND = 'fetch and checkout by hand';
+/** Before files wait for the next one. */
+const AGAIN = 'right after another';
 
 type Place = {
   server: Server;
@@ -52,27 +56,27 @@ async function settle(lab: Lab, kind: Kind): Promise<Place> {
 
 async function onHistory(place: Place): Promise<Figure[]> {
   const { lab } = place;
-  const [ours, clone, byHand] = await contest(place);
+  const { ours, again, clone, byHand } = await contest(place);
+  const what = '10,000 files, 60,000 objects';
   const figures: Figure[] = [
+    { what, unit: 'ms', ours, yardstick: { name: CLONE, value: clone }, reach: { times: 15 } },
+    { what, unit: 'ms', ours, yardstick: { name: BY_HAND, value: byHand }, reach: { within: 1.3 } },
+    { what: `${what}, ${AGAIN}`, unit: 'ms', ours: again, yardstick: { name: CLONE, value: clone } },
     {
-      what: '10,000 files, 60,000 objects',
+      what: `${what}, ${AGAIN}`,
       unit: 'ms',
-      ours,
-      yardstick: { name: CLONE, value: clone },
-      reach: { times: 15 },
-    },
-    {
-      what: 'the same',
-      unit: 'ms',
-      ours,
-      yardstick: { name: 'fetch and checkout by hand', value: byHand },
+      ours: again,
+      yardstick: { name: BY_HAND, value: byHand },
       reach: { within: 1.3 },
     },
     await disk(place),
   ];
   const together = await interleave(lab.short ? 1 : 3, {
     ours: (round) => timed(() => each((index) => create(place, `O${round}-${index}`))),
-    clone: (round) => timed(() => each((index) => cloneTo(place, `many-${round}-${index}`))),
+    async clone(round) {
+      await filesWait(place);
+      return timed(() => each((index) => cloneTo(place, `many-${round}-${index}`)));
+    },
   });
   const yardstick = { name: `${AT_ONCE} clones`, value: median(together.clone) };
   figures.push({
@@ -86,33 +90,56 @@ async function onHistory(place: Place): Promise<Figure[]> {
 }
 
 async function onTree(place: Place): Promise<Figure[]> {
-  const [ours, clone, byHand] = await contest(place);
+  const { ours, again, clone, byHand } = await contest(place);
+  const what = '50,000 files, no history';
   return [
-    { what: '50,000 files, no history', unit: 'ms', ours, yardstick: { name: CLONE, value: clone } },
+    { what, unit: 'ms', ours, yardstick: { name: CLONE, value: clone } },
+    { what, unit: 'ms', ours, yardstick: { name: BY_HAND, value: byHand }, reach: { within: 1.3 } },
     {
-      what: 'the same',
+      what: `${what}, ${AGAIN}`,
       unit: 'ms',
-      ours,
-      yardstick: { name: 'writing the tree by hand', value: byHand },
+      ours: again,
+      yardstick: { name: BY_HAND, value: byHand },
       reach: { within: 1.3 },
     },
   ];
 }
 
-async function contest(place: Place): Promise<[number, number, number]> {
-  const measured = await interleave(place.lab.short ? 1 : 5, {
-    ours: (round) => timed(() => create(place, `T-${round}`)),
-    clone: (round) => timed(() => cloneTo(place, `clone-${round}`)),
+async function contest(place: Place) {
+  const { ours, again, clone, byHand } = await interleave(place.lab.short ? 1 : 5, {
+    async ours(round) {
+      await filesWait(place);
+      return timed(() => create(place, `T-${round}`));
+    },
+    again: (round) => timed(() => create(place, `A-${round}`)),
+    async clone(round) {
+      // What the server does in its own time is to be over.
+      await filesWait(place);
+      return timed(() => cloneTo(place, `clone-${round}`));
+    },
     byHand: (round) => timed(() => checkoutTo(place, `hand-${round}`)),
   });
-  return [median(measured.ours), median(measured.clone), median(measured.byHand)];
+  return { ours: median(ours), again: median(again), clone: median(clone), byHand: median(byHand) };
+}
+
+/** Resolves when the server has checked the files of the next ticket out: git writes the index last. */
+async function filesWait({ folders }: Place): Promise<void> {
+  const staging = join(folders.data, 'staging');
+  for (;;) {
+    for (const name of await readdir(staging)) {
+      if ((await readdir(join(staging, name)).catch((): string[] => [])).includes('index')) return;
+    }
+    await pause(50);
+  }
 }
 
 /** What one more ticket takes, beside what its files take. */
 async function disk(place: Place): Promise<Figure> {
   const { tickets: workspaces, data } = place.folders;
+  await filesWait(place);
   const before = await sizeOf(workspaces, data);
   await create(place, 'DISK');
+  await filesWait(place);
   const ours = (await sizeOf(workspaces, data)) - before;
   const files = await sizeOf(join(workspaces, 'DISK'));
   return {

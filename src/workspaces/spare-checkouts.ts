@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import type { Git } from '../git/git.ts';
@@ -17,6 +18,8 @@ export type SpareCheckout = { mirror: string; commit: string; folder: string; gi
 
 /** How long one is kept for a ticket that does not come. */
 const IDLE_MS = 3600_000;
+/** How long after a ticket was created one is made for the next: tickets that come in a row are not held up by it. */
+const QUIET_MS = 1000;
 /** The part of a disk that is left free for more than what is only likely to be of use. */
 const FREE_SHARE = 0.1;
 
@@ -63,6 +66,15 @@ export function createSpareCheckouts(deps: {
   async function hasRoom(): Promise<boolean> {
     const { free, size } = await diskSpace(layout.tickets.root);
     return free > Math.max(size * FREE_SHARE, 2 * config.MIN_FREE_DISK_MB * 1024 ** 2);
+  }
+
+  async function makeInTime(mirror: string, ...wanted: [string, () => Promise<string | undefined>]): Promise<void> {
+    await pause(QUIET_MS, undefined, { signal: closing.signal, ref: false });
+    // The last of those that are being created sees to it.
+    if ((creating.get(mirror) ?? 0) > 0) return;
+    await care.use(mirror, async () => {
+      if (await hasRoom()) await make(mirror, ...wanted);
+    });
   }
 
   async function make(mirror: string, commit: string, alsoObjects: () => Promise<string | undefined>): Promise<void> {
@@ -112,11 +124,8 @@ export function createSpareCheckouts(deps: {
      */
     renew(mirror: string, commit: string, files: number, alsoObjects: () => Promise<string | undefined>): void {
       if (files < WORTH_IT || config.SPARE_CHECKOUTS === 0 || closing.signal.aborted) return;
-      if ((creating.get(mirror) ?? 0) > 0 || ready.has(mirror) || making.has(mirror)) return;
-      const made = care
-        .use(mirror, async () => {
-          if (await hasRoom()) await make(mirror, commit, alsoObjects);
-        })
+      if (ready.has(mirror) || making.has(mirror)) return;
+      const made = makeInTime(mirror, commit, alsoObjects)
         .catch(warn)
         .finally(() => making.delete(mirror));
       making.set(mirror, made);

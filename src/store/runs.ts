@@ -1,4 +1,4 @@
-import type { Kysely, Selectable, Transaction, Updateable } from 'kysely';
+import { type Kysely, type Selectable, sql, type Transaction, type Updateable } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
 import type { EventDraft, RunEvent } from '../../schemas/event.ts';
 import type { Action, Budget, RunState, Usage } from '../../schemas/run.ts';
@@ -203,6 +203,19 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return rows.reverse();
     },
 
+    /** The newest ended run of a ticket that made a commit, or took over one that was not published. */
+    lastCommitted(ticketId: string): Promise<RunRow | undefined> {
+      return db
+        .selectFrom('runs')
+        .selectAll()
+        .where('ticket_key', '=', ticketKey(ticketId))
+        .where('state', 'in', ENDED_STATES)
+        .where(hasCommit('progress'))
+        .orderBy('run_id', 'desc')
+        .limit(1)
+        .executeTakeFirst();
+    },
+
     /** The agent's id of the ticket's conversation, as the newest run that had one left it. */
     async lastSession(ticketId: string, agent: string): Promise<string | undefined> {
       const row = await db
@@ -279,6 +292,11 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return { items, nextCursor: last ? encodeCursor([last.run_id]) : null };
     },
   };
+}
+
+/** Whether the progress of a run names a commit. @param column where the progress is */
+export function hasCommit(column: string) {
+  return sql<boolean>`json_extract(${sql.ref(column)}, '$.commit') is not null`;
 }
 
 /** The columns that sums are made of. */

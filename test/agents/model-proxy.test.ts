@@ -369,6 +369,26 @@ t.test('near a limit the agent is told, from then on at the same place', async (
   );
 });
 
+t.test('in a history that the agent has shortened, nothing is put into its own mouth', async (t) => {
+  const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+  begin({ unit: 'turns', limit: 100, used: 90 });
+  const ask = (...contents: object[]) => call(STREAM, { body: JSON.stringify({ contents }) });
+  const ran = [called('a', {}), came('a', {})];
+  await ask(prompt, ...ran, ...ran);
+  const summary = [
+    { role: 'user', parts: [{ text: 'so far' }] },
+    { role: 'model', parts: [{ text: 'Got it.' }] },
+  ];
+  const near = 'near THE_LIMIT: 90 turns are used of 100';
+  await ask(...summary, ...ran, ...ran, ...ran);
+  await ask(...summary, ...ran);
+  t.same(seen.map(partsSent), [
+    [['mend it'], ['-'], ['-'], ['-'], ['-', near]],
+    [['so far'], ['Got it.'], ['-'], ['-'], ['-'], ['-', near], ['-'], ['-']],
+    [['so far'], ['Got it.'], ['-'], ['-', near]],
+  ]);
+});
+
 t.test('nine tenths of the time are near its limit too, and conversations alone are spoken into', async (t) => {
   const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
   begin({ unit: 'seconds', limit: 1000, used: 899 });

@@ -459,6 +459,26 @@ t.test('requests are limited in size', async (t) => {
   t.same(seen, [], 'the model saw no end of either');
 });
 
+t.test('large requests wait for each other, and nothing waits for them', async (t) => {
+  const large = JSON.stringify({ contents: [{ role: 'user', parts: [{ text: 'x'.repeat(5 * 1024 * 1024) }] }] });
+  const log: string[] = [];
+  const held = Promise.withResolvers<ServerResponse>();
+  const { begin, call } = await makeProxy(t, (response, { body }) => {
+    if (body.length < 100) return json(response, usage(1, 1));
+    log.push('a large one');
+    if (log.length > 1) return json(response, usage(1, 1));
+    return held.resolve(response);
+  });
+  begin();
+  const two = [call(STREAM, { body: large }), call(STREAM, { body: large })];
+  const first = await held.promise;
+  for (let count = 0; count < 50; count += 1) await call(PLAIN);
+  log.push('the end of the first');
+  json(first, usage(1, 1));
+  t.match(await Promise.all(two), [{ status: 200 }, { status: 200 }]);
+  t.same(log, ['a large one', 'the end of the first', 'a large one']);
+});
+
 t.test('the proxy of the operator is used on the way to the model', async (t) => {
   const targets: string[] = [];
   const operator = createTcpServer((socket: Socket) => {

@@ -204,20 +204,16 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     throw new AppError('unpushed_work', `The workspace of ${ticketId} holds ${what}.`);
   }
 
-  async function finishRemoval(ticketId: string): Promise<void> {
-    await agents.forget(ticketId);
-    await workspaces.remove(ticketId);
-    const runIds = await store.runs.idsOf(ticketId);
-    await store.tickets.remove(ticketId);
+  async function finishRemoval({ ticket_id, repo_url }: Pick<TicketRow, 'ticket_id' | 'repo_url'>): Promise<void> {
+    await agents.forget(ticket_id);
+    await workspaces.remove(ticket_id, repo_url);
+    const runIds = await store.runs.idsOf(ticket_id);
+    await store.tickets.remove(ticket_id);
     for (const runId of runIds) log.forget(runId);
   }
 
   async function recoverOne({ ticket_id, state, repo_url }: TicketRow): Promise<void> {
-    if (state === 'deleting') return finishRemoval(ticket_id);
-    if (!(await hasWorkspace(ticket_id))) {
-      await agents.forget(ticket_id);
-      return store.tickets.remove(ticket_id);
-    }
+    if (state === 'deleting' || !(await hasWorkspace(ticket_id))) return finishRemoval({ ticket_id, repo_url });
     const repo = parseRepoUrl(repo_url, config.ALLOWED_REPO_HOSTS);
     const { baseBranch } = await workspaces.create({ ticketId: ticket_id, repo });
     await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
@@ -323,7 +319,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
       cancelRuns: (ticketId: string) => Promise<void>,
       closing: AbortSignal,
     ): Promise<void> {
-      const { ticket_id, ticket_key, state } = await row(ticketId);
+      const { ticket_id, ticket_key, state, repo_url } = await row(ticketId);
       if (state === 'creating') {
         throw new AppError('ticket_busy', `Ticket ${ticket_id} is being created.`, { retryAfter: 5 });
       }
@@ -338,7 +334,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
       const finish = async () => {
         if ((await store.tickets.get(ticket_id))?.state !== 'deleting') return;
         await cancelRuns(ticket_id);
-        await finishRemoval(ticket_id);
+        await finishRemoval({ ticket_id, repo_url });
       };
       await finish().catch((error) => {
         tryAgain(ticket_id, finish, closing);

@@ -178,20 +178,26 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     return { ticket: await get(ticket_id), created: false, fresh: told.fresh, notes: [...notes, ...told.notes] };
   }
 
-  async function hasRunUnderWay(ticketId: string): Promise<boolean> {
-    return (await store.runs.unfinished(ticketId)).some((run) => run.state !== 'queued');
+  /** A run brings the base branch in itself, in its turn, before its agent begins: none can begin to work meanwhile. */
+  async function syncWithoutRun(ticketId: string, options: { signal: AbortSignal; fresh?: boolean }) {
+    const check = async () => {
+      if ((await store.runs.unfinished(ticketId)).every((run) => run.state === 'queued')) return;
+      throw new AppError('ticket_busy', `A run of ticket ${ticketId} is under way.`, { retryAfter: 30 });
+    };
+    // Now, to say so at once, and again when its turn has come.
+    await check();
+    return workspaces.sync(ticketId, { ...options, check });
   }
 
   async function bringIn(ticketId: string, signal: AbortSignal): Promise<{ fresh: boolean; notes: string[] }> {
-    if (await hasRunUnderWay(ticketId)) {
-      return { fresh: false, notes: ['A run is under way, so the base branch was not brought in.'] };
-    }
     try {
-      return { fresh: true, notes: (await workspaces.sync(ticketId, { signal })).notes };
+      return { fresh: true, notes: (await syncWithoutRun(ticketId, { signal })).notes };
     } catch (error) {
       // The ticket is there and usable; a conflict is for a person or the agent to resolve.
-      if (error instanceof AppError && error.code === 'merge_conflict') return { fresh: false, notes: [error.message] };
-      throw error;
+      const { code, message } = toAppError(error);
+      if (code === 'merge_conflict') return { fresh: false, notes: [message] };
+      if (code !== 'ticket_busy') throw error;
+      return { fresh: false, notes: ['A run is under way, so the base branch was not brought in.'] };
     }
   }
 
@@ -284,12 +290,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
         const doing = state === 'creating' ? 'created' : 'removed';
         throw new AppError('ticket_busy', `Ticket ${ticket_id} is being ${doing}.`, { retryAfter: 5 });
       }
-      // A run brings the base branch in itself, in its turn, before its agent begins: none can begin to work meanwhile.
-      const check = async () => {
-        if (!(await hasRunUnderWay(ticket_id))) return;
-        throw new AppError('ticket_busy', `A run of ticket ${ticket_id} is under way.`, { retryAfter: 30 });
-      };
-      const { updated, head, base, notes } = await workspaces.sync(ticket_id, { signal, check, fresh: true });
+      const { updated, head, base, notes } = await syncWithoutRun(ticket_id, { signal, fresh: true });
       return { ticket_id, updated, head, base, notes };
     },
 

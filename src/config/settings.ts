@@ -159,7 +159,7 @@ export const Settings = Type.Object({
     100,
     'How often a run is begun when the server or the agent ends under it; 1 never begins one again.',
   ),
-  RUN_TIMEOUT_SECONDS: count(3600, 5, 86_400, 'Longest time of a run.'),
+  RUN_TIMEOUT_SECONDS: count(3600, 5, 86_400, 'Longest time of a run, all its attempts together.'),
   MAX_TURNS_PER_RUN: Type.Optional(
     Type.Integer({
       minimum: 1,

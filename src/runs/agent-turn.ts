@@ -78,6 +78,7 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
   const ask = permissions.asker(writer, turn.signal);
   const asked = agents.prompt({
     ticketId: run.ticket_id,
+    runId: run.run_id,
     agent: run.agent,
     mode: turn.mode,
     workspace,

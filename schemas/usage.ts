@@ -26,7 +26,7 @@ export const UsageItem = Type.Object({
   runs_by_state: Counts,
   runs_by_action: Counts,
   ...Usage.properties,
-  duration_ms: Type.Integer({ description: 'Of the attempts that ended the runs, waiting in the queue left out.' }),
+  duration_ms: Type.Integer({ description: 'Of all attempts at the runs, waiting in the queue left out.' }),
 });
 export type UsageItem = Static<typeof UsageItem>;
 

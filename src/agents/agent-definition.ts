@@ -34,7 +34,7 @@ export type Conversation = {
   length: number;
   /** The newest call of a tool, if it failed, and how many times in a row the very same failed in the same way. */
   repeated: { call: string; times: number } | undefined;
-  /** The request with further words, each behind an entry; those behind entries that are gone come last. */
+  /** The request with further words, each behind an entry; never in the agent's own, and last where the entry is gone. */
   with(notes: readonly { after: number; text: string }[]): Buffer;
 };
 

@@ -22,6 +22,8 @@ import type { Upstream } from './upstream.ts';
 
 export type AgentRequest = {
   ticketId: string;
+  /** None for an agent that is started before its run. */
+  runId?: string;
   mode: AgentMode;
   /** Folder of the host. */
   workspace: string;
@@ -93,7 +95,7 @@ export function createAgentPool(deps: {
     const place = await placeOf(request.workspace);
     const present = live.get(ticketId);
     if (present) {
-      live.use(present);
+      live.use(present, request.runId);
       const session = await abortable(present.opened.promise, signal);
       const isIt = sessionId === undefined ? present.fresh : session?.sessionId === sessionId;
       if (session && isIt && !present.ending && present.place === place && suits(present.agent, definition, mode)) {
@@ -113,7 +115,7 @@ export function createAgentPool(deps: {
   }
 
   async function begin(definition: AgentDefinition, request: AgentRequest, place: string, signal: AbortSignal) {
-    const { ticketId, mode, workspace, sessionId } = request;
+    const { ticketId, runId, mode, workspace, sessionId } = request;
     const begun = performance.now();
     const fits = (agent: StartedAgent, its: string) => its === place && suits(agent, definition, mode);
     const waiting = mode === 'write' ? await early.take(ticketId, fits, signal) : undefined;
@@ -132,12 +134,13 @@ export function createAgentPool(deps: {
     const { agent, session } = await (waiting ? open() : starts.now(open, signal));
     tell(definition, waiting ? 'early' : 'cold', begun);
     const { continued } = session;
-    const fields = { ticket_id: ticketId, agent: definition.name, mode, pid: agent.process.pid, continued };
+    const about = { run_id: runId, ticket_id: ticketId, agent: definition.name, mode };
+    const fields = { ...about, pid: agent.process.pid, continued };
     const told = waiting ? 'agent had been started early' : 'agent started';
     logger?.info({ ...fields, duration_ms: Math.round(performance.now() - begun) }, told);
     const entry = live.enter(ticketId, agent, place);
     entry.opened.resolve(session);
-    live.use(entry);
+    live.use(entry, runId);
     return { agent, session, continued };
   }
 

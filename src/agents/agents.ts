@@ -24,6 +24,7 @@ const CANCEL_MS = 1000;
 
 export type PromptRequest = AgentRequest &
   MeteredTurn & {
+    runId: string;
     agent: string;
     /** The prompt; `continued` tells whether the agent remembers the conversation or has to be told. */
     text(continued: boolean): string | Promise<string>;

@@ -20,13 +20,21 @@ export function readConversation(request: Buffer): Conversation | undefined {
     with(notes) {
       if (notes.length === 0) return request;
       const said = contents.map((content, index) => {
-        const isLast = index === contents.length - 1;
-        const texts = notes.filter(({ after }) => after === index + 1 || (isLast && after > index));
+        const texts = notes.filter(({ after }) => placeOf(after, contents) === index);
         return { ...content, parts: [...partsOf(content), ...texts.map(({ text }) => ({ text }))] };
       });
       return Buffer.from(JSON.stringify({ ...body, contents: said }));
     },
   };
+}
+
+/**
+ * Where words behind the first `after` entries go. In a history that the agent has shortened, its own words may be there:
+ * then they go to what it is told next.
+ */
+function placeOf(after: number, contents: readonly Part[]): number {
+  const place = contents.findIndex(({ role }, index) => index + 1 >= after && role !== 'model');
+  return place === -1 ? contents.findLastIndex(({ role }) => role !== 'model') : place;
 }
 
 /** Gemini CLI tells of commands that fail, and of some other failures, as of successes over ACP; here they are as the model sees them. */

@@ -5,6 +5,8 @@ import type { StartedAgent } from './start-agent.ts';
 
 export type LiveAgent = {
   ticketId: string;
+  /** The run that works with it, or, while it ends, the one that did. */
+  runId: string | undefined;
   agent: StartedAgent;
   /** What `placeOf` said of its workspace. */
   place: string;
@@ -33,18 +35,19 @@ export function createLiveAgents(deps: { idleMs: number; logger: Logger | undefi
   function enter(ticketId: string, agent: StartedAgent, place: string): LiveAgent {
     const opened = Promise.withResolvers<Session | undefined>();
     const state = { fresh: false, uses: 0, usedAt: Date.now(), ending: false };
-    const entry: LiveAgent = { ticketId, agent, place, opened, ...state };
+    const entry: LiveAgent = { ticketId, runId: undefined, agent, place, opened, ...state };
     live.set(ticketId, entry);
     void agent.process.exited.then((exit) => {
-      const fields = { ticket_id: ticketId, agent: agent.definition.name, mode: agent.mode, pid: agent.process.pid };
-      logger?.info({ ...fields, ...exit }, 'agent ended');
+      const about = { run_id: entry.runId, ticket_id: ticketId, agent: agent.definition.name, mode: agent.mode };
+      logger?.info({ ...about, pid: agent.process.pid, ...exit }, 'agent ended');
       if (live.get(ticketId) === entry) void end(ticketId);
     });
     return entry;
   }
 
-  function use(entry: LiveAgent): void {
+  function use(entry: LiveAgent, runId?: string): void {
     clearTimeout(entry.idle);
+    entry.runId = runId;
     entry.uses += 1;
   }
 
@@ -56,6 +59,7 @@ export function createLiveAgents(deps: { idleMs: number; logger: Logger | undefi
     entry.usedAt = Date.now();
     if (entry.agent.mode === 'write') return end(ticketId);
     if (entry.uses > 0) return;
+    entry.runId = undefined;
     entry.idle = setTimeout(() => void end(ticketId), idleMs).unref();
     deps.onIdle();
   }

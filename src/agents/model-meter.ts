@@ -32,6 +32,7 @@ export type Meter = ReturnType<typeof createMeter>;
 export function createMeter(turn: ModelTurn) {
   const limits = watchLimits(turn.limits);
   const admit = createStartLimit(limits.counted ? 1 : MAX_CALLS);
+  const admitLarge = createStartLimit(1);
   const over = new AbortController();
   const open = new Set<() => void>();
   let failure: AppError | undefined;
@@ -60,19 +61,21 @@ export function createMeter(turn: ModelTurn) {
     fail,
 
     /**
-     * Carries out a call when it is its turn.
+     * Carries out a call when it is its turn; large ones wait for each other too.
      * @throws AppError `budget_exceeded`, or what failed before in this turn; the reason when the turn ends before
      */
-    admit(call: ModelCall, task: () => Promise<void>): Promise<void> {
-      return admit(async () => {
-        check();
-        turn.onCall(call);
-        try {
-          await task();
-        } finally {
-          if (call.costs) limits.addTurn();
-        }
-      }, over.signal);
+    admit(call: ModelCall, isLarge: boolean, task: () => Promise<void>): Promise<void> {
+      const inTurn = () =>
+        admit(async () => {
+          check();
+          turn.onCall(call);
+          try {
+            await task();
+          } finally {
+            if (call.costs) limits.addTurn();
+          }
+        }, over.signal);
+      return isLarge ? admitLarge(inTurn, over.signal) : inTurn();
     },
 
     /** Enters a try of a call; `breakOff` is called if it is under way when the turn ends. */

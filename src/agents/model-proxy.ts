@@ -2,12 +2,14 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
-import type { ModelApi } from './agent-definition.ts';
+import type { ModelApi, ModelCall } from './agent-definition.ts';
 import { carryOutCall } from './model-call.ts';
 import { createMeter, type Meter, type ModelTurn } from './model-meter.ts';
 import type { Upstream } from './upstream.ts';
 
 const MAX_REQUEST = 32 * 1024 * 1024;
+/** Requests above this size, in bytes, are let through one at a time: each is in memory until the model has answered. */
+const LARGE_REQUEST = 4 * 1024 * 1024;
 const MAX_WORDS = 300;
 const MAX_CONNECTIONS = 64;
 
@@ -41,21 +43,20 @@ export function createModelProxy(api: ModelApi, upstream: Upstream, redactor: Re
       current.warn(`A request to the model was refused: ${request.method} ${request.url?.slice(0, MAX_WORDS)}.`);
       return refuse(403, 'The agent may not use this part of the API.');
     }
-    if (Number(request.headers['content-length']) > MAX_REQUEST) return refuse(413, 'The request is too large.');
-    current
-      .admit(call, async () => {
-        const received = await readBody(request);
-        if (response.destroyed) return;
-        if (received === undefined) return refuse(413, 'The request is too large.');
-        const conversation = call.converses ? api.conversation(received) : undefined;
-        const body = conversation ? current.notes.addTo(conversation) : received;
-        await carryOutCall({ api, upstream, redactor, call, request, body, response, meter: current });
-      })
-      .catch((error) => {
-        // Not one of the statuses after which an agent tries again by itself.
-        if (error instanceof AppError) refuse(403, error.message);
-        else response.destroy();
-      });
+    // One that does not tell its size may be of any.
+    const size = Number(request.headers['content-length'] ?? MAX_REQUEST);
+    if (size > MAX_REQUEST) return refuse(413, 'The request is too large.');
+    const carryOut = async () => {
+      const body = await readBody(api, call, request, current);
+      if (response.destroyed) return;
+      if (body === undefined) return refuse(413, 'The request is too large.');
+      await carryOutCall({ api, upstream, redactor, call, request, body, response, meter: current });
+    };
+    current.admit(call, size > LARGE_REQUEST, carryOut).catch((error) => {
+      // Not one of the statuses after which an agent tries again by itself.
+      if (error instanceof AppError) refuse(403, error.message);
+      else response.destroy();
+    });
   });
   server.maxConnections = MAX_CONNECTIONS;
 
@@ -73,8 +74,15 @@ export function createModelProxy(api: ModelApi, upstream: Upstream, redactor: Re
   };
 }
 
+/** What is to be sent to the model; undefined when the request is too large. What it was made from is not held on to. */
+async function readBody(api: ModelApi, call: ModelCall, request: IncomingMessage, meter: Meter) {
+  const received = await readAll(request);
+  const conversation = received && call.converses ? api.conversation(received) : undefined;
+  return conversation ? meter.notes.addTo(conversation) : received;
+}
+
 /** The whole request; undefined when it is too large. */
-async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
+async function readAll(request: IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {

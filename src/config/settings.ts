@@ -85,9 +85,14 @@ export const Settings = Type.Object({
     365,
     0,
     36_500,
-    'Days after which an ended run is deleted, unless it is the newest of its ticket; 0: never.',
+    'Days after which an ended run is deleted, unless its ticket goes on from it; 0: never.',
   ),
-  RETAIN_RUNS_PER_TICKET: count(1000, 0, 1_000_000, 'Ended runs of one ticket that are kept, the newest; 0: all.'),
+  RETAIN_RUNS_PER_TICKET: count(
+    1000,
+    0,
+    1_000_000,
+    'Ended runs of one ticket that are kept, the newest, beside those that it goes on from; 0: all.',
+  ),
   RETAIN_CONVERSATIONS_DAYS: count(
     90,
     0,
@@ -160,7 +165,7 @@ export const Settings = Type.Object({
     100,
     'How often a run is begun when the server or the agent ends under it; 1 never begins one again.',
   ),
-  RUN_TIMEOUT_SECONDS: count(3600, 5, 86_400, 'Longest time of a run.'),
+  RUN_TIMEOUT_SECONDS: count(3600, 5, 86_400, 'Longest time of a run, all its attempts together.'),
   MAX_TURNS_PER_RUN: Type.Optional(
     Type.Integer({
       minimum: 1,

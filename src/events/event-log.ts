@@ -1,5 +1,5 @@
 import { type EventDraft, type RunEvent, TERMINAL_EVENTS } from '../../schemas/event.ts';
-import { redactEvents } from '../redaction/redact-events.ts';
+import { type EventRedaction, redactEvents } from '../redaction/redact-events.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunPatch } from '../store/runs.ts';
@@ -25,14 +25,12 @@ type Reader = { tail: RunEvent[]; watchers: Set<Watcher> };
 export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: Redactor) {
   const readers = new Map<string, Reader>();
   const observers = new Set<Observer>();
-  const redactions = new Map<string, ReturnType<typeof redactEvents>>();
-
   /** A secret may be split over two messages: what is held of the first is the run's, until its terminal event. */
-  function redact(runId: string, drafts: readonly EventDraft[]): EventDraft[] {
-    const redaction = redactions.get(runId) ?? redactEvents(redactor);
-    redactions.set(runId, redaction);
-    if (drafts.some(({ type }) => TERMINAL_EVENTS.has(type))) redactions.delete(runId);
-    return drafts.flatMap(redaction);
+  const redactions = new Map<string, EventRedaction>();
+
+  function putBack(runId: string, redaction: EventRedaction | undefined): void {
+    if (redaction === undefined) redactions.delete(runId);
+    else redactions.set(runId, redaction);
   }
 
   return {
@@ -41,12 +39,18 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
      * @throws FencedError when `fence` is not the attempt that may write
      */
     async append(runId: string, fence: number, drafts: readonly EventDraft[], patch?: RunPatch): Promise<RunEvent[]> {
-      const events = await store.runs.append(
-        runId,
-        fence,
-        redact(runId, drafts),
-        patch && redactPatch(patch, redactor),
-      );
+      const before = redactions.get(runId);
+      const redaction = before?.copy() ?? redactEvents(redactor);
+      redactions.set(runId, redaction);
+      const told = drafts.flatMap(redaction.tell);
+      const events = await store.runs
+        .append(runId, fence, told, patch && redactPatch(patch, redactor))
+        .catch((error) => {
+          // What could not be written may be handed in again, and must find what was held.
+          if (redactions.get(runId) === redaction) putBack(runId, before);
+          throw error;
+        });
+      if (events.some(({ type }) => TERMINAL_EVENTS.has(type))) redactions.delete(runId);
       for (const observer of observers) observer(runId, events);
       const reader = readers.get(runId);
       if (reader !== undefined) {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, cp, lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Static, Type } from '@sinclair/typebox';
@@ -8,6 +8,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Store } from '../store/open-store.ts';
+import { copyFolder } from '../workspaces/copy-folder.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 
 /** What a backup says of itself, in its first file. */
@@ -42,6 +43,7 @@ export function createBackups(deps: {
     await store.copyTo(join(folder, 'pullwright.db'));
     await chmod(join(folder, 'pullwright.db'), 0o600);
     const { tickets, leftOut } = await workspaces.upkeep.save(folder);
+    // Agents may write in it meanwhile.
     await copyFolder(join(config.DATA_DIR, 'conversations'), join(folder, 'conversations'));
     const manifest: Manifest = {
       format: 'pullwright-backup-1',
@@ -80,13 +82,4 @@ export function createBackups(deps: {
       return Readable.from(archive).once('close', () => void over());
     },
   };
-}
-
-/** An agent may write in it meanwhile; what leads elsewhere is left out. */
-async function copyFolder(from: string, to: string): Promise<void> {
-  const isPlain = async (path: string) => {
-    const found = await lstat(path).catch(() => undefined);
-    return found !== undefined && (found.isFile() || found.isDirectory());
-  };
-  if (await isPlain(from)) await cp(from, to, { recursive: true, filter: isPlain });
 }

@@ -13,19 +13,30 @@ export type MaskedStream = {
   flush(): string;
   /** Gives out what was held of a text that is complete. */
   end(): string;
+  /** One that goes on from here by itself. */
+  copy(): MaskedStream;
 };
 
 /** Place of a secret in the text that is held; `told` when its mask has been given out. */
 type Found = { from: number; to: number; told: boolean };
 
+type State = {
+  matcher: Matcher;
+  state: number;
+  held: string;
+  found: readonly Found[];
+  /** The end of all text so far that may be the beginning of a secret, given out or not. */
+  begun: string;
+};
+
 /** @param current gives the matcher to use from now on; it changes when a secret is learned */
 export function createMaskedStream(current: () => Matcher): MaskedStream {
-  let matcher = current();
-  let state = 0;
-  let held = '';
-  let found: Found[] = [];
-  /** The end of all text so far that may be the beginning of a secret, given out or not. */
-  let begun = '';
+  return streamFrom(current, { matcher: current(), state: 0, held: '', found: [], begun: '' });
+}
+
+function streamFrom(current: () => Matcher, start: State): MaskedStream {
+  let { matcher, state, held, begun } = start;
+  let found = [...start.found];
 
   function renew(): void {
     const newest = current();
@@ -83,5 +94,7 @@ export function createMaskedStream(current: () => Matcher): MaskedStream {
     },
 
     end: () => take(held.length),
+
+    copy: () => streamFrom(current, { matcher, state, held, found, begun }),
   };
 }

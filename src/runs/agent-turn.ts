@@ -73,10 +73,11 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     }
   };
 
-  const spent = { usage: before, turns: writer.progress.turns ?? 0, seconds: writer.seconds() };
+  const spent = { usage: before, turns: writer.progress.turns ?? 0, seconds: writer.spentMs() / 1000 };
   const ask = permissions.asker(writer, turn.signal);
   const asked = agents.prompt({
     ticketId: run.ticket_id,
+    runId: run.run_id,
     agent: run.agent,
     mode: turn.mode,
     workspace,

@@ -32,8 +32,8 @@ export function createAttempts(deps: ActionDeps & { log: EventLog; logger: Logge
       ...(confined ? {} : { sandbox: sandbox.kind }),
     });
     const writer = createRunWriter(log, row, (error) => controller.abort(error));
-    const timeout = setTimeout(() => controller.abort(outOfTime(config, row)), timeLimit(config, row).limit * 1000);
-    const started = performance.now();
+    const timeLeftMs = timeLimit(config, row).limit * 1000 - writer.spentMs();
+    const timeout = setTimeout(() => controller.abort(outOfTime(config, row)), timeLeftMs);
     const { signal } = controller;
     let outcome: Outcome;
     try {
@@ -53,12 +53,12 @@ export function createAttempts(deps: ActionDeps & { log: EventLog; logger: Logge
     if ('error' in outcome && signal.aborted && toAppError(signal.reason).code === 'canceled') {
       outcome = { error: signal.reason };
     }
-    const duration_ms = Math.round(performance.now() - started);
+    const duration_ms = Math.round(writer.spentMs());
     const { progress, usage } = writer;
     const change =
       beginAgain(row, outcome, config.RUN_MAX_ATTEMPTS) ??
       ending(outcome, { action: row.action, progress, usage }, duration_ms);
-    const write = () => log.append(row.run_id, row.attempt, [change.event], change.patch);
+    const write = () => log.append(row.run_id, row.attempt, [change.event], { ...change.patch, duration_ms });
     if (!(await untilWritten(write, { isStopping, logger: runLogger }))) return;
     const what = change.patch.state === 'queued' ? 'run will begin again' : 'run ended';
     runLogger.info({ state: change.patch.state, action: row.action, duration_ms }, what);

@@ -123,15 +123,16 @@ async function unrecorded(deps: ActionDeps, { ticket_id, run_id }: RunRow) {
 
 /** A commit that an earlier run made and could not publish. */
 async function unpublished(deps: ActionDeps, ticketId: string) {
-  const [status, commits, runs] = await Promise.all([
+  const [status, commits, run] = await Promise.all([
     deps.workspaces.status(ticketId),
     deps.workspaces.commits(ticketId),
-    deps.store.runs.ended(ticketId, 20),
+    deps.store.runs.lastCommitted(ticketId),
   ]);
   const last = commits.at(-1);
   if (last === undefined) return undefined;
-  const failedAfterCommit = runs.some((run) => run.state !== 'succeeded' && commitOf(run) === last.sha);
-  if (!status.unpushed && !failedAfterCommit) return undefined;
+  // Others may have pushed to the branch since.
+  const unfinished = run !== undefined && run.state !== 'succeeded' && commits.some(({ sha }) => sha === commitOf(run));
+  if (!status.unpushed && !unfinished) return undefined;
   const { files } = await deps.workspaces.diff(ticketId);
   return { sha: last.sha, subject: last.subject, filesChanged: files.length };
 }

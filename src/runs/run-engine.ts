@@ -38,7 +38,7 @@ export function createRunEngine(deps: EngineDeps) {
   /** Ends a run that no attempt is under way at. */
   async function endNow(row: RunRow, error: AppError): Promise<void> {
     const run = { action: row.action, progress: JSON.parse(row.progress), usage: JSON.parse(row.usage) };
-    const { event, patch } = ending({ error }, run, 0);
+    const { event, patch } = ending({ error }, run, row.duration_ms);
     await log.append(row.run_id, row.attempt, [event], patch);
   }
 

@@ -36,7 +36,7 @@ export async function runLimits(
   return limits;
 }
 
-/** How long an attempt at a run may take. */
+/** How long a run may take, all its attempts together. */
 export function timeLimit(config: Config, run: RunRow): Pick<Limit, 'setting' | 'limit'> & { unit: 'seconds' } {
   const { seconds } = budgetOf(run);
   if (seconds !== undefined && seconds < config.RUN_TIMEOUT_SECONDS) {

@@ -36,6 +36,7 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
   let usage: Usage = JSON.parse(row.usage);
   const progress: Progress = JSON.parse(row.progress);
   const begun = performance.now();
+  const spentMs = () => row.duration_ms + performance.now() - begun;
 
   function isIdle(): boolean {
     return failed !== undefined || (pending.length === 0 && Object.keys(patch).length === 0);
@@ -49,7 +50,7 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
       pending = [];
       patch = {};
       try {
-        await log.append(row.run_id, row.attempt, drafts, changes);
+        await log.append(row.run_id, row.attempt, drafts, { ...changes, duration_ms: Math.round(spentMs()) });
       } catch (error) {
         failed = { error };
         onFailure(error);
@@ -71,8 +72,8 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
       return usage;
     },
 
-    /** How long this attempt has been under way. */
-    seconds: (): number => (performance.now() - begun) / 1000,
+    /** How long the run has been under way, in milliseconds: this attempt and those before it, as far as it is known of them. */
+    spentMs,
 
     /** Counts a call of the model. */
     addTurn(): void {

@@ -1,7 +1,7 @@
-import { type Kysely, sql } from 'kysely';
+import { type ExpressionBuilder, type Kysely, sql } from 'kysely';
 import type { GroupCommit } from './group-commit.ts';
 import { ACTIVE_STATES } from './queue.ts';
-import { ENDED_STATES } from './runs.ts';
+import { ENDED_STATES, hasCommit } from './runs.ts';
 import type { Database } from './schema.ts';
 import { ticketKey } from './tickets.ts';
 
@@ -63,31 +63,21 @@ export function createHousekeepingStore(db: Kysely<Database>, commit: GroupCommi
       return rows.map((row) => row.run_id);
     },
 
-    /** Ended runs that are to go: old ones, but for the newest of a ticket and the one that holds its conversation. */
+    /** Ended runs that are to go: old ones, but for the newest of a ticket and those that it needs. */
     async oldRuns(before: string, limit: number): Promise<string[]> {
       const rows = await db
         .selectFrom('runs')
         .select('run_id')
         .where('finished_at', '<', before)
-        .where((eb) =>
-          eb.exists(
-            eb
-              .selectFrom('runs as newer')
-              .select('newer.run_id')
-              .whereRef('newer.ticket_key', '=', 'runs.ticket_key')
-              .whereRef('newer.run_id', '>', 'runs.run_id')
-              .where((newer) =>
-                newer.or([newer('newer.session_id', 'is not', null), newer('runs.session_id', 'is', null)]),
-              ),
-          ),
-        )
+        .where((eb) => eb.exists(newerRuns(eb)))
+        .where((eb) => eb.not(isNeeded(eb)))
         .orderBy('finished_at')
         .limit(limit)
         .execute();
       return rows.map((row) => row.run_id);
     },
 
-    /** Ended runs beyond the newest `kept` ones of their ticket. */
+    /** Ended runs beyond the newest `kept` ones of their ticket, but for those that it needs. */
     async surplusRuns(kept: number, limit: number): Promise<string[]> {
       const ranked = db
         .selectFrom('runs')
@@ -100,9 +90,11 @@ export function createHousekeepingStore(db: Kysely<Database>, commit: GroupCommi
         ])
         .where('state', 'in', ENDED_STATES);
       const rows = await db
-        .selectFrom(ranked.as('ranked'))
-        .select('run_id')
+        .selectFrom('runs')
+        .innerJoin(ranked.as('ranked'), 'ranked.run_id', 'runs.run_id')
+        .select('runs.run_id')
         .where('place', '>', kept)
+        .where((eb) => eb.not(isNeeded(eb)))
         .limit(limit)
         .execute();
       return rows.map((row) => row.run_id);
@@ -189,4 +181,25 @@ export function createHousekeepingStore(db: Kysely<Database>, commit: GroupCommi
       await sql`pragma wal_checkpoint(truncate)`.execute(db);
     },
   };
+}
+
+type RunConditions = ExpressionBuilder<Database, 'runs'>;
+
+/** Whether a run of `runs` is what its ticket goes on from: the newest that names the conversation, or that committed. */
+function isNeeded(eb: RunConditions) {
+  const ofConversation = newerRuns(eb)
+    .whereRef('newer.agent', '=', 'runs.agent')
+    .where('newer.session_id', 'is not', null);
+  return eb.or([
+    eb.and([eb('runs.session_id', 'is not', null), eb.not(eb.exists(ofConversation))]),
+    eb.and([hasCommit('runs.progress'), eb.not(eb.exists(newerRuns(eb).where(hasCommit('newer.progress'))))]),
+  ]);
+}
+
+function newerRuns(eb: RunConditions) {
+  return eb
+    .selectFrom('runs as newer')
+    .select('newer.run_id')
+    .whereRef('newer.ticket_key', '=', 'runs.ticket_key')
+    .whereRef('newer.run_id', '>', 'runs.run_id');
 }

@@ -17,7 +17,15 @@ const KILLED_MS = 10_000;
 type Lease = { leaseSeconds: number; logger: Logger };
 
 /** The server that holds a folder, as `server.json` tells. */
-type Holder = { pid: number; started: string; boot: string; pid_namespace: string; host: string };
+type Holder = {
+  pid: number;
+  started: string;
+  boot: string;
+  pid_namespace: string;
+  host: string;
+  /** It is at work that may keep it from giving a sign of life for long. */
+  upgrading?: boolean;
+};
 
 /**
  * Opens the database of a folder for this server alone. Two servers on one folder would end each other's runs, so the lock
@@ -30,9 +38,17 @@ export async function openForOneServer(directory: string, lease: Lease | undefin
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const file = join(directory, 'server.json');
   const sqlite = tryToOpen(directory) ?? (await takeOver(directory, file, lease));
+  sayWho(file, false);
   const stopBeating = giveSigns(file, lease?.logger);
   return {
     sqlite,
+    /** Does what brings the store up to date, and what no other server may end for its silence. */
+    async upgrade<T>(work: () => Promise<T>): Promise<T> {
+      sayWho(file, true);
+      const done = await work();
+      sayWho(file, false);
+      return done;
+    },
     release(): void {
       stopBeating();
       rmSync(file, { force: true });
@@ -67,6 +83,11 @@ async function takeOver(directory: string, file: string, lease: Lease | undefine
       throw refusal(directory, readHolder(file), 'Stop it, or give this one a DATA_DIR of its own.');
   }
   const holder = readHolder(file);
+  if (holder?.upgrading) {
+    // A statement on a large store takes as long as it takes, and lets nothing else run.
+    const remedy = 'It is bringing the store up to date. Wait for it, or end it if it does not come to an end.';
+    throw refusal(directory, holder, remedy);
+  }
   if (holder === undefined || !isHere(holder)) {
     const silent = `It gives no sign of life, and is no process that can be seen from here. End it where it runs`;
     throw refusal(directory, holder, `${silent}, or give this one a DATA_DIR of its own.`);
@@ -81,13 +102,18 @@ async function takeOver(directory: string, file: string, lease: Lease | undefine
   throw refusal(directory, holder, 'It gives no sign of life and could not be ended.');
 }
 
+/** Says who holds the folder; that the file is another one is a sign of life, too. */
+function sayWho(file: string, upgrading: boolean): void {
+  const holder: Holder = { ...self(), ...(upgrading ? { upgrading } : {}) };
+  writeFileSync(`${file}.new`, `${JSON.stringify(holder, undefined, 2)}\n`, { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+}
+
 /**
- * Says who holds the folder, and from then on that it lives: by the file's time, which is a counter here and no clock, so
- * that neither a clock that jumps nor a full disk matters.
+ * Says that the holder lives: by the file's time, which is a counter here and no clock, so that neither a clock that jumps
+ * nor a full disk matters.
  */
 function giveSigns(file: string, logger: Logger | undefined): () => void {
-  writeFileSync(`${file}.new`, `${JSON.stringify(self(), undefined, 2)}\n`, { mode: 0o600 });
-  renameSync(`${file}.new`, file);
   let count = 0;
   const timer = setInterval(() => {
     count += 1;

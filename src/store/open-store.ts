@@ -35,12 +35,15 @@ export type Store = Awaited<ReturnType<typeof openStore>>;
  */
 export async function openStore(directory: string, takeOver?: { leaseSeconds: number; logger: Logger }) {
   refuseUnfinished(directory);
-  const { sqlite, release } = await openForOneServer(directory, takeOver);
+  const { sqlite, upgrade, release } = await openForOneServer(directory, takeOver);
   sqlite.pragma('synchronous = FULL');
   sqlite.pragma('foreign_keys = ON');
   const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: toldOfItsOwnRollbacks(sqlite) }) });
 
-  const { error } = await new Migrator({ db, provider: { getMigrations: async () => migrations } }).migrateToLatest();
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
+  const isOld = (await migrator.getMigrations()).some(({ executedAt }) => executedAt === undefined);
+  const migrate = () => migrator.migrateToLatest();
+  const { error } = await (isOld ? upgrade(migrate) : migrate());
   if (error !== undefined) {
     release();
     await db.destroy();

@@ -1,12 +1,10 @@
-import type { Kysely, Selectable, Transaction, Updateable } from 'kysely';
-import { v7 as uuidv7 } from 'uuid';
+import { type Kysely, type Selectable, sql, type Updateable } from 'kysely';
 import type { EventDraft, RunEvent } from '../../schemas/event.ts';
-import type { Action, Budget, RunState, Usage } from '../../schemas/run.ts';
-import { AppError } from '../errors/app-error.ts';
+import type { Action, RunState, Usage } from '../../schemas/run.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
+import { enqueue, type NewRun } from './enqueue.ts';
 import { insertEvents } from './events.ts';
 import type { GroupCommit } from './group-commit.ts';
-import { noteRun, runOfRecord } from './idempotency.ts';
 import { notePermissions } from './permissions.ts';
 import { ACTIVE_STATES, positions, takeNext } from './queue.ts';
 import { inRepositories } from './repositories.ts';
@@ -24,9 +22,6 @@ export type RunPatch = Pick<
 
 export const ENDED_STATES = ['succeeded', 'failed', 'canceled', 'timed_out'] as const satisfies RunState[];
 
-/** Whoever finds the queue full asks again after at most so many seconds. */
-const LONGEST_RETRY_AFTER = 600;
-
 /** The run was claimed by a newer attempt, or has ended: what an old writer holds is void. */
 export class FencedError extends Error {
   override readonly name = 'FencedError';
@@ -43,58 +38,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
      * @throws AppError `queue_full` when `maxQueued` runs are waiting already, `too_many_runs` when `maxOfKey` of this key
      * have not ended; `ticket_busy` and `ticket_not_found` while the ticket is being created or removed
      */
-    enqueue(run: {
-      ticketId: string;
-      action: Action;
-      message?: string | undefined;
-      agent: string;
-      keyId: string;
-      /** Record of the request's Idempotency-Key. */
-      idempotencyId?: string | undefined;
-      budget?: Budget | undefined;
-      maxQueued: number;
-      maxOfKey: number;
-      /** How long a run at a place of the queue will wait, in seconds; `null` when that is not known. */
-      waitAt: (position: number) => number | null;
-    }) {
-      return commit(async (trx) => {
-        const before = run.idempotencyId === undefined ? undefined : await runOfRecord(trx, run.idempotencyId);
-        if (before !== undefined) return before;
-        await checkReady(trx, run.ticketId);
-        const ofKey = await countUnfinished(trx, run.keyId);
-        if (ofKey >= run.maxOfKey) {
-          throw new AppError('too_many_runs', `${ofKey} runs of this key have not ended.`, { retryAfter: 30 });
-        }
-        const queued = await countQueued(trx);
-        if (queued >= run.maxQueued) {
-          const retryAfter = Math.min(Math.max(run.waitAt(1) ?? 30, 1), LONGEST_RETRY_AFTER);
-          throw new AppError('queue_full', `${queued} runs are waiting already.`, { retryAfter });
-        }
-        const createdAt = new Date().toISOString();
-        const row = await trx
-          .insertInto('runs')
-          .values({
-            run_id: uuidv7(),
-            ticket_key: ticketKey(run.ticketId),
-            ticket_id: run.ticketId,
-            action: run.action,
-            message: run.message ?? null,
-            agent: run.agent,
-            key_id: run.keyId,
-            budget: run.budget === undefined ? null : JSON.stringify(run.budget),
-            state: 'queued',
-            last_seq: 1,
-            created_at: createdAt,
-          })
-          .returningAll()
-          .executeTakeFirstOrThrow();
-        const position = (await positions(trx)).get(row.run_id) ?? queued + 1;
-        const data = { position, estimated_wait_s: run.waitAt(position) };
-        await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data }]);
-        if (run.idempotencyId !== undefined) await noteRun(trx, run.idempotencyId, row.run_id);
-        return row;
-      });
-    },
+    enqueue: (run: NewRun): Promise<RunRow> => commit((trx) => enqueue(trx, run)),
 
     /**
      * Takes the first queued run, in the order of queue.ts, whose ticket has none under way; its attempt number is the
@@ -203,6 +147,19 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return rows.reverse();
     },
 
+    /** The newest ended run of a ticket that made a commit, or took over one that was not published. */
+    lastCommitted(ticketId: string): Promise<RunRow | undefined> {
+      return db
+        .selectFrom('runs')
+        .selectAll()
+        .where('ticket_key', '=', ticketKey(ticketId))
+        .where('state', 'in', ENDED_STATES)
+        .where(hasCommit('progress'))
+        .orderBy('run_id', 'desc')
+        .limit(1)
+        .executeTakeFirst();
+    },
+
     /** The agent's id of the ticket's conversation, as the newest run that had one left it. */
     async lastSession(ticketId: string, agent: string): Promise<string | undefined> {
       const row = await db
@@ -281,43 +238,14 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
   };
 }
 
+/** Whether the progress of a run names a commit. @param column where the progress is */
+export function hasCommit(column: string) {
+  return sql<boolean>`json_extract(${sql.ref(column)}, '$.commit') is not null`;
+}
+
 /** The columns that sums are made of. */
 function tokensOf(usage: string | undefined): Partial<Usage> {
   if (usage === undefined) return {};
   const { input_tokens, output_tokens, cached_tokens }: Usage = JSON.parse(usage);
   return { input_tokens, output_tokens, cached_tokens };
-}
-
-async function countUnfinished(trx: Transaction<Database>, keyId: string): Promise<number> {
-  const { unfinished } = await trx
-    .selectFrom('runs')
-    .select((eb) => eb.fn.countAll<number>().as('unfinished'))
-    .where('key_id', '=', keyId)
-    .where('state', 'in', ['queued', ...ACTIVE_STATES])
-    .executeTakeFirstOrThrow();
-  return Number(unfinished);
-}
-
-async function countQueued(trx: Transaction<Database>): Promise<number> {
-  const { queued } = await trx
-    .selectFrom('runs')
-    .select((eb) => eb.fn.countAll<number>().as('queued'))
-    .where('state', '=', 'queued')
-    .executeTakeFirstOrThrow();
-  return Number(queued);
-}
-
-/** In the transaction of the insert: a ticket that is being removed gets no run any more. */
-async function checkReady(trx: Transaction<Database>, ticketId: string): Promise<void> {
-  const ticket = await trx
-    .selectFrom('tickets')
-    .select('state')
-    .where('ticket_key', '=', ticketKey(ticketId))
-    .executeTakeFirst();
-  if (ticket === undefined || ticket.state === 'deleting') {
-    throw new AppError('ticket_not_found', `There is no ticket ${ticketId}.`);
-  }
-  if (ticket.state === 'creating') {
-    throw new AppError('ticket_busy', `Ticket ${ticketId} is being created.`, { retryAfter: 5 });
-  }
 }

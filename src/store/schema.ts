@@ -71,7 +71,7 @@ export type RunTable = {
   input_tokens: Generated<number>;
   output_tokens: Generated<number>;
   cached_tokens: Generated<number>;
-  /** How long the attempt took that ended the run. */
+  /** How long the attempts at the run took so far; of one that was cut short, up to what it wrote last. */
   duration_ms: Generated<number>;
   /** Set before the request to cancel is answered: from then on no attempt is begun. */
   cancel_requested_at: Generated<string | null>;

@@ -36,13 +36,7 @@ export function createMetrics(version: string) {
     runs: gauge('runs', 'Runs that have not ended; those in the state queued are the queue.', 'state', 'action'),
     runsEnded: counter('runs_ended_total', 'Runs that have ended.', 'action', 'outcome'),
     runErrors: counter('run_errors_total', 'Runs that ended with an error, by its code.', 'code'),
-    runDuration: histogram(
-      'run_duration_seconds',
-      'Time from the start of the last attempt of a run to its end.',
-      LONG,
-      'action',
-      'outcome',
-    ),
+    runDuration: histogram('run_duration_seconds', 'Time that the attempts at a run took.', LONG, 'action', 'outcome'),
     queueWait: histogram('run_queue_wait_seconds', 'Time from request to first start of a run.', WAIT, 'action'),
     firstEvent: histogram(
       'run_first_event_seconds',

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { TraceFlags } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
@@ -6,8 +7,10 @@ import type { RunEvent } from '../../schemas/event.ts';
 import type { Logger } from '../config/logger.ts';
 import { makeSpans, type TracedRun } from './span-tree.ts';
 
-/** How long sending may take in milliseconds, with its repetitions; the server must not wait longer when it stops. */
+/** How long sending may take in milliseconds, with its repetitions. */
 const SEND_MS = 5000;
+/** How long a server that stops waits for it. */
+const CLOSE_MS = 1000;
 /** `ExportResultCode.SUCCESS` of @opentelemetry/core. */
 const EXPORTED = 0;
 /** https://www.w3.org/TR/trace-context/#traceparent-header */
@@ -49,9 +52,12 @@ export function createRunTracer(options: {
       makeSpans(provider.getTracer('pullwright', version), run, events, linksTo(traceparent));
     },
 
-    /** Sends what is left, for a few seconds at most. */
+    /** Sends what is left, for a second at most. */
     async close(): Promise<void> {
-      await processor.shutdown().catch(() => {});
+      const over = new AbortController();
+      const sent = processor.shutdown().catch(() => {});
+      await Promise.race([sent, pause(CLOSE_MS, undefined, { signal: over.signal }).catch(() => {})]);
+      over.abort();
     },
   };
 }

@@ -178,20 +178,26 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     return { ticket: await get(ticket_id), created: false, fresh: told.fresh, notes: [...notes, ...told.notes] };
   }
 
-  async function hasRunUnderWay(ticketId: string): Promise<boolean> {
-    return (await store.runs.unfinished(ticketId)).some((run) => run.state !== 'queued');
+  /** A run brings the base branch in itself, in its turn, before its agent begins: none can begin to work meanwhile. */
+  async function syncWithoutRun(ticketId: string, options: { signal: AbortSignal; fresh?: boolean }) {
+    const check = async () => {
+      if ((await store.runs.unfinished(ticketId)).every((run) => run.state === 'queued')) return;
+      throw new AppError('ticket_busy', `A run of ticket ${ticketId} is under way.`, { retryAfter: 30 });
+    };
+    // Now, to say so at once, and again when its turn has come.
+    await check();
+    return workspaces.sync(ticketId, { ...options, check });
   }
 
   async function bringIn(ticketId: string, signal: AbortSignal): Promise<{ fresh: boolean; notes: string[] }> {
-    if (await hasRunUnderWay(ticketId)) {
-      return { fresh: false, notes: ['A run is under way, so the base branch was not brought in.'] };
-    }
     try {
-      return { fresh: true, notes: (await workspaces.sync(ticketId, { signal })).notes };
+      return { fresh: true, notes: (await syncWithoutRun(ticketId, { signal })).notes };
     } catch (error) {
       // The ticket is there and usable; a conflict is for a person or the agent to resolve.
-      if (error instanceof AppError && error.code === 'merge_conflict') return { fresh: false, notes: [error.message] };
-      throw error;
+      const { code, message } = toAppError(error);
+      if (code === 'merge_conflict') return { fresh: false, notes: [message] };
+      if (code !== 'ticket_busy') throw error;
+      return { fresh: false, notes: ['A run is under way, so the base branch was not brought in.'] };
     }
   }
 
@@ -204,20 +210,16 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     throw new AppError('unpushed_work', `The workspace of ${ticketId} holds ${what}.`);
   }
 
-  async function finishRemoval(ticketId: string): Promise<void> {
-    await agents.forget(ticketId);
-    await workspaces.remove(ticketId);
-    const runIds = await store.runs.idsOf(ticketId);
-    await store.tickets.remove(ticketId);
+  async function finishRemoval({ ticket_id, repo_url }: Pick<TicketRow, 'ticket_id' | 'repo_url'>): Promise<void> {
+    await agents.forget(ticket_id);
+    await workspaces.remove(ticket_id, repo_url);
+    const runIds = await store.runs.idsOf(ticket_id);
+    await store.tickets.remove(ticket_id);
     for (const runId of runIds) log.forget(runId);
   }
 
   async function recoverOne({ ticket_id, state, repo_url }: TicketRow): Promise<void> {
-    if (state === 'deleting') return finishRemoval(ticket_id);
-    if (!(await hasWorkspace(ticket_id))) {
-      await agents.forget(ticket_id);
-      return store.tickets.remove(ticket_id);
-    }
+    if (state === 'deleting' || !(await hasWorkspace(ticket_id))) return finishRemoval({ ticket_id, repo_url });
     const repo = parseRepoUrl(repo_url, config.ALLOWED_REPO_HOSTS);
     const { baseBranch } = await workspaces.create({ ticketId: ticket_id, repo });
     await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
@@ -288,12 +290,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
         const doing = state === 'creating' ? 'created' : 'removed';
         throw new AppError('ticket_busy', `Ticket ${ticket_id} is being ${doing}.`, { retryAfter: 5 });
       }
-      // A run brings the base branch in itself, in its turn, before its agent begins: none can begin to work meanwhile.
-      const check = async () => {
-        if (!(await hasRunUnderWay(ticket_id))) return;
-        throw new AppError('ticket_busy', `A run of ticket ${ticket_id} is under way.`, { retryAfter: 30 });
-      };
-      const { updated, head, base, notes } = await workspaces.sync(ticket_id, { signal, check, fresh: true });
+      const { updated, head, base, notes } = await syncWithoutRun(ticket_id, { signal, fresh: true });
       return { ticket_id, updated, head, base, notes };
     },
 
@@ -323,7 +320,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
       cancelRuns: (ticketId: string) => Promise<void>,
       closing: AbortSignal,
     ): Promise<void> {
-      const { ticket_id, ticket_key, state } = await row(ticketId);
+      const { ticket_id, ticket_key, state, repo_url } = await row(ticketId);
       if (state === 'creating') {
         throw new AppError('ticket_busy', `Ticket ${ticket_id} is being created.`, { retryAfter: 5 });
       }
@@ -338,7 +335,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
       const finish = async () => {
         if ((await store.tickets.get(ticket_id))?.state !== 'deleting') return;
         await cancelRuns(ticket_id);
-        await finishRemoval(ticket_id);
+        await finishRemoval({ ticket_id, repo_url });
       };
       await finish().catch((error) => {
         tryAgain(ticket_id, finish, closing);

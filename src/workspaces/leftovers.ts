@@ -10,7 +10,7 @@ import { isMissing } from './file-errors.ts';
 export async function removeLeftovers(gitDir: string, refs: string): Promise<void> {
   await removeLocks(join(gitDir, refs));
   const packs = join(gitDir, 'objects', 'pack');
-  for (const name of await names(packs)) {
+  for (const name of await namesIn(packs)) {
     if (name.startsWith('tmp_') || name.startsWith('.tmp-')) await rm(join(packs, name), { force: true });
   }
 }
@@ -24,7 +24,8 @@ async function removeLocks(folder: string): Promise<void> {
   }
 }
 
-async function names(folder: string): Promise<string[]> {
+/** What a folder holds; one that is not there holds nothing. */
+export async function namesIn(folder: string): Promise<string[]> {
   return (await entries(folder)).map((entry) => entry.name);
 }
 

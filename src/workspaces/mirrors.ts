@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { appendFile, rename } from 'node:fs/promises';
+import { appendFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/load-config.ts';
@@ -7,7 +7,7 @@ import type { Git } from '../git/git.ts';
 import type { GitProgress } from '../git/git-progress.ts';
 import { type RepoRef, remoteUrl } from '../git/repo-url.ts';
 import type { Layout } from './layout.ts';
-import { removeLeftovers } from './leftovers.ts';
+import { namesIn, removeLeftovers } from './leftovers.ts';
 import type { MirrorCare } from './mirror-care.ts';
 import { exists } from './open-ticket.ts';
 import { listRemote, type RemoteHeads } from './remote-heads.ts';
@@ -158,10 +158,15 @@ export function createMirrors(deps: {
     await git.run(['fetch', ...flags, '--', remoteUrl(repo), ...refspecs], { gitDir, repo, ...options });
   }
 
-  async function deleteRefs(mirror: string, ofTicket: (ticketId: string) => boolean): Promise<void> {
+  async function letGo(mirror: string, ofTicket: (ticketId: string) => boolean): Promise<void> {
     const refs = await git.ask(mirror).refs('refs/tickets/');
     const lines = [...refs.keys()].filter((ref) => ofTicket(ref.split('/')[2] ?? '')).map((ref) => `delete ${ref}\n`);
     if (lines.length > 0) await git.run(['update-ref', '--stdin'], { gitDir: mirror, input: lines.join('') });
+    // What is left now is no ref: a git that failed, on a full disk for one, leaves its empty folder.
+    const folder = join(mirror, 'refs', 'tickets');
+    for (const name of (await namesIn(folder)).filter(ofTicket)) {
+      await rm(join(folder, name), { recursive: true, force: true });
+    }
   }
 
   return {
@@ -183,8 +188,8 @@ export function createMirrors(deps: {
       await git.run(['update-ref', '--stdin'], { gitDir: mirror, input: lines.join('') });
     },
 
-    release: (mirror, ticketId) => deleteRefs(mirror, (id) => id === ticketId),
-    releaseAllBut: (mirror, ticketIds) => deleteRefs(mirror, (id) => !ticketIds.has(id)),
+    release: (mirror, ticketId) => letGo(mirror, (id) => id === ticketId),
+    releaseAllBut: (mirror, ticketIds) => letGo(mirror, (id) => !ticketIds.has(id)),
 
     async close() {
       closing.abort();

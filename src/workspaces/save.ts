@@ -1,7 +1,8 @@
-import { copyFile, cp, link, lstat, mkdir, readdir } from 'node:fs/promises';
+import { copyFile, link } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { toAppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
+import { copyFolder, eachEntry } from './copy-folder.ts';
 import { hasCode } from './file-errors.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
 import { plainObjects } from './plain-packs.ts';
@@ -17,7 +18,7 @@ import { readRecord, writeRecord } from './ticket-record.ts';
  * @returns what could not be kept, for a person
  */
 export async function saveTicket(git: Git, ticket: OpenTicket, folder: string, staging: string): Promise<string[]> {
-  await cp(ticket.gitDir, folder, { recursive: true, preserveTimestamps: true, filter: isPlain });
+  await copyFolder(ticket.gitDir, folder, isWhole);
   if (ticket.parked) return [];
   const record = await readRecord(folder);
   if (record !== undefined) await writeRecord(folder, { ...record, parked_at: new Date().toISOString() });
@@ -53,32 +54,24 @@ async function saveWork(git: Git, ticket: OpenTicket, gitDir: string, staging: s
 export async function saveMirror(mirror: string, folder: string): Promise<void> {
   const objects = join(mirror, 'objects');
   const leftOut = [objects, plainObjects(mirror)];
-  await cp(mirror, folder, {
-    recursive: true,
-    filter: async (path) => !leftOut.includes(path) && (await isPlain(path)),
-  });
-  await linkTree(objects, join(folder, 'objects'));
+  await copyFolder(mirror, folder, (path) => !leftOut.includes(path) && isWhole(path));
+  await linkFolder(objects, join(folder, 'objects'));
 }
 
 /** git never changes an object or a pack, so that a second name is as good as a copy. */
-async function linkTree(from: string, to: string): Promise<void> {
-  await mkdir(to, { recursive: true });
-  for (const entry of await readdir(from, { withFileTypes: true })) {
-    const [source, target] = [join(from, entry.name), join(to, entry.name)];
-    if (entry.isDirectory()) await linkTree(source, target);
-    else if (await isPlain(source)) {
-      await link(source, target).catch((error) => {
-        if (!hasCode(error, 'EXDEV') && !hasCode(error, 'EPERM') && !hasCode(error, 'EMLINK')) throw error;
-        return copyFile(source, target);
-      });
-    }
-  }
+async function linkFolder(from: string, to: string): Promise<void> {
+  await eachEntry(from, to, async (source, target, kind) => {
+    if (!isWhole(source)) return;
+    if (kind === 'folder') return linkFolder(source, target);
+    await link(source, target).catch((error) => {
+      if (!hasCode(error, 'EXDEV') && !hasCode(error, 'EPERM') && !hasCode(error, 'EMLINK')) throw error;
+      return copyFile(source, target);
+    });
+  });
 }
 
-/** Files and folders that are whole: no locks, no halves, nothing that leads elsewhere. */
-async function isPlain(path: string): Promise<boolean> {
+/** No lock, and no half of a file. */
+function isWhole(path: string): boolean {
   const name = basename(path);
-  if (name.endsWith('.lock') || name.startsWith('tmp_') || name.startsWith('.tmp-')) return false;
-  const found = await lstat(path).catch(() => undefined);
-  return found !== undefined && (found.isFile() || found.isDirectory());
+  return !name.endsWith('.lock') && !name.startsWith('tmp_') && !name.startsWith('.tmp-');
 }

@@ -85,8 +85,11 @@ export type Workspaces = {
   diff(ticketId: string): Promise<Diff>;
   status(ticketId: string): Promise<WorkspaceStatus>;
   commits(ticketId: string, since?: string): Promise<CommitLine[]>;
-  /** Removes a workspace and everything it held; its disk space is freed later. None there is harmless. */
-  remove(ticketId: string): Promise<void>;
+  /**
+   * Removes a workspace and everything it held, also what a creation left that failed; its disk space is freed later. None
+   * there is harmless.
+   */
+  remove(ticketId: string, repoUrl: string): Promise<void>;
   /** Absolute paths. The git directory borrows objects from the mirror. */
   paths(ticketId: string): Promise<{ workspace: string; gitDir: string; mirror: string }>;
   /** What the disk of the workspaces is like; tried once. */
@@ -188,7 +191,8 @@ export function createWorkspaces(deps: {
     // Told when the workspace is about to be published.
     isKept.catch(() => {});
     const wanted = { ticketId, repo, branch, baseBranch: base.branch, base: base.sha, remoteHead, isKept, place };
-    const notes = await buildWorkspace(building, wanted, options);
+    // One that fails leaves nothing under way: what was kept may be let go at once.
+    const notes = await buildWorkspace(building, wanted, options).finally(() => isKept.catch(() => {}));
     if (remoteHead !== undefined) notes.push(`The branch ${branch} exists on the remote; the ticket goes on from it.`);
     logger?.info({ ticket_id: ticketId, repo: repo.url, head }, 'workspace created');
     return { created: true, branch, baseBranch: base.branch, base: base.sha, head, notes };
@@ -290,16 +294,18 @@ export function createWorkspaces(deps: {
     status: (ticketId) => look(ticketId, (ticket) => statusOf(git, staging, ticket)),
     commits: async (ticketId, since) => commitsOf(git, await openTicket(layout, ticketId), since),
 
-    remove: (ticketId) =>
+    remove: (ticketId, repoUrl) =>
       oneAtATime(ticketId.toLowerCase(), undefined, async () => {
         const ticket = await findTicket(layout, ticketId);
-        if (!ticket) return;
         upToDate.delete(ticketId);
-        // The workspace first: without it the ticket is gone, and a restart clears the rest.
-        await trash.discard(ticket.workspace, layout.tickets.trash);
-        await trash.discard(ticket.gitDir, layout.data.trash);
-        await trash.discard(join(layout.tickets.quarantine, ticketId), layout.tickets.trash);
-        if (await exists(ticket.mirror)) await mirrors.release(ticket.mirror, ticketId);
+        if (ticket !== undefined) {
+          // The workspace first: without it the ticket is gone, and a restart clears the rest.
+          await trash.discard(ticket.workspace, layout.tickets.trash);
+          await trash.discard(ticket.gitDir, layout.data.trash);
+          await trash.discard(join(layout.tickets.quarantine, ticketId), layout.tickets.trash);
+        }
+        const mirror = ticket?.mirror ?? layout.mirror(repoUrl);
+        if (await exists(mirror)) await mirrors.release(mirror, ticketId);
       }).catch(rethrow),
 
     async paths(ticketId) {

@@ -44,6 +44,7 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
       let continued = false;
       const result = await agents.prompt({
         ticketId: 'T-1',
+        runId: 'R-1',
         agent: 'gemini',
         mode,
         workspace,

@@ -369,6 +369,26 @@ t.test('near a limit the agent is told, from then on at the same place', async (
   );
 });
 
+t.test('in a history that the agent has shortened, nothing is put into its own mouth', async (t) => {
+  const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+  begin({ unit: 'turns', limit: 100, used: 90 });
+  const ask = (...contents: object[]) => call(STREAM, { body: JSON.stringify({ contents }) });
+  const ran = [called('a', {}), came('a', {})];
+  await ask(prompt, ...ran, ...ran);
+  const summary = [
+    { role: 'user', parts: [{ text: 'so far' }] },
+    { role: 'model', parts: [{ text: 'Got it.' }] },
+  ];
+  const near = 'near THE_LIMIT: 90 turns are used of 100';
+  await ask(...summary, ...ran, ...ran, ...ran);
+  await ask(...summary, ...ran);
+  t.same(seen.map(partsSent), [
+    [['mend it'], ['-'], ['-'], ['-'], ['-', near]],
+    [['so far'], ['Got it.'], ['-'], ['-'], ['-'], ['-', near], ['-'], ['-']],
+    [['so far'], ['Got it.'], ['-'], ['-', near]],
+  ]);
+});
+
 t.test('nine tenths of the time are near its limit too, and conversations alone are spoken into', async (t) => {
   const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
   begin({ unit: 'seconds', limit: 1000, used: 899 });
@@ -437,6 +457,26 @@ t.test('requests are limited in size', async (t) => {
   const answer = await answerTo(sent);
   t.equal(answer.statusCode, 413);
   t.same(seen, [], 'the model saw no end of either');
+});
+
+t.test('large requests wait for each other, and nothing waits for them', async (t) => {
+  const large = JSON.stringify({ contents: [{ role: 'user', parts: [{ text: 'x'.repeat(5 * 1024 * 1024) }] }] });
+  const log: string[] = [];
+  const held = Promise.withResolvers<ServerResponse>();
+  const { begin, call } = await makeProxy(t, (response, { body }) => {
+    if (body.length < 100) return json(response, usage(1, 1));
+    log.push('a large one');
+    if (log.length > 1) return json(response, usage(1, 1));
+    return held.resolve(response);
+  });
+  begin();
+  const two = [call(STREAM, { body: large }), call(STREAM, { body: large })];
+  const first = await held.promise;
+  for (let count = 0; count < 50; count += 1) await call(PLAIN);
+  log.push('the end of the first');
+  json(first, usage(1, 1));
+  t.match(await Promise.all(two), [{ status: 200 }, { status: 200 }]);
+  t.same(log, ['a large one', 'the end of the first', 'a large one']);
 });
 
 t.test('the proxy of the operator is used on the way to the model', async (t) => {

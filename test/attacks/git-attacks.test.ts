@@ -61,6 +61,6 @@ for (const [index, { name, upstream = [], plant, refused }] of GIT_ATTACKS.entri
     t.match(await workspaces.sync(ticketId), { updated: true });
     await publish();
     t.strictSame(await arenas.damage(arena, moved), []);
-    await workspaces.remove(ticketId);
+    await workspaces.remove(ticketId, repo(repository).url);
   });
 }

@@ -10,6 +10,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import t from 'tap';
@@ -59,6 +60,27 @@ function leaveWork(folder: string): string {
   return git('log', '--format=%H %s') + git('status', '--porcelain');
 }
 
+/** Makes files and removes them again, as an agent does while its folder is copied. */
+function beRestless(folder: string) {
+  let ended = false;
+  const paths = Array.from({ length: 200 }, (_, index) => join(folder, `${index}`));
+  const work = async () => {
+    await mkdir(folder);
+    while (!ended) {
+      await Promise.all(paths.map((path) => writeFile(path, 'for a moment')));
+      await Promise.all(paths.map((path) => rm(path)));
+    }
+    await rm(folder, { recursive: true });
+  };
+  const done = work();
+  return {
+    async end(): Promise<void> {
+      ended = true;
+      await done;
+    },
+  };
+}
+
 const world = await makeWorld(t);
 const { gemini, dir } = world;
 const file = join(dir, 'backup.tar.gz');
@@ -97,7 +119,9 @@ t.test('a backup while runs write events', async (t) => {
     headers: asAdmin,
   });
 
+  const restless = beRestless(join(dir, 'data', 'conversations', 'B-2', 'restless'));
   const outcome = await pullwright(world, asClient(server), 'backup', file);
+  await restless.end();
   t.match(outcome, { code: 0, stdout: /3 tickets/ }, outcome.stderr);
   t.equal(statSync(file).mode & 0o777, 0o600);
   t.match(await pullwright(world, asClient(server), 'backup', file), { code: 1, stderr: /exists/ });

@@ -1,4 +1,4 @@
-import { copyFile, open, rm, stat, truncate } from 'node:fs/promises';
+import { copyFile, open, readdir, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import t, { type Test } from 'tap';
@@ -87,6 +87,29 @@ t.test('a disk that becomes full while a ticket is created', { skip }, async (t)
   t.match(next.value, { event: 'ticket.deleted' }, 'it is taken back as soon as there is room');
   await feed.return(undefined);
   t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'F-1', repo_url: REPO })).status, 201);
+  await server.stop();
+});
+
+t.test('a disk that is too small for a checkout', { skip }, async (t) => {
+  const world = await makeWorld(t);
+  const { dir, github } = world;
+  const disks = await makeSmallDisks(t, dir, { small: '4m' });
+  await github.commit('acme/duration', { files: { 'large.txt': 'large\n'.repeat(1e6) } });
+  const settings = { TICKETS_ROOT: join(dir, 'small', 'tickets'), MIN_FREE_DISK_MB: '0' };
+  const server = await startServer(t, world, settings, [], disks.within);
+  t.match(await call(server, 'POST', '/v1/tickets', { ticket_id: 'C-1', repo_url: REPO }), {
+    status: 507,
+    body: { code: 'disk_full' },
+  });
+  t.equal((await call(server, 'GET', '/v1/tickets/C-1')).status, 404);
+  const mirrors = join(dir, 'data', 'mirrors');
+  const names = await readdir(mirrors, { recursive: true });
+  t.ok(names.some((name) => name.includes('refs/fetched/')));
+  t.strictSame(
+    names.filter((name) => name.includes('C-1')),
+    [],
+    'nothing is kept for it in the mirror',
+  );
   await server.stop();
 });
 

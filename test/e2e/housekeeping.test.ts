@@ -84,6 +84,54 @@ t.test('events, runs, conversations and audit entries go when they are old', asy
   await server.stop();
 });
 
+t.test('what a ticket goes on from is kept, however old it is and however many runs come after it', async (t) => {
+  const world = await makeWorld(t);
+  const { gemini, github } = world;
+  gemini.on('remember 42', [{ text: 'Noted.' }]);
+  gemini.on('which number', [{ text: 'That one.' }]);
+  gemini.on(/Action: make_plan/, [{ text: PLAN }]);
+  gemini.on(/Action: dev/, [write, { text: 'Wrote them.' }]);
+  const tickets = ['COUNT', 'AGE'];
+  const needed = new Map<string, string[]>();
+  let server = await startServer(t, world);
+  for (const ticket of tickets) {
+    await call(server, 'POST', '/v1/tickets', { ticket_id: ticket, repo_url: REPO });
+    github.failNext({ match: /^POST .*pulls$/, status: 403, body: { message: 'Forbidden.' } });
+    const dev = await run(server, ticket, { action: 'dev' });
+    t.match(dev.run, { state: 'failed', error: { code: /^github_/ } }, 'pushed, and without a pull request');
+    const chat = await run(server, ticket, { action: 'chat', message: 'remember 42' });
+    needed.set(ticket, [chat.run.run_id, dev.run.run_id]);
+  }
+  await server.stop();
+  server = await startServer(t, world, { REQUIRE_PLAN_APPROVAL: 'true' });
+  for (const ticket of [...tickets, ...tickets, ...tickets]) {
+    const { run: later } = await run(server, ticket, { action: 'dev' });
+    t.match(later.error, { code: 'plan_not_approved' }, 'without a conversation, and without a commit');
+  }
+  await server.stop();
+
+  const idsOf = async (ticket: string) =>
+    (await call<RunList>(server, 'GET', `/v1/tickets/${ticket}/runs`)).body.items.map(({ run_id }) => run_id);
+  age(world, 2, 'AGE');
+  server = await startServer(t, world, { RETAIN_RUNS_DAYS: '1', RETAIN_RUNS_PER_TICKET: '0' });
+  t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { runs: 2 }, 'by age');
+  t.strictSame((await idsOf('AGE')).slice(1), needed.get('AGE'));
+  await server.stop();
+  server = await startServer(t, world, { RETAIN_RUNS_DAYS: '0', RETAIN_RUNS_PER_TICKET: '1' });
+  t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { runs: 2 }, 'by count');
+  t.strictSame((await idsOf('COUNT')).slice(1), needed.get('COUNT'));
+
+  for (const ticket of tickets) {
+    await run(server, ticket, { action: 'chat', message: 'which number' });
+    const { contents } = gemini.requests.at(-1)?.body ?? {};
+    t.match(JSON.stringify(contents), /remember 42.*Noted\..*which number/, 'the conversation is loaded');
+    const again = await run(server, ticket, { action: 'dev' });
+    t.match(again.run, { state: 'succeeded', result: { pull_request: { created: true } } });
+  }
+  t.equal(github.pulls('acme/duration').length, 2);
+  await server.stop();
+});
+
 t.test('a workspace is parked when all is pushed, and comes back', async (t) => {
   const world = await makeWorld(t);
   const { gemini, dir } = world;

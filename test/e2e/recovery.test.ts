@@ -4,6 +4,7 @@ import SQLite from 'better-sqlite3';
 import t from 'tap';
 import type { RunEvent } from '../../schemas/event.ts';
 import type { Run } from '../../schemas/run.ts';
+import type { UsageReport } from '../../schemas/usage.ts';
 import { call, events, frames, run } from '../helpers/client.ts';
 import { processesIn } from '../helpers/processes.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
@@ -153,6 +154,40 @@ t.test('an agent that is killed is begun again, as often as allowed, and the lin
     type: 'run.failed',
     data: { error: { code: 'agent_crashed' } },
   });
+  await server.stop();
+});
+
+t.test('the time of a run is that of all its attempts', async (t) => {
+  let server = await startServer(t, world, settings);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-6', repo_url: REPO });
+  gemini.on(/(?:short|long) thoughts/, [{ hang: true }, { text: 'thought' }]);
+  const begun: string[] = [];
+  for (const message of ['short thoughts', 'long thoughts']) {
+    const { body } = await call<Run>(server, 'POST', '/v1/tickets/R-6/runs', { action: 'chat', message });
+    begun.push(body.run_id);
+    await held(message);
+    await server.stop('SIGKILL');
+    const store = new SQLite(join(world.dir, 'data/pullwright.db'));
+    const { spent } = store
+      .prepare<[string], { spent: number }>('select duration_ms as spent from runs where run_id = ?')
+      .get(body.run_id) ?? { spent: 0 };
+    t.ok(spent > 0, 'it is known of one that was cut short');
+    const seconds = message === 'short thoughts' ? 1000 : 3600;
+    store.prepare('update runs set duration_ms = ? where run_id = ?').run(1000 * seconds, body.run_id);
+    store.close();
+    server = await startServer(t, world, settings);
+    await events(server, body.run_id);
+  }
+  const [short = [], long = []] = await Promise.all(begun.map((id) => events(server, id)));
+  t.match(short.at(-1), { type: 'run.succeeded' });
+  t.match(long.at(-1), { type: 'run.timed_out', data: { error: { detail: /3600 s/ } } });
+  const lasted = [short, long].map((log) => {
+    const end = log.at(-1);
+    return end?.type === 'run.succeeded' || end?.type === 'run.timed_out' ? end.data.duration_ms : 0;
+  });
+  t.ok((lasted[0] ?? 0) > 1_000_000 && (lasted[1] ?? 0) >= 3_600_000);
+  const { body: usage } = await call<UsageReport>(server, 'GET', '/v1/usage?by=ticket');
+  t.ok((usage.items.find(({ ticket_id }) => ticket_id === 'R-6')?.duration_ms ?? 0) > 4_600_000);
   await server.stop();
 });
 

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import SQLite from 'better-sqlite3';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { call, events } from '../helpers/client.ts';
@@ -101,6 +102,26 @@ t.test('a silent server that is not to be seen from here is left alone', async (
   await t.rejects(startServer(t, world, LEASE), /process \d+ on pod-7\. It gives no sign of life, and is no process/);
   process.kill(holder.pid, 'SIGCONT');
   t.equal((await call(frozen, 'GET', '/livez')).status, 200);
+});
+
+t.test('a server that is silent because it brings its store up to date is left alone', async (t) => {
+  const world = await makeWorld(t);
+  await (await startServer(t, world, LEASE)).stop();
+  // A migration is to be done again, and takes for ever.
+  const store = new SQLite(join(world.dir, 'data/pullwright.db'));
+  store.exec(`delete from kysely_migration where name >= '0009';
+    drop table sessions;
+    create table numbers as with recursive n(i) as (select 1 union all select i + 1 from n where i < 100000) select i from n;
+    create trigger slow after insert on kysely_migration
+      begin select max(a.i + b.i + c.i) from numbers a, numbers b, numbers c; end`);
+  store.close();
+  startServer(t, world, LEASE).catch(() => {});
+  while (openIn(world.dir).length === 0) await new Promise((resolve) => setImmediate(resolve));
+  await t.rejects(
+    startServer(t, world, LEASE),
+    /process \d+ on .*\. It is bringing the store up to date\. Wait for it/,
+  );
+  t.ok(openIn(world.dir).includes(holderOf(world).pid), 'it goes on');
 });
 
 t.test('what outlived a killed server is ended by the next one', async (t) => {

@@ -67,7 +67,10 @@ t.test('the first command of a new ticket finds an agent that waited', async (t)
     process.kill(Number(second.pid), 'SIGKILL');
     await logs(server, 'agent ended', { pid: second.pid });
     const again = await chat(server, 'NEW-2', 'read it again');
-    t.match(await logs(server, 'agent started', { ticket_id: 'NEW-2' }), { continued: true });
+    t.match(await logs(server, 'agent started', { ticket_id: 'NEW-2' }), {
+      continued: true,
+      run_id: again.run.run_id,
+    });
     t.equal(again.run.state, 'succeeded');
   });
 
@@ -116,7 +119,7 @@ t.test('idle agents are limited in number and memory, the longest unused first',
   }
   const { pid } = await logs(server, 'agent started', { ticket_id: 'A' });
   t.match(await logs(server, 'idle agent is ended'), { pid, why: 'AGENT_POOL_SIZE' });
-  await logs(server, 'agent ended', { pid });
+  t.notOk('run_id' in (await logs(server, 'agent ended', { pid })), 'its run had ended');
   t.match(await pool(server), { idle: 1 });
   await server.stop();
 
@@ -156,8 +159,13 @@ t.test('the agent of dev is started when the plan is approved', async (t) => {
   t.match(await pool(server), { early: 1, idle: 1 }, 'beside the reader, which is still there');
   const dev = await run(server, 'P-1', { action: 'dev' });
   t.match(dev.run, { state: 'succeeded' });
-  t.match(await logs(server, 'agent had been started early'), { pid: early.pid, mode: 'write', continued: true });
-  await logs(server, 'agent ended', { pid: early.pid });
+  const { run_id } = dev.run;
+  t.match(await logs(server, 'agent had been started early', { run_id }), {
+    pid: early.pid,
+    mode: 'write',
+    continued: true,
+  });
+  t.match(await logs(server, 'agent ended', { pid: early.pid }), { run_id });
   t.match(await pool(server), { early: 0, idle: 0 }, 'it ended with its turn');
   const saw = JSON.stringify(gemini.requests.at(-1)?.body.contents?.slice(-1));
   t.match(saw, /v\d+\.\d+\.\d+-/, 'it ran on the compile cache');

@@ -73,3 +73,19 @@ t.test('a secret that comes in several appends is in no event of the run, nor in
     'runs have nothing to do with each other',
   );
 });
+
+t.test('what is held of a message is not lost when an append fails', async (t) => {
+  const { store, log, runs } = await makeLog(t.testdir(), 1);
+  t.teardown(() => store.close());
+  const [one = ''] = runs;
+  const end: EventDraft = { type: 'log', data: { level: 'info', text: 'the end' } };
+  await log.append(one, 1, [say(`key: ${SECRET.slice(0, 9)}`)]);
+  await t.rejects(log.append(one, 2, [say(SECRET.slice(9)), end]), { name: 'FencedError' });
+  await log.append(one, 1, [say(`${SECRET.slice(9)}, and g`)]);
+  await t.rejects(log.append(one, 2, [end]), { name: 'FencedError' });
+  await log.append(one, 1, [end]);
+  t.strictSame(
+    (await log.read(one, 1, 100)).map((event) => (event.type === 'message.delta' ? event.data.text : event.type)),
+    ['key: ', '[redacted], and ', 'g', 'log'],
+  );
+});

@@ -141,7 +141,7 @@ t.test('secrets among random text are masked, however many and however cut', asy
 
 t.test('an event lets go of what is held, but not of the secret', async (t) => {
   const secret = SECRETS['a token'];
-  const redact = redactEvents(createRedactor([secret]));
+  const { tell: redact } = redactEvents(createRedactor([secret]));
   const say = (text: string): EventDraft => ({ type: 'message.delta', data: { text } });
   const think = (text: string): EventDraft => ({ type: 'thought.delta', data: { text } });
   const tool: EventDraft = { type: 'tool.started', data: { tool_call_id: 'c', title: `cat ${secret}` } };

@@ -238,3 +238,16 @@ async function merge({ workspaces, git, path }: World): Promise<string> {
   const made = await git.run(['commit-tree', '-p', ours, '-p', remote, '-m', 'x', tree], where);
   return made.stdout.toString().trim();
 }
+
+t.test('an empty folder that a git left in a mirror, whose disk was full, goes with its ticket', async (t) => {
+  const world = await makeWorld(t);
+  await world.github.addRepository('acme/widgets');
+  await world.workspaces.create({ ticketId: 'KEPT', repo: repo('acme/widgets') });
+  const refs = `${(await world.workspaces.paths('KEPT')).mirror}/refs/tickets`;
+  await mkdir(`${refs}/GONE`);
+  await world.workspaces.remove('GONE', repo('acme/widgets').url);
+  t.strictSame(await readdir(refs), ['KEPT']);
+  await mkdir(`${refs}/GONE`);
+  await restart(t, world);
+  t.strictSame(await readdir(refs), ['KEPT'], 'or at the next start');
+});

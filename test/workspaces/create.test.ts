@@ -213,7 +213,7 @@ t.test('a hundred thousand files', async (t) => {
   const { commit: made } = await workspaces.commit('BIG', { subject: 'Change one' });
   t.equal(made?.filesChanged, 1);
   t.match(await workspaces.diff('BIG'), { files: [{ path: '0/0/0', additions: 1, deletions: 0 }] });
-  await workspaces.remove('BIG');
+  await workspaces.remove('BIG', repo('acme/widgets').url);
   await t.rejects(workspaces.paths('BIG'), { code: 'ticket_not_found' });
 });
 
@@ -234,8 +234,8 @@ t.test('what a ticket borrows stays, whatever the remote and a collector do', as
   // As package caches are: without the right to delete from it.
   await mkdir(path('tickets', 'K-1', 'cache', 'deep'), { recursive: true });
   await chmod(path('tickets', 'K-1', 'cache'), 0o500);
-  await workspaces.remove('K-1');
-  await workspaces.remove('K-1');
+  await workspaces.remove('K-1', repo('acme/widgets').url);
+  await workspaces.remove('K-1', repo('acme/widgets').url);
   await workspaces.close();
   t.strictSame(await readdir(path('tickets', '.trash')), []);
   collect();

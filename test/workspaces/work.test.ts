@@ -305,7 +305,7 @@ t.test('a hostile workspace runs nothing and publishes nothing from elsewhere', 
   await t.rejects(workspaces.sync('W-1'), tampered);
   await t.rejects(workspaces.status('W-1'), tampered);
   await t.rejects(workspaces.diff('W-1'), tampered);
-  await workspaces.remove('W-1');
+  await workspaces.remove('W-1', repo('acme/widgets').url);
   await workspaces.close();
   t.equal(await readFile(path('elsewhere', 'secret.txt'), 'utf8'), 'secret', 'removing a link leaves its target');
   t.strictSame(await readdir(path('tickets', '.quarantine')), []);

@@ -1,0 +1,101 @@
+import type { Transaction } from 'kysely';
+import { v7 as uuidv7 } from 'uuid';
+import type { Action, Budget } from '../../schemas/run.ts';
+import { AppError } from '../errors/app-error.ts';
+import { insertEvents } from './events.ts';
+import { noteRun, runOfRecord } from './idempotency.ts';
+import { ACTIVE_STATES, positions } from './queue.ts';
+import type { RunRow } from './runs.ts';
+import type { Database } from './schema.ts';
+import { ticketKey } from './tickets.ts';
+
+/** Whoever finds the queue full asks again after at most so many seconds. */
+const LONGEST_RETRY_AFTER = 600;
+
+export type NewRun = {
+  ticketId: string;
+  action: Action;
+  message?: string | undefined;
+  agent: string;
+  keyId: string;
+  /** Record of the request's Idempotency-Key. */
+  idempotencyId?: string | undefined;
+  budget?: Budget | undefined;
+  maxQueued: number;
+  maxOfKey: number;
+  /** How long a run at a place of the queue will wait, in seconds; `null` when that is not known. */
+  waitAt: (position: number) => number | null;
+};
+
+/** As `enqueue` of the store, in a transaction of the caller. */
+export async function enqueue(trx: Transaction<Database>, run: NewRun): Promise<RunRow> {
+  const before = run.idempotencyId === undefined ? undefined : await runOfRecord(trx, run.idempotencyId);
+  if (before !== undefined) return before;
+  await checkReady(trx, run.ticketId);
+  const ofKey = await countUnfinished(trx, run.keyId);
+  if (ofKey >= run.maxOfKey) {
+    throw new AppError('too_many_runs', `${ofKey} runs of this key have not ended.`, { retryAfter: 30 });
+  }
+  const queued = await countQueued(trx);
+  if (queued >= run.maxQueued) {
+    const retryAfter = Math.min(Math.max(run.waitAt(1) ?? 30, 1), LONGEST_RETRY_AFTER);
+    throw new AppError('queue_full', `${queued} runs are waiting already.`, { retryAfter });
+  }
+  const createdAt = new Date().toISOString();
+  const row = await trx
+    .insertInto('runs')
+    .values({
+      run_id: uuidv7(),
+      ticket_key: ticketKey(run.ticketId),
+      ticket_id: run.ticketId,
+      action: run.action,
+      message: run.message ?? null,
+      agent: run.agent,
+      key_id: run.keyId,
+      budget: run.budget === undefined ? null : JSON.stringify(run.budget),
+      state: 'queued',
+      last_seq: 1,
+      created_at: createdAt,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  const position = (await positions(trx)).get(row.run_id) ?? queued + 1;
+  const data = { position, estimated_wait_s: run.waitAt(position) };
+  await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data }]);
+  if (run.idempotencyId !== undefined) await noteRun(trx, run.idempotencyId, row.run_id);
+  return row;
+}
+
+async function countUnfinished(trx: Transaction<Database>, keyId: string): Promise<number> {
+  const { unfinished } = await trx
+    .selectFrom('runs')
+    .select((eb) => eb.fn.countAll<number>().as('unfinished'))
+    .where('key_id', '=', keyId)
+    .where('state', 'in', ['queued', ...ACTIVE_STATES])
+    .executeTakeFirstOrThrow();
+  return Number(unfinished);
+}
+
+async function countQueued(trx: Transaction<Database>): Promise<number> {
+  const { queued } = await trx
+    .selectFrom('runs')
+    .select((eb) => eb.fn.countAll<number>().as('queued'))
+    .where('state', '=', 'queued')
+    .executeTakeFirstOrThrow();
+  return Number(queued);
+}
+
+/** In the transaction of the insert: a ticket that is being removed gets no run any more. */
+async function checkReady(trx: Transaction<Database>, ticketId: string): Promise<void> {
+  const ticket = await trx
+    .selectFrom('tickets')
+    .select('state')
+    .where('ticket_key', '=', ticketKey(ticketId))
+    .executeTakeFirst();
+  if (ticket === undefined || ticket.state === 'deleting') {
+    throw new AppError('ticket_not_found', `There is no ticket ${ticketId}.`);
+  }
+  if (ticket.state === 'creating') {
+    throw new AppError('ticket_busy', `Ticket ${ticketId} is being created.`, { retryAfter: 5 });
+  }
+}

@@ -12,6 +12,7 @@ export const migrations: Record<string, Migration> = {
   '0007-housekeeping': { up: addHousekeeping },
   '0008-cancel': { up: addCancel },
   '0009-sessions': { up: addSessions },
+  '0010-growth': { up: addIndexesForGrowth },
 };
 
 async function createTables(db: Kysely<unknown>): Promise<void> {
@@ -214,4 +215,21 @@ async function addSessions(db: Kysely<unknown>): Promise<void> {
     .addColumn('created_at', 'text', (c) => c.notNull())
     .addColumn('expires_at', 'text', (c) => c.notNull())
     .execute();
+}
+
+/** What was looked for in all tickets, or in all runs of a key. */
+async function addIndexesForGrowth(db: Kysely<unknown>): Promise<void> {
+  const newest = ['created_at', 'ticket_key'] as const;
+  await db.schema
+    .createIndex('tickets_by_state')
+    .on('tickets')
+    .columns(['state', ...newest])
+    .execute();
+  await db.schema
+    .createIndex('tickets_of_repository')
+    .on('tickets')
+    .expression(sql`lower(repo_url)`)
+    .columns([...newest])
+    .execute();
+  await db.schema.createIndex('runs_of_key_by_time').on('runs').columns(['key_id', 'created_at']).execute();
 }

@@ -2,7 +2,7 @@ import { type Order, promptOf } from './agent-definition.ts';
 import { call } from './clients.ts';
 import type { Lab, Server } from './lab.ts';
 
-const SAMPLE = new URL('../standins/sample', import.meta.url).pathname;
+export const SAMPLE = new URL('../standins/sample', import.meta.url).pathname;
 
 /** A server with the agent of the bench and one ticket. */
 export async function serverWithTicket(lab: Lab, settings: Record<string, string> = {}): Promise<Server> {
@@ -14,8 +14,8 @@ export async function serverWithTicket(lab: Lab, settings: Record<string, string
 }
 
 /** Starts a run in which the agent carries out an order; gives the URL of its events. */
-export async function startRun(server: Server, order: Order): Promise<string> {
+export async function startRun(server: Server, order: Order, ticketId = 'T-1'): Promise<string> {
   const message = promptOf(order);
-  const { body } = await call(server.url, 'POST', '/v1/tickets/T-1/runs', { action: 'chat', message });
+  const { body } = await call(server.url, 'POST', `/v1/tickets/${ticketId}/runs`, { action: 'chat', message });
   return `${server.url}/v1/runs/${body.run_id}/events`;
 }

@@ -19,8 +19,9 @@ export default fp(
     app.addHook('onRoute', (route) => {
       if (route.method === 'OPTIONS' && route.url === '*') route.config = { ...route.config, public: true };
     });
+    const origins = [...app.config.CORS_ORIGINS];
     await app.register(cors, {
-      origin: [...app.config.CORS_ORIGINS],
+      origin: origins.length > 0 && origins,
       strictPreflight: false,
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'],
       allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'if-match', 'last-event-id', 'x-api-key'],

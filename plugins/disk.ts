@@ -16,8 +16,8 @@ export default fp(
   async (app) => {
     const disk = createDiskGuard(app.config);
     app.decorate('disk', disk);
-    app.addHook('onRequest', async (request) => {
-      if (request.routeOptions.config.grows === true) await disk.admit();
+    app.addHook('onRoute', (route) => {
+      if (route.config?.grows === true) route.onRequest = [() => disk.admit(), ...[route.onRequest ?? []].flat()];
     });
   },
   { name: 'disk', dependencies: ['config', 'auth'] },

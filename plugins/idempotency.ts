@@ -39,12 +39,15 @@ export default fp(
     const held = new WeakMap<FastifyRequest, string>();
 
     app.addHook('onRoute', (route) => {
-      if (takesKeys(route)) route.schema = withHeader(route.schema);
+      if (!takesKeys(route)) return;
+      route.schema = withHeader(route.schema);
+      route.preHandler = [begin, ...[route.preHandler ?? []].flat()];
+      route.onSend = [finish, ...[route.onSend ?? []].flat()];
     });
 
-    app.addHook('preHandler', async (request, reply) => {
+    async function begin(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
       const header = request.headers['idempotency-key'];
-      if (header === undefined || request.is404 || !takesKeys(request.routeOptions)) return;
+      if (header === undefined) return undefined;
       const id = recordOf(request, readKey(String(header)));
       const fingerprint = fingerprintOf(request);
       const other = underway.get(id);
@@ -68,9 +71,10 @@ export default fp(
       }
       held.set(request, id);
       request.idempotency = { id, ...(known?.run_id ? { runId: known.run_id } : {}) };
-    });
+      return undefined;
+    }
 
-    app.addHook('onSend', async (request, reply, payload) => {
+    async function finish(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
       const id = request.idempotency === undefined ? undefined : held.get(request);
       if (id === undefined) return payload;
       held.delete(request);
@@ -81,7 +85,7 @@ export default fp(
       }
       underway.delete(id);
       return payload;
-    });
+    }
 
     /** Before the answer leaves: what a client has seen is what it will see again. */
     async function keep(id: string, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {

@@ -13,9 +13,13 @@ export default fp(
   async (app) => {
     const { config, store } = app;
 
-    app.addHook('preHandler', async (request) => {
+    app.addHook('preHandler', (request, _reply, done) => {
+      if (request.caller.repositories === undefined) return done();
+      checkSeen(request).then(() => done(), done);
+    });
+
+    async function checkSeen(request: FastifyRequest): Promise<void> {
       const { caller } = request;
-      if (caller.repositories === undefined) return;
       const { ticket_id, run_id, repo_url } = named(request);
       if (run_id !== undefined) {
         const run = await store.runs.get(run_id);
@@ -34,7 +38,7 @@ export default fp(
         const ticket = await store.tickets.get(ticketId);
         return ticket !== undefined && sees(caller, ticket.repo_url);
       }
-    });
+    }
   },
   { name: 'repository-limits', dependencies: ['config', 'store', 'auth'] },
 );

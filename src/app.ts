@@ -75,7 +75,8 @@ export async function buildApp(options: AppOptions) {
     requestTimeout: PATIENCE.request,
     keepAliveTimeout: PATIENCE.idle,
     http: { headersTimeout: PATIENCE.headers, connectionsCheckingInterval: PATIENCE.lookEvery, maxHeaderSize: 16_384 },
-    trustProxy: [...options.config.TRUST_PROXY],
+    // An empty list would have each request's headers looked through for proxies.
+    trustProxy: options.config.TRUST_PROXY.length > 0 && [...options.config.TRUST_PROXY],
     clientErrorHandler: answerConnectionError,
     forceCloseConnections: 'idle',
     // The lifecycle plugin refuses them with a problem.

@@ -8,6 +8,7 @@ import { addIdempotencyAndUsage } from './migrations/0006-idempotency.ts';
 import { addHousekeeping } from './migrations/0007-housekeeping.ts';
 import { addCancel } from './migrations/0008-cancel.ts';
 import { addSessions } from './migrations/0009-sessions.ts';
+import { addIndexesForGrowth } from './migrations/0010-growth.ts';
 
 /** In order of their names; a migration that was released is never edited. */
 export const migrations: Record<string, Migration> = {
@@ -20,4 +21,5 @@ export const migrations: Record<string, Migration> = {
   '0007-housekeeping': { up: addHousekeeping },
   '0008-cancel': { up: addCancel },
   '0009-sessions': { up: addSessions },
+  '0010-growth': { up: addIndexesForGrowth },
 };

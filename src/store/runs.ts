@@ -90,8 +90,8 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       return db
         .selectFrom('runs')
         .selectAll()
-        .where('state', 'not in', ENDED_STATES)
-        .where((eb) => eb.or([eb('state', 'in', ACTIVE_STATES), eb('cancel_requested_at', 'is not', null)]))
+        .where('state', 'in', ['queued', ...ACTIVE_STATES])
+        .where((eb) => eb.or([eb('state', '!=', 'queued'), eb('cancel_requested_at', 'is not', null)]))
         .orderBy('run_id')
         .execute();
     },
@@ -222,8 +222,15 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
       if (query.state !== undefined) select = select.where('state', '=', query.state);
       const { repositories } = query;
       if (repositories !== undefined) {
-        select = select.where('ticket_key', 'in', (eb) =>
-          eb.selectFrom('tickets').select('ticket_key').where(inRepositories(repositories)),
+        // Run by run from the newest on: the tickets of a repository may be very many.
+        select = select.where((eb) =>
+          eb.exists(
+            eb
+              .selectFrom('tickets')
+              .select('tickets.ticket_key')
+              .whereRef('tickets.ticket_key', '=', 'runs.ticket_key')
+              .where(inRepositories(repositories)),
+          ),
         );
       }
       if (query.cursor !== undefined) select = select.where('run_id', '<', decodeCursor(query.cursor, 1)[0] ?? '');

@@ -19,8 +19,8 @@ const SCOPES: Edit = { file: AUTH, from: "requireScope(request.caller, scope ?? 
 const ACTIONS: Edit = { file: RUNS, from: 'requireScope(caller, [ACTION_SCOPES[body.action]]);', to: '' };
 const REPOSITORIES: Edit = {
   file: 'plugins/repository-limits.ts',
-  from: 'if (caller.repositories === undefined) return;',
-  to: 'return;',
+  from: 'if (request.caller.repositories === undefined) return done();',
+  to: 'return done();',
 };
 
 /** Statuses of tries one after another; those that keys which are not valid get. */
@@ -45,7 +45,7 @@ export const WITH_KEYS: readonly ClientAttack[] = [
     name: 'no key',
     by: 'reads the tickets without a key',
     harm: async ({ status }) => (await status('GET', LIST)) === 200,
-    without: without({ file: AUTH, from: 'await authenticate(request, reply)', to: 'LOOPBACK' }),
+    without: without({ file: AUTH, from: '= authenticate(request, reply)', to: '= LOOPBACK' }),
   },
   {
     name: 'the right id with a wrong secret',
@@ -163,7 +163,7 @@ export const WITH_KEYS: readonly ClientAttack[] = [
       await guesses(arena, 4);
       return (await arena.status('GET', LIST, undefined, asAdmin)) === 200;
     },
-    without: without({ file: AUTH, from: 'await limits.failuresSoFar(request, reply);', to: '' }),
+    without: without({ file: AUTH, from: 'limits.failuresSoFar(request, reply);', to: '' }),
   },
   {
     name: 'a flood from one address',

@@ -46,6 +46,10 @@ t.test('a proxy that is named tells whose request it is', async (t) => {
   const from = (addresses: string) => ({ ...wrong, 'x-forwarded-for': addresses });
   t.strictSame(await statuses(server, 3, () => from('198.51.100.7')), [401, 401, 429]);
   t.strictSame(await statuses(server, 2, () => from('198.51.100.8')), [401, 401], 'another client');
+  t.strictSame(await statuses(server, 1, () => from('::ffff:198.51.100.8')), [429], 'the same one as IPv6');
+  const one = ['2001:db8:1:2::1', '2001:DB8:1:2:ffff::2', '2001:0db8:1:2:3:4:5:6', '2001:db8:1:3::1', '2001:db8::1'];
+  const network = await statuses(server, one.length, (index) => from(one[index] ?? ''));
+  t.strictSame(network, [401, 401, 429, 401, 401], 'a network of 64 bits is one client');
 });
 
 t.test('a key has a limit of its own', async (t) => {

@@ -1,7 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { dirname, join } from 'node:path';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import t from 'tap';
@@ -48,13 +49,38 @@ t.test('the image brings the programs that the server runs, and its own files', 
   const copied = textsOf('COPY')
     .filter((text) => !text.startsWith('--from'))
     .flatMap((text) => text.split(' ').slice(0, -1));
-  t.ok(['package.json', 'src', 'plugins', 'schemas'].every((path) => copied.includes(path)));
+  t.ok(['package.json', 'bin', 'src', 'plugins', 'schemas'].every((path) => copied.includes(path)));
   t.same(
     copied.filter((path) => !existsSync(at(path))),
     [],
     'all that is copied exists',
   );
   t.same(textsOf('CMD'), ['["node", "src/main.ts"]']);
+});
+
+t.test('each stage holds what its files import', async (t) => {
+  const filesIn = (path: string): string[] =>
+    statSync(at(path)).isDirectory()
+      ? readdirSync(at(path), { recursive: true, encoding: 'utf8' })
+          .map((name) => `${path}/${name}`)
+          .filter((name) => statSync(at(name)).isFile())
+      : [path];
+  for (const stage of all) {
+    const given = stage
+      .filter(([name, text]) => name === 'COPY' && !text.startsWith('--from'))
+      .flatMap(([, text]) => text.split(' ').slice(0, -1))
+      .flatMap(filesIn)
+      .filter((path) => !/^dashboard\/dist\//.test(path));
+    const missing = given
+      .filter((path) => /\.(?:tsx?|mjs)$/.test(path) && !path.startsWith('standins/sample/'))
+      .flatMap((path) =>
+        [...read(path).matchAll(/^(?:import|export) (?!type\b)[^;']*\bfrom '(\.\.?\/[^']+)'/gm)].map(([, to = '']) =>
+          join(dirname(path), to),
+        ),
+      )
+      .filter((path) => !given.includes(path));
+    t.same(missing, [], stage[0]?.[1] ?? '');
+  }
 });
 
 t.test('nothing gets into the image that is not named', async (t) => {

@@ -42,7 +42,6 @@ ENV NODE_ENV=production \
     DATA_DIR=/data \
     TICKETS_ROOT=/tickets
 USER node
-VOLUME ["/data", "/tickets"]
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]

@@ -17,6 +17,8 @@ const NOT_EXECUTED = new Map([
   ['npm run setup', 'installs programs on the machine: test/deploy/setup.test.ts, and the first step of .ci/run'],
   ['npm run demo', 'a step of its own in .ci/run'],
   ['npm test', 'is what runs this'],
+  ['docker compose up --build --detach', 'no Docker here; test/deploy/deploy.test.ts reads the files'],
+  ['docker compose exec pullwright pullwright doctor', 'no Docker here'],
   ['npm run bench', 'half an hour'],
   ['npm run bench -- relay deliveries', 'minutes'],
   ['npm run bench -- --short', 'a minute, and a step of its own where it is wanted'],

@@ -10,6 +10,7 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.json ./
 COPY schemas schemas
+COPY client client
 COPY dashboard dashboard
 COPY scripts/build-dashboard.ts scripts/
 RUN node scripts/build-dashboard.ts
@@ -19,15 +20,19 @@ RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       bubblewrap ca-certificates gh git ripgrep tini \
  && rm -rf /var/lib/apt/lists/* \
- && install -d -o node -g node -m 0700 /data /tickets
+ && install -d -o node -g node -m 0700 /data /tickets \
+ && ln -s /app/bin/pullwright.mjs /usr/local/bin/pullwright
 
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules
 COPY --from=dashboard /app/dashboard/dist dashboard/dist
 COPY package.json LICENSE ./
 COPY schemas schemas
+COPY client client
 COPY plugins plugins
 COPY src src
+COPY standins standins
+COPY bin bin
 
 # The server refuses to start on this HOST without an API_KEY.
 ENV NODE_ENV=production \
@@ -37,7 +42,6 @@ ENV NODE_ENV=production \
     DATA_DIR=/data \
     TICKETS_ROOT=/tickets
 USER node
-VOLUME ["/data", "/tickets"]
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]

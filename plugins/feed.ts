@@ -1,6 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
 import fp from 'fastify-plugin';
+import { queuedRun } from '../schemas/run.ts';
+import { newTicket } from '../schemas/ticket.ts';
 import { createChangeFeed } from '../src/runs/change-feed.ts';
 
 /** Changes of tickets and runs, as a stream. */
@@ -10,6 +12,22 @@ export default fp(
   },
   { name: 'feed', dependencies: ['store', 'redaction', 'tickets', 'runs', 'sse'] },
 );
+
+const exampleStream = `retry: 1000
+
+id: 5c1f0a9b2d3e-0
+event: snapshot
+data: ${JSON.stringify({ runs: [], queue: { queued: 0, running: 0 }, counts: { tickets: {}, runs: {} } })}
+
+id: 5c1f0a9b2d3e-1
+event: ticket.created
+data: ${JSON.stringify(newTicket)}
+
+id: 5c1f0a9b2d3e-2
+event: run.state
+data: ${JSON.stringify(queuedRun)}
+
+`;
 
 const feedRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { store, tickets, runs, redactor } = app;
@@ -27,7 +45,10 @@ const feedRoutes: FastifyPluginAsyncTypebox = async (app) => {
           'A stream of server-sent events that does not end. First `snapshot` (`{runs, queue: {queued, running}, counts: {tickets, runs}}`, `runs` being those that have not ended), then `ticket.created`, `ticket.updated` (the ticket), `ticket.deleted` (its id), `run.state` (the run), `permission.requested` and `permission.resolved` (the event of the run). A change tells the state that was reached; several in a short time are told as one. `Last-Event-ID` resumes; when that is not possible, a new `snapshot` comes and replaces what was told before.',
         tags: ['runs'],
         response: {
-          200: { description: 'The changes.', content: { 'text/event-stream': { schema: Type.String() } } },
+          200: {
+            description: 'The changes.',
+            content: { 'text/event-stream': { schema: Type.String(), example: exampleStream } },
+          },
           default: app.problemResponse,
         },
       },

@@ -38,18 +38,38 @@ type Route = {
   schema: { operationId?: string; body?: unknown; querystring?: unknown; params?: unknown };
 };
 
-/** The errors that a route is known to answer, as responses by status that name their codes. */
-export function problemResponses(route: Route): Record<string, object> {
-  const byStatus = Map.groupBy(new Set(codesOf(route)), (code) => ERROR_CODES[code].status);
-  return Object.fromEntries(
-    [...byStatus].map(([status, codes]) => [
-      status,
-      {
-        description: codes.map((code) => `\`${code}\`: ${ERROR_CODES[code].title}.`).join(' '),
-        content: { 'application/problem+json': { schema: Problem } },
-      },
-    ]),
-  );
+/** The errors of the routes, as responses, and an example of each that is among them. */
+export function createProblems() {
+  const examples: Record<string, { value: Problem }> = {};
+
+  /** Refers to the example of an error by its code. */
+  function referTo(code: ErrorCode) {
+    const { status, title, remedy } = ERROR_CODES[code];
+    const type = `urn:pullwright:problem:${code}`;
+    examples[code] = { value: { type, title, status, detail: `${title}.`, code, remedy } };
+    return { $ref: `#/components/examples/${code}` };
+  }
+
+  /** The errors that a route is known to answer, as responses by status that name their codes. */
+  function responses(route: Route): Record<string, object> {
+    const byStatus = Map.groupBy(new Set(codesOf(route)), (code) => ERROR_CODES[code].status);
+    return Object.fromEntries(
+      [...byStatus].map(([status, codes]) => [
+        status,
+        {
+          description: codes.map((code) => `\`${code}\`: ${ERROR_CODES[code].title}.`).join(' '),
+          content: {
+            'application/problem+json': {
+              schema: Problem,
+              examples: Object.fromEntries(codes.map((code) => [code, referTo(code)])),
+            },
+          },
+        },
+      ]),
+    );
+  }
+
+  return { examples, responses };
 }
 
 function codesOf({ method, url, isPublic, schema }: Route): ErrorCode[] {

@@ -5,7 +5,7 @@ import fp from 'fastify-plugin';
 import { Event, eventData } from '../schemas/event.ts';
 import { Problem } from '../schemas/problem.ts';
 import { createComponents, isObject, optionalWithDefault, refer } from './openapi-components.ts';
-import { problemResponses } from './openapi-problems.ts';
+import { createProblems } from './openapi-problems.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -28,6 +28,7 @@ export default fp<{ version: string }>(
   async (app, { version }) => {
     app.decorate('problemResponse', problemResponse);
     const components = createComponents();
+    const problems = createProblems();
     await app.register(swagger, {
       openapi: {
         openapi: '3.1.0',
@@ -43,6 +44,7 @@ export default fp<{ version: string }>(
           { name: 'tickets', description: 'A ticket is a workspace on a branch of a repository.' },
           { name: 'plans', description: 'What is to be done, in versions that people edit and approve.' },
           { name: 'runs', description: 'One command to the agent, as a durable log of events.' },
+          { name: 'permissions', description: 'What agents wait for a person to allow.' },
           { name: 'usage', description: 'What runs have used.' },
           { name: 'agents', description: 'The coding agents.' },
           { name: 'keys', description: 'API keys: scopes, repositories, expiry.' },
@@ -64,7 +66,7 @@ export default fp<{ version: string }>(
           ...schema,
           ...(schema?.body === undefined ? {} : { body: components.moveOut(schema.body) }),
           response: components.moveOut({
-            ...problemResponses({ ...route, url, isPublic: route.config?.public === true, schema: schema ?? {} }),
+            ...problems.responses({ ...route, url, isPublic: route.config?.public === true, schema: schema ?? {} }),
             ...(isObject(schema?.response) ? schema.response : {}),
           }),
           ...(schema?.querystring === undefined ? {} : { querystring: optionalWithDefault(schema.querystring) }),
@@ -78,7 +80,7 @@ export default fp<{ version: string }>(
         const schemas = { ...components.schemas, ...eventSchemas() };
         refer(schemas);
         refer(openapiObject.paths);
-        Object.assign(openapiObject.components ?? {}, { schemas });
+        Object.assign(openapiObject.components ?? {}, { schemas, examples: problems.examples });
         return openapiObject;
       },
     });

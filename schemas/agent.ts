@@ -24,4 +24,24 @@ export const PoolState = Type.Object(
 );
 export type PoolState = Static<typeof PoolState>;
 
-export const AgentList = Type.Object({ items: Type.Array(AgentInfo), pool: PoolState }, { $id: 'AgentList' });
+export const AgentList = Type.Object(
+  { items: Type.Array(AgentInfo), pool: PoolState },
+  {
+    $id: 'AgentList',
+    examples: [
+      {
+        items: [
+          {
+            name: 'gemini',
+            title: 'Gemini CLI',
+            default: true,
+            version: '0.61.0',
+            healthy: true,
+            sandbox: 'bubblewrap',
+          },
+        ],
+        pool: { working: 1, idle: 2, early: 0, spare: 1, memory_mb: 612 },
+      },
+    ],
+  },
+);

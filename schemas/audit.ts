@@ -22,7 +22,27 @@ export type AuditEntry = Static<typeof AuditEntry>;
 
 export const AuditPage = Type.Object(
   { items: Type.Array(AuditEntry), next_cursor: Type.Union([Type.String(), Type.Null()]) },
-  { $id: 'AuditPage' },
+  {
+    $id: 'AuditPage',
+    examples: [
+      {
+        items: [
+          {
+            seq: 41,
+            time: '2026-11-22T10:05:00.000Z',
+            actor: '3f9a0c51d27e',
+            address: '192.0.2.7',
+            method: 'POST',
+            operation: 'createRun',
+            ticket_id: 'REL-123',
+            run_id: '019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c',
+            status: 202,
+          },
+        ],
+        next_cursor: null,
+      },
+    ],
+  },
 );
 
 export const AuditQuery = Type.Object(PageQuery, { additionalProperties: false });

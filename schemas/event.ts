@@ -134,6 +134,31 @@ export const TERMINAL_EVENTS: ReadonlySet<string> = new Set<EventType>([
   'run.timed_out',
 ]);
 
+/** What a short chat is told as. */
+export const exampleEvents: readonly RunEvent[] = (
+  [
+    { type: 'run.queued', data: { position: 1, estimated_wait_s: null } },
+    { type: 'run.started', data: { attempt: 1, agent: 'gemini', model: 'gemini-2.5-pro' } },
+    { type: 'message.delta', data: { text: 'Let me look.\n' } },
+    { type: 'tool.started', data: { tool_call_id: 'read_file-1', title: 'src/money.ts', kind: 'read' } },
+    { type: 'tool.updated', data: { tool_call_id: 'read_file-1', status: 'completed' } },
+    { type: 'message.delta', data: { text: 'Amounts are rounded by `cents` in `src/money.ts`.\n' } },
+    {
+      type: 'run.succeeded',
+      data: {
+        result: { text: 'Let me look.\nAmounts are rounded by `cents` in `src/money.ts`.\n' },
+        usage: { input_tokens: 9_120, output_tokens: 214, cached_tokens: 4_096 },
+        duration_ms: 3000,
+      },
+    },
+  ] satisfies EventDraft[]
+).map((event, index) => ({
+  seq: index + 1,
+  run_id: '019a9f3c-5b09-7a33-8c0d-0b3d1e8f0a1b',
+  time: `2026-11-22T10:01:0${Math.floor(index / 2)}.000Z`,
+  ...event,
+}));
+
 /** Envelope as the wire shows it; `data` by type is in `eventData`. */
 export const Event = Type.Object(
   {
@@ -151,7 +176,7 @@ export const EventPage = Type.Object(
     items: Type.Array(Event),
     next_after: Type.Integer({ description: '`after` of the next page.' }),
   },
-  { $id: 'EventPage' },
+  { $id: 'EventPage', examples: [{ items: exampleEvents, next_after: exampleEvents.length }] },
 );
 
 export const EventQuery = Type.Object(

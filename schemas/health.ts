@@ -2,14 +2,35 @@ import { type Static, Type } from '@sinclair/typebox';
 
 export const Status = Type.Object(
   { status: Type.Literal('ok'), name: Type.String(), version: Type.String() },
-  { $id: 'Status' },
+  { $id: 'Status', examples: [{ status: 'ok', name: 'pullwright', version: '0.1.0' }] },
 );
-export const Live = Type.Object({ status: Type.Literal('ok') }, { $id: 'Live' });
+export const Live = Type.Object({ status: Type.Literal('ok') }, { $id: 'Live', examples: [{ status: 'ok' }] });
 export const Ready = Type.Object(
   {
     status: Type.Union([Type.Literal('ok'), Type.Literal('unavailable')]),
     checks: Type.Array(Type.Object({ name: Type.String(), ok: Type.Boolean(), detail: Type.Optional(Type.String()) })),
   },
-  { $id: 'Ready' },
+  {
+    $id: 'Ready',
+    examples: [
+      {
+        status: 'ok',
+        checks: [
+          { name: 'store', ok: true },
+          { name: 'sandbox', ok: true },
+          { name: 'agent', ok: true },
+        ],
+      },
+    ],
+  },
 );
+/** Where the other example of `Ready` would say the opposite. */
+export const notReady = {
+  status: 'unavailable',
+  checks: [
+    { name: 'store', ok: true },
+    { name: 'sandbox', ok: true },
+    { name: 'agent', ok: false, detail: 'The default agent cannot work; GET /v1/agents says why.' },
+  ],
+};
 export type Ready = Static<typeof Ready>;

@@ -16,6 +16,21 @@ export const CleanUp = Type.Object(
     }),
     free_mb: Type.Integer({ description: 'The least free space of DATA_DIR and TICKETS_ROOT afterwards, in MiB.' }),
   },
-  { $id: 'CleanUp' },
+  {
+    $id: 'CleanUp',
+    examples: [
+      {
+        events_of_runs: 12,
+        runs: 3,
+        conversations: 4,
+        audit_entries: 0,
+        mirrors_packed: 1,
+        mirrors_removed: 0,
+        parked: ['REL-98'],
+        kept: [{ ticket_id: 'REL-101', reason: 'changes that are not committed' }],
+        free_mb: 40_960,
+      },
+    ],
+  },
 );
 export type CleanUp = Static<typeof CleanUp>;

@@ -35,7 +35,11 @@ export const CreateKey = Type.Object(
     repositories: Type.Optional(Repositories),
     expires_at: Type.Optional(Time),
   },
-  { $id: 'CreateKey', additionalProperties: false },
+  {
+    $id: 'CreateKey',
+    additionalProperties: false,
+    examples: [{ name: 'ci', scopes: ['dev'], repositories: ['acme/*'], expires_at: '2027-02-20T00:00:00.000Z' }],
+  },
 );
 export type CreateKey = Static<typeof CreateKey>;
 
@@ -50,18 +54,30 @@ const fields = {
   revoked_at: Type.Optional(Time),
 };
 
+const example = {
+  key_id: '3f9a0c51d27e',
+  name: 'ci',
+  scopes: ['dev'],
+  repositories: ['github.com/acme/*'],
+  created_at: '2026-11-22T10:00:00.000Z',
+  expires_at: '2027-02-20T00:00:00.000Z',
+};
+
 export const Key = Type.Object(fields, { $id: 'Key' });
 export type Key = Static<typeof Key>;
 
 export const KeyCreated = Type.Object(
   { ...fields, key: Type.String({ description: 'The key itself, `pw_<id>_<secret>`. It is shown this once.' }) },
-  { $id: 'KeyCreated' },
+  { $id: 'KeyCreated', examples: [{ ...example, key: 'pw_3f9a0c51d27e_SECRET' }] },
 );
 export type KeyCreated = Static<typeof KeyCreated>;
 
 export const KeyList = Type.Object(
   { items: Type.Array(Key), next_cursor: Type.Union([Type.String(), Type.Null()]) },
-  { $id: 'KeyList' },
+  {
+    $id: 'KeyList',
+    examples: [{ items: [{ ...example, last_used_at: '2026-11-22T10:05:00.000Z' }], next_cursor: null }],
+  },
 );
 
 export const KeyQuery = Type.Object(PageQuery, { additionalProperties: false });

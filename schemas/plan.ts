@@ -1,6 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Time } from './common.ts';
 
+const BODY = '# Round half up\n\n1. In `src/money.ts`, round with `Math.round`.\n2. Add a test for 0.5.\n';
+
 export const Plan = Type.Object(
   {
     version: Type.Integer({ minimum: 1 }),
@@ -9,7 +11,10 @@ export const Plan = Type.Object(
     approved_at: Type.Optional(Time),
     created_at: Time,
   },
-  { $id: 'Plan' },
+  {
+    $id: 'Plan',
+    examples: [{ version: 1, body: BODY, author: 'agent', created_at: '2026-11-22T10:03:00.000Z' }],
+  },
 );
 export type Plan = Static<typeof Plan>;
 
@@ -20,10 +25,17 @@ export const PlanQuery = Type.Object(
 
 export const PutPlan = Type.Object(
   { body: Type.String({ minLength: 1, maxLength: 262_144 }) },
-  { $id: 'PutPlan', additionalProperties: false },
+  { $id: 'PutPlan', additionalProperties: false, examples: [{ body: BODY }] },
 );
+
+/** The text is checked where it is used. */
+export const PutPlanHeaders = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({ description: 'The `ETag` of the plan that was edited; required.', examples: ['"1"'] }),
+  ),
+});
 
 export const ApprovePlan = Type.Object(
   { version: Type.Integer({ minimum: 1 }) },
-  { $id: 'ApprovePlan', additionalProperties: false },
+  { $id: 'ApprovePlan', additionalProperties: false, examples: [{ version: 1 }] },
 );

@@ -15,7 +15,11 @@ const Message = Type.String({ maxLength: 65_536, description: 'Required for `cha
 /** The seed's `POST /command`. */
 export const Command = Type.Object(
   { ticket_id: TicketId, action: Action, message: Type.Optional(Message) },
-  { $id: 'Command', additionalProperties: false },
+  {
+    $id: 'Command',
+    additionalProperties: false,
+    examples: [{ ticket_id: 'REL-123', action: 'chat', message: 'Where are amounts rounded?' }],
+  },
 );
 
 const upTo = (maximum: number) => Type.Optional(Type.Integer({ minimum: 1, maximum }));
@@ -35,7 +39,11 @@ export const CreateRun = Type.Object(
     agent: Type.Optional(Type.String({ maxLength: 64 })),
     budget: Type.Optional(Budget),
   },
-  { $id: 'CreateRun', additionalProperties: false },
+  {
+    $id: 'CreateRun',
+    additionalProperties: false,
+    examples: [{ action: 'dev', budget: { tokens: 2_000_000, seconds: 1800 } }],
+  },
 );
 
 export const Usage = Type.Object({
@@ -69,6 +77,41 @@ export type RunResult = Static<typeof RunResult>;
 
 export const RunSummary = Type.Object({ run_id: RunId, action: Action, state: RunState, created_at: Time });
 
+const asked = {
+  run_id: '019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c',
+  ticket_id: 'REL-123',
+  action: 'dev',
+  agent: 'gemini',
+  plan_version: 1,
+  budget: { tokens: 2_000_000, seconds: 1800 },
+  created_at: '2026-11-22T10:05:00.000Z',
+};
+const nothing = { input_tokens: 0, output_tokens: 0, cached_tokens: 0 };
+
+/** Of a run in the queue, and of one that is being canceled; the example of `Run` has ended. */
+export const queuedRun = {
+  ...asked,
+  state: 'queued',
+  attempt: 0,
+  queue_position: 1,
+  estimated_wait_s: 40,
+  usage: nothing,
+};
+export const canceledRun = { ...asked, state: 'canceled', attempt: 0, usage: nothing };
+const endedRun = {
+  ...asked,
+  state: 'succeeded',
+  attempt: 1,
+  usage: { input_tokens: 48_211, output_tokens: 3_904, cached_tokens: 31_744 },
+  result: {
+    commits: ['9fceb02d0ae598e95dc970b74767f19372d61af8'],
+    files_changed: 2,
+    pull_request: { number: 17, url: 'https://github.com/acme/widgets/pull/17', created: true },
+  },
+  started_at: '2026-11-22T10:05:01.000Z',
+  finished_at: '2026-11-22T10:06:30.000Z',
+};
+
 export const Run = Type.Object(
   {
     run_id: RunId,
@@ -94,13 +137,13 @@ export const Run = Type.Object(
     started_at: Type.Optional(Time),
     finished_at: Type.Optional(Time),
   },
-  { $id: 'Run' },
+  { $id: 'Run', examples: [endedRun] },
 );
 export type Run = Static<typeof Run>;
 
 export const RunList = Type.Object(
   { items: Type.Array(Run), next_cursor: Type.Union([Type.String(), Type.Null()]) },
-  { $id: 'RunList' },
+  { $id: 'RunList', examples: [{ items: [endedRun], next_cursor: null }] },
 );
 
 export type RunList = Static<typeof RunList>;

@@ -14,6 +14,17 @@ export const Session = Type.Object(
     repositories: Type.Optional(Type.Array(Type.String())),
     expires_at: Type.Optional(Time),
   },
-  { $id: 'Session' },
+  {
+    $id: 'Session',
+    examples: [
+      {
+        signed_in: true,
+        key_id: '3f9a0c51d27e',
+        name: 'Ada',
+        scopes: ['plan', 'dev'],
+        expires_at: '2026-11-29T10:00:00.000Z',
+      },
+    ],
+  },
 );
 export type Session = Static<typeof Session>;

@@ -18,7 +18,18 @@ export const CreateTicket = Type.Object(
     description: Type.Optional(Type.String({ maxLength: 65_536 })),
     base_branch: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
   },
-  { $id: 'CreateTicket', additionalProperties: false },
+  {
+    $id: 'CreateTicket',
+    additionalProperties: false,
+    examples: [
+      {
+        ticket_id: 'REL-123',
+        repo_url: 'https://github.com/acme/widgets',
+        title: 'Round half up',
+        description: 'Half a cent is rounded down. It should be rounded up.',
+      },
+    ],
+  },
 );
 export type CreateTicket = Static<typeof CreateTicket>;
 
@@ -47,6 +58,32 @@ export const Workspace = Type.Object({
   ),
 });
 
+/** Of a ticket that was just created; the example of `Ticket` has a pull request. */
+export const newTicket = {
+  ticket_id: 'REL-123',
+  repo_url: 'https://github.com/acme/widgets',
+  title: 'Round half up',
+  description: 'Half a cent is rounded down. It should be rounded up.',
+  branch: 'ticket_REL-123',
+  base_branch: 'main',
+  state: 'ready',
+  workspace: { place: 'present' },
+  created_at: '2026-11-22T10:00:00.000Z',
+  updated_at: '2026-11-22T10:00:00.000Z',
+};
+const doneTicket = {
+  ...newTicket,
+  plan_version: 1,
+  pull_request: { number: 17, url: 'https://github.com/acme/widgets/pull/17' },
+  last_run: {
+    run_id: '019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c',
+    action: 'dev',
+    state: 'succeeded',
+    created_at: '2026-11-22T10:05:00.000Z',
+  },
+  updated_at: '2026-11-22T10:06:30.000Z',
+};
+
 export const Ticket = Type.Object(
   {
     ticket_id: TicketId,
@@ -69,13 +106,13 @@ export const Ticket = Type.Object(
     created_at: Time,
     updated_at: Time,
   },
-  { $id: 'Ticket' },
+  { $id: 'Ticket', examples: [doneTicket] },
 );
 export type Ticket = Static<typeof Ticket>;
 
 export const TicketList = Type.Object(
   { items: Type.Array(Ticket), next_cursor: Type.Union([Type.String(), Type.Null()]) },
-  { $id: 'TicketList' },
+  { $id: 'TicketList', examples: [{ items: [doneTicket], next_cursor: null }] },
 );
 
 export const TicketQuery = Type.Object(
@@ -97,7 +134,18 @@ export const TicketCreated = Type.Object(
     branch: Type.String(),
     created: Type.Boolean(),
   },
-  { $id: 'TicketCreated' },
+  {
+    $id: 'TicketCreated',
+    examples: [
+      {
+        status: 'ok',
+        ticket_id: 'REL-123',
+        message: 'New ticket created, repo cloned, and branch initialized.',
+        branch: 'ticket_REL-123',
+        created: true,
+      },
+    ],
+  },
 );
 
 export const TicketSynced = Type.Object(
@@ -108,7 +156,18 @@ export const TicketSynced = Type.Object(
     base: Type.String({ description: 'Newest commit of the base branch.' }),
     notes: Type.Array(Type.String(), { description: 'For a person: what was left as it was, and why.' }),
   },
-  { $id: 'TicketSynced' },
+  {
+    $id: 'TicketSynced',
+    examples: [
+      {
+        ticket_id: 'REL-123',
+        updated: true,
+        head: '9fceb02d0ae598e95dc970b74767f19372d61af8',
+        base: '7b2f1c0e9d8a76543210fedcba9876543210abcd',
+        notes: [],
+      },
+    ],
+  },
 );
 export type TicketSynced = Static<typeof TicketSynced>;
 
@@ -128,6 +187,17 @@ export const FileChange = Type.Object({
 });
 export type FileChange = Static<typeof FileChange>;
 
+export const examplePatch = `diff --git a/src/money.ts b/src/money.ts
+index 3c1f0d2..8a9b7e4 100644
+--- a/src/money.ts
++++ b/src/money.ts
+@@ -1,3 +1,3 @@
+ export function cents(amount: number): number {
+-  return Math.floor(amount * 100);
++  return Math.round(amount * 100);
+ }
+`;
+
 export const Diff = Type.Object(
   {
     base: Type.String({ description: 'Commit the branch is compared with.' }),
@@ -136,6 +206,17 @@ export const Diff = Type.Object(
     patch: Type.String({ description: 'Unified diff; cut at 5 MB, then `truncated` is true.' }),
     truncated: Type.Boolean(),
   },
-  { $id: 'Diff' },
+  {
+    $id: 'Diff',
+    examples: [
+      {
+        base: '7b2f1c0e9d8a76543210fedcba9876543210abcd',
+        head: '9fceb02d0ae598e95dc970b74767f19372d61af8',
+        files: [{ path: 'src/money.ts', status: 'modified', additions: 1, deletions: 1, binary: false }],
+        patch: examplePatch,
+        truncated: false,
+      },
+    ],
+  },
 );
 export type Diff = Static<typeof Diff>;

@@ -36,6 +36,26 @@ export const UsageReport = Type.Object(
     to: Day,
     items: Type.Array(UsageItem, { description: 'Days in their order; tickets and keys by tokens, most first.' }),
   },
-  { $id: 'UsageReport' },
+  {
+    $id: 'UsageReport',
+    examples: [
+      {
+        from: '2026-11-21',
+        to: '2026-11-22',
+        items: [
+          {
+            day: '2026-11-22',
+            runs: 3,
+            runs_by_state: { succeeded: 3 },
+            runs_by_action: { chat: 1, make_plan: 1, dev: 1 },
+            input_tokens: 96_420,
+            output_tokens: 7_810,
+            cached_tokens: 60_416,
+            duration_ms: 142_300,
+          },
+        ],
+      },
+    ],
+  },
 );
 export type UsageReport = Static<typeof UsageReport>;

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
 import fp from 'fastify-plugin';
+import { exampleEvents } from '../../schemas/event.ts';
 import { Command } from '../../schemas/run.ts';
 import { CreateTicket, TicketCreated } from '../../schemas/ticket.ts';
 import { ACTION_SCOPES, requireScope } from '../../src/keys/caller.ts';
@@ -13,6 +14,9 @@ export default fp(
   },
   { name: 'command', dependencies: ['tickets', 'runs', 'sse'] },
 );
+
+const { opening, frame } = createLineView(false);
+const exampleStream = opening + exampleEvents.map(frame).join('');
 
 const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { problemResponse } = app;
@@ -58,7 +62,10 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
         tags,
         body: Command,
         response: {
-          200: { description: 'The stream.', content: { 'text/event-stream': { schema: Type.String() } } },
+          200: {
+            description: 'The stream.',
+            content: { 'text/event-stream': { schema: Type.String(), example: exampleStream } },
+          },
           default: problemResponse,
         },
       },

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { RunParams } from '../../schemas/common.ts';
-import { EventPage, EventQuery } from '../../schemas/event.ts';
+import { EventPage, EventQuery, exampleEvents } from '../../schemas/event.ts';
 import { eventView } from './event-view.ts';
 
 /** The events of a run, as a stream or as pages. */
@@ -13,6 +13,8 @@ export default fp(
   },
   { name: 'events', dependencies: ['runs', 'sse'] },
 );
+
+const exampleStream = eventView.opening + exampleEvents.map(eventView.frame).join('');
 
 const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
@@ -30,7 +32,10 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
         response: {
           200: {
             description: 'The events.',
-            content: { 'text/event-stream': { schema: Type.String() }, 'application/json': { schema: EventPage } },
+            content: {
+              'text/event-stream': { schema: Type.String(), example: exampleStream },
+              'application/json': { schema: EventPage },
+            },
           },
           204: Type.Null({ description: 'The run has ended and no event is left; a reader need not come back.' }),
           default: app.problemResponse,

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import fp from 'fastify-plugin';
-import { Live, Ready, Status } from '../../schemas/health.ts';
+import { Live, notReady, Ready, Status } from '../../schemas/health.ts';
 import { createReadiness, type Readiness } from './readiness.ts';
 
 declare module 'fastify' {
@@ -55,7 +55,7 @@ const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { nam
         summary: 'Whether runs can be carried out',
         description: 'Each thing that runs need, and in one sentence why one is not as it should be.',
         tags,
-        response: { 200: Ready, 503: Ready },
+        response: { 200: Ready, 503: { ...Ready, examples: [notReady] } },
       },
     },
     async (_request, reply) => {

@@ -10,6 +10,11 @@ export default fp(
   { name: 'metrics-routes', dependencies: ['metrics', 'auth', 'openapi', 'sse', 'health'] },
 );
 
+const EXAMPLE = `# HELP pullwright_runs Runs that have not ended; those in the state queued are the queue.
+# TYPE pullwright_runs gauge
+pullwright_runs{state="running",action="dev"} 1
+`;
+
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/metrics',
@@ -21,7 +26,10 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         description: 'In the text format of Prometheus. They tell of all repositories together.',
         tags: ['health'],
         response: {
-          200: { description: 'The metrics.', content: { 'text/plain': { schema: Type.String() } } },
+          200: {
+            description: 'The metrics.',
+            content: { 'text/plain': { schema: Type.String(), example: EXAMPLE } },
+          },
           default: app.problemResponse,
         },
       },

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { TicketParams } from '../../schemas/common.ts';
-import { ApprovePlan, Plan, PlanQuery, PutPlan } from '../../schemas/plan.ts';
+import { ApprovePlan, Plan, PlanQuery, PutPlan, PutPlanHeaders } from '../../schemas/plan.ts';
 import { AppError } from '../../src/errors/app-error.ts';
 
 export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
@@ -39,6 +39,7 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
           'Saves a person’s edit as the next version. `If-Match` names the version that was edited; when another one came meanwhile the answer is 412 and nothing is saved.',
         tags,
         params: TicketParams,
+        headers: PutPlanHeaders,
         body: PutPlan,
         response: { 200: Plan, default: problemResponse },
       },

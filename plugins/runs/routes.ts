@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { RunParams, TicketParams } from '../../schemas/common.ts';
-import { CreateRun, Run, RunList, RunQuery } from '../../schemas/run.ts';
+import { CreateRun, canceledRun, queuedRun, Run, RunList, RunQuery } from '../../schemas/run.ts';
 import { ACTION_SCOPES, requireScope } from '../../src/keys/caller.ts';
 
 export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
@@ -19,7 +19,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
         tags,
         params: TicketParams,
         body: CreateRun,
-        response: { 202: Run, default: problemResponse },
+        response: { 202: { ...Run, examples: [queuedRun] }, default: problemResponse },
       },
     },
     async (request, reply) => {
@@ -96,7 +96,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
           'What was committed stays; what was not stays in the workspace. Needs the scope of the run’s action.',
         tags,
         params: RunParams,
-        response: { 202: Run, default: problemResponse },
+        response: { 202: { ...Run, examples: [canceledRun] }, default: problemResponse },
       },
     },
     async (request, reply) => {

@@ -5,6 +5,8 @@ import {
   CreateTicket,
   DeleteTicketQuery,
   Diff,
+  examplePatch,
+  newTicket,
   Ticket,
   TicketList,
   TicketQuery,
@@ -26,7 +28,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
           'Checks the repository out on branch `ticket_<ticket_id>`. For a ticket that exists, brings the base branch in. Answers when the workspace is ready.',
         tags,
         body: CreateTicket,
-        response: { 200: Ticket, 201: Ticket, default: problemResponse },
+        response: { 200: Ticket, 201: { ...Ticket, examples: [newTicket] }, default: problemResponse },
       },
     },
     async (request, reply) => {
@@ -120,7 +122,10 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
         response: {
           200: {
             description: 'The changes.',
-            content: { 'application/json': { schema: Diff }, 'text/x-diff': { schema: Type.String() } },
+            content: {
+              'application/json': { schema: Diff },
+              'text/x-diff': { schema: Type.String(), example: examplePatch },
+            },
           },
           default: problemResponse,
         },

@@ -14,10 +14,13 @@ export function refuseUnfinished(directory: string): void {
   throw new Error(`DATA_DIR (${directory}) holds a restore that was not finished. Empty it and restore again.`);
 }
 
-/** What is wrong with the store in a folder that no server uses; undefined when it is whole. */
+/** What `checkStore` says of a store that cannot be looked at now: a server keeps its own to itself. */
+export const STORE_IN_USE = 'a server uses it';
+
+/** What is wrong with the store in a folder; undefined when it is whole. */
 export function checkStore(directory: string): string | undefined {
   try {
-    const sqlite = new SQLite(join(directory, STORE_FILE), { fileMustExist: true });
+    const sqlite = new SQLite(join(directory, STORE_FILE), { fileMustExist: true, timeout: 0 });
     try {
       const verdict = sqlite.pragma('integrity_check', { simple: true });
       return verdict === 'ok' ? undefined : String(verdict);
@@ -25,6 +28,7 @@ export function checkStore(directory: string): string | undefined {
       sqlite.close();
     }
   } catch (error) {
+    if (error instanceof SQLite.SqliteError && error.code === 'SQLITE_BUSY') return STORE_IN_USE;
     return error instanceof Error ? error.message : String(error);
   }
 }

@@ -1,10 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { dirname, join } from 'node:path';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { parse } from 'yaml';
 import packageJson from '../../package.json' with { type: 'json' };
 import { loadConfig } from '../../src/config/load-config.ts';
@@ -48,13 +49,38 @@ t.test('the image brings the programs that the server runs, and its own files', 
   const copied = textsOf('COPY')
     .filter((text) => !text.startsWith('--from'))
     .flatMap((text) => text.split(' ').slice(0, -1));
-  t.ok(['package.json', 'src', 'plugins', 'schemas'].every((path) => copied.includes(path)));
+  t.ok(['package.json', 'bin', 'src', 'plugins', 'schemas'].every((path) => copied.includes(path)));
   t.same(
     copied.filter((path) => !existsSync(at(path))),
     [],
     'all that is copied exists',
   );
   t.same(textsOf('CMD'), ['["node", "src/main.ts"]']);
+});
+
+t.test('each stage holds what its files import', async (t) => {
+  const filesIn = (path: string): string[] =>
+    statSync(at(path)).isDirectory()
+      ? readdirSync(at(path), { recursive: true, encoding: 'utf8' })
+          .map((name) => `${path}/${name}`)
+          .filter((name) => statSync(at(name)).isFile())
+      : [path];
+  for (const stage of all) {
+    const given = stage
+      .filter(([name, text]) => name === 'COPY' && !text.startsWith('--from'))
+      .flatMap(([, text]) => text.split(' ').slice(0, -1))
+      .flatMap(filesIn)
+      .filter((path) => !/^dashboard\/dist\//.test(path));
+    const missing = given
+      .filter((path) => /\.(?:tsx?|mjs)$/.test(path) && !path.startsWith('standins/sample/'))
+      .flatMap((path) =>
+        [...read(path).matchAll(/^(?:import|export) (?!type\b)[^;']*\bfrom '(\.\.?\/[^']+)'/gm)].map(([, to = '']) =>
+          join(dirname(path), to),
+        ),
+      )
+      .filter((path) => !given.includes(path));
+    t.same(missing, [], stage[0]?.[1] ?? '');
+  }
 });
 
 t.test('nothing gets into the image that is not named', async (t) => {
@@ -167,6 +193,87 @@ t.test(
     t.notMatch(text, /^\s*(privileged|cap_add|network_mode|pid|user):|docker\.sock/m);
   },
 );
+
+/** One volume for both folders, and a check of health that anybody may ask for. */
+function outlives(t: Test, mountPath: string, path: string, env: Record<string, string>): void {
+  t.same(unknownSettings(Object.keys(env)), []);
+  const { DATA_DIR, TICKETS_ROOT, HOST } = load({ ...env, HOST: '0.0.0.0', API_KEY: 'k'.repeat(16) });
+  t.equal(HOST, imageEnv.HOST);
+  t.not(DATA_DIR, TICKETS_ROOT);
+  for (const folder of [DATA_DIR, TICKETS_ROOT]) t.equal(dirname(folder), mountPath);
+  t.equal(path, '/livez', 'which is answered while agents cannot start, too');
+}
+
+t.test('railway.json has fields of its reference, and ends one server before the next', async (t) => {
+  const Seconds = Type.Integer({ minimum: 0 });
+  const Railway = Type.Object(
+    {
+      $schema: Type.Literal('https://railway.com/railway.schema.json'),
+      build: Type.Object(
+        { builder: Type.Literal('DOCKERFILE'), dockerfilePath: Type.Literal('Dockerfile') },
+        { additionalProperties: false },
+      ),
+      deploy: Type.Object(
+        {
+          numReplicas: Type.Literal(1),
+          healthcheckPath: Type.String(),
+          healthcheckTimeout: Seconds,
+          overlapSeconds: Type.Literal(0),
+          drainingSeconds: Seconds,
+          restartPolicyType: Type.Literal('ON_FAILURE'),
+          restartPolicyMaxRetries: Seconds,
+        },
+        { additionalProperties: false },
+      ),
+    },
+    { additionalProperties: false },
+  );
+  const { deploy } = Value.Decode(Railway, JSON.parse(read('deploy/railway.json')));
+  const [, DATA_DIR = '', TICKETS_ROOT = ''] =
+    /`DATA_DIR=(\S+)` and `TICKETS_ROOT=(\S+)`/.exec(read('docs/deploy.md')) ?? [];
+  outlives(t, '/data', deploy.healthcheckPath, { DATA_DIR, TICKETS_ROOT });
+  t.ok(deploy.drainingSeconds > load({}).SHUTDOWN_SECONDS);
+  t.same(textsOf('VOLUME'), [], 'Railway builds no image with volumes of its own');
+});
+
+t.test('render.yaml has fields of its reference, and no secret', async (t) => {
+  const Variable = Type.Union([
+    Type.Object({ key: Type.String(), value: Type.String() }, { additionalProperties: false }),
+    Type.Object({ key: Type.String(), generateValue: Type.Literal(true) }, { additionalProperties: false }),
+    Type.Object({ key: Type.String(), sync: Type.Literal(false) }, { additionalProperties: false }),
+  ]);
+  const Service = Type.Object(
+    {
+      type: Type.Literal('web'),
+      name: Type.String(),
+      runtime: Type.Literal('docker'),
+      plan: Type.String(),
+      dockerfilePath: Type.Literal('./Dockerfile'),
+      dockerContext: Type.Literal('.'),
+      healthCheckPath: Type.String(),
+      autoDeploy: Type.Boolean(),
+      disk: Type.Object(
+        { name: Type.String(), mountPath: Type.String(), sizeGB: Type.Integer({ minimum: 1 }) },
+        { additionalProperties: false },
+      ),
+      envVars: Type.Array(Variable),
+    },
+    { additionalProperties: false },
+  );
+  const Blueprint = Type.Object({ services: Type.Tuple([Service]) }, { additionalProperties: false });
+  const { services } = Value.Decode(Blueprint, parse(read('deploy/render.yaml')));
+  const [{ disk, healthCheckPath, envVars }] = services;
+  const given = Object.fromEntries(
+    envVars.map((variable) => [variable.key, 'value' in variable ? variable.value : '']),
+  );
+  t.same(unknownSettings(Object.keys(given)), []);
+  t.same(
+    envVars.filter(({ key }) => /KEY$|TOKEN$/.test(key)).filter((variable) => 'value' in variable),
+    [],
+  );
+  const { DATA_DIR = '', TICKETS_ROOT = '' } = given;
+  outlives(t, disk.mountPath, healthCheckPath, { DATA_DIR, TICKETS_ROOT });
+});
 
 t.test('the systemd unit leaves the sandbox working and the keys out of the environment', async (t) => {
   const lines = read('deploy/pullwright.service')

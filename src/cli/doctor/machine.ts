@@ -4,7 +4,7 @@ import { access, constants, mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createSandbox } from '../../sandbox/sandbox.ts';
-import { checkStore, refuseUnfinished, STORE_FILE } from '../../store/store-file.ts';
+import { checkStore, refuseUnfinished, STORE_FILE, STORE_IN_USE } from '../../store/store-file.ts';
 import { diskSpace } from '../../telemetry/disk-space.ts';
 import { type Check, type Finding, fail, ok, type Surroundings, warn } from './check.ts';
 
@@ -22,6 +22,7 @@ export function machineChecks({ config, env }: Surroundings): Check[] {
         if (!existsSync(join(DATA_DIR, STORE_FILE))) return ok('there is none yet');
         refuseUnfinished(DATA_DIR);
         const fault = checkStore(DATA_DIR);
+        if (fault === STORE_IN_USE) return ok(fault);
         return fault === undefined ? ok('whole') : fail(fault, 'pullwright restore, with the last backup');
       },
     },

@@ -1,9 +1,9 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
-import type { Permission } from '../schemas/permission.ts';
 import { failedAttempts } from './lib/feed.ts';
 import { useShortcuts } from './lib/keyboard.ts';
+import { permissions } from './lib/queries.ts';
 import { useList } from './lib/resource.ts';
 import { session, useCan } from './lib/session.ts';
 import { signOut } from './lib/sign-in.ts';
@@ -102,7 +102,7 @@ function isAt(path: string, href: string): boolean {
 }
 
 function Waiting() {
-  const { data } = useList<Permission>('/v1/permissions');
+  const { data } = useList(permissions);
   const waiting = data?.items.length ?? 0;
   return waiting === 0 ? null : (
     <span class="count">

@@ -1,5 +1,5 @@
 import { useRoute } from 'preact-iso';
-import type { Run } from '../../schemas/run.ts';
+import * as queries from '../lib/queries.ts';
 import { useResource } from '../lib/resource.ts';
 import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
 import { ACTIONS } from '../parts/state.tsx';
@@ -9,7 +9,7 @@ import { RunView } from './ticket/run-view.tsx';
 /** One run by itself, to link to. */
 export function RunScreen() {
   const { params } = useRoute();
-  const { data: run, problem, loading } = useResource<Run>(`/v1/runs/${encodeURIComponent(params.id ?? '')}`);
+  const { data: run, problem, loading } = useResource(queries.run(params.id ?? ''));
   if (problem?.code === 'run_not_found' || problem?.code === 'invalid_request') {
     return (
       <Empty title="There is no such run">

@@ -1,8 +1,8 @@
 import { useMemo, useState } from 'preact/hooks';
-import type { Diff, FileChange, Ticket } from '../../../schemas/ticket.ts';
-import { ticketPath } from '../../lib/api.ts';
+import type { FileChange, Ticket } from '../../../schemas/ticket.ts';
 import { type Line, readPatch } from '../../lib/diff.ts';
 import { plural } from '../../lib/format.ts';
+import * as queries from '../../lib/queries.ts';
 import { useResource } from '../../lib/resource.ts';
 import { DiffLines } from '../../parts/diff-view.tsx';
 import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
@@ -14,7 +14,7 @@ const GENERATED =
 
 /** The ticket branch against its base, file by file. */
 export function Changes({ ticket }: { ticket: Ticket }) {
-  const { data: diff, problem, loading, reload } = useResource<Diff>(`${ticketPath(ticket.ticket_id)}/diff`);
+  const { data: diff, problem, loading, reload } = useResource(queries.diff(ticket.ticket_id));
   const patches = useMemo(() => readPatch(diff?.patch ?? ''), [diff?.patch]);
   if (diff === undefined) {
     return problem !== undefined && !loading ? <ProblemBox problem={problem} /> : <Loading what="the changes" />;

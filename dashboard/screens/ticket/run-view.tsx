@@ -1,7 +1,8 @@
 import { memo } from 'preact/compat';
 import { useState } from 'preact/hooks';
+import { unwrap } from '../../../client/client.ts';
 import type { Run } from '../../../schemas/run.ts';
-import { request } from '../../lib/api.ts';
+import { api } from '../../lib/api.ts';
 import { compact, duration, plural } from '../../lib/format.ts';
 import { isOver } from '../../lib/live.ts';
 import { asProblem } from '../../lib/problem.ts';
@@ -180,7 +181,7 @@ function Cancel({ run }: { run: Run }) {
     setAsked(true);
     setFailure('');
     try {
-      await request('POST', `/v1/runs/${run.run_id}/cancel`);
+      await unwrap(api.POST('/v1/runs/{run_id}/cancel', { params: { path: { run_id: run.run_id } } }));
     } catch (error) {
       const problem = asProblem(error);
       setAsked(false);

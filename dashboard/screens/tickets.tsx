@@ -101,6 +101,7 @@ export function Tickets() {
           <LoadMore more={more} />
           <p class="muted small-text" role="status">
             {plural(shown.length, 'ticket')}
+            {more !== undefined && ` among the newest ${tickets.length}`}
           </p>
         </>
       )}

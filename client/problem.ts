@@ -8,6 +8,8 @@ export class PullwrightError extends Error {
   readonly status: number;
   /** Stable, such as `ticket_not_found`; `not_pullwright` when what answers is no Pullwright server. */
   readonly code: string;
+  /** What kind of problem it is, in a few words; `message` tells of this one. */
+  readonly title: string;
   /** What mends it. */
   readonly remedy: string | undefined;
   /** The offending values of a request that is not valid. */
@@ -18,22 +20,27 @@ export class PullwrightError extends Error {
     super(problem?.detail ?? `What answers is not a Pullwright server (status ${status}).`);
     this.status = status;
     this.code = problem?.code ?? 'not_pullwright';
+    this.title = problem?.title ?? 'Unexpected answer';
     this.remedy = problem?.remedy;
     this.errors = problem?.errors;
   }
 }
 
 /**
- * The data of an answer.
+ * The data of an answer; `undefined` of one that has none, such as that to a deletion.
  * @example const ticket = await unwrap(client.GET('/v1/tickets/{ticket_id}', { params: { path: { ticket_id } } }));
  * @throws PullwrightError when the server refused
  */
 export async function unwrap<Data>(
   answer: Promise<{ data?: Data; error?: unknown; response: Response }>,
-): Promise<NonNullable<Data>> {
+): Promise<Data> {
   const { data, error, response } = await answer;
-  if (data === undefined || data === null) throw new PullwrightError(response.status, error);
+  if (!hasData(data, response)) throw new PullwrightError(response.status, error);
   return data;
+}
+
+function hasData<Data>(data: Data | undefined, { ok, status }: Response): data is Data {
+  return ok && (data !== undefined || status === 204);
 }
 
 function isProblem(body: unknown): body is Problem {

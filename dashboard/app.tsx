@@ -8,18 +8,18 @@ import { session } from './lib/session.ts';
 import { lookWhoIsSignedIn } from './lib/sign-in.ts';
 import { useStore } from './lib/store.ts';
 import { Empty, Loading, ProblemBox } from './parts/feedback.tsx';
-import { RunScreen } from './screens/run.tsx';
-import { Runs } from './screens/runs.tsx';
 import { SignIn } from './screens/sign-in.tsx';
 import { TicketScreen } from './screens/ticket/ticket.tsx';
 import { Tickets } from './screens/tickets.tsx';
 import { Shell } from './shell.tsx';
 
+// What one looks at less often is loaded when it is.
 const Agents = lazy(() => import('./screens/agents.tsx').then(({ Agents }) => Agents));
 const Audit = lazy(() => import('./screens/audit.tsx').then(({ Audit }) => Audit));
 const Keys = lazy(() => import('./screens/keys.tsx').then(({ Keys }) => Keys));
-// What one looks at less often is loaded when it is.
 const Permissions = lazy(() => import('./screens/permissions.tsx').then(({ Permissions }) => Permissions));
+const Runs = lazy(() => import('./screens/runs.tsx').then(({ Runs }) => Runs));
+const RunScreen = lazy(() => import('./screens/run.tsx').then(({ RunScreen }) => RunScreen));
 const Usage = lazy(() => import('./screens/usage.tsx').then(({ Usage }) => Usage));
 
 export function App() {

@@ -1,5 +1,13 @@
 import { render } from 'preact';
 import { App } from './app.tsx';
+import { keep, readKept } from './lib/kept-text.ts';
+
+// A server that was updated under the page has other files: the page begins anew, once, with what was typed.
+window.addEventListener('vite:preloadError', () => {
+  if (readKept('begun-anew') === import.meta.url) return;
+  keep('begun-anew', import.meta.url);
+  location.reload();
+});
 
 const root = document.getElementById('app');
 if (root !== null) render(<App />, root);

@@ -1,9 +1,9 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
-import type { Permission } from '../schemas/permission.ts';
 import { failedAttempts } from './lib/feed.ts';
 import { useShortcuts } from './lib/keyboard.ts';
+import { permissions } from './lib/queries.ts';
 import { useList } from './lib/resource.ts';
 import { session, useCan } from './lib/session.ts';
 import { signOut } from './lib/sign-in.ts';
@@ -51,6 +51,11 @@ export function Shell({ children }: { children: ComponentChildren }) {
 function Navigation({ path, onPalette, onHelp }: { path: string; onPalette(): void; onHelp(): void }) {
   const can = useCan();
   const who = useStore(session);
+  const screens = useRef<HTMLElement>(null);
+  // Where the screens do not fit beside each other, the one that one is at is in sight.
+  useEffect(() => {
+    screens.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+  }, [path]);
   return (
     <header class="nav">
       <a class="brand" href="/dashboard/">
@@ -66,7 +71,7 @@ function Navigation({ path, onPalette, onHelp }: { path: string; onPalette(): vo
       <button type="button" class="jump" onClick={onPalette}>
         Jump to… <kbd>Ctrl K</kbd>
       </button>
-      <nav aria-label="Screens">
+      <nav aria-label="Screens" ref={screens}>
         {PLACES.filter(({ scope }) => can(scope)).map(({ href, name }) => (
           <a key={href} href={href} aria-current={isAt(path, href) ? 'page' : undefined}>
             {name}
@@ -102,7 +107,7 @@ function isAt(path: string, href: string): boolean {
 }
 
 function Waiting() {
-  const { data } = useList<Permission>('/v1/permissions');
+  const { data } = useList(permissions);
   const waiting = data?.items.length ?? 0;
   return waiting === 0 ? null : (
     <span class="count">

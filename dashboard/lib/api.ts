@@ -1,35 +1,23 @@
-import { failureOf, unreachable } from './problem.ts';
+import { createClient, PullwrightError } from '../../client/client.ts';
 import { signedOut } from './session.ts';
 
-type Options = { body?: unknown; headers?: Record<string, string>; signal?: AbortSignal };
+/** The API of the server that the page came from, by the session cookie. A server that does not answer is status 0. */
+export const api = createClient({
+  baseUrl: location.origin,
+  async fetch(input, init) {
+    const response = await fetch(input, { ...init, cache: 'no-store' }).catch(() => {
+      throw new PullwrightError(0, {
+        code: 'unreachable',
+        title: 'The server does not answer',
+        detail: 'The request did not get through. Check that the server runs.',
+      });
+    });
+    if (response.status === 401 && new URL(response.url).pathname !== '/v1/session') signedOut();
+    return response;
+  },
+});
 
-/**
- * One request to the API, by the session cookie.
- * @returns the JSON of the answer; the caller names its type
- * @throws RequestFailed
- */
-export async function request<T>(method: string, path: string, options: Options = {}): Promise<T> {
-  const { body, headers, signal } = options;
-  const response = await fetch(path, {
-    method,
-    headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
-    body: body === undefined ? null : JSON.stringify(body),
-    cache: 'no-store',
-    ...(signal && { signal }),
-  }).catch(() => {
-    throw unreachable();
-  });
-  if (response.status === 401 && path !== '/v1/session') signedOut();
-  if (!response.ok) throw await failureOf(response);
-  if (response.status === 204) return JSON.parse('null');
-  return response.json();
-}
-
-/** A POST that is done once however often it is sent with the same key. */
-export function post<T>(path: string, body: unknown, idempotencyKey: string = crypto.randomUUID()): Promise<T> {
-  return request<T>('POST', path, { body, headers: { 'idempotency-key': idempotencyKey } });
-}
-
-export function ticketPath(ticketId: string): string {
-  return `/v1/tickets/${encodeURIComponent(ticketId)}`;
+/** Headers of a request that is carried out once, however often it is sent with the same key. */
+export function once(key: string = crypto.randomUUID()): { 'idempotency-key': string } {
+  return { 'idempotency-key': key };
 }

@@ -29,8 +29,7 @@ const LARGEST_TABLE = 1_000_000;
 
 /** What became of a text, line by line, with three lines around each change. */
 export function compareTexts(before: string, after: string): Line[] {
-  const a = before.split('\n');
-  const b = after.split('\n');
+  const [a, b] = [linesOf(before), linesOf(after)];
   let start = 0;
   while (start < a.length && start < b.length && a[start] === b[start]) start++;
   let end = 0;
@@ -42,6 +41,11 @@ export function compareTexts(before: string, after: string): Line[] {
     ...a.slice(a.length - end).map((text, index) => same(text, a.length - end + index, b.length - end + index)),
   ];
   return aroundChanges(lines);
+}
+
+/** An empty text has no line, and the end of the last line begins no other. */
+function linesOf(text: string): string[] {
+  return text === '' ? [] : text.replace(/\n$/, '').split('\n');
 }
 
 /** By the longest common subsequence of lines. */

@@ -57,7 +57,8 @@ export function useShortcuts({ onPalette, onHelp, go }: Shortcuts): void {
   }, [onPalette, onHelp, go]);
 }
 
-function isTyping({ target }: KeyboardEvent): boolean {
+/** Whether the keys go to a field. */
+export function isTyping({ target }: KeyboardEvent): boolean {
   return target instanceof HTMLElement && target.matches('input, textarea, select, [contenteditable]');
 }
 

@@ -1,12 +1,12 @@
 import type { Run } from '../../schemas/run.ts';
 import type { Ticket } from '../../schemas/ticket.ts';
-import { ticketPath } from './api.ts';
 import { followFeed } from './feed.ts';
+import { permissions, run as runQuery, runs, runsOf, ticketPath, tickets } from './queries.ts';
 import { invalidate, patch, patchLists } from './resource.ts';
 
-const isTicketList = (path: string) => path.split('?')[0] === '/v1/tickets';
+const isTicketList = (path: string) => path === tickets.key;
 const isRunList = (path: string) => /^\/v1\/(?:tickets\/[^/?]+\/)?runs(?:\?|$)/.test(path);
-const isPermissions = (path: string) => path.startsWith('/v1/permissions');
+const isPermissions = (path: string) => path === permissions.key;
 
 /** Keeps what the page shows up to date by the server's feed of changes. */
 export function keepLive(): () => void {
@@ -44,7 +44,9 @@ function ticketChanged(ticket: Ticket, type: string): void {
   const path = ticketPath(ticket.ticket_id);
   patch<Ticket>(path, () => ticket);
   patchLists<Ticket>(isTicketList, (items) =>
-    items.map((item) => (item.ticket_id === ticket.ticket_id ? ticket : item)),
+    type === 'ticket.created' && !items.some((item) => item.ticket_id === ticket.ticket_id)
+      ? [ticket, ...items]
+      : items.map((item) => (item.ticket_id === ticket.ticket_id ? ticket : item)),
   );
   if (type === 'ticket.created') invalidate(isTicketList);
   invalidate((other) => other.startsWith(`${path}/plan`) || other.startsWith(`${path}/diff`));
@@ -57,15 +59,16 @@ function ticketDeleted(ticketId: string): void {
 
 function runChanged(run: Run): void {
   const { run_id, ticket_id, action, state, created_at } = run;
-  patch<Run>(`/v1/runs/${run_id}`, () => run);
+  patch<Run>(runQuery(run_id).key, () => run);
   let known = false;
-  patchLists<Run>(isRunList, (items) =>
-    items.map((item) => {
-      if (item.run_id !== run_id) return item;
+  patchLists<Run>(isRunList, (items, key) => {
+    if (items.some((item) => item.run_id === run_id)) {
       known = true;
-      return run;
-    }),
-  );
+      return items.map((item) => (item.run_id === run_id ? run : item));
+    }
+    const isNewest = items[0] === undefined || items[0].run_id < run_id;
+    return isNewest && (key === runsOf(ticket_id).key || key === runs(undefined).key) ? [run, ...items] : items;
+  });
   const isLast = (ticket: Ticket) => ticket.last_run === undefined || ticket.last_run.run_id <= run_id;
   const withRun = (ticket: Ticket): Ticket =>
     ticket.ticket_id === ticket_id && isLast(ticket)

@@ -1,43 +1,13 @@
-import { PullwrightError } from '../../client/problem.ts';
+import { PullwrightError } from '../../client/client.ts';
 import type { Problem } from '../../schemas/problem.ts';
-
-/** What the server answered instead of what was asked for, or that it did not answer (`status` 0). */
-export class RequestFailed extends Error {
-  readonly problem: Problem;
-
-  constructor(problem: Problem) {
-    super(problem.detail);
-    this.problem = problem;
-  }
-}
-
-/** The problem in an answer; also for what a proxy between may have said. */
-export async function failureOf(response: Response): Promise<RequestFailed> {
-  const json = response.headers.get('content-type')?.includes('problem+json') === true;
-  const problem: Problem = json
-    ? await response.json()
-    : made(response.status, 'unexpected', 'Unexpected answer', `The server answered ${response.status}.`);
-  return new RequestFailed(problem);
-}
-
-export function unreachable(): RequestFailed {
-  return new RequestFailed(
-    made(
-      0,
-      'unreachable',
-      'The server does not answer',
-      'The request did not get through. Check that the server runs.',
-    ),
-  );
-}
 
 /** Any error as a problem, for the places that show one. */
 export function asProblem(error: unknown): Problem {
-  if (error instanceof RequestFailed) return error.problem;
-  if (error instanceof PullwrightError) return made(error.status, error.code, 'The server refused', error.message);
-  return made(0, 'page', 'Something went wrong in the page', error instanceof Error ? error.message : String(error));
-}
-
-function made(status: number, code: string, title: string, detail: string): Problem {
-  return { type: 'about:blank', status, code, title, detail };
+  const type = 'about:blank';
+  if (error instanceof PullwrightError) {
+    const { status, code, title, message: detail, remedy, errors } = error;
+    return { type, status, code, title, detail, ...(remedy && { remedy }), ...(errors && { errors }) };
+  }
+  const detail = error instanceof Error ? error.message : String(error);
+  return { type, status: 0, code: 'page', title: 'Something went wrong in the page', detail };
 }

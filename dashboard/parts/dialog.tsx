@@ -2,17 +2,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 
 /** A modal dialog; the browser keeps the focus in it and gives it back. Esc and a click beside it close it. */
-export function Dialog({
-  title,
-  onClose,
-  children,
-  wide = false,
-}: {
-  title: string;
-  onClose(): void;
-  children: ComponentChildren;
-  wide?: boolean;
-}) {
+export function Dialog({ title, onClose, children }: { title: string; onClose(): void; children: ComponentChildren }) {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     ref.current?.showModal();
@@ -21,7 +11,6 @@ export function Dialog({
     // biome-ignore lint/a11y/useKeyWithClickEvents: Esc closes a dialog by itself
     <dialog
       ref={ref}
-      class={wide ? 'wide' : ''}
       aria-label={title}
       onClose={onClose}
       onClick={(event) => {

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
-import type { Ticket } from '../../schemas/ticket.ts';
+import { tickets } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
 import { PLACES } from '../places.ts';
@@ -12,7 +12,7 @@ const MOST = 12;
 export function Palette({ onClose }: { onClose(): void }) {
   const { route } = useLocation();
   const can = useCan();
-  const { data } = useList<Ticket>('/v1/tickets?limit=100');
+  const { data } = useList(tickets);
   const [words, setWords] = useState('');
   const [at, setAt] = useState(0);
   const entries = [

@@ -1,10 +1,12 @@
 import { useState } from 'preact/hooks';
+import { unwrap } from '../../client/client.ts';
 import type { PermissionQuestion } from '../../schemas/event.ts';
 import type { Problem } from '../../schemas/problem.ts';
-import { request } from '../lib/api.ts';
+import { api } from '../lib/api.ts';
 import { compareTexts } from '../lib/diff.ts';
 import { dateTime, duration } from '../lib/format.ts';
 import { asProblem } from '../lib/problem.ts';
+import { permissions } from '../lib/queries.ts';
 import { invalidate } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
 import { DiffLines } from './diff-view.tsx';
@@ -54,12 +56,13 @@ export function AnswerPermission(props: { runId: string; permissionId: string; d
     setGiven(decision);
     setProblem(undefined);
     try {
-      await request('POST', `/v1/runs/${runId}/permissions/${permissionId}`, { body: { decision } });
+      const path = { run_id: runId, permission_id: permissionId };
+      await unwrap(api.POST('/v1/runs/{run_id}/permissions/{permission_id}', { params: { path }, body: { decision } }));
     } catch (error) {
       setProblem(asProblem(error));
       setGiven(undefined);
     }
-    invalidate((path) => path.startsWith('/v1/permissions'));
+    invalidate((key) => key === permissions.key);
   }
 
   return (

@@ -1,11 +1,11 @@
-import type { AgentInfo } from '../../schemas/agent.ts';
+import { agents } from '../lib/queries.ts';
 import { useResource } from '../lib/resource.ts';
 import { Loading, ProblemBox } from '../parts/feedback.tsx';
 import { Badge } from '../parts/state.tsx';
 import { Title } from '../parts/title.tsx';
 
 export function Agents() {
-  const { data, problem, loading, reload } = useResource<{ items: AgentInfo[] }>('/v1/agents');
+  const { data, problem, loading, reload } = useResource(agents);
   return (
     <>
       <Title title="Agents">

@@ -1,5 +1,6 @@
 import type { AuditEntry } from '../../schemas/audit.ts';
 import { dateTime } from '../lib/format.ts';
+import { audit } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
 import { LoadMore } from '../parts/load-more.tsx';
@@ -7,7 +8,7 @@ import { Title } from '../parts/title.tsx';
 
 /** Who did what, and who was refused. */
 export function Audit() {
-  const { data, problem, loading, more, reload } = useList<AuditEntry>('/v1/audit');
+  const { data, problem, loading, more, reload } = useList(audit);
   return (
     <>
       <Title title="Audit">

@@ -1,9 +1,11 @@
 import { useState } from 'preact/hooks';
+import { unwrap } from '../../client/client.ts';
 import type { Key } from '../../schemas/key.ts';
 import type { Problem } from '../../schemas/problem.ts';
-import { request } from '../lib/api.ts';
+import { api } from '../lib/api.ts';
 import { dateTime } from '../lib/format.ts';
 import { asProblem } from '../lib/problem.ts';
+import { keys } from '../lib/queries.ts';
 import { invalidate, useList } from '../lib/resource.ts';
 import { lookWhoIsSignedIn } from '../lib/sign-in.ts';
 import { Dialog } from '../parts/dialog.tsx';
@@ -15,7 +17,7 @@ import { Title } from '../parts/title.tsx';
 import { NewKey } from './new-key.tsx';
 
 export function Keys() {
-  const { data, problem, loading, more } = useList<Key>('/v1/keys');
+  const { data, problem, loading, more } = useList(keys);
   const [creating, setCreating] = useState(false);
   const [revoking, setRevoking] = useState<Key>();
   return (
@@ -97,13 +99,13 @@ function Revoke({ value, onClose }: { value: Key; onClose(): void }) {
   async function revoke(): Promise<void> {
     setBusy(true);
     try {
-      await request('DELETE', `/v1/keys/${value.key_id}`);
+      await unwrap(api.DELETE('/v1/keys/{key_id}', { params: { path: { key_id: value.key_id } } }));
       onClose();
     } catch (error) {
       setProblem(asProblem(error));
     }
     setBusy(false);
-    invalidate((path) => path.startsWith('/v1/keys'));
+    invalidate((path) => path === keys.key);
     await lookWhoIsSignedIn();
   }
   return (

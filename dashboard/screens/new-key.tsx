@@ -1,11 +1,13 @@
 import { useState } from 'preact/hooks';
+import { unwrap } from '../../client/client.ts';
 import type { KeyCreated, Scope } from '../../schemas/key.ts';
 import type { Problem } from '../../schemas/problem.ts';
-import { request } from '../lib/api.ts';
+import { api } from '../lib/api.ts';
 import { asProblem } from '../lib/problem.ts';
+import { keys } from '../lib/queries.ts';
 import { invalidate } from '../lib/resource.ts';
 import { session } from '../lib/session.ts';
-import { lookWhoIsSignedIn } from '../lib/sign-in.ts';
+import { lookWhoIsSignedIn, openSession } from '../lib/sign-in.ts';
 import { CopyButton } from '../parts/copy-button.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 import { ProblemBox } from '../parts/feedback.tsx';
@@ -36,19 +38,20 @@ export function NewKey({ onClose }: { onClose(): void }) {
     setProblem(undefined);
     const limited = repositories.split(/[\s,]+/).filter(Boolean);
     try {
-      const key = await request<KeyCreated>('POST', '/v1/keys', {
-        body: {
-          name,
-          scopes: [...scopes],
-          ...(limited.length === 0 ? {} : { repositories: limited }),
-          ...(days === '' ? {} : { expires_at: new Date(Date.now() + Number(days) * DAY_MS).toISOString() }),
-        },
-      });
+      const key = await unwrap(
+        api.POST('/v1/keys', {
+          body: {
+            name,
+            scopes: [...scopes],
+            ...(limited.length === 0 ? {} : { repositories: limited }),
+            ...(days === '' ? {} : { expires_at: new Date(Date.now() + Number(days) * DAY_MS).toISOString() }),
+          },
+        }),
+      );
       setCreated(key);
       // Where no key was needed one is now: whoever made it goes on with it.
-      if (session.get()?.key_id === 'loopback')
-        await request('POST', '/v1/session', { headers: { 'x-api-key': key.key } });
-      invalidate((path) => path.startsWith('/v1/keys'));
+      if (session.get()?.key_id === 'loopback') await openSession(key.key);
+      invalidate((path) => path === keys.key);
     } catch (error) {
       setProblem(asProblem(error));
     }

@@ -1,8 +1,8 @@
 import { useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
+import { unwrap } from '../../client/client.ts';
 import type { Problem } from '../../schemas/problem.ts';
-import type { Ticket } from '../../schemas/ticket.ts';
-import { post } from '../lib/api.ts';
+import { api, once } from '../lib/api.ts';
 import { useKeptText } from '../lib/kept-text.ts';
 import { asProblem } from '../lib/problem.ts';
 import { Dialog } from '../parts/dialog.tsx';
@@ -25,8 +25,7 @@ export function NewTicket({ onClose }: { onClose(): void }) {
     setBusy(true);
     setProblem(undefined);
     try {
-      const given = Object.entries(values).map(([name, value]) => [name, value.trim()]);
-      const ticket = await post<Ticket>('/v1/tickets', Object.fromEntries(given.filter(([, value]) => value !== '')));
+      const ticket = await unwrap(api.POST('/v1/tickets', { body: given(values), headers: once() }));
       setKept('');
       onClose();
       route(`/dashboard/tickets/${ticket.ticket_id}`);
@@ -79,4 +78,14 @@ export function NewTicket({ onClose }: { onClose(): void }) {
       </form>
     </Dialog>
   );
+}
+
+/** What was filled in. A field that is required and empty is the server's to refuse, as any other. */
+function given({ ticket_id = '', repo_url = '', ...optional }: Partial<Record<Field, string>>) {
+  const filled = Object.entries(optional).filter(([, value]) => value.trim() !== '');
+  return {
+    ticket_id: ticket_id.trim(),
+    repo_url: repo_url.trim(),
+    ...Object.fromEntries(filled.map(([name, value]) => [name, value.trim()])),
+  };
 }

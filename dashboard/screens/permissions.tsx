@@ -1,4 +1,4 @@
-import type { Permission } from '../../schemas/permission.ts';
+import { permissions } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
 import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
@@ -10,7 +10,7 @@ import { Title } from '../parts/title.tsx';
 /** What agents wait for a person to allow. */
 export function Permissions() {
   const can = useCan();
-  const { data, problem, loading } = useList<Permission>('/v1/permissions');
+  const { data, problem, loading } = useList(permissions);
   return (
     <>
       <Title title="Permissions" />

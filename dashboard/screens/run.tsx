@@ -1,5 +1,9 @@
+import { useRef } from 'preact/hooks';
 import { useRoute } from 'preact-iso';
 import type { Run } from '../../schemas/run.ts';
+import { isOver } from '../lib/live.ts';
+import * as queries from '../lib/queries.ts';
+import { useReadingAlong } from '../lib/reading-along.ts';
 import { useResource } from '../lib/resource.ts';
 import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
 import { ACTIONS } from '../parts/state.tsx';
@@ -9,7 +13,7 @@ import { RunView } from './ticket/run-view.tsx';
 /** One run by itself, to link to. */
 export function RunScreen() {
   const { params } = useRoute();
-  const { data: run, problem, loading } = useResource<Run>(`/v1/runs/${encodeURIComponent(params.id ?? '')}`);
+  const { data: run, problem, loading } = useResource(queries.run(params.id ?? ''));
   if (problem?.code === 'run_not_found' || problem?.code === 'invalid_request') {
     return (
       <Empty title="There is no such run">
@@ -21,8 +25,14 @@ export function RunScreen() {
   }
   if (run === undefined)
     return problem !== undefined && !loading ? <ProblemBox problem={problem} /> : <Loading what="the run" />;
+  return <RunBySelf key={run.run_id} run={run} />;
+}
+
+function RunBySelf({ run }: { run: Run }) {
+  const end = useRef<HTMLDivElement>(null);
+  const { away, toEnd } = useReadingAlong(end, !isOver(run));
   return (
-    <>
+    <section class="conversation" aria-label="Run">
       <a class="back muted" href={`/dashboard/tickets/${run.ticket_id}`}>
         {run.ticket_id}
       </a>
@@ -33,6 +43,14 @@ export function RunScreen() {
         {run.plan_version !== undefined && ` · plan ${run.plan_version}`}
       </p>
       <RunView run={run} />
-    </>
+      <div ref={end} />
+      {away && !isOver(run) && (
+        <div class="dock">
+          <button type="button" class="newest" onClick={toEnd}>
+            ↓ Newest
+          </button>
+        </div>
+      )}
+    </section>
   );
 }

@@ -1,6 +1,7 @@
 import { useLocation } from 'preact-iso';
-import type { Run, RunState } from '../../schemas/run.ts';
+import type { RunState } from '../../schemas/run.ts';
 import { compact } from '../lib/format.ts';
+import { runs } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
 import { LoadMore } from '../parts/load-more.tsx';
@@ -18,10 +19,8 @@ const STATES: readonly { state: RunState | ''; name: string }[] = [
 
 export function Runs() {
   const { query, route } = useLocation();
-  const state = query.state ?? '';
-  const { data, problem, loading, more } = useList<Run>(
-    `/v1/runs${state === '' ? '' : `?state=${encodeURIComponent(state)}`}`,
-  );
+  const state = STATES.find((known) => known.state === query.state)?.state ?? '';
+  const { data, problem, loading, more } = useList(runs(state === '' ? undefined : state));
   return (
     <>
       <Title title="Runs" />

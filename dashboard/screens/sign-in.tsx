@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Problem } from '../../schemas/problem.ts';
 import { asProblem } from '../lib/problem.ts';
 import { signInNotice } from '../lib/session.ts';
@@ -11,6 +11,8 @@ export function SignIn() {
   const [key, setKey] = useState('');
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem>();
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
 
   async function submit(event: Event): Promise<void> {
     event.preventDefault();
@@ -32,6 +34,7 @@ export function SignIn() {
         <label>
           API key
           <input
+            ref={field}
             type="password"
             name="key"
             autoComplete="current-password"

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import type { Ticket } from '../../schemas/ticket.ts';
 import { plural, repositoryName } from '../lib/format.ts';
+import * as queries from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
 import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
@@ -34,7 +35,7 @@ export function Tickets() {
   const { query, route } = useLocation();
   const can = useCan();
   const mayCreate = can('chat') || can('plan') || can('dev');
-  const { data, problem, loading, more } = useList<Ticket>('/v1/tickets?limit=100');
+  const { data, problem, loading, more } = useList(queries.tickets);
   const [creating, setCreating] = useState(false);
   const words = query.q ?? '';
   const filter = FILTERS.find(({ name }) => name === (query.show ?? '')) ?? FILTERS[0];
@@ -100,6 +101,7 @@ export function Tickets() {
           <LoadMore more={more} />
           <p class="muted small-text" role="status">
             {plural(shown.length, 'ticket')}
+            {more !== undefined && ` among the newest ${tickets.length}`}
           </p>
         </>
       )}

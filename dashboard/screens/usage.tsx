@@ -4,6 +4,7 @@ import { useLocation } from 'preact-iso';
 import UPlot from 'uplot';
 import type { UsageItem, UsageReport } from '../../schemas/usage.ts';
 import { compact, count, duration, plural } from '../lib/format.ts';
+import { usage } from '../lib/queries.ts';
 import { useResource } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
 import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
@@ -21,7 +22,7 @@ export function Usage() {
   const { query, route } = useLocation();
   const can = useCan();
   const by = WAYS.find((way) => way.by === query.by)?.by ?? 'day';
-  const { data, problem, loading } = useResource<UsageReport>(`/v1/usage?by=${by}`);
+  const { data, problem, loading } = useResource(usage(by));
   const total = (data?.items ?? []).reduce((sum, item) => sum + tokensOf(item), 0);
   const runs = (data?.items ?? []).reduce((sum, item) => sum + item.runs, 0);
   return (

@@ -44,8 +44,7 @@ export function addKeysCommands(program: Command): void {
 
   command(keys, 'revoke <key_id>', 'revoke a key at once').action(async (key_id: string, options) =>
     withServer(options, async ({ terminal, connection: { client }, json }) => {
-      const answer = await client.DELETE('/v1/keys/{key_id}', { params: { path: { key_id } } });
-      await unwrap(Promise.resolve({ ...answer, data: answer.response.ok ? true : undefined }));
+      await unwrap(client.DELETE('/v1/keys/{key_id}', { params: { path: { key_id } } }));
       if (json) terminal.json({ key_id, revoked: true });
       else terminal.say(`Revoked ${key_id}.`);
     }),

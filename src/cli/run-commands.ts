@@ -62,15 +62,15 @@ export function addRunCommands(program: Command): void {
         const show = context.json ? (event: RunEvent) => terminal.json(event) : createRunView(terminal);
         let after = 0;
         for (;;) {
-          const { items, next_after } = await unwrap(
+          const page = await unwrap(
             connection.client.GET('/v1/runs/{run_id}/events', {
               params: { path: { run_id }, query: { after } },
               headers: { accept: 'application/json' },
             }),
           );
-          for (const event of items) show(event);
-          if (items.length === 0) break;
-          after = next_after;
+          if (page === undefined || page.items.length === 0) break;
+          for (const event of page.items) show(event);
+          after = page.next_after;
         }
         terminal.endLine();
       }),

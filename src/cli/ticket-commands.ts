@@ -68,11 +68,7 @@ export function addTicketCommands(program: Command): void {
     .action(async (ticket_id: string, options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
         const query = { force: options.force === true };
-        await unwrap(
-          client
-            .DELETE('/v1/tickets/{ticket_id}', { params: { path: { ticket_id }, query } })
-            .then(({ error, response }) => ({ data: response.ok ? true : undefined, error, response })),
-        );
+        await unwrap(client.DELETE('/v1/tickets/{ticket_id}', { params: { path: { ticket_id }, query } }));
         if (json) terminal.json({ ticket_id, deleted: true });
         else terminal.say(`${ticket_id} is deleted.`);
       }),

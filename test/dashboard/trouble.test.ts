@@ -234,25 +234,26 @@ t.test('a run is canceled, and another one waits for its turn', async (t) => {
   await article(page).getByText('Succeeded').waitFor();
 });
 
-t.test('ten thousand events are gathered, and no more is drawn than one can look at', async (t) => {
-  const run = (await call<{ items: Run[] }>(server, 'GET', '/v1/runs?limit=1', undefined, asAdmin)).body.items[0];
-  const runId = run?.run_id ?? '';
-  const event = (seq: number, type: string, data: object) =>
-    `id: ${seq}\nevent: ${type}\ndata: ${JSON.stringify({ seq, run_id: runId, time: new Date().toISOString(), type, data })}\n\n`;
-  const frames: string[] = [];
-  for (let seq = 1; seq < 10_000; seq += 2) {
-    const tool = { tool_call_id: `t${seq}`, title: `src/file-${seq}.ts`, kind: 'read', status: 'completed' };
-    frames.push(event(seq, 'tool.started', tool), event(seq + 1, 'tool.updated', { ...tool, output: 'x' }));
+t.test('whoever has opened earlier runs keeps them when another one comes', async (t) => {
+  gemini.on('one more', [{ text: 'One more.' }]);
+  // Pages of one run for ten.
+  const pages = /\/v1\/tickets\/OPS-4\/runs\?limit=10\b/;
+  await page.route(pages, (route) => route.continue({ url: route.request().url().replace('limit=10', 'limit=1') }));
+  await page.reload();
+  for (const length of [1, 2]) {
+    await page
+      .getByRole('article')
+      .nth(length - 1)
+      .waitFor();
+    await page.getByRole('button', { name: 'Show earlier runs' }).click();
   }
-  const usage = { input_tokens: 1, output_tokens: 1, cached_tokens: 0 };
-  frames.push(event(10_001, 'run.succeeded', { usage, duration_ms: 1 }));
-  const stream = { contentType: 'text/event-stream', body: frames.join('') };
-  await page.route('**/v1/runs/*/events', (route) => route.fulfill(stream), { times: 1 });
-  await page.goto(`/dashboard/runs/${runId}`);
-  await page.getByText('src/file-9999.ts').waitFor({ state: 'attached' });
-  t.equal(await page.locator('details.tool').count(), 800);
-  await page.getByRole('button', { name: 'Show 800 of 4,200 earlier steps' }).click();
-  await page.getByRole('button', { name: 'Show 800 of 3,400 earlier steps' }).waitFor();
+  await page.getByRole('article').nth(2).waitFor();
+  const first = await page.getByRole('article').first().getAttribute('id');
+  await start('OPS-4', { action: 'chat', message: 'one more' });
+  await article(page).getByText('One more.').waitFor();
+  await article(page).getByText('Succeeded').waitFor();
+  t.equal(await page.locator(`article#${first}`).count(), 1);
+  await page.unroute(pages);
 });
 
 t.test('a key that is revoked ends the session under the page, and nothing typed is lost', async (t) => {

@@ -1,8 +1,8 @@
-import { useMemo, useState } from 'preact/hooks';
-import type { Diff, FileChange, Ticket } from '../../../schemas/ticket.ts';
-import { ticketPath } from '../../lib/api.ts';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import type { FileChange, Ticket } from '../../../schemas/ticket.ts';
 import { type Line, readPatch } from '../../lib/diff.ts';
 import { plural } from '../../lib/format.ts';
+import * as queries from '../../lib/queries.ts';
 import { useResource } from '../../lib/resource.ts';
 import { DiffLines } from '../../parts/diff-view.tsx';
 import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
@@ -14,7 +14,7 @@ const GENERATED =
 
 /** The ticket branch against its base, file by file. */
 export function Changes({ ticket }: { ticket: Ticket }) {
-  const { data: diff, problem, loading, reload } = useResource<Diff>(`${ticketPath(ticket.ticket_id)}/diff`);
+  const { data: diff, problem, loading, reload } = useResource(queries.diff(ticket.ticket_id));
   const patches = useMemo(() => readPatch(diff?.patch ?? ''), [diff?.patch]);
   if (diff === undefined) {
     return problem !== undefined && !loading ? <ProblemBox problem={problem} /> : <Loading what="the changes" />;
@@ -47,6 +47,15 @@ export function Changes({ ticket }: { ticket: Ticket }) {
       {diff.truncated && (
         <div class="notice ask">The changes are larger than 5 MB; the rest of them is on the branch only.</div>
       )}
+      {diff.files.length > 1 && (
+        <nav class="file-list mono" aria-label="Changed files">
+          {diff.files.map(({ path }) => (
+            <a key={path} href={`#${anchorOf(path)}`}>
+              {path}
+            </a>
+          ))}
+        </nav>
+      )}
       {diff.files.map((file, index) => (
         <File key={file.path} file={file} lines={patches[index]} />
       ))}
@@ -54,12 +63,29 @@ export function Changes({ ticket }: { ticket: Ticket }) {
   );
 }
 
+/** The place of a file in the page, to link to. */
+function anchorOf(path: string): string {
+  return `file-${encodeURIComponent(path)}`;
+}
+
 function File({ file, lines }: { file: FileChange; lines: Line[] | undefined }) {
   const folded = file.additions + file.deletions > LARGE || GENERATED.test(file.path);
-  const [open, setOpen] = useState(!folded);
   const { path, old_path, status, additions, deletions, binary } = file;
+  const [open, setOpen] = useState(!folded);
+  const place = useRef<HTMLDetailsElement>(null);
+  // The one that the address names is opened and shown, also when the address changes.
+  useEffect(() => {
+    const show = () => {
+      if (location.hash !== `#${anchorOf(path)}`) return;
+      setOpen(true);
+      place.current?.scrollIntoView();
+    };
+    show();
+    window.addEventListener('hashchange', show);
+    return () => window.removeEventListener('hashchange', show);
+  }, [path]);
   return (
-    <details class="file" id={`file-${path}`} open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+    <details class="file" ref={place} open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary class="file-head">
         <span class={`file-status ${status}`}>{status.replace('_', ' ')}</span>
         <span class="mono path">{old_path === undefined ? path : `${old_path} → ${path}`}</span>

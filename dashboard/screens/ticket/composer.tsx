@@ -1,10 +1,12 @@
 import { useRef, useState } from 'preact/hooks';
+import { unwrap } from '../../../client/client.ts';
 import type { Problem } from '../../../schemas/problem.ts';
-import type { Action, Run } from '../../../schemas/run.ts';
+import type { Action } from '../../../schemas/run.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
-import { post, ticketPath } from '../../lib/api.ts';
+import { api, once } from '../../lib/api.ts';
 import { useKeptText } from '../../lib/kept-text.ts';
 import { asProblem } from '../../lib/problem.ts';
+import { runsOf } from '../../lib/queries.ts';
 import { invalidate } from '../../lib/resource.ts';
 import { SCOPE_OF, useCan } from '../../lib/session.ts';
 import { ProblemBox } from '../../parts/feedback.tsx';
@@ -40,10 +42,11 @@ export function Composer({ ticket, onSent }: { ticket: Ticket; onSent(): void })
     setBusy(true);
     setProblem(undefined);
     try {
-      await post<Run>(`${ticketPath(ticket.ticket_id)}/runs`, body, key.current.key);
+      const params = { path: { ticket_id: ticket.ticket_id } };
+      await unwrap(api.POST('/v1/tickets/{ticket_id}/runs', { params, body, headers: once(key.current.key) }));
       key.current = { for: '', key: '' };
       setMessage('');
-      invalidate((path) => path.startsWith(`${ticketPath(ticket.ticket_id)}/runs`));
+      invalidate((path) => path === runsOf(ticket.ticket_id).key);
       onSent();
     } catch (error) {
       setProblem(asProblem(error));

@@ -1,16 +1,14 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import type { Run } from '../../../schemas/run.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
+import { useReadingAlong } from '../../lib/reading-along.ts';
 import type { useList } from '../../lib/resource.ts';
 import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
 import { Composer } from './composer.tsx';
 import { RunView } from './run-view.tsx';
 
 type Runs = ReturnType<typeof useList<Run>>;
-
-/** How near to the end one reads along, in pixels. */
-const NEAR = 80;
 
 /** The runs of a ticket, oldest first, and below them where one writes to the agent. */
 export function Conversation({ ticket, runs }: { ticket: Ticket; runs: Runs }) {
@@ -52,45 +50,4 @@ export function Conversation({ ticket, runs }: { ticket: Ticket; runs: Runs }) {
       </div>
     </section>
   );
-}
-
-/**
- * Whoever reads at the end stays there while more comes; whoever has scrolled up is left alone. What is scrolled is the
- * window.
- */
-function useReadingAlong(end: { current: HTMLElement | null }, fromEnd: boolean) {
-  const [away, setAway] = useState(false);
-  const along = useRef(fromEnd);
-
-  const toEnd = () => {
-    along.current = true;
-    setAway(false);
-    window.scrollTo({ top: document.documentElement.scrollHeight });
-  };
-
-  useEffect(() => {
-    const content = end.current?.parentElement;
-    if (content === null || content === undefined) return;
-    let lastTop = window.scrollY;
-    const left = () => document.documentElement.scrollHeight - window.innerHeight - window.scrollY;
-    // Only the reader scrolls up; that more came below is no sign of that.
-    const onScroll = () => {
-      if (window.scrollY < lastTop - 2 && left() > NEAR) along.current = false;
-      if (left() <= NEAR) along.current = true;
-      lastTop = window.scrollY;
-      setAway(!along.current && left() > NEAR);
-    };
-    const grown = new ResizeObserver(() => {
-      if (along.current) window.scrollTo({ top: document.documentElement.scrollHeight });
-      else setAway(left() > NEAR);
-    });
-    grown.observe(content);
-    window.addEventListener('scroll', onScroll, { passive: true });
-    return () => {
-      grown.disconnect();
-      window.removeEventListener('scroll', onScroll);
-    };
-  }, [end]);
-
-  return { away, toEnd };
 }

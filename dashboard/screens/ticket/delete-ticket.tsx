@@ -1,8 +1,9 @@
 import { useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
+import { unwrap } from '../../../client/client.ts';
 import type { Problem } from '../../../schemas/problem.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
-import { request, ticketPath } from '../../lib/api.ts';
+import { api } from '../../lib/api.ts';
 import { asProblem } from '../../lib/problem.ts';
 import { useCan } from '../../lib/session.ts';
 import { Dialog } from '../../parts/dialog.tsx';
@@ -21,7 +22,8 @@ export function DeleteTicket({ ticket }: { ticket: Ticket }) {
   async function remove(): Promise<void> {
     setBusy(true);
     try {
-      await request('DELETE', `${ticketPath(ticket.ticket_id)}${force ? '?force=true' : ''}`);
+      const params = { path: { ticket_id: ticket.ticket_id }, query: force ? { force } : {} };
+      await unwrap(api.DELETE('/v1/tickets/{ticket_id}', { params }));
       route('/dashboard/');
     } catch (error) {
       setProblem(asProblem(error));

@@ -1,11 +1,13 @@
 import { useState } from 'preact/hooks';
+import { unwrap } from '../../../client/client.ts';
 import type { Plan } from '../../../schemas/plan.ts';
 import type { Problem } from '../../../schemas/problem.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
-import { request, ticketPath } from '../../lib/api.ts';
+import { api } from '../../lib/api.ts';
 import { compareTexts } from '../../lib/diff.ts';
 import { useKeptText } from '../../lib/kept-text.ts';
 import { asProblem } from '../../lib/problem.ts';
+import { ticketPath } from '../../lib/queries.ts';
 import { invalidate } from '../../lib/resource.ts';
 import { DiffLines } from '../../parts/diff-view.tsx';
 import { ProblemBox } from '../../parts/feedback.tsx';
@@ -28,7 +30,6 @@ export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest:
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem>();
   const stale = draft.version !== newest.version;
-  const planPath = `${ticketPath(ticket.ticket_id)}/plan`;
 
   const write = (change: Partial<Draft>) => setKept(JSON.stringify({ ...draft, ...change }));
 
@@ -37,10 +38,13 @@ export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest:
     setBusy(true);
     setProblem(undefined);
     try {
-      await request<Plan>('PUT', planPath, {
-        body: { body: draft.body },
-        headers: { 'if-match': `"${draft.version}"` },
-      });
+      await unwrap(
+        api.PUT('/v1/tickets/{ticket_id}/plan', {
+          params: { path: { ticket_id: ticket.ticket_id } },
+          body: { body: draft.body },
+          headers: { 'if-match': `"${draft.version}"` },
+        }),
+      );
       setKept('');
       onDone();
     } catch (error) {
@@ -49,7 +53,7 @@ export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest:
       write({});
     }
     setBusy(false);
-    invalidate((path) => path.startsWith(planPath));
+    invalidate((path) => path.startsWith(`${ticketPath(ticket.ticket_id)}/plan`));
   }
 
   function discard(): void {

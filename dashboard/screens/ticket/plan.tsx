@@ -1,12 +1,14 @@
 import { useMemo, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
+import { unwrap } from '../../../client/client.ts';
 import type { Plan } from '../../../schemas/plan.ts';
 import type { Problem } from '../../../schemas/problem.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
-import { post, ticketPath } from '../../lib/api.ts';
+import { api, once } from '../../lib/api.ts';
 import { compareTexts } from '../../lib/diff.ts';
 import { readKept } from '../../lib/kept-text.ts';
 import { asProblem } from '../../lib/problem.ts';
+import * as queries from '../../lib/queries.ts';
 import { invalidate, useResource } from '../../lib/resource.ts';
 import { useCan } from '../../lib/session.ts';
 import { DiffLines } from '../../parts/diff-view.tsx';
@@ -20,10 +22,11 @@ import { draftName, PlanEditor } from './plan-editor.tsx';
 export function PlanScreen({ ticket }: { ticket: Ticket }) {
   const { query, path, route } = useLocation();
   const can = useCan();
-  const planPath = `${ticketPath(ticket.ticket_id)}/plan`;
-  const newest = useResource<Plan>(planPath);
-  const older = useResource<Plan>(query.version === undefined ? undefined : `${planPath}?version=${query.version}`);
-  const against = useResource<Plan>(query.against === undefined ? undefined : `${planPath}?version=${query.against}`);
+  const version = (named: string | undefined) =>
+    named === undefined ? undefined : queries.plan(ticket.ticket_id, Number(named));
+  const newest = useResource(queries.plan(ticket.ticket_id));
+  const older = useResource(version(query.version));
+  const against = useResource(version(query.against));
   const [editing, setEditing] = useState(() => readKept(draftName(ticket.ticket_id)) !== '');
   const shown = query.version === undefined ? newest : older;
 
@@ -136,12 +139,13 @@ function Approve({ ticket, version }: { ticket: Ticket; version: number }) {
     setBusy(true);
     setProblem(undefined);
     try {
-      await post(`${ticketPath(ticket.ticket_id)}/plan/approve`, { version });
+      const params = { path: { ticket_id: ticket.ticket_id } };
+      await unwrap(api.POST('/v1/tickets/{ticket_id}/plan/approve', { params, body: { version }, headers: once() }));
     } catch (error) {
       setProblem(asProblem(error));
     }
     setBusy(false);
-    invalidate((path) => path.startsWith(`${ticketPath(ticket.ticket_id)}/plan`));
+    invalidate((path) => path.startsWith(`${queries.ticketPath(ticket.ticket_id)}/plan`));
   }
   return (
     <>

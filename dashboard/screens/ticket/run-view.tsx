@@ -1,7 +1,8 @@
 import { memo } from 'preact/compat';
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
+import { unwrap } from '../../../client/client.ts';
 import type { Run } from '../../../schemas/run.ts';
-import { request } from '../../lib/api.ts';
+import { api } from '../../lib/api.ts';
 import { compact, duration, plural } from '../../lib/format.ts';
 import { isOver } from '../../lib/live.ts';
 import { asProblem } from '../../lib/problem.ts';
@@ -83,22 +84,35 @@ function Queued({ run }: { run: Run }) {
   );
 }
 
+/** The end of the log. While it grows, what somebody reads is not taken away from under their eyes. */
 function Items({ run, log, live }: { run: Run; log: RunLog; live: boolean }) {
   const [shown, setShown] = useState(AT_ONCE);
-  const hidden = Math.max(0, log.items.length - shown);
-  const items = log.items.slice(hidden);
+  const list = useRef<HTMLDivElement>(null);
+  const hidden = useRef(0);
+  const most = Math.max(0, log.items.length - shown);
+  if (!live || most < hidden.current || isOutOfSight(list.current, most - hidden.current)) hidden.current = most;
+  const items = log.items.slice(hidden.current);
   return (
-    <div class="items">
-      {hidden > 0 && (
-        <button type="button" class="small" onClick={() => setShown(shown + AT_ONCE)}>
-          Show {Math.min(hidden, AT_ONCE)} of {plural(hidden, 'earlier step')}
+    <>
+      {hidden.current > 0 && (
+        <button type="button" class="small" onClick={() => setShown(items.length + AT_ONCE)}>
+          Show {Math.min(hidden.current, AT_ONCE)} of {plural(hidden.current, 'earlier step')}
         </button>
       )}
-      {items.map((item, index) => (
-        <ItemView key={item.key} item={item} run={run} growing={live && index === items.length - 1} />
-      ))}
-    </div>
+      <div class="items" ref={list}>
+        {items.map((item, index) => (
+          <ItemView key={item.key} item={item} run={run} growing={live && index === items.length - 1} />
+        ))}
+      </div>
+    </>
   );
+}
+
+/** Whether the first rows of a list are above what one sees, or one reads along at its end. */
+function isOutOfSight(list: HTMLElement | null, rows: number): boolean {
+  const next = list?.children.item(rows);
+  if (next !== null && next !== undefined && next.getBoundingClientRect().top <= 0) return true;
+  return list === null || list.getBoundingClientRect().bottom <= window.innerHeight;
 }
 
 type ItemProps = { item: Item; run: Run; growing: boolean };
@@ -180,7 +194,7 @@ function Cancel({ run }: { run: Run }) {
     setAsked(true);
     setFailure('');
     try {
-      await request('POST', `/v1/runs/${run.run_id}/cancel`);
+      await unwrap(api.POST('/v1/runs/{run_id}/cancel', { params: { path: { run_id: run.run_id } } }));
     } catch (error) {
       const problem = asProblem(error);
       setAsked(false);

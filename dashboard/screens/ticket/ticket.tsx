@@ -1,9 +1,9 @@
 import { useRoute } from 'preact-iso';
 import type { Run } from '../../../schemas/run.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
-import { ticketPath } from '../../lib/api.ts';
 import { repositoryName } from '../../lib/format.ts';
 import { isOver } from '../../lib/live.ts';
+import * as queries from '../../lib/queries.ts';
 import { useList, useResource } from '../../lib/resource.ts';
 import { useRunLog } from '../../lib/use-run-log.ts';
 import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
@@ -30,8 +30,8 @@ export function TicketScreen() {
 }
 
 function TicketOf({ id, tab }: { id: string; tab: string }) {
-  const { data: ticket, problem, loading, reload } = useResource<Ticket>(ticketPath(id));
-  const runs = useList<Run>(`${ticketPath(id)}/runs?limit=10`);
+  const { data: ticket, problem, loading, reload } = useResource(queries.ticket(id));
+  const runs = useList(queries.runsOf(id));
   if (problem?.code === 'ticket_not_found' || problem?.code === 'invalid_request') {
     return (
       <Empty title={`There is no ticket ${id}`}>

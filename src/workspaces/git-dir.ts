@@ -16,8 +16,11 @@ export type NewGitDir = {
   record?: TicketRecord;
 };
 
-/** Not bare, so that a person's git finds the directory through the workspace's .git file. The last value counts. */
-const SETTINGS = '[core]\n\tbare = false\n[gc]\n\tauto = 0\n';
+/**
+ * Not bare, so that a person's git finds the directory through the workspace's .git file. The last value counts. An index of
+ * version 4 leaves out what paths have in common, a quarter of it.
+ */
+const SETTINGS = '[core]\n\tbare = false\n[gc]\n\tauto = 0\n[index]\n\tversion = 4\n';
 
 /**
  * In the ticket's git directory only: what a repository's .gitattributes say may change line ends, but never name a

@@ -41,15 +41,14 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
     async append(runId: string, fence: number, drafts: readonly EventDraft[], patch?: RunPatch): Promise<RunEvent[]> {
       const before = redactions.get(runId);
       const redaction = before?.copy() ?? redactEvents(redactor);
-      redactions.set(runId, redaction);
       const told = drafts.flatMap(redaction.tell);
-      const events = await store.runs
-        .append(runId, fence, told, patch && redactPatch(patch, redactor))
-        .catch((error) => {
-          // What could not be written may be handed in again, and must find what was held.
-          if (redactions.get(runId) === redaction) putBack(runId, before);
-          throw error;
-        });
+      const changes = patch && redactPatch(patch, redactor);
+      redactions.set(runId, redaction);
+      const events = await store.runs.append(runId, fence, told, changes).catch((error) => {
+        // What could not be written may be handed in again, and must find what was held.
+        if (redactions.get(runId) === redaction) putBack(runId, before);
+        throw error;
+      });
       if (events.some(({ type }) => TERMINAL_EVENTS.has(type))) redactions.delete(runId);
       for (const observer of observers) observer(runId, events);
       const reader = readers.get(runId);

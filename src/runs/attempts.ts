@@ -32,7 +32,7 @@ export function createAttempts(deps: ActionDeps & { log: EventLog; logger: Logge
       ...(confined ? {} : { sandbox: sandbox.kind }),
     });
     const writer = createRunWriter(log, row, (error) => controller.abort(error));
-    const timeLeftMs = timeLimit(config, row).limit * 1000 - writer.spentMs();
+    const timeLeftMs = Math.max(0, timeLimit(config, row).limit * 1000 - writer.spentMs());
     const timeout = setTimeout(() => controller.abort(outOfTime(config, row)), timeLeftMs);
     const { signal } = controller;
     let outcome: Outcome;

@@ -28,7 +28,7 @@ export function checkStore(directory: string): string | undefined {
       sqlite.close();
     }
   } catch (error) {
-    if (error instanceof SQLite.SqliteError && error.code === 'SQLITE_BUSY') return STORE_IN_USE;
+    if (error instanceof SQLite.SqliteError && error.code.startsWith('SQLITE_BUSY')) return STORE_IN_USE;
     return error instanceof Error ? error.message : String(error);
   }
 }

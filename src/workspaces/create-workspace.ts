@@ -94,6 +94,8 @@ async function build(
     if (spare?.commit !== head) {
       const trees = spare ? [spare.commit, head] : [head];
       const where = { gitDir: stagedGitDir, workTree: staged, alsoObjects };
+      // What was renamed has another time of change: git would take it for changed by somebody, and refuse.
+      if (spare) await git.run(['update-index', '-q', '--refresh', '--ignore-submodules'], where);
       await git.run(['read-tree', '-m', '-u', '-v', ...trees], { ...where, ...options });
     }
     await writeGitFile(staged, gitDir);

@@ -9,12 +9,13 @@ import { diskSpace } from '../telemetry/disk-space.ts';
 import type { NewGitDir } from './git-dir.ts';
 import type { Layout } from './layout.ts';
 import type { MirrorCare } from './mirror-care.ts';
+import { exists } from './open-ticket.ts';
 import { WORTH_IT } from './plain-packs.ts';
 import { pathIn } from './snapshot.ts';
 import type { Trash } from './trash.ts';
 
 /** The files of a commit and the index that belongs to them, both where nothing but the server works. */
-export type SpareCheckout = { mirror: string; commit: string; folder: string; gitDir: string; idle: NodeJS.Timeout };
+export type SpareCheckout = { commit: string; folder: string; gitDir: string; idle: NodeJS.Timeout };
 
 /** How long one is kept for a ticket that does not come. */
 const IDLE_MS = 3600_000;
@@ -69,9 +70,8 @@ export function createSpareCheckouts(deps: {
   }
 
   async function makeInTime(mirror: string, ...wanted: [string, () => Promise<string | undefined>]): Promise<void> {
-    await pause(QUIET_MS, undefined, { signal: closing.signal, ref: false });
-    // The last of those that are being created sees to it.
-    if ((creating.get(mirror) ?? 0) > 0) return;
+    do await pause(QUIET_MS, undefined, { signal: closing.signal, ref: false });
+    while (creating.has(mirror));
     await care.use(mirror, async () => {
       if (await hasRoom()) await make(mirror, ...wanted);
     });
@@ -94,7 +94,7 @@ export function createSpareCheckouts(deps: {
     }
     const idle = setTimeout(() => void drop(mirror).catch(warn), IDLE_MS).unref();
     logger?.info({ commit, duration_ms: Math.round(performance.now() - begun) }, 'spare checkout ready');
-    ready.set(mirror, { mirror, commit, ...paths, idle });
+    ready.set(mirror, { commit, ...paths, idle });
     const [oldest] = ready.keys();
     if (ready.size > config.SPARE_CHECKOUTS && oldest !== undefined) await drop(oldest);
   }
@@ -107,13 +107,15 @@ export function createSpareCheckouts(deps: {
     /** Runs the creation of a ticket with the spare checkout of its repository, if there is one; it is the creation's own then. */
     async with<T>(mirror: string, work: (spare: SpareCheckout | undefined) => Promise<T>): Promise<T> {
       creating.set(mirror, (creating.get(mirror) ?? 0) + 1);
-      const spare = take(mirror);
+      const taken = take(mirror);
       try {
-        return await work(spare);
+        return await work(taken && (await isWhole(taken)) ? taken : undefined);
       } finally {
-        creating.set(mirror, (creating.get(mirror) ?? 1) - 1);
+        const left = (creating.get(mirror) ?? 1) - 1;
+        if (left > 0) creating.set(mirror, left);
+        else creating.delete(mirror);
         // What is left of it: all, when the creation failed.
-        if (spare) await discard(spare);
+        if (taken) await discard(taken).catch(warn);
       }
     },
 
@@ -143,6 +145,11 @@ export function createSpareCheckouts(deps: {
       await this.clear();
     },
   };
+}
+
+/** A hand may have removed it: it can be done without. */
+async function isWhole({ folder, gitDir }: SpareCheckout): Promise<boolean> {
+  return (await exists(folder)) && (await exists(join(gitDir, 'index')));
 }
 
 /** Makes the files of a spare checkout those of an empty folder, and its index that of a git directory. */

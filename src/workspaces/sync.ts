@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
@@ -13,8 +15,8 @@ import { checkWorkspace } from './snapshot.ts';
 
 export type Synced = { head: string; base: string; updated: boolean; notes: string[] };
 
-/** Tickets that are up to date with what a remote said, and have not been changed since, by their ids. */
-export type UpToDate = Map<string, { heads: RemoteHeads; synced: Synced }>;
+/** Tickets that hold what a remote said, by their ids: `refs` tells whether their branches were moved since, by whomever. */
+export type UpToDate = Map<string, { heads: WeakRef<RemoteHeads>; refs: string; synced: Synced }>;
 
 /**
  * Fetches, and brings into the ticket's branch what others pushed to it and what is new in the base branch. Work that
@@ -34,8 +36,8 @@ export async function syncTicket(
   const repo = parseRepoUrl(ticket.repoUrl, allowedHosts);
   const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
   const known = upToDate.get(ticketId);
-  // The very answer: the remote was not asked again.
-  if (known?.heads === heads) return known.synced;
+  // The very answer: the remote was not asked again, or said the same.
+  if (known?.heads.deref() === heads && known.refs === (await stateOfRefs(ticket))) return known.synced;
   const base = chooseBase(heads, repo, baseBranch).sha;
   const pushed = heads.branches.get(branch);
   const refs = await git.ask(gitDir).refs('refs/');
@@ -59,11 +61,21 @@ export async function syncTicket(
   const inTheWay =
     head === before ? undefined : await moveWorkspace(git, ticket, layout.data.staging, ref, before, head);
   if (inTheWay === undefined) {
-    upToDate.set(ticketId, { heads, synced: { head, base, updated: false, notes: [] } });
+    const synced = { head, base, updated: false, notes: [] };
+    upToDate.set(ticketId, { heads: new WeakRef(heads), refs: await stateOfRefs(ticket), synced });
     return { head, base, updated: head !== before, notes: [] };
   }
   const note = `What is new on the remote was not brought in: ${shown(inTheWay)} has changes that are not committed.`;
   return { head: before, base, updated: false, notes: [note] };
+}
+
+/** Another text after each change of a branch: git replaces the file that a ref is in. */
+async function stateOfRefs({ gitDir, ref }: OpenTicket): Promise<string> {
+  const states = [ref, 'packed-refs'].map(async (name) => {
+    const found = await stat(join(gitDir, name), { bigint: true }).catch(() => undefined);
+    return found ? `${found.ino} ${found.mtimeNs}` : '-';
+  });
+  return (await Promise.all(states)).join(' ');
 }
 
 /** @throws AppError `workspace_tampered` */

@@ -9,16 +9,20 @@ export type Trash = {
   discard(path: string, trashFolder: string): Promise<void>;
   /** Deletes what a trash folder holds, later. */
   empty(trashFolder: string): Promise<void>;
-  /** Resolves when all that was thrown away is deleted. */
-  close(): Promise<void>;
+  /** Resolves when all that was thrown away so far is deleted, or is left. */
+  settled(): Promise<void>;
+  /** Leaves what is not deleted yet to the next start. */
+  stop(): void;
 };
 
 /** Deletion is off the request path and one at a time: a hundred thousand files take seconds. */
 export function createTrash(logger: Logger | undefined): Trash {
   let last: Promise<void> = Promise.resolve();
+  let stopped = false;
 
   function deleteLater(path: string): void {
     last = last.then(async () => {
+      if (stopped) return;
       try {
         await removeTree(path);
       } catch (err) {
@@ -42,7 +46,10 @@ export function createTrash(logger: Logger | undefined): Trash {
     async empty(trashFolder) {
       for (const name of await readdir(trashFolder)) deleteLater(join(trashFolder, name));
     },
-    close: () => last,
+    settled: () => last,
+    stop() {
+      stopped = true;
+    },
   };
 }
 

@@ -107,7 +107,7 @@ export function createUpkeep(deps: {
     },
 
     /** Resolves when what was thrown away so far is deleted. */
-    emptied: () => trash.close(),
+    emptied: () => trash.settled(),
   };
 }
 

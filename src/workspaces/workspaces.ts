@@ -95,7 +95,7 @@ export type Workspaces = {
   /** What the disk of the workspaces is like; tried once. */
   fileSystem(): Promise<FileSystem>;
   upkeep: Upkeep;
-  /** Resolves when nothing is left to delete. */
+  /** Ends what is done in the background; what was thrown away and is not deleted yet, the next start deletes. */
   close(): Promise<void>;
 };
 
@@ -252,9 +252,8 @@ export function createWorkspaces(deps: {
       }),
 
     commit: (ticketId, text, { signal } = {}) =>
-      change(ticketId, signal, (ticket) => {
-        upToDate.delete(ticketId);
-        return commitWorkspace(
+      change(ticketId, signal, (ticket) =>
+        commitWorkspace(
           {
             git,
             redactor,
@@ -265,8 +264,8 @@ export function createWorkspaces(deps: {
           ticket.branch,
           text,
           signal,
-        );
-      }),
+        ),
+      ),
 
     push: (ticketId, options = {}) =>
       change(ticketId, options.signal, async (ticket) => {
@@ -316,10 +315,11 @@ export function createWorkspaces(deps: {
     fileSystem,
     upkeep: createUpkeep({ git, layout, trash, care, spareCheckouts, oneAtATime }),
     async close() {
+      trash.stop();
       await mirrors.close();
       await plainPacks.close();
       await spareCheckouts.close();
-      await trash.close();
+      await trash.settled();
     },
   };
 }

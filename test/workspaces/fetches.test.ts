@@ -55,6 +55,11 @@ t.test('a ticket that could not be brought up to date is tried again, within tha
   await writeFile(file, 'three\n');
   const { commit } = await workspaces.commit('W-1', { subject: 'Change' });
   t.match(await workspaces.sync('W-1'), { updated: false, head: commit?.sha ?? '' });
+
+  const { workspace } = await workspaces.paths('W-1');
+  plainGit(['commit', '--quiet', '--allow-empty', '-m', 'By hand'], { cwd: workspace });
+  const byHand = plainGit(['rev-parse', 'HEAD'], { cwd: workspace });
+  t.match(await workspaces.sync('W-1'), { updated: false, head: byHand }, 'whoever moved the branch');
 });
 
 t.test('who is in a hurry does not wait for a remote that was asked of late', async (t) => {

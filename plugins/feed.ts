@@ -1,5 +1,4 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { Type } from '@sinclair/typebox';
 import fp from 'fastify-plugin';
 import { createChangeFeed } from '../src/runs/change-feed.ts';
 
@@ -27,7 +26,7 @@ const feedRoutes: FastifyPluginAsyncTypebox = async (app) => {
           'A stream of server-sent events that does not end. First `snapshot` (`{runs, queue: {queued, running}, counts: {tickets, runs}}`, `runs` being those that have not ended), then `ticket.created`, `ticket.updated` (the ticket), `ticket.deleted` (its id), `run.state` (the run), `permission.requested` and `permission.resolved` (the event of the run). A change tells the state that was reached; several in a short time are told as one. `Last-Event-ID` resumes; when that is not possible, a new `snapshot` comes and replaces what was told before.',
         tags: ['runs'],
         response: {
-          200: { description: 'The changes.', content: { 'text/event-stream': { schema: Type.String() } } },
+          200: { description: 'The changes.', content: { 'text/event-stream': { schema: app.eventStream } } },
           default: app.problemResponse,
         },
       },

@@ -1,5 +1,4 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { Type } from '@sinclair/typebox';
 import fp from 'fastify-plugin';
 import { Command } from '../../schemas/run.ts';
 import { CreateTicket, TicketCreated } from '../../schemas/ticket.ts';
@@ -58,7 +57,7 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
         tags,
         body: Command,
         response: {
-          200: { description: 'The stream.', content: { 'text/event-stream': { schema: Type.String() } } },
+          200: { description: 'The stream.', content: { 'text/event-stream': { schema: app.eventStream } } },
           default: problemResponse,
         },
       },

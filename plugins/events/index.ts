@@ -30,7 +30,7 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
         response: {
           200: {
             description: 'The events.',
-            content: { 'text/event-stream': { schema: Type.String() }, 'application/json': { schema: EventPage } },
+            content: { 'text/event-stream': { schema: app.eventStream }, 'application/json': { schema: EventPage } },
           },
           204: Type.Null({ description: 'The run has ended and no event is left; a reader need not come back.' }),
           default: app.problemResponse,

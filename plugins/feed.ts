@@ -1,5 +1,4 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { Type } from '@sinclair/typebox';
 import fp from 'fastify-plugin';
 import { queuedRun } from '../schemas/run.ts';
 import { newTicket } from '../schemas/ticket.ts';
@@ -47,7 +46,7 @@ const feedRoutes: FastifyPluginAsyncTypebox = async (app) => {
         response: {
           200: {
             description: 'The changes.',
-            content: { 'text/event-stream': { schema: Type.String(), example: exampleStream } },
+            content: { 'text/event-stream': { schema: app.eventStream, example: exampleStream } },
           },
           default: app.problemResponse,
         },

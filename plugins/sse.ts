@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { type TUnsafe, Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type RunEvent, TERMINAL_EVENTS } from '../schemas/event.ts';
@@ -10,6 +11,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** How many streams of events are open. */
     openStreams(): number;
+    /** Schema of what a handler returns of `reply.stream()` and `reply.streamEvents()`. */
+    eventStream: TUnsafe<Readable>;
   }
   interface FastifyRequest {
     /**
@@ -20,16 +23,17 @@ declare module 'fastify' {
   }
   interface FastifyReply {
     /**
-     * Streams what a source holds as `text/event-stream`
+     * The answer to return, which streams what a source holds as `text/event-stream`
      * (https://html.spec.whatwg.org/multipage/server-sent-events.html) until it ends.
      */
-    stream<Entry>(source: Source<Entry>): FastifyReply;
+    stream<Entry>(source: Source<Entry>): Readable;
     /**
-     * Streams a run's events until the terminal one; 204, which keeps a reader from coming back, when it has that one.
+     * The answer to return, which streams a run's events until the terminal one; 204, which keeps a reader from coming
+     * back, when it has that one.
      * @param after `seq` of the last event the client has
      * @param view turns events into frames
      */
-    streamEvents(run: RunRow, after: number, view: EventView): FastifyReply;
+    streamEvents(run: RunRow, after: number, view: EventView): Readable | FastifyReply;
     /**
      * Takes one of the streams that the caller's key may have open, until the answer has ended. `stream` does so itself; a
      * route that does something first asks for it before.
@@ -38,6 +42,9 @@ declare module 'fastify' {
     holdStream(): void;
   }
 }
+
+/** What says nothing for this long is closed by many a proxy; one timer for all streams takes no memory of each. */
+const HEARTBEAT_MS = 15_000;
 
 /** Frames of one stream: what opens it, and what each event looks like in it. */
 export type EventView = { opening: string; frame(event: RunEvent): string };
@@ -51,6 +58,7 @@ export default fp(
   async (app) => {
     const open = new Set<Cursor>();
     app.decorate('openStreams', () => open.size);
+    app.decorate('eventStream', Type.Unsafe<Readable>({ type: 'string' }));
     const held = new Map<string, number>();
     const holding = new WeakSet<FastifyReply>();
 
@@ -63,7 +71,7 @@ export default fp(
       }
       holding.add(this);
       held.set(id, count + 1);
-      this.raw.once('close', () => {
+      this.raw.on('close', () => {
         const left = (held.get(id) ?? 1) - 1;
         if (left === 0) held.delete(id);
         else held.set(id, left);
@@ -75,16 +83,18 @@ export default fp(
         .header('cache-control', 'no-store, no-transform')
         .header('x-accel-buffering', 'no');
       // Nobody reads the stream of a HEAD.
-      if (this.request.method === 'HEAD') return this.send(Readable.from([]));
+      if (this.request.method === 'HEAD') return Readable.from([]);
       this.holdStream();
-      const cursor = createCursor(source);
-      open.add(cursor);
-      const unwatch = app.sessions.whenOver(this.request.caller, cursor.end);
-      cursor.stream.once('close', () => {
+      const cursor = createCursor(source, () => {
         unwatch();
         open.delete(cursor);
       });
-      return this.send(cursor.stream);
+      open.add(cursor);
+      const unwatch = app.sessions.whenOver(this.request.caller, cursor.end);
+      // With the first frame, Node would keep the head in its many pieces for as long as the stream is open. For the same
+      // reason a handler returns the stream: one that returned the reply would wait for its end.
+      this.raw.once('pipe', () => this.raw.flushHeaders());
+      return cursor.stream;
     });
 
     app.decorateReply('streamEvents', function streamEvents(run, after, view) {
@@ -104,7 +114,12 @@ export default fp(
       throw new AppError('events_expired', `Event ${after + 1} of run ${run.run_id} is not kept any more; ${kept}.`);
     });
 
+    const heartbeat = setInterval(() => {
+      for (const cursor of open) cursor.beat();
+    }, HEARTBEAT_MS).unref();
+
     app.addHook('preClose', async () => {
+      clearInterval(heartbeat);
       for (const cursor of open) cursor.end();
     });
 

@@ -5,38 +5,54 @@ import { serverWithTicket, startRun } from '../order.ts';
 import type { Row } from '../row.ts';
 import { seed } from '../seed.ts';
 
-const IDLE = 2000;
+const BARE = new URL('../yardsticks/bare-stream.ts', import.meta.url).pathname;
+const IDLE = 4000;
+const COLLECTS = { NODE_OPTIONS: `--import ${new URL('../collect.ts', import.meta.url)}` };
+const AT_ONCE = 20;
 const STALLED = 20;
 
 export const streams: Row = {
   name: 'streams',
   title: 'Memory',
   async measure(lab) {
-    const idle = await idleStreams(await serverWithTicket(lab));
+    const ours = await serverWithTicket(lab, COLLECTS);
+    const run = await startRun(ours, { kind: 'text', delayMs: 300_000, count: 1, bytes: 100, everyMs: 0 });
+    const bare = await lab.listening([BARE], COLLECTS);
+    const yardstick = { name: '`node:http` alone', value: (await idleStreams(bare, bare.url)) / 1e3 };
+    const idle = await idleStreams(ours, run);
     const stalled = await stalledClients(lab);
     return [
-      { what: 'per idle stream', unit: 'kB', ours: idle / 1e3, reach: { atMost: 20 } },
+      {
+        what: `per idle stream, beyond ${IDLE.toLocaleString('en-US')}`,
+        unit: 'kB',
+        ours: idle / 1e3,
+        yardstick,
+        reach: { atMost: 20 },
+      },
       { what: 'per stalled client on a log of 200 MB', unit: 'MB', ours: stalled / 1e6, reach: { atMost: 3 } },
     ];
   },
 };
 
-/** Streams of a run whose agent says nothing; a first lot lets the server grow to its working size. */
-async function idleStreams(server: Server): Promise<number> {
-  const url = await startRun(server, { kind: 'text', delayMs: 120_000, count: 1, bytes: 100, everyMs: 0 });
+/**
+ * What each stream that says nothing takes. A first lot, which stays, lets the server grow to its working size: V8's young
+ * generation grows once, however many streams there are, and memory that was given back once would be used again.
+ */
+async function idleStreams(server: Server, url: string): Promise<number> {
   const open = async (count: number) => {
     const all: StreamClient[] = [];
-    for (let index = 0; index < count; index++) all.push(await openStream(url));
-    await Promise.all(all.map(({ opened }) => opened));
-    await pause(2000);
+    while (all.length < count) {
+      const some = await Promise.all(Array.from({ length: AT_ONCE }, () => openStream(url)));
+      await Promise.all(some.map(({ opened }) => opened));
+      all.push(...some);
+    }
     return all;
   };
-  for (const { socket } of await open(IDLE / 4)) socket.destroy();
-  await pause(2000);
-  const before = residentMemory(server.process.pid);
-  const all = await open(IDLE);
-  const after = residentMemory(server.process.pid);
-  for (const { socket } of all) socket.destroy();
+  const first = await open(IDLE);
+  const before = await neededMemory(server);
+  const second = await open(IDLE);
+  const after = await neededMemory(server);
+  for (const { socket } of [...first, ...second]) socket.destroy();
   return (after - before) / IDLE;
 }
 
@@ -45,10 +61,9 @@ async function stalledClients(lab: Lab): Promise<number> {
   const settings = lab.settings('stalled');
   const { env } = await lab.standIns('world-stalled');
   const runId = await seed(settings.DATA_DIR ?? '', { tickets: 1, events: 3200, bytes: 65_536 });
-  const server = await lab.server({ ...settings, ...env });
+  const server = await lab.server({ ...settings, ...env, ...COLLECTS });
   await (await fetch(`${server.url}/v1/runs/${runId}/events?after=3000`)).text();
-  await pause(1000);
-  const before = residentMemory(server.process.pid);
+  const before = await neededMemory(server);
   const all: StreamClient[] = [];
   for (let index = 0; index < STALLED; index++) {
     const client = await openStream(`${server.url}/v1/runs/${runId}/events`);
@@ -56,8 +71,15 @@ async function stalledClients(lab: Lab): Promise<number> {
     client.socket.pause();
     all.push(client);
   }
-  await pause(2000);
-  const after = residentMemory(server.process.pid);
+  const after = await neededMemory(server);
   for (const { socket } of all) socket.destroy();
   return (after - before) / STALLED;
+}
+
+/** Resident memory in bytes after a collection of the garbage. */
+async function neededMemory(server: Server): Promise<number> {
+  await pause(2000);
+  server.process.kill('SIGWINCH');
+  await pause(2000);
+  return residentMemory(server.process.pid);
 }

@@ -1,5 +1,4 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { Type } from '@sinclair/typebox';
 import fp from 'fastify-plugin';
 import { exampleEvents } from '../../schemas/event.ts';
 import { Command } from '../../schemas/run.ts';
@@ -64,7 +63,7 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
         response: {
           200: {
             description: 'The stream.',
-            content: { 'text/event-stream': { schema: Type.String(), example: exampleStream } },
+            content: { 'text/event-stream': { schema: app.eventStream, example: exampleStream } },
           },
           default: problemResponse,
         },

@@ -33,7 +33,7 @@ const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
           200: {
             description: 'The events.',
             content: {
-              'text/event-stream': { schema: Type.String(), example: exampleStream },
+              'text/event-stream': { schema: app.eventStream, example: exampleStream },
               'application/json': { schema: EventPage },
             },
           },

@@ -13,17 +13,21 @@ export type Source<Entry> = {
   take(entry: Entry): { frame: string; last?: boolean } | undefined;
 };
 
-export type Cursor = { stream: Readable; end: () => void };
+export type Cursor = {
+  stream: Readable;
+  end: () => void;
+  /** Sends a comment, which keeps proxies open, while there is nothing else to send. */
+  beat: () => void;
+};
 
-const HEARTBEAT_MS = 15_000;
 /** Entries read at once. */
 const [SMALLEST_PAGE, LARGEST_PAGE] = [8, 256];
 
 /**
- * A stream of frames that reads on when its reader wants more, so that a stalled one holds no buffer. While there is nothing
- * to send, a comment every 15 s keeps proxies open.
+ * A stream of frames that reads on when its reader wants more, so that a stalled one holds no buffer.
+ * @param onClose called once, however the stream ends
  */
-export function createCursor<Entry>(source: Source<Entry>): Cursor {
+export function createCursor<Entry>(source: Source<Entry>, onClose: () => void): Cursor {
   let wanted = false;
   let reading = false;
   let woken = false;
@@ -36,17 +40,18 @@ export function createCursor<Entry>(source: Source<Entry>): Cursor {
       void advance();
     },
     destroy(error, callback) {
-      clearInterval(heartbeat);
       unwatch();
+      onClose();
       callback(error);
     },
   });
   const unwatch = source.watch({ wake: () => void advance(), end });
-  const heartbeat = setInterval(() => {
-    if (wanted && !reading && !ended) stream.push(':\n\n');
-  }, HEARTBEAT_MS).unref();
   stream.push(source.opening);
-  return { stream, end };
+  return { stream, end, beat };
+
+  function beat(): void {
+    if (wanted && !reading && !ended) stream.push(':\n\n');
+  }
 
   /** Pushes what there is beyond the position for as long as the reader wants more. */
   async function advance(): Promise<void> {

@@ -55,7 +55,8 @@ export function NewTicket({ onClose }: { onClose(): void }) {
         </label>
         {name === 'description' ? <textarea rows={4} {...props} /> : <input type="text" {...props} />}
         <div id={`${name}-hint`} class={error === undefined ? 'muted hint' : 'hint wrong'}>
-          {error ?? hint}
+          {/* The hint says in words what a pattern says to programs. */}
+          {error === undefined || error.startsWith('must match pattern') ? hint : error}
         </div>
       </div>
     );

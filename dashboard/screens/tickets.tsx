@@ -111,7 +111,7 @@ export function Tickets() {
 }
 
 function TicketRow({ ticket }: { ticket: Ticket }) {
-  const { ticket_id, title, repo_url, state, last_run, pull_request, plan_version, updated_at } = ticket;
+  const { ticket_id, title, repo_url, state, progress, last_run, pull_request, plan_version, updated_at } = ticket;
   return (
     <li>
       <a href={`/dashboard/tickets/${ticket_id}`} data-row>
@@ -119,7 +119,9 @@ function TicketRow({ ticket }: { ticket: Ticket }) {
         <span class="ticket-title">{title ?? 'Without a title'}</span>
         <span class="ticket-repo muted">{repositoryName(repo_url)}</span>
         <span class="ticket-state">
-          {state === 'creating' && <Badge tone="busy">Checking out</Badge>}
+          {state === 'creating' && (
+            <Badge tone="busy">{`Checking out${progress === undefined ? '' : ` ${progress.percent} %`}`}</Badge>
+          )}
           {state === 'deleting' && <Badge tone="off">Being deleted</Badge>}
           {state === 'ready' && last_run === undefined && <Badge tone="off">New</Badge>}
           {last_run !== undefined && (

@@ -27,12 +27,15 @@ export function addCompletionCommand(program: Command): void {
     .action((words: string[]) => console.log(candidates(program, words).join('\n')));
 }
 
-/** What may come after the words: the commands at that place, or the options of the one that was named. */
+/** What may come after the words: the values of an option or argument, or else commands and options of that place. */
 function candidates(program: Command, words: string[]): string[] {
   let at = program;
   for (const word of words) at = at.commands.find((command) => command.name() === word) ?? at;
+  const option = at.options.find(({ long, short }) => words.at(-1) === long || words.at(-1) === short);
+  if (option?.argChoices !== undefined) return option.argChoices;
+  const values = at.registeredArguments.flatMap(({ argChoices = [] }) => argChoices);
   const help = at.createHelp();
   const names = help.visibleCommands(at).map((command) => command.name());
   const options = help.visibleOptions(at).flatMap(({ long }) => (long ? [long] : []));
-  return [...names, ...options];
+  return [...values, ...names, ...options];
 }

@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Client, createClient } from '../../client/client.ts';
 import { type Config, ConfigError, loadConfig } from '../config/load-config.ts';
+import { STORE_FILE } from '../store/store-file.ts';
 import { CommandError } from './command-error.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -25,7 +27,7 @@ export async function connect(terminal: Terminal): Promise<Connection> {
   const config = settings();
   const url = config.PORT === 0 ? DEFAULT_URL : `http://127.0.0.1:${config.PORT}`;
   if (await answers(url)) return remote(url, apiKey ?? config.API_KEY);
-  if (!existsSync('.env') && !existsSync(config.DATA_DIR)) {
+  if (!existsSync('.env') && !existsSync(join(config.DATA_DIR, STORE_FILE))) {
     throw new CommandError(
       `No server answers at ${url}. Set PULLWRIGHT_URL, or start one: pullwright init, then pullwright serve.`,
     );

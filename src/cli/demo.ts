@@ -7,8 +7,8 @@ import { startGeminiApi } from '../../standins/gemini-api.ts';
 import { startGitHub } from '../../standins/github.ts';
 import { chatMessage, sampleScripts, ticket } from '../../standins/sample-ticket.ts';
 import { loadConfig } from '../config/load-config.ts';
-import { type Connection, embed } from './connect.ts';
-import { startAndFollow } from './follow-run.ts';
+import { embed } from './connect.ts';
+import { startAndFollow, type Watching } from './follow-run.ts';
 import { createTerminal, type Terminal } from './terminal.ts';
 import { printPatch } from './ticket-commands.ts';
 
@@ -20,7 +20,7 @@ const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
  * The main job from ticket to pull request: the real server, agent, git and gh; only the model and GitHub are stood
  * in for. Everything lives in a temporary folder and is gone afterwards.
  */
-export async function demo(): Promise<void> {
+export async function demo(json: boolean): Promise<void> {
   const terminal = createTerminal();
   const dir = await mkdtemp(join(tmpdir(), 'pullwright-demo-'));
   const github = await startGitHub({ root: join(dir, 'github') });
@@ -34,7 +34,7 @@ export async function demo(): Promise<void> {
     const connection = await embed(loadConfig({ ...env, ...folders, ...sandboxSetting() }, join(dir, '.env')), env);
     terminal.say(`The server answers at ${connection.url}; the model and GitHub are stand-ins, all else is real.`);
     try {
-      await walk(terminal, connection);
+      await walk({ terminal, connection, json });
     } finally {
       await connection.close();
     }
@@ -45,11 +45,11 @@ export async function demo(): Promise<void> {
   farewell(terminal);
 }
 
-async function walk(terminal: Terminal, connection: Connection): Promise<void> {
-  const { client } = connection;
+async function walk(watching: Watching): Promise<void> {
+  const { terminal, json } = watching;
+  const { client } = watching.connection;
   const params = { path: { ticket_id: ticket.ticket_id } };
-  const run = (request: Parameters<typeof startAndFollow>[2]) =>
-    startAndFollow({ terminal, connection, json: false }, ticket.ticket_id, request);
+  const run = (request: Parameters<typeof startAndFollow>[2]) => startAndFollow(watching, ticket.ticket_id, request);
   const title = (text: string) => terminal.say(`\n${text}`, ['bold', 'cyan']);
 
   title('1. The ticket');
@@ -73,7 +73,9 @@ async function walk(terminal: Terminal, connection: Connection): Promise<void> {
   await run({ action: 'dev' });
 
   title('6. What came of it');
-  printPatch(terminal, (await unwrap(client.GET('/v1/tickets/{ticket_id}/diff', { params }))).patch);
+  const diff = await unwrap(client.GET('/v1/tickets/{ticket_id}/diff', { params }));
+  if (json) terminal.json(diff);
+  else printPatch(terminal, diff.patch);
   const { pull_request } = await unwrap(client.GET('/v1/tickets/{ticket_id}', { params }));
   terminal.say(`The pull request: ${pull_request?.url}`, 'bold');
 }

@@ -66,7 +66,7 @@ export function createRunView(terminal: Terminal): (event: RunEvent) => void {
   return (event) => {
     if (event.type === 'message.delta') return terminal.write(event.data.text);
     const told = describe(event);
-    if (told !== undefined) terminal.say(`  ${told}`, event.type === 'run.failed' ? 'red' : 'dim');
+    if (told !== undefined) terminal.say(`  ${told}`, 'dim');
     const pause = WAITING[event.type];
     if (pause !== undefined) terminal.wait(pause);
     if (isEnd(event)) terminal.endLine();
@@ -123,10 +123,16 @@ function isEnd({ type }: RunEvent): boolean {
 }
 
 function checkEnd(event: RunEvent): void {
-  if (event.type === 'run.canceled') throw new CommandError('The run was canceled.', EXIT.canceled);
-  if (event.type !== 'run.failed' && event.type !== 'run.timed_out') return;
+  const what = whatWentWrong(event);
+  if (what !== undefined) throw new CommandError(what, event.type === 'run.canceled' ? EXIT.canceled : EXIT.failed);
+}
+
+/** Why a run did not succeed, of its last event. */
+export function whatWentWrong(event: RunEvent): string | undefined {
+  if (event.type === 'run.canceled') return 'The run was canceled.';
+  if (event.type !== 'run.failed' && event.type !== 'run.timed_out') return undefined;
   const { error } = event.data;
-  throw new CommandError(`The run failed: ${error?.detail ?? event.type} ${error?.remedy ?? ''}`.trim());
+  return `The run failed: ${error?.detail ?? event.type} ${error?.remedy ?? ''}`.trim();
 }
 
 /**

@@ -33,7 +33,6 @@ export function addKeysCommands(program: Command): void {
 
   command(keys, 'list', 'list the keys').action(async (options) =>
     withServer(options, async ({ terminal, connection: { client }, json }) => {
-      if (!json) terminal.print(['KEY_ID', 'STATE', 'SCOPES', 'REPOSITORIES', 'LAST_USED', 'NAME'].join('\t'));
       const page = (query: { limit: number; cursor?: string }) => unwrap(client.GET('/v1/keys', { params: { query } }));
       for await (const key of listed<Key>(Number.POSITIVE_INFINITY, page)) {
         if (json) terminal.json(key);

@@ -55,6 +55,12 @@ function explain(error: unknown): number {
   throw error;
 }
 
+// Whoever reads has all that was wanted, as `head` has: a run that is followed is left, as with Ctrl+C.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.emit('SIGINT');
+});
+
 try {
   await program().parseAsync();
 } catch (error) {

@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
-import { type Client, PullwrightError, type Schemas, unwrap } from '../../client/client.ts';
+import { type Client, type Schemas, unwrap } from '../../client/client.ts';
 import { message, positive } from './arguments.ts';
 import { CommandError } from './command-error.ts';
 import { type Context, command, given, withServer } from './commands.ts';
 import { startAndFollow } from './follow-run.ts';
+import { printPatch } from './ticket-commands.ts';
 
 type Plan = Schemas['Plan'];
 
@@ -62,17 +63,19 @@ export function addPlanCommands(program: Command): void {
       }),
     );
 
-  command(plan, 'diff <ticket_id> [from] [to]', 'compare versions of the plan; the last two when none is named').action(
-    async (ticketId: string, from: string | undefined, to: string | undefined, options) =>
+  command(plan, 'diff <ticket_id>', 'compare versions of the plan; the last two when none is named')
+    .argument('[from]', 'the version before', positive)
+    .argument('[to]', 'the version after, instead of the newest', positive)
+    .action(async (ticketId: string, from: number | undefined, to: number | undefined, options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
-        const newer = await planOf(client, ticketId, to === undefined ? undefined : positive(to));
+        const newer = await planOf(client, ticketId, to);
         if (from === undefined && newer.version === 1) throw new CommandError('The plan has one version only.');
-        const older = await planOf(client, ticketId, from === undefined ? newer.version - 1 : positive(from));
+        const older = await planOf(client, ticketId, from ?? newer.version - 1);
         const patch = await compare(older, newer);
         if (json) terminal.json({ from: older.version, to: newer.version, patch });
-        else terminal.write(patch);
+        else printPatch(terminal, patch);
       }),
-  );
+    );
 }
 
 async function planOf(client: Client, ticket_id: string, version?: number): Promise<Plan> {
@@ -85,7 +88,7 @@ async function edit(context: Context, ticketId: string, { file, base }: { file?:
   const { terminal, connection, json } = context;
   const current = await planOf(connection.client, ticketId, base);
   const source = file ?? (await inEditor(current));
-  const body = source === '-' ? await text(process.stdin) : await readFile(source, 'utf8');
+  const body = source === '-' ? await text(process.stdin) : await contentOf(source);
   const forgetEdit = async () => {
     if (file === undefined) await rm(join(source, '..'), { recursive: true, force: true });
   };
@@ -108,8 +111,14 @@ async function edit(context: Context, ticketId: string, { file, base }: { file?:
         ].join('\n'),
       );
     }
-    throw error instanceof PullwrightError || error instanceof Error ? error : new CommandError(String(error));
+    throw error;
   }
+}
+
+async function contentOf(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch((error) => {
+    throw new CommandError(`${file} cannot be read: ${error.message}.`);
+  });
 }
 
 async function save(client: Client, ticket_id: string, body: string, version: number): Promise<Plan> {

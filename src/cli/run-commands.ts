@@ -3,7 +3,7 @@ import { type RunEvent, type Schemas, unwrap } from '../../client/client.ts';
 import { message, positive } from './arguments.ts';
 import { CommandError, EXIT } from './command-error.ts';
 import { command, given, listed, withServer } from './commands.ts';
-import { createRunView, followRun, runMeant, startAndFollow } from './follow-run.ts';
+import { createRunView, followRun, runMeant, startAndFollow, whatWentWrong } from './follow-run.ts';
 import { line } from './printable.ts';
 
 type Run = Schemas['Run'];
@@ -69,7 +69,11 @@ export function addRunCommands(program: Command): void {
             }),
           );
           if (page === undefined || page.items.length === 0) break;
-          for (const event of page.items) show(event);
+          for (const event of page.items) {
+            show(event);
+            const what = context.json ? undefined : whatWentWrong(event);
+            if (what !== undefined) terminal.say(line(what), 'red');
+          }
           after = page.next_after;
         }
         terminal.endLine();

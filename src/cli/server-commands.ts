@@ -14,13 +14,12 @@ export function addServerCommands(program: Command): void {
       await import('../main.ts');
     });
 
-  program
-    .command('demo')
-    .summary('show the whole way from ticket to pull request, without any key')
-    .action(async () => {
+  command(program, 'demo', 'show the whole way from ticket to pull request, without any key').action(
+    async ({ json = false }) => {
       const { demo } = await import('./demo.ts');
-      await demo();
-    });
+      await demo(json);
+    },
+  );
 
   command(program, 'init', 'write .env by asking').action(async (options) => {
     const { init } = await import('./init.ts');

@@ -67,9 +67,10 @@ export function createTerminal() {
     /** Shows that something is being waited for; on a terminal only. Ends with the next output, or `settle`. */
     wait(text: string): void {
       if (!stderr.isTTY || midLine) return;
-      const since = spinner?.since ?? Date.now();
-      settle();
-      spinner = { text: printable(text), since, timer: setInterval(draw, FRAME_MS).unref() };
+      if (spinner === undefined) {
+        spinner = { text: '', since: Date.now(), timer: setInterval(draw, FRAME_MS).unref() };
+      }
+      spinner.text = printable(text);
     },
 
     settle,
@@ -81,6 +82,9 @@ export function createTerminal() {
     },
 
     isInteractive: stdout.isTTY === true && process.stdin.isTTY === true,
+
+    /** Whether somebody sees what is being waited for. */
+    isWatched: stderr.isTTY === true,
   };
   return terminal;
 }

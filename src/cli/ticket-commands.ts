@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type Schemas, unwrap } from '../../client/client.ts';
+import { type Client, type Schemas, unwrap } from '../../client/client.ts';
 import { message, positive } from './arguments.ts';
 import { CommandError } from './command-error.ts';
 import { type Context, command, given, listed, withServer } from './commands.ts';
@@ -20,12 +20,11 @@ export function addTicketCommands(program: Command): void {
       withServer(options, async ({ terminal, connection: { client }, json }) => {
         const { title, base: base_branch } = options;
         const description = await message(options.description === undefined ? [] : [options.description]);
-        terminal.wait(`Checking ${repo_url} out`);
-        const made = await unwrap(
-          client.POST('/v1/tickets', {
-            body: { ticket_id, repo_url, ...given({ title, description, base_branch }) },
-          }),
-        );
+        const made = await checkedOut(terminal, client, {
+          ticket_id,
+          repo_url,
+          ...given({ title, description, base_branch }),
+        });
         if (json) return terminal.json(made);
         terminal.print(made.ticket_id);
         terminal.say(`Checked out on branch ${made.branch}, from ${made.base_branch}.`);
@@ -95,6 +94,27 @@ export function addTicketCommands(program: Command): void {
         if (diff.truncated) terminal.say('The changes are larger than what is shown.', 'yellow');
       }),
   );
+}
+
+/** Creates a ticket; on a terminal, with how far its checkout is. */
+async function checkedOut(terminal: Terminal, client: Client, request: Schemas['CreateTicket']) {
+  const created = new AbortController();
+  const wait = (far = '') => terminal.wait(`Checking ${request.repo_url} out${far}`);
+  async function watch(): Promise<void> {
+    for await (const { type, data } of client.changes.stream({ signal: created.signal })) {
+      if (type !== 'ticket.created' && type !== 'ticket.updated') continue;
+      if (data.ticket_id !== request.ticket_id || data.progress === undefined) continue;
+      wait(`: ${data.progress.stage} ${data.progress.percent} %`);
+    }
+  }
+  wait();
+  // Whether the watching succeeds is nothing to the creation, which tells what is wrong.
+  if (terminal.isWatched) watch().catch(() => {});
+  try {
+    return await unwrap(client.POST('/v1/tickets', { body: request }));
+  } finally {
+    created.abort();
+  }
 }
 
 /** @throws PullwrightError when there is none */

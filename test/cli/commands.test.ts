@@ -1,8 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { sampleScripts } from '../../standins/sample-ticket.ts';
-import { pullwright, startCommand } from '../helpers/command.ts';
+import { LAUNCHER, pullwright, startCommand } from '../helpers/command.ts';
 import { ADMIN_KEY, makeKey } from '../helpers/keys.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
@@ -102,9 +106,86 @@ t.test('what leaves the stream leaves the run alone; cancel ends it', async (t) 
   t.match(await follow.ended, { code: 3, stderr: /canceled/ });
 });
 
+t.test('logs tell why a run failed', async (t) => {
+  await command('ticket', 'create', 'FAIL-1', REPO);
+  world.gemini.on('fail please', [{ error: { status: 401 } }]);
+  t.match(await command('chat', 'FAIL-1', 'fail please'), { code: 1, stderr: /The run failed: .*key/ });
+  t.match(await command('logs', 'FAIL-1'), { code: 0, stderr: /The run failed: .*key/ });
+});
+
+t.test('a reader that has enough ends the command, not the run', async (t) => {
+  const sh = spawn('sh', ['-c', `"$@" | head -c 1`, 'sh', process.execPath, LAUNCHER, 'diff', 'REL-123'], {
+    env: { PATH: process.env.PATH, ...env },
+  });
+  t.teardown(() => sh.kill('SIGKILL'));
+  const [out, err] = await Promise.all([text(sh.stdout), text(sh.stderr)]);
+  t.equal(out, 'd');
+  t.equal(err, '');
+  world.gemini.on(/Action: chat.*FAIL-1/s, [
+    { text: 'First.\n', calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },
+    { hang: true },
+    { text: 'Second.' },
+  ]);
+  const chat = startCommand(t, world.dir, ['chat', 'FAIL-1', 'two words'], env);
+  await new Promise<void>((resolve) => chat.process.stdout.once('data', () => resolve()));
+  chat.process.stdout.destroy();
+  await world.gemini.waitFor((request) => request.prompt.includes('two words') && request.state === 'held');
+  world.gemini.release();
+  t.match(await chat.ended, { code: 130, stderr: /the run goes on/ });
+  t.match(await command('logs', '-f', 'FAIL-1'), { code: 0, stdout: /Second\./ });
+});
+
+t.test('how far a checkout is, on a terminal only', async (t) => {
+  // A server that never gets further than 45 % until the progress was seen.
+  let seen = () => {};
+  const progress = new Promise<void>((resolve) => {
+    seen = resolve;
+  });
+  const ticket = { ticket_id: 'SLOW-1', repo_url: REPO, branch: 'ticket_SLOW-1', base_branch: 'main' };
+  const update = { ...ticket, state: 'creating', progress: { stage: 'receiving objects', percent: 45 } };
+  const slow = createServer(async (request, response) => {
+    if (request.method === 'POST') await progress;
+    else response.setHeader('content-type', 'text/event-stream');
+    if (request.method === 'POST') {
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify({ ...ticket, state: 'ready', created: true, message: 'made' }));
+    } else response.write(`id: 1\nevent: ticket.updated\ndata: ${JSON.stringify(update)}\n\n`);
+  });
+  slow.listen(0, '127.0.0.1');
+  await once(slow, 'listening');
+  t.teardown(() => {
+    slow.closeAllConnections();
+    slow.close();
+  });
+  const address = slow.address();
+  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
+  const create = ['ticket', 'create', 'SLOW-1', REPO];
+  // `script` gives the command a terminal.
+  const words = [process.execPath, LAUNCHER, ...create].map((word) => `'${word}'`).join(' ');
+  const terminal = spawn('script', ['-qec', words, '/dev/null'], {
+    env: { PATH: process.env.PATH, PULLWRIGHT_URL: url, NO_COLOR: '1' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.teardown(() => terminal.kill('SIGKILL'));
+  let shown = '';
+  terminal.stdout.setEncoding('utf8').on('data', (chunk) => {
+    shown += chunk;
+    if (shown.includes('receiving objects 45 %')) seen();
+  });
+  const [code] = await once(terminal, 'close');
+  t.equal(code, 0);
+  t.match(shown, /Checking \S+ out: receiving objects 45 %[\s\S]*SLOW-1\r\n/);
+  t.notMatch(shown, '\u001b[3', 'NO_COLOR is heard');
+  const piped = await pullwright(t, world, create, { env: { PULLWRIGHT_URL: url } });
+  t.match(piped, { code: 0, stdout: 'SLOW-1\n', stderr: /^Checked out on branch [^\n]*\n$/ });
+});
+
 t.test('refusals, mistakes and their exit codes', async (t) => {
   t.match(await command('tickte'), { code: 2, stdout: '', stderr: /Did you mean ticket\?/ });
   t.match(await command('runs', '--limit', 'none'), { code: 2, stderr: /whole number/ });
+  t.match(await command('plan', 'diff', 'REL-123', 'first'), { code: 2, stderr: /whole number/ });
+  const noFile = await command('plan', 'edit', 'REL-123', '--file', 'no-such-file');
+  t.match(noFile, { code: 1, stdout: '', stderr: /^no-such-file cannot be read: .*\n$/ });
   t.match(await command('ticket', 'show', 'NONE-1'), { code: 1, stdout: '', stderr: /NONE-1/ });
   const anonymous = await pullwright(t, world, ['runs'], { env: { ...env, PULLWRIGHT_API_KEY: '' } });
   t.match(anonymous, { code: 4, stderr: /key/i });
@@ -122,6 +203,7 @@ t.test('completion', async (t) => {
   t.match(await command('completion', 'tcsh'), { code: 2, stderr: /bash, zsh, fish/ });
   t.match(lines((await command('complete', '--', 'ticket')).stdout), ['create', 'list', 'show', 'sync', 'delete']);
   t.match((await command('complete', '--', 'plan', 'show')).stdout, '--version');
+  t.match(lines((await command('complete', '--', 'runs', '--state')).stdout), ['queued', 'running', 'waiting']);
 });
 
 t.test('init writes .env for its owner only, and keeps what is there', async (t) => {

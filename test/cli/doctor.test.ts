@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import t from 'tap';
 import { pullwright } from '../helpers/command.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
@@ -40,6 +41,12 @@ t.test('each fault is told with what mends it', async (t) => {
     status: 'fail',
     remedy: /pullwright init/,
   });
+  t.match(found.of('clock'), { status: 'ok' });
+  t.match((await doctor({ GITHUB_TOKEN: undefined })).of('clock'), { status: 'warn', remedy: /login/ });
+  const data = join(world.dir, 'nothing', 'yet');
+  t.match((await doctor({ DATA_DIR: data })).of('data folder'), { status: 'ok', detail: /GiB free/ });
+  const file = join(t.testdir({ file: '' }), 'file');
+  t.match((await doctor({ DATA_DIR: file })).of('data folder'), { status: 'fail', detail: /no folder/ });
   t.match((await doctor({ SANDBOX: 'none' })).of('sandbox'), { status: 'warn' });
 
   const server = await startServer(t, world);

@@ -40,7 +40,10 @@ t.test('a ticket is created, and the server’s validation stands beside the fie
   await form.getByLabel(/^Description/).fill(ticket.description);
   await form.getByRole('button', { name: 'Create ticket' }).click();
   await form.locator('#ticket_id[aria-invalid=true]').waitFor();
-  t.match(await form.locator('#ticket_id-hint').textContent(), /must match/);
+  t.equal(
+    await form.locator('#ticket_id-hint.wrong').textContent(),
+    'Letters, digits and inner dashes, such as REL-123.',
+  );
   t.strictSame(await violations(page), []);
 
   await page.keyboard.press('Escape');
@@ -152,6 +155,16 @@ t.test('dev opens a pull request, and the changes are there to read', async (t) 
   await dev.getByRole('link', { name: /files? changed/ }).click();
   const file = page.locator('details.file', { hasText: 'src/format.ts' });
   await file.locator('.diff .add', { hasText: 'function rounded(' }).waitFor();
+  await page.getByRole('navigation', { name: 'Changed files' }).getByText('test/format.test.ts').click();
+  t.match(page.url(), /#file-test%2Fformat\.test\.ts$/, 'a file can be linked to');
+  await page.setViewportSize({ width: 1280, height: 300 });
+  await page.reload();
+  await page.locator('details.file').nth(1).waitFor();
+  await page.evaluate(`new Promise((seen) =>
+    new IntersectionObserver(([entry]) => entry.isIntersecting && seen())
+      .observe(document.querySelectorAll('details.file')[1]))`);
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.evaluate('scrollTo(0, 0)');
   t.strictSame(await violations(page), []);
   await picture('changes');
 });

@@ -36,6 +36,7 @@ t.test('whoever opens a link signs in first, and is then where the link leads', 
   await ticketOf('OPS-1', 'Signs of trouble');
   await page.goto('/dashboard/tickets/OPS-1');
   await page.getByRole('heading', { name: 'Sign in to Pullwright' }).waitFor();
+  t.equal(await page.evaluate('document.activeElement.name'), 'key', 'one can type at once');
   t.strictSame(await violations(page), []);
   await signIn('a-key-that-is-wrong');
   await page.getByRole('alert').getByText('The API key is not valid.').waitFor();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Owner, World } from './server.ts';
 
-const LAUNCHER = fileURLToPath(new URL('../../bin/pullwright.mjs', import.meta.url));
+export const LAUNCHER = fileURLToPath(new URL('../../bin/pullwright.mjs', import.meta.url));
 
 export type Ended = { code: number | null; stdout: string; stderr: string };
 

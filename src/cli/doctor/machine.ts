@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { access, constants, mkdir } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createSandbox } from '../../sandbox/sandbox.ts';
 import { checkStore, refuseUnfinished, STORE_FILE, STORE_IN_USE } from '../../store/store-file.ts';
 import { diskSpace } from '../../telemetry/disk-space.ts';
@@ -40,15 +40,23 @@ export function machineChecks({ config, env }: Surroundings): Check[] {
 }
 
 async function folder(path: string): Promise<Finding> {
+  // The server makes it, and what is looked at only is left as it is.
+  const there = nearest(path);
+  const isFolder = (await stat(there)).isDirectory();
+  if (!isFolder) return fail(`${there} is no folder.`, 'Name another one.');
   try {
-    await mkdir(path, { recursive: true });
-    await access(path, constants.W_OK);
+    await access(there, constants.W_OK);
   } catch {
-    return fail(`${path} cannot be written.`, `chown -R "$USER" ${path}`);
+    return fail(`${there} cannot be written.`, `chown -R "$USER" ${there}`);
   }
-  const { free } = await diskSpace(path);
+  const { free } = await diskSpace(there);
   const left = `${path}, ${(free / GIB).toFixed(1)} GiB free`;
   return free < GIB ? warn(left, 'Make room on this disk.') : ok(left);
+}
+
+/** The folder itself, or the first above it that exists. */
+function nearest(path: string): string {
+  return existsSync(path) ? path : nearest(dirname(path));
 }
 
 async function port(host: string, number: number): Promise<Finding> {

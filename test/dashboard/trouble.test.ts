@@ -300,6 +300,12 @@ t.test('a key is made, shown once and revoked; the audit log tells of it', async
   t.strictSame(await violations(page), []);
   await page.getByRole('link', { name: 'Audit' }).click();
   await page.getByRole('cell', { name: 'revokeKey' }).first().waitFor();
+  await page.setViewportSize({ width: 400, height: 860 });
+  await page.reload();
+  await page.getByRole('cell', { name: 'revokeKey' }).first().waitFor();
+  const place = await page.getByRole('link', { name: 'Audit', exact: true }).boundingBox();
+  t.ok(place !== null && place.x > 0 && place.x + place.width < 400, 'where one is is in sight on a small screen');
+  await page.setViewportSize({ width: 1280, height: 860 });
   t.strictSame(await violations(page), []);
 });
 

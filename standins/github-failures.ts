@@ -16,20 +16,26 @@ export type Failure = {
   afterEffect?: true;
   /** How many requests fail; one when not given. */
   times?: number;
+  /** How many are let through before; none when not given. */
+  skip?: number;
 };
 
 /** The failures that are yet to come. */
 export function createFailures() {
-  const failures: { failure: Failure; left: number; onMet: (request: GitHubRequest) => void }[] = [];
+  const failures: { failure: Failure; skip: number; left: number; onMet: (request: GitHubRequest) => void }[] = [];
   return {
     add(failure: Failure, onMet: (request: GitHubRequest) => void = () => {}): void {
-      failures.push({ failure, left: failure.times ?? 1, onMet });
+      failures.push({ failure, skip: failure.skip ?? 0, left: failure.times ?? 1, onMet });
     },
     /** Takes the oldest one that a request meets. */
     take(request: GitHubRequest): Failure | undefined {
       const line = `${request.method} ${request.path}`;
       const met = failures.find(({ failure, left }) => left > 0 && line.match(failure.match));
       if (!met) return undefined;
+      if (met.skip > 0) {
+        met.skip -= 1;
+        return undefined;
+      }
       met.left -= 1;
       met.onMet(request);
       return met.failure;

@@ -43,7 +43,7 @@ export type GitHub = {
   /** Makes coming requests fail. Of several failures that match, the oldest is met first. */
   failNext(failure: Failure): void;
   /** Leaves a coming request without an answer; resolves with the request once it is there. */
-  hang(failure: Pick<Failure, 'match' | 'afterEffect'>): Promise<GitHubRequest>;
+  hang(failure: Pick<Failure, 'match' | 'afterEffect' | 'skip'>): Promise<GitHubRequest>;
   /** Environment of a process whose git and gh shall take this for github.com. */
   environment(): Record<string, string>;
   close(): Promise<void>;

@@ -49,6 +49,11 @@ type Answer = { askedAt: number; heads: RemoteHeads; inMirror: ReadonlyMap<strin
 type Fetched = { branch: string; sha: string };
 type FetchOptions = { signal: AbortSignal; onProgress: (progress: GitProgress) => void };
 
+/** How long the history of a new mirror is waited for. After that, tickets begin with its newest commits. */
+const PATIENCE_MS = 3000;
+/** The file in which git notes where a history is cut off (gitrepository-layout(5)). */
+export const SHALLOW = 'shallow';
+
 /** One bare repository per remote, with the branches that tickets need and nothing else. */
 export function createMirrors(deps: {
   config: Pick<Config, 'FETCH_TTL_SECONDS'>;
@@ -80,9 +85,11 @@ export function createMirrors(deps: {
     });
     const mirror = layout.mirror(url);
     if (branches.length === 0) return heads;
+    // What a branch has of its own cannot be told without its history.
+    const mayBeShallow = wants.every(({ ticketBranch }) => !heads.branches.has(ticketBranch));
     const inMirror = await care.use(mirror, async () => {
-      if (await exists(mirror)) return updateMirror(mirror, first.repo, branches, options);
-      await makeMirror(mirror, first.repo, branches, options);
+      if (await exists(mirror)) return updateMirror(mirror, first.repo, branches, heads, options);
+      await makeMirror(mirror, first.repo, branches, mayBeShallow, options);
       return fetchedRefs(mirror);
     });
 
@@ -125,13 +132,20 @@ export function createMirrors(deps: {
 
   const fetchedRefs = (mirror: string) => git.ask(mirror).refs('refs/fetched/');
 
-  async function makeMirror(mirror: string, repo: RepoRef, branches: readonly Fetched[], options: FetchOptions) {
+  async function makeMirror(
+    mirror: string,
+    repo: RepoRef,
+    branches: readonly Fetched[],
+    mayBeShallow: boolean,
+    options: FetchOptions,
+  ) {
     const staged = join(layout.data.staging, randomUUID());
     try {
       await git.run(['init', '--quiet', '--bare', '--template='], { gitDir: staged });
       // Said in the configuration too, for the person who runs git here by hand.
       await appendFile(join(staged, 'config'), '[gc]\n\tauto = 0\n');
-      await fetchBranches(staged, repo, branches, options);
+      if (mayBeShallow) await fetchSome(staged, repo, branches, options);
+      else await fetchBranches(staged, repo, branches, options);
       await rename(staged, mirror);
     } catch (error) {
       await trash.discard(staged, layout.data.trash);
@@ -139,12 +153,36 @@ export function createMirrors(deps: {
     }
   }
 
-  async function updateMirror(mirror: string, repo: RepoRef, branches: readonly Fetched[], options: FetchOptions) {
-    const present = await fetchedRefs(mirror);
-    const changed = branches.filter(({ branch, sha }) => present.get(fetchedRef(branch)) !== sha);
-    if (changed.length === 0) return present;
+  /** All of the history, when it comes soon; else the newest commits. */
+  async function fetchSome(gitDir: string, repo: RepoRef, branches: readonly Fetched[], options: FetchOptions) {
+    const late = AbortSignal.timeout(PATIENCE_MS);
+    const signal = AbortSignal.any([options.signal, late]);
     try {
-      await fetchBranches(mirror, repo, changed, options);
+      await fetchBranches(gitDir, repo, branches, { ...options, signal });
+    } catch (error) {
+      if (!late.aborted || options.signal.aborted) throw error;
+      await removeLeftovers(gitDir, '.');
+      await fetchBranches(gitDir, repo, branches, options, '--depth=1');
+    }
+  }
+
+  /** Nothing is merged before the history of its mirror is whole: whoever wants news comes by here. */
+  async function updateMirror(
+    mirror: string,
+    repo: RepoRef,
+    branches: readonly Fetched[],
+    heads: RemoteHeads,
+    options: FetchOptions,
+  ) {
+    const present = await fetchedRefs(mirror);
+    const isShallow = await exists(join(mirror, SHALLOW));
+    const known = [...heads.branches].map(([branch, sha]) => ({ branch, sha }));
+    const lacking = isShallow ? known.filter(({ branch }) => present.has(fetchedRef(branch))) : [];
+    const changed = branches.filter(({ branch, sha }) => present.get(fetchedRef(branch)) !== sha);
+    if (changed.length + lacking.length === 0) return present;
+    try {
+      if (lacking.length > 0) await fetchBranches(mirror, repo, lacking, options, '--unshallow');
+      if (changed.length > 0) await fetchBranches(mirror, repo, changed, options);
       return await fetchedRefs(mirror);
     } catch (error) {
       await removeLeftovers(mirror, 'refs/fetched');
@@ -152,10 +190,16 @@ export function createMirrors(deps: {
     }
   }
 
-  async function fetchBranches(gitDir: string, repo: RepoRef, branches: readonly Fetched[], options: FetchOptions) {
+  async function fetchBranches(
+    gitDir: string,
+    repo: RepoRef,
+    branches: readonly Fetched[],
+    options: FetchOptions,
+    ...depth: string[]
+  ) {
     const refspecs = branches.map(({ branch }) => `+refs/heads/${branch}:${fetchedRef(branch)}`);
     const flags = ['--progress', '--no-tags', '--no-write-fetch-head', '--no-auto-gc', '--no-recurse-submodules'];
-    await git.run(['fetch', ...flags, '--', remoteUrl(repo), ...refspecs], { gitDir, repo, ...options });
+    await git.run(['fetch', ...flags, ...depth, '--', remoteUrl(repo), ...refspecs], { gitDir, repo, ...options });
   }
 
   async function letGo(mirror: string, ofTicket: (ticketId: string) => boolean): Promise<void> {
@@ -173,7 +217,12 @@ export function createMirrors(deps: {
     async refresh(want, options) {
       const withinMs = options.quick && ttlMs > 0 ? Math.max(ttlMs, QUICK_MS) : ttlMs;
       const known = options.fresh ? undefined : await recall(want, withinMs);
-      if (known === undefined) return share(want.repo.url, want, options);
+      if (known === undefined) {
+        const heads = await share(want.repo.url, want, options);
+        // The rest of a history that was not waited for.
+        if (await exists(join(layout.mirror(want.repo.url), SHALLOW))) askAhead(want);
+        return heads;
+      }
       if (age(known) >= ttlMs) askAhead(want);
       return known.heads;
     },

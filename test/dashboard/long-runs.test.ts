@@ -118,6 +118,7 @@ t.test('the to-do list of the agent, and tool rows with kind, duration and diff'
     t.match(await summary.textContent(), /Writing to new\.ts, done\+2 −0\d+ ms/);
   }
   await page.locator('details.tool summary').click();
+  await page.locator('.diff .add').nth(1).waitFor();
   t.strictSame(await page.locator('.diff .add > span:last-child').allTextContents(), ['one', 'two']);
   t.strictSame(await violations(page), []);
   t.strictSame(faults, []);

@@ -28,7 +28,7 @@ export async function writeTable(all: readonly Measured[]): Promise<void> {
   let next = text.replace(/(<!-- machine -->\n)[\s\S]*?(\n<!-- \/machine -->)/, `$1${describeMachine()}$2`);
   for (const measured of all) {
     const { name } = measured.row;
-    const block = new RegExp(`(<!-- row ${name} -->\n)[sS]*?(<!-- /row -->)`);
+    const block = new RegExp(String.raw`(<!-- row ${name} -->\n)[\s\S]*?(<!-- /row -->)`);
     if (!block.test(next)) throw new Error(`docs/performance.md has no place for the row ${name}`);
     next = next.replace(block, (_all, begin, end) => `${begin}\n${tableOf([measured])}\n\n${end}`);
   }

@@ -15,7 +15,7 @@ export const deliveries: Row = {
   title: '1,000 clients on one run',
   short: true,
   async measure(lab) {
-    const order: Order = { kind: 'tool', delayMs: 3000, count: lab.short ? 100 : 300, bytes: 120, everyMs: 0 };
+    const order: Order = { kind: 'tool', delayMs: 6000, count: lab.short ? 100 : 300, bytes: 120, everyMs: 0 };
     const ours = await serverWithTicket(lab);
     const recorded = await (await fetch(await startRun(ours, { ...order, delayMs: 0 }))).text();
     const file = join(lab.dir, 'frames');

@@ -3,7 +3,6 @@ import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Static, Type } from '@sinclair/typebox';
-import { create } from 'tar';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
@@ -62,6 +61,8 @@ export function createBackups(deps: {
      * @throws AppError `backup_under_way`, `disk_full`
      */
     async take(): Promise<Readable> {
+      // Only now: it would take megabytes of a server that nobody asks for a copy.
+      const { create } = await import('tar');
       if (underWay) throw new AppError('backup_under_way', 'A backup is being taken.', { retryAfter: 30 });
       underWay = true;
       const folder = join(config.DATA_DIR, 'staging', randomUUID());

@@ -77,26 +77,25 @@ export default fp(
       }
     });
 
-    app.addHook('onRequest', (request, reply, done) => {
+    app.addHook('onRequest', async (request, reply) => {
       const { public: open, scope } = request.routeOptions.config;
-      if (open === true || request.is404) return done();
+      if (open === true || request.is404) return;
       reply.header('cache-control', 'no-store');
-      request.knownCaller = authenticate(request, reply);
-      limits.key(request, reply);
+      request.knownCaller = await authenticate(request, reply);
+      await limits.key(request, reply);
       requireScope(request.caller, scope ?? ['admin']);
-      done();
     });
 
-    function authenticate(request: FastifyRequest, reply: FastifyReply): Caller {
+    async function authenticate(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
       if (isLoopback(config.HOST) && !keys.needed()) return LOOPBACK;
-      limits.failuresSoFar(request, reply);
+      await limits.failuresSoFar(request, reply);
       const given = presentedKey(request);
       if (given === undefined && cookie(request, request.sessionCookie) !== undefined) return signedIn(request);
       const checked = given === undefined ? { fault: 'The request holds no API key.' } : keys.check(given);
       if ('caller' in checked) return checked.caller;
       // The secret was right, so it is known whose key it was.
       if (checked.keyId !== undefined) request.knownCaller = { id: checked.keyId, scopes: [] };
-      limits.failure(request, reply);
+      await limits.failure(request, reply);
       reply.header('www-authenticate', 'Bearer realm="pullwright"');
       throw new AppError('unauthorized', checked.fault);
     }

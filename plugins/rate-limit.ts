@@ -1,9 +1,8 @@
+import rateLimit from '@fastify/rate-limit';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { AppError } from '../src/errors/app-error.ts';
 import type { ErrorCode } from '../src/errors/error-codes.ts';
-import { networkOf } from '../src/keys/network-of.ts';
-import { createRateCounter, type Rate, WINDOW_SECONDS } from '../src/keys/rate-counter.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -19,7 +18,11 @@ declare module 'fastify' {
 }
 
 /** @throws AppError that names when to come back */
-type Limit = (request: FastifyRequest, reply: FastifyReply) => void;
+type Limit = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+
+type State = { max: number; remaining: number; ttlInSeconds: number };
+
+const WINDOW_SECONDS = 60;
 
 /**
  * Limits requests per client address, and gives `app.limits` for what is known later of a request. A stream counts once,
@@ -29,40 +32,45 @@ type Limit = (request: FastifyRequest, reply: FastifyReply) => void;
 export default fp(
   async (app) => {
     const { RATE_LIMIT_PER_MINUTE, KEY_RATE_LIMIT_PER_MINUTE, AUTH_FAILURES_PER_MINUTE } = app.config;
-    const addresses = createRateCounter(RATE_LIMIT_PER_MINUTE);
-    const failures = createRateCounter(AUTH_FAILURES_PER_MINUTE);
-    const keys = createRateCounter(KEY_RATE_LIMIT_PER_MINUTE);
+    await app.register(rateLimit, { global: false, timeWindow: WINDOW_SECONDS * 1000 });
+    const addresses = app.createRateLimit({ max: RATE_LIMIT_PER_MINUTE });
+    const failures = app.createRateLimit({ max: AUTH_FAILURES_PER_MINUTE });
+    const keys = app.createRateLimit({
+      max: KEY_RATE_LIMIT_PER_MINUTE,
+      keyGenerator: (request) => request.caller.id,
+    });
 
     app.decorate('limits', {
-      key(request, reply) {
-        const rate = keys.count(request.caller.id);
-        announce(reply, 'key', rate);
-        if (rate.exceeded) throw exceeded('rate_limited', 'with this key', rate);
+      async key(request, reply) {
+        const state = await keys(request);
+        if (state.isAllowed) return;
+        announce(reply, 'key', state);
+        if (state.isExceeded) throw exceeded('rate_limited', 'with this key', state);
       },
-      failure(request, reply) {
-        const rate = failures.count(networkOf(request.ip));
-        if (rate.exceeded) throw failed(reply, rate);
+      async failure(request, reply) {
+        const state = await failures(request);
+        if (!state.isAllowed && state.isExceeded) throw failed(reply, state);
       },
-      failuresSoFar(request, reply) {
-        const rate = failures.look(networkOf(request.ip));
-        if (rate.remaining === 0) throw failed(reply, rate);
+      async failuresSoFar(request, reply) {
+        const state = await failures(request, { increment: false });
+        if (!state.isAllowed && state.remaining === 0) throw failed(reply, state);
       },
     });
 
-    app.addHook('onRequest', (request, reply, done) => {
-      const rate = addresses.count(networkOf(request.ip));
-      announce(reply, 'address', rate);
-      if (rate.exceeded) throw exceeded('rate_limited', 'from this address', rate);
-      done();
+    app.addHook('onRequest', async (request, reply) => {
+      const state = await addresses(request);
+      if (state.isAllowed) return;
+      announce(reply, 'address', state);
+      if (state.isExceeded) throw exceeded('rate_limited', 'from this address', state);
     });
   },
   { name: 'rate-limit', dependencies: ['config'] },
 );
 
 /** Adds a policy to `RateLimit-Policy`, and what is left of it to `RateLimit`. */
-function announce(reply: FastifyReply, policy: string, { max, remaining, secondsLeft }: Rate): void {
+function announce(reply: FastifyReply, policy: string, { max, remaining, ttlInSeconds }: State): void {
   append(reply, 'ratelimit-policy', `"${policy}";q=${max};w=${WINDOW_SECONDS}`);
-  append(reply, 'ratelimit', `"${policy}";r=${remaining};t=${secondsLeft}`);
+  append(reply, 'ratelimit', `"${policy}";r=${remaining};t=${ttlInSeconds}`);
 }
 
 /** Appends to a field that is a list (RFC 9651 §3.1). */
@@ -71,11 +79,11 @@ function append(reply: FastifyReply, name: string, item: string): void {
   reply.header(name, before === undefined ? item : `${before}, ${item}`);
 }
 
-function failed(reply: FastifyReply, rate: Rate): AppError {
-  announce(reply, 'failures', rate);
-  return exceeded('too_many_failures', 'without a valid key from this address', rate);
+function failed(reply: FastifyReply, state: State): AppError {
+  announce(reply, 'failures', state);
+  return exceeded('too_many_failures', 'without a valid key from this address', state);
 }
 
-function exceeded(code: ErrorCode, which: string, { max, secondsLeft }: Rate): AppError {
-  return new AppError(code, `More than ${max} requests ${which} came within a minute.`, { retryAfter: secondsLeft });
+function exceeded(code: ErrorCode, which: string, { max, ttlInSeconds }: State): AppError {
+  return new AppError(code, `More than ${max} requests ${which} came within a minute.`, { retryAfter: ttlInSeconds });
 }

@@ -45,7 +45,7 @@ export const WITH_KEYS: readonly ClientAttack[] = [
     name: 'no key',
     by: 'reads the tickets without a key',
     harm: async ({ status }) => (await status('GET', LIST)) === 200,
-    without: without({ file: AUTH, from: '= authenticate(request, reply)', to: '= LOOPBACK' }),
+    without: without({ file: AUTH, from: 'await authenticate(request, reply)', to: 'LOOPBACK' }),
   },
   {
     name: 'the right id with a wrong secret',
@@ -163,7 +163,7 @@ export const WITH_KEYS: readonly ClientAttack[] = [
       await guesses(arena, 4);
       return (await arena.status('GET', LIST, undefined, asAdmin)) === 200;
     },
-    without: without({ file: AUTH, from: 'limits.failuresSoFar(request, reply);', to: '' }),
+    without: without({ file: AUTH, from: 'await limits.failuresSoFar(request, reply);', to: '' }),
   },
   {
     name: 'a flood from one address',

@@ -21,6 +21,7 @@ const NOT_EXECUTED = new Map([
   ['docker compose exec pullwright pullwright doctor', 'no Docker here'],
   ['npm run bench', 'half an hour'],
   ['npm run bench -- relay deliveries', 'minutes'],
+  ['npm run bench -- agent-servers', 'installs 0.9 GB'],
   ['npm run bench -- --short', 'a minute, and a step of its own where it is wanted'],
   ['npm run bench -- get-ticket --profile /tmp/p', 'minutes'],
   ['npm run bench -- --write', 'half an hour, and it changes a page'],

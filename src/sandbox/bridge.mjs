@@ -9,7 +9,7 @@ import { pipeline } from 'node:stream';
 
 for (const entry of (process.env.BRIDGE ?? '').split(',').filter(Boolean)) {
   const [port, path] = entry.split('=');
-  const server = createServer({ allowHalfOpen: true }, (inside) => {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (inside) => {
     pipeline(inside, connect({ path, allowHalfOpen: true }), inside, () => {});
   });
   await once(server.listen(Number(port), '127.0.0.1'), 'listening');

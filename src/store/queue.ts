@@ -1,4 +1,4 @@
-import type { Kysely, Selectable, Transaction } from 'kysely';
+import type { CompiledQuery, Kysely, Selectable, Transaction } from 'kysely';
 import type { RunState } from '../../schemas/run.ts';
 import type { Database, RunTable } from './schema.ts';
 
@@ -100,28 +100,39 @@ function inOrder(db: Kysely<Database>) {
     .orderBy('turns.run_id');
 }
 
+/** The two questions below, put together once: it takes longer than to answer them. */
+let asked: { places: CompiledQuery<{ run_id: string }>; next: CompiledQuery<{ run_id: string }> } | undefined;
+
+function questions(db: Kysely<Database>) {
+  asked ??= {
+    places: inOrder(db).compile(),
+    next: inOrder(db)
+      .where((eb) =>
+        eb.not(
+          eb.exists(
+            eb
+              .selectFrom('runs as active')
+              .select('active.run_id')
+              .whereRef('active.ticket_key', '=', 'turns.ticket_key')
+              .where('active.state', 'in', ACTIVE_STATES),
+          ),
+        ),
+      )
+      .limit(1)
+      .compile(),
+  };
+  return asked;
+}
+
 /** Places of the queued runs, by run; 1 is next. */
 export async function positions(db: Kysely<Database>): Promise<Map<string, number>> {
-  const rows = await inOrder(db).execute();
+  const { rows } = await db.executeQuery(questions(db).places);
   return new Map(rows.map(({ run_id }, index) => [run_id, index + 1]));
 }
 
 /** Begins the next attempt of the first run in the queue whose ticket has none under way. */
 export async function takeNext(trx: Transaction<Database>): Promise<Selectable<RunTable> | undefined> {
-  const next = await inOrder(trx)
-    .where((eb) =>
-      eb.not(
-        eb.exists(
-          eb
-            .selectFrom('runs as active')
-            .select('active.run_id')
-            .whereRef('active.ticket_key', '=', 'turns.ticket_key')
-            .where('active.state', 'in', ACTIVE_STATES),
-        ),
-      ),
-    )
-    .limit(1)
-    .executeTakeFirst();
+  const [next] = (await trx.executeQuery(questions(trx).next)).rows;
   if (next === undefined) return undefined;
   return trx
     .updateTable('runs')

@@ -14,7 +14,7 @@ export async function startA2a(lab: Lab, modules: string, model: Record<string, 
     cwd: home,
     env: {
       HOME: home,
-      CODER_AGENT_PORT: `${port}`,
+      CODER_AGENT_PORT: port,
       CODER_AGENT_WORKSPACE_PATH: home,
       GEMINI_YOLO_MODE: 'true',
       ...model,

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { closeServer, listenOnPort } from '../../standins/loopback.ts';
 import { untilWord, WORDS } from '../chats.ts';
 import type { Lab } from '../lab.ts';
 import { answers, freePort, type Peer } from './peer.ts';
@@ -25,7 +26,7 @@ export async function startOpencode(lab: Lab, modules: string): Promise<Peer> {
   await writeFile(join(home, 'opencode.json'), JSON.stringify({ ...settings, autoupdate: false }));
   lab.background(
     join(modules, `opencode-linux-${process.arch}/bin/opencode`),
-    ['serve', '--port', `${port}`, '--hostname', '127.0.0.1'],
+    ['serve', '--port', port, '--hostname', '127.0.0.1'],
     {
       cwd: home,
       env: { HOME: home, OPENCODE_CONFIG: join(home, 'opencode.json'), OPENCODE_DISABLE_LSP_DOWNLOAD: 'true' },
@@ -89,10 +90,6 @@ async function startChatModel(lab: Lab): Promise<string> {
       response.end('data: [DONE]\n\n');
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  lab.teardown(() => server.closeAllConnections());
-  lab.teardown(() => server.close());
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('there is no port');
-  return `http://127.0.0.1:${address.port}`;
+  lab.teardown(() => closeServer(server));
+  return listenOnPort(server);
 }

@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
 import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { closeServer, listenOnPort } from '../../standins/loopback.ts';
 
 /** An agent server of others, that is running. Each gives the milliseconds from a request to the first word of its answer. */
 export type Peer = {
@@ -29,14 +31,11 @@ export async function installPeers(): Promise<string> {
 }
 
 /** A free port of loopback: these servers do not say which one they chose. */
-export async function freePort(): Promise<number> {
-  const { createServer } = await import('node:net');
+export async function freePort(): Promise<string> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('there is no port');
-  return address.port;
+  const { port } = new URL(await listenOnPort(server));
+  await closeServer(server);
+  return port;
 }
 
 /** Resolves when a server answers at all; what it was asked before it was ready it may never answer. */

@@ -29,7 +29,7 @@ export type NewWorkspace = {
   place: (() => string | undefined) | undefined;
 };
 
-type CheckoutOptions = {
+export type CheckoutOptions = {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: GitProgress) => void) | undefined;
 };

@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Git } from '../git/git.ts';
-import { isMissing } from './file-errors.ts';
 import type { Layout } from './layout.ts';
-import { SHALLOW } from './mirrors.ts';
+import { cutOffLike } from './shallow.ts';
 import { type TicketRecord, writeRecord } from './ticket-record.ts';
 
 export type NewGitDir = {
@@ -67,14 +66,7 @@ export function createGitDirs(git: Git, layout: Layout, ignoresCase: () => Promi
       writeFile(join(gitDir, 'objects', 'info', 'alternates'), `${join(mirror, 'objects')}\n`),
       writeFile(join(gitDir, 'packed-refs'), packedRefs.join(''), { flush: true }),
       record && writeRecord(gitDir, record),
-      // Where the mirror's history is cut off as yet, the ticket's is.
-      copyIfThere(join(mirror, SHALLOW), join(gitDir, SHALLOW)),
+      cutOffLike(mirror, gitDir),
     ]);
   };
-}
-
-async function copyIfThere(from: string, to: string): Promise<void> {
-  await copyFile(from, to).catch((error) => {
-    if (!isMissing(error)) throw error;
-  });
 }

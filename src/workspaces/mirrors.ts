@@ -11,6 +11,7 @@ import { namesIn, removeLeftovers } from './leftovers.ts';
 import type { MirrorCare } from './mirror-care.ts';
 import { exists } from './open-ticket.ts';
 import { listRemote, type RemoteHeads } from './remote-heads.ts';
+import { isShallow } from './shallow.ts';
 import { createSharedFlights, type JoinOptions } from './shared-flight.ts';
 import type { Trash } from './trash.ts';
 
@@ -51,8 +52,6 @@ type FetchOptions = { signal: AbortSignal; onProgress: (progress: GitProgress) =
 
 /** How long the history of a new mirror is waited for. After that, tickets begin with its newest commits. */
 const PATIENCE_MS = 3000;
-/** The file in which git notes where a history is cut off (gitrepository-layout(5)). */
-export const SHALLOW = 'shallow';
 
 /** One bare repository per remote, with the branches that tickets need and nothing else. */
 export function createMirrors(deps: {
@@ -175,9 +174,8 @@ export function createMirrors(deps: {
     options: FetchOptions,
   ) {
     const present = await fetchedRefs(mirror);
-    const isShallow = await exists(join(mirror, SHALLOW));
     const known = [...heads.branches].map(([branch, sha]) => ({ branch, sha }));
-    const lacking = isShallow ? known.filter(({ branch }) => present.has(fetchedRef(branch))) : [];
+    const lacking = (await isShallow(mirror)) ? known.filter(({ branch }) => present.has(fetchedRef(branch))) : [];
     const changed = branches.filter(({ branch, sha }) => present.get(fetchedRef(branch)) !== sha);
     if (changed.length + lacking.length === 0) return present;
     try {
@@ -220,7 +218,7 @@ export function createMirrors(deps: {
       if (known === undefined) {
         const heads = await share(want.repo.url, want, options);
         // The rest of a history that was not waited for.
-        if (await exists(join(layout.mirror(want.repo.url), SHALLOW))) askAhead(want);
+        if (await isShallow(layout.mirror(want.repo.url))) askAhead(want);
         return heads;
       }
       if (age(known) >= ttlMs) askAhead(want);

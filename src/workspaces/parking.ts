@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Git } from '../git/git.ts';
-import type { GitProgress } from '../git/git-progress.ts';
 import { checkHead, touchedSubmodules } from './commit.ts';
+import type { CheckoutOptions } from './create-workspace.ts';
 import { writeGitFile } from './git-file.ts';
 import { statusOf } from './inspect.ts';
 import type { Layout } from './layout.ts';
@@ -43,7 +43,7 @@ export async function park({ git, layout, trash }: Deps, ticket: OpenTicket): Pr
 export async function unpark(
   { git, layout, trash, plainPacks }: UnparkDeps,
   ticket: OpenTicket,
-  options: { signal?: AbortSignal | undefined; onProgress?: ((progress: GitProgress) => void) | undefined },
+  options: CheckoutOptions,
 ): Promise<void> {
   const { gitDir, workspace } = ticket;
   const head = await headOf(git, ticket);

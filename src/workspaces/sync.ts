@@ -1,4 +1,4 @@
-import { rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
@@ -6,10 +6,11 @@ import { parseRepoUrl } from '../git/repo-url.ts';
 import { checkHead } from './commit.ts';
 import type { Layout } from './layout.ts';
 import { mergeCommits } from './merge.ts';
-import { type Mirrors, type RefreshOptions, SHALLOW } from './mirrors.ts';
+import type { Mirrors, RefreshOptions } from './mirrors.ts';
 import { moveWorkspace } from './move-workspace.ts';
-import { exists, type OpenTicket } from './open-ticket.ts';
+import type { OpenTicket } from './open-ticket.ts';
 import { chooseBase, type RemoteHeads } from './remote-heads.ts';
+import { cutOffLike } from './shallow.ts';
 import { shown } from './show-paths.ts';
 import { checkWorkspace } from './snapshot.ts';
 
@@ -40,7 +41,7 @@ export async function syncTicket(
   if (known?.heads.deref() === heads && known.refs === (await stateOfRefs(ticket))) return known.synced;
   const base = chooseBase(heads, repo, baseBranch).sha;
   // The mirror's history is whole by now, where it was not when the ticket was created.
-  if (!(await exists(join(ticket.mirror, SHALLOW)))) await rm(join(gitDir, SHALLOW), { force: true });
+  await cutOffLike(ticket.mirror, gitDir);
   const pushed = heads.branches.get(branch);
   const refs = await git.ask(gitDir).refs('refs/');
   const before = refs.get(ref);

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Kysely, Transaction } from 'kysely';
 import { measurements, secondsSince } from '../telemetry/measurements.ts';
 import type { Database } from './schema.ts';
@@ -20,6 +21,8 @@ export function createGroupCommit(db: Kysely<Database>): GroupCommit {
   async function drain(): Promise<void> {
     draining = true;
     while (queue.length > 0) {
+      // SQLite answers at once: without a turn, the first of many would have committed before the next is heard.
+      await turn();
       const batch = queue;
       queue = [];
       const begun = performance.now();

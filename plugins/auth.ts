@@ -79,10 +79,10 @@ export default fp(
 
     app.addHook('onRequest', async (request, reply) => {
       const { public: open, scope } = request.routeOptions.config;
-      if (open === true || request.is404) return;
+      if (open === true || request.is404) return limits.request(request, reply);
       reply.header('cache-control', 'no-store');
       request.knownCaller = await authenticate(request, reply);
-      await limits.key(request, reply);
+      await limits.request(request, reply);
       requireScope(request.caller, scope ?? ['admin']);
     });
 
@@ -90,22 +90,26 @@ export default fp(
       if (isLoopback(config.HOST) && !keys.needed()) return LOOPBACK;
       await limits.failuresSoFar(request, reply);
       const given = presentedKey(request);
-      if (given === undefined && cookie(request, request.sessionCookie) !== undefined) return signedIn(request);
+      if (given === undefined && cookie(request, request.sessionCookie) !== undefined) {
+        return signedIn(request, reply);
+      }
       const checked = given === undefined ? { fault: 'The request holds no API key.' } : keys.check(given);
       if ('caller' in checked) return checked.caller;
       // The secret was right, so it is known whose key it was.
       if (checked.keyId !== undefined) request.knownCaller = { id: checked.keyId, scopes: [] };
       await limits.failure(request, reply);
+      await limits.request(request, reply);
       reply.header('www-authenticate', 'Bearer realm="pullwright"');
       throw new AppError('unauthorized', checked.fault);
     }
 
     /** A session that is over is no failure: nobody guesses 32 bytes, and its page may have asked for much at once. */
-    function signedIn(request: FastifyRequest): Caller {
-      requireSameOrigin(request);
-      const caller = request.visitor();
-      if (caller === undefined) throw new AppError('unauthorized', 'The session is over. Sign in again.');
-      return caller;
+    async function signedIn(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
+      const caller = isSameOrigin(request) ? request.visitor() : undefined;
+      if (caller !== undefined) return caller;
+      await limits.request(request, reply);
+      if (isSameOrigin(request)) throw new AppError('unauthorized', 'The session is over. Sign in again.');
+      throw new AppError('cross_origin', 'The session of the dashboard was used by another site.');
     }
   },
   { name: 'auth', dependencies: ['config', 'store', 'rate-limit'] },
@@ -132,14 +136,12 @@ function cookie({ headers }: FastifyRequest, name: string): string | undefined {
 /**
  * A cookie is sent by the browser, whichever page asks it to; so it speaks for requests of our own pages only. Browsers that
  * send no `Sec-Fetch-Site` (https://w3c.github.io/webappsec-fetch-metadata/) send `Origin` with what changes something.
- * @throws AppError `cross_origin`
  */
-function requireSameOrigin({ method, headers }: FastifyRequest): void {
+function isSameOrigin({ method, headers }: FastifyRequest): boolean {
   const reads = method === 'GET' || method === 'HEAD';
   const site = headers['sec-fetch-site'];
   const same = site === undefined ? reads || originHost(headers.origin) === headers.host : site === 'same-origin';
-  if (same || (reads && site === 'none')) return;
-  throw new AppError('cross_origin', 'The session of the dashboard was used by another site.');
+  return same || (reads && site === 'none');
 }
 
 function originHost(origin: string | undefined): string | undefined {

@@ -15,13 +15,14 @@ export default fp(
       const present = this.getHeader('vary');
       return this.header('vary', present === undefined ? header : `${present}, ${header}`);
     });
+    const origins = [...app.config.CORS_ORIGINS];
+    if (origins.length === 0) return;
     // The route that the library adds for preflights, which come without a key.
     app.addHook('onRoute', (route) => {
       if (route.method === 'OPTIONS' && route.url === '*') route.config = { ...route.config, public: true };
     });
-    const origins = [...app.config.CORS_ORIGINS];
     await app.register(cors, {
-      origin: origins.length > 0 && origins,
+      origin: origins,
       strictPreflight: false,
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'],
       allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'if-match', 'last-event-id', 'x-api-key'],

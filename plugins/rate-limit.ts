@@ -3,12 +3,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { AppError } from '../src/errors/app-error.ts';
 import type { ErrorCode } from '../src/errors/error-codes.ts';
+import { LOOPBACK } from '../src/keys/keys.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
     limits: {
-      /** Counts a request against its caller's key. */
-      key: Limit;
+      /** Counts a request against its caller's key, or against its address where there is none. */
+      request: Limit;
       /** Counts a request without a valid key against its address. */
       failure: Limit;
       /** Refuses an address that failed too often, without counting. */
@@ -25,8 +26,8 @@ type State = { max: number; remaining: number; ttlInSeconds: number };
 const WINDOW_SECONDS = 60;
 
 /**
- * Limits requests per client address, and gives `app.limits` for what is known later of a request. A stream counts once,
- * when it is opened. What is left is told in the fields of draft-ietf-httpapi-ratelimit-headers
+ * `app.limits`: what one caller may ask for in a minute. A stream counts once, when it is opened. What is left is told in
+ * the fields of draft-ietf-httpapi-ratelimit-headers
  * (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/).
  */
 export default fp(
@@ -41,11 +42,16 @@ export default fp(
     });
 
     app.decorate('limits', {
-      async key(request, reply) {
-        const state = await keys(request);
+      async request(request, reply) {
+        const { knownCaller } = request;
+        const [policy, which, count] =
+          knownCaller !== null && knownCaller !== LOOPBACK
+            ? (['key', 'with this key', keys] as const)
+            : (['address', 'from this address', addresses] as const);
+        const state = await count(request);
         if (state.isAllowed) return;
-        announce(reply, 'key', state);
-        if (state.isExceeded) throw exceeded('rate_limited', 'with this key', state);
+        announce(reply, policy, state);
+        if (state.isExceeded) throw exceeded('rate_limited', which, state);
       },
       async failure(request, reply) {
         const state = await failures(request);
@@ -56,27 +62,14 @@ export default fp(
         if (!state.isAllowed && state.remaining === 0) throw failed(reply, state);
       },
     });
-
-    app.addHook('onRequest', async (request, reply) => {
-      const state = await addresses(request);
-      if (state.isAllowed) return;
-      announce(reply, 'address', state);
-      if (state.isExceeded) throw exceeded('rate_limited', 'from this address', state);
-    });
   },
   { name: 'rate-limit', dependencies: ['config'] },
 );
 
-/** Adds a policy to `RateLimit-Policy`, and what is left of it to `RateLimit`. */
+/** Tells what a policy is and what is left of it. */
 function announce(reply: FastifyReply, policy: string, { max, remaining, ttlInSeconds }: State): void {
-  append(reply, 'ratelimit-policy', `"${policy}";q=${max};w=${WINDOW_SECONDS}`);
-  append(reply, 'ratelimit', `"${policy}";r=${remaining};t=${ttlInSeconds}`);
-}
-
-/** Appends to a field that is a list (RFC 9651 §3.1). */
-function append(reply: FastifyReply, name: string, item: string): void {
-  const before = reply.getHeader(name);
-  reply.header(name, before === undefined ? item : `${before}, ${item}`);
+  reply.header('ratelimit-policy', `"${policy}";q=${max};w=${WINDOW_SECONDS}`);
+  reply.header('ratelimit', `"${policy}";r=${remaining};t=${ttlInSeconds}`);
 }
 
 function failed(reply: FastifyReply, state: State): AppError {

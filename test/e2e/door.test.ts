@@ -57,13 +57,16 @@ t.test('a key has a limit of its own', async (t) => {
   const one = await makeKey(server, { scopes: ['read'] });
   const two = await makeKey(server, { scopes: ['read'] });
   const first = await call(server, 'GET', '/v1/tickets', undefined, one.headers);
-  t.equal(first.headers.get('ratelimit-policy'), '"address";q=600;w=60, "key";q=3;w=60');
-  t.match(first.headers.get('ratelimit'), /^"address";r=597;t=\d+, "key";r=2;t=\d+$/);
+  t.equal(first.headers.get('ratelimit-policy'), '"key";q=3;w=60');
+  t.match(first.headers.get('ratelimit'), /^"key";r=2;t=\d+$/);
   t.strictSame(await statuses(server, 3, () => one.headers), [200, 200, 429]);
   const limited = await call(server, 'GET', '/v1/tickets', undefined, one.headers);
   t.match(limited.body, { code: 'rate_limited' });
   t.ok(Number(limited.headers.get('retry-after')) > 0);
   t.strictSame(await statuses(server, 1, () => two.headers), [200]);
+  const nobody = await call(server, 'GET', '/livez');
+  t.equal(nobody.headers.get('ratelimit-policy'), '"address";q=600;w=60');
+  t.match(nobody.headers.get('ratelimit'), /^"address";r=599;t=\d+$/, 'whoever has a key does not use up an address');
 });
 
 t.test('streams and runs of a key', async (t) => {

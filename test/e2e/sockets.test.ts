@@ -101,12 +101,17 @@ t.test('every answer carries the security headers', async (t) => {
     t.match(policy, /frame-ancestors 'none'/, path);
     t.notMatch(policy, /unsafe|\*|https?:/, path);
     t.equal(headers.get('x-content-type-options'), 'nosniff', path);
-    t.equal(headers.get('referrer-policy'), 'no-referrer', path);
-    t.equal(headers.get('cross-origin-opener-policy'), 'same-origin', path);
     t.equal(headers.get('cross-origin-resource-policy'), 'same-origin', path);
     t.equal(headers.get('x-powered-by'), null, path);
   }
   t.equal((await call(server, 'GET', '/v1/tickets')).headers.get('cache-control'), 'no-store');
+  for (const path of ['/docs/', '/dashboard/', '/dashboard/tickets/D-1']) {
+    const { headers } = await call(server, 'GET', path);
+    t.match(headers.get('content-type'), /^text\/html/, path);
+    t.equal(headers.get('referrer-policy'), 'no-referrer', path);
+    t.equal(headers.get('cross-origin-opener-policy'), 'same-origin', path);
+    t.equal(headers.get('x-frame-options'), 'SAMEORIGIN', path);
+  }
 });
 
 t.test('the names of this machine are served', async (t) => {

@@ -17,8 +17,13 @@ export default fp(
     const disk = createDiskGuard(app.config);
     app.decorate('disk', disk);
     app.addHook('onRoute', (route) => {
-      if (route.config?.grows === true) route.onRequest = [() => disk.admit(), ...[route.onRequest ?? []].flat()];
+      if (route.config?.grows === true) route.onRequest = [admit, ...[route.onRequest ?? []].flat()];
     });
+
+    async function admit(): Promise<void> {
+      const problem = await disk.problem();
+      if (problem !== undefined) throw problem;
+    }
   },
   { name: 'disk', dependencies: ['config', 'auth'] },
 );

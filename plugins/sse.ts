@@ -107,7 +107,7 @@ export default fp(
       if (after > run.last_seq) {
         throw unknown(`Run ${run.run_id} has ${run.last_seq} events; there is none ${after}.`, run.last_seq);
       }
-      if (after === run.last_seq) return after;
+      if (after === run.last_seq || run.events_deleted_at === null) return after;
       const first = await app.store.events.firstSeq(run.run_id);
       if (first !== undefined && first <= after + 1) return after;
       const kept = first === undefined ? 'none is kept' : `the first that is kept is ${first}`;

@@ -2,7 +2,7 @@ import { type EventDraft, type RunEvent, TERMINAL_EVENTS } from '../../schemas/e
 import { type EventRedaction, redactEvents } from '../redaction/redact-events.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
-import type { RunPatch } from '../store/runs.ts';
+import type { RunPatch, RunRow } from '../store/runs.ts';
 
 export type EventLog = ReturnType<typeof createEventLog>;
 
@@ -33,7 +33,24 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
     else redactions.set(runId, redaction);
   }
 
+  /** Shows events, now that they are durable. */
+  function show(runId: string, events: readonly RunEvent[]): void {
+    for (const observer of observers) observer(runId, events);
+    const reader = readers.get(runId);
+    if (reader === undefined) return;
+    reader.tail.push(...events);
+    if (reader.tail.length > 2 * TAIL) reader.tail.splice(0, reader.tail.length - TAIL);
+    for (const watcher of reader.watchers) watcher.wake();
+  }
+
   return {
+    /** Takes the next run of the queue, as `claim` of the store does. */
+    async claim(): Promise<RunRow | undefined> {
+      const claimed = await store.runs.claim();
+      if (claimed !== undefined) show(claimed.row.run_id, claimed.events);
+      return claimed?.row;
+    },
+
     /**
      * Appends events to a run, changing the run in the same transaction.
      * @throws FencedError when `fence` is not the attempt that may write
@@ -50,13 +67,7 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
         throw error;
       });
       if (events.some(({ type }) => TERMINAL_EVENTS.has(type))) redactions.delete(runId);
-      for (const observer of observers) observer(runId, events);
-      const reader = readers.get(runId);
-      if (reader !== undefined) {
-        reader.tail.push(...events);
-        if (reader.tail.length > 2 * TAIL) reader.tail.splice(0, reader.tail.length - TAIL);
-        for (const watcher of reader.watchers) watcher.wake();
-      }
+      show(runId, events);
       return events;
     },
 

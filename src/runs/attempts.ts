@@ -38,7 +38,6 @@ export function createAttempts(deps: ActionDeps & { log: EventLog; logger: Logge
     let outcome: Outcome;
     try {
       const ticket = await store.tickets.get(row.ticket_id);
-      writer.emit({ type: 'run.started', data: { attempt: row.attempt, agent: row.agent } });
       if (!confined) writer.emit({ type: 'log', data: { level: 'warn', text: NO_SANDBOX } });
       if (ticket === undefined) throw new AppError('ticket_not_found', 'The ticket was deleted.');
       outcome = { result: await actions[row.action](deps, { run: row, ticket, writer, signal }) };

@@ -1,5 +1,5 @@
 import type { Logger } from '../config/logger.ts';
-import type { Store } from '../store/open-store.ts';
+import type { EventLog } from '../events/event-log.ts';
 import type { Attempt } from './attempts.ts';
 
 /** Pause after the store failed, or while nothing may be started, in milliseconds. */
@@ -13,10 +13,10 @@ export type Job = Attempt & { done: Promise<void> };
  * @param carryOut one attempt, to its end; never rejects
  */
 export function createDispatcher(
-  deps: { store: Pick<Store, 'runs'>; logger: Logger; maxAtOnce: number; mayStart: () => Promise<boolean> },
+  deps: { log: Pick<EventLog, 'claim'>; logger: Logger; maxAtOnce: number; mayStart: () => Promise<boolean> },
   carryOut: (attempt: Attempt) => Promise<void>,
 ) {
-  const { store, logger, maxAtOnce, mayStart } = deps;
+  const { log, logger, maxAtOnce, mayStart } = deps;
   const jobs = new Map<string, Job>();
   let pumping: Promise<void> | undefined;
   let pumpAgain = false;
@@ -59,7 +59,7 @@ export function createDispatcher(
       pumpAgain = false;
       while (!stopping && jobs.size < maxAtOnce) {
         if ((await mustWait()) || stopping) break;
-        const row = await store.runs.claim();
+        const row = await log.claim();
         if (row === undefined) break;
         const attempt: Attempt = { row, controller: new AbortController(), leaving: false };
         const job = Object.assign(attempt, { done: carryOut(attempt).finally(() => leave(job)) });

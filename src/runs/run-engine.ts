@@ -25,7 +25,7 @@ export function createRunEngine(deps: EngineDeps) {
   const { config, store, log, agents, logger, mayStart } = deps;
   const waiting = createWaiting(store, config);
   const dispatcher = createDispatcher(
-    { store, logger, maxAtOnce: config.MAX_CONCURRENT_RUNS, mayStart },
+    { log, logger, maxAtOnce: config.MAX_CONCURRENT_RUNS, mayStart },
     (attempt: Attempt): Promise<void> => carryOut(attempt),
   );
   const carryOut = createAttempts({ ...deps, isStopping: dispatcher.isStopping });
@@ -80,7 +80,8 @@ export function createRunEngine(deps: EngineDeps) {
       if (!agents.has(agent)) throw new AppError('agent_not_found', `There is no agent ${JSON.stringify(agent)}.`);
       const ticket = await store.tickets.get(request.ticketId);
       if (ticket === undefined) throw new AppError('ticket_not_found', `There is no ticket ${request.ticketId}.`);
-      const row = await store.runs.enqueue({
+      const waitAt = await waiting.waitOf(request.action);
+      const enqueued = store.runs.enqueue({
         ticketId: ticket.ticket_id,
         action: request.action,
         message,
@@ -90,11 +91,13 @@ export function createRunEngine(deps: EngineDeps) {
         budget: request.budget,
         maxQueued: config.MAX_QUEUED_RUNS,
         maxOfKey: config.MAX_RUNS_PER_KEY,
-        waitAt: await waiting.waitOf(request.action),
+        waitAt,
       });
-      const run = await this.view(row);
+      // Before that is written: where there is room, the run is queued and taken by one transaction.
       dispatcher.pump();
-      return run;
+      const { row, place } = await enqueued;
+      if (place === undefined) return this.view(row);
+      return toRun(row, { queue_position: place.position, estimated_wait_s: place.estimated_wait_s });
     },
 
     /** @throws AppError `run_not_found` */

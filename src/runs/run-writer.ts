@@ -4,6 +4,10 @@ import type { Usage } from '../../schemas/run.ts';
 import type { EventLog } from '../events/event-log.ts';
 import type { RunPatch, RunRow } from '../store/runs.ts';
 
+/** Events that nobody waits for: they are written with the next one, or after so many milliseconds. */
+const UNHURRIED: ReadonlySet<string> = new Set(['step.started', 'step.finished', 'usage.updated']);
+const UNHURRIED_MS = 50;
+
 /** Neighbouring text is joined up to this many characters an event. */
 const JOINED_CHARACTERS = 16_384;
 
@@ -32,6 +36,7 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
   let pending: EventDraft[] = [];
   let patch: RunPatch = {};
   let writing: Promise<void> | undefined;
+  let later: NodeJS.Timeout | undefined;
   let failed: { error: unknown } | undefined;
   let usage: Usage = JSON.parse(row.usage);
   const progress: Progress = JSON.parse(row.progress);
@@ -46,6 +51,8 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
     while (!isIdle()) {
       // What is emitted in one go shares a commit.
       await turn();
+      clearTimeout(later);
+      later = undefined;
       const [drafts, changes] = [pending, patch];
       pending = [];
       patch = {};
@@ -81,7 +88,7 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
       patch.progress = JSON.stringify(progress);
     },
 
-    /** Queues an event; it is durable, and then visible, soon. */
+    /** Queues an event; it is durable, and then visible, soon: at once unless nobody waits for it. */
     emit(draft: EventDraft): void {
       const last = pending.at(-1);
       if (
@@ -94,7 +101,8 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
       } else {
         pending.push(draft);
       }
-      void write();
+      if (UNHURRIED.has(draft.type)) later ??= setTimeout(write, UNHURRIED_MS);
+      else void write();
     },
 
     /** Sets the tokens that the run has used so far. */

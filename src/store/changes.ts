@@ -29,9 +29,14 @@ export function telling(runs: RunStore, { tell }: Changes): RunStore {
   return {
     ...runs,
     async enqueue(run) {
-      const row = await runs.enqueue(run);
-      tell({ type: 'run', runId: row.run_id, events: [] });
-      return row;
+      const enqueued = await runs.enqueue(run);
+      tell({ type: 'run', runId: enqueued.row.run_id, events: [] });
+      return enqueued;
+    },
+    async claim() {
+      const claimed = await runs.claim();
+      if (claimed !== undefined) tell({ type: 'run', runId: claimed.row.run_id, events: claimed.events });
+      return claimed;
     },
     async append(runId, ...what) {
       const events = await runs.append(runId, ...what);

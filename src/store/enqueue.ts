@@ -27,10 +27,13 @@ export type NewRun = {
   waitAt: (position: number) => number | null;
 };
 
+/** A run, and where it stands in the queue if it was put there now. */
+export type Enqueued = { row: RunRow; place?: { position: number; estimated_wait_s: number | null } };
+
 /** As `enqueue` of the store, in a transaction of the caller. */
-export async function enqueue(trx: Transaction<Database>, run: NewRun): Promise<RunRow> {
+export async function enqueue(trx: Transaction<Database>, run: NewRun): Promise<Enqueued> {
   const before = run.idempotencyId === undefined ? undefined : await runOfRecord(trx, run.idempotencyId);
-  if (before !== undefined) return before;
+  if (before !== undefined) return { row: before };
   await checkReady(trx, run.ticketId);
   const ofKey = await countUnfinished(trx, run.keyId);
   if (ofKey >= run.maxOfKey) {
@@ -59,11 +62,11 @@ export async function enqueue(trx: Transaction<Database>, run: NewRun): Promise<
     })
     .returningAll()
     .executeTakeFirstOrThrow();
-  const position = (await positions(trx)).get(row.run_id) ?? queued + 1;
-  const data = { position, estimated_wait_s: run.waitAt(position) };
-  await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data }]);
+  const position = queued === 0 ? 1 : ((await positions(trx)).get(row.run_id) ?? queued + 1);
+  const place = { position, estimated_wait_s: run.waitAt(position) };
+  await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data: place }]);
   if (run.idempotencyId !== undefined) await noteRun(trx, run.idempotencyId, row.run_id);
-  return row;
+  return { row, place };
 }
 
 async function countUnfinished(trx: Transaction<Database>, keyId: string): Promise<number> {

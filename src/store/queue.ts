@@ -1,5 +1,7 @@
 import type { CompiledQuery, Kysely, Selectable, Transaction } from 'kysely';
+import type { RunEvent } from '../../schemas/event.ts';
 import type { RunState } from '../../schemas/run.ts';
+import { insertEvents } from './events.ts';
 import type { Database, RunTable } from './schema.ts';
 
 export const ACTIVE_STATES = ['running', 'waiting'] as const satisfies RunState[];
@@ -130,21 +132,36 @@ export async function positions(db: Kysely<Database>): Promise<Map<string, numbe
   return new Map(rows.map(({ run_id }, index) => [run_id, index + 1]));
 }
 
-/** Begins the next attempt of the first run in the queue whose ticket has none under way. */
-export async function takeNext(trx: Transaction<Database>): Promise<Selectable<RunTable> | undefined> {
+export type Claimed = { row: Selectable<RunTable>; events: RunEvent[] };
+
+/** Begins the next attempt of the first run in the queue whose ticket has none under way, with the event that says so. */
+export async function takeNext(trx: Transaction<Database>): Promise<Claimed | undefined> {
+  // Most often there is nothing, which takes a look.
+  const queued = await trx
+    .selectFrom('runs')
+    .select('run_id')
+    .where('state', '=', 'queued')
+    .limit(1)
+    .executeTakeFirst();
+  if (queued === undefined) return undefined;
   const [next] = (await trx.executeQuery(questions(trx).next)).rows;
   if (next === undefined) return undefined;
-  return trx
+  const now = new Date().toISOString();
+  const row = await trx
     .updateTable('runs')
     .set((eb) => ({
       state: 'running',
       attempt: eb('attempt', '+', 1),
+      last_seq: eb('last_seq', '+', 1),
       served: eb
         .selectFrom('runs as others')
         .select((e) => e(e.fn.coalesce(e.fn.max('others.served'), e.lit(0)), '+', 1).as('next')),
-      started_at: eb.fn.coalesce('started_at', eb.val(new Date().toISOString())),
+      started_at: eb.fn.coalesce('started_at', eb.val(now)),
     }))
     .where('run_id', '=', next.run_id)
     .returningAll()
     .executeTakeFirstOrThrow();
+  const { run_id, last_seq, attempt, agent } = row;
+  const events = await insertEvents(trx, run_id, last_seq, now, [{ type: 'run.started', data: { attempt, agent } }]);
+  return { row, events };
 }

@@ -2,11 +2,11 @@ import { type Kysely, type Selectable, sql, type Updateable } from 'kysely';
 import type { EventDraft, RunEvent } from '../../schemas/event.ts';
 import type { Action, RunState, Usage } from '../../schemas/run.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
-import { enqueue, type NewRun } from './enqueue.ts';
+import { type Enqueued, enqueue, type NewRun } from './enqueue.ts';
 import { insertEvents } from './events.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { notePermissions } from './permissions.ts';
-import { ACTIVE_STATES, positions, takeNext } from './queue.ts';
+import { ACTIVE_STATES, type Claimed, positions, takeNext } from './queue.ts';
 import { inRepositories } from './repositories.ts';
 import type { Database, RunTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
@@ -38,13 +38,13 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
      * @throws AppError `queue_full` when `maxQueued` runs are waiting already, `too_many_runs` when `maxOfKey` of this key
      * have not ended; `ticket_busy` and `ticket_not_found` while the ticket is being created or removed
      */
-    enqueue: (run: NewRun): Promise<RunRow> => commit((trx) => enqueue(trx, run)),
+    enqueue: (run: NewRun): Promise<Enqueued> => commit((trx) => enqueue(trx, run)),
 
     /**
-     * Takes the first queued run, in the order of queue.ts, whose ticket has none under way; its attempt number is the
-     * fence of all its writes.
+     * Takes the first queued run, in the order of queue.ts, whose ticket has none under way, and writes that it is started;
+     * its attempt number is the fence of all its writes.
      */
-    claim: (): Promise<RunRow | undefined> => commit(takeNext),
+    claim: (): Promise<Claimed | undefined> => commit(takeNext),
 
     /**
      * Appends events to a run and changes the run in the same transaction.

@@ -1,4 +1,5 @@
-import { readdir, readFile, rename } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import { canceled } from '../git/abortable.ts';
@@ -61,7 +62,7 @@ export async function commitWorkspace(
   const git = withSignal(deps.git, signal);
   const { gitDir, workspace } = place;
   await checkWorkspace(place);
-  await checkHead(gitDir, branch);
+  checkHead(gitDir, branch);
   const notes = await restoreGitFile(place, folders.quarantine);
 
   return withScratchIndex(gitDir, folders.staging, async ({ indexFile }) => {
@@ -113,8 +114,8 @@ function withSignal(git: Git, signal: AbortSignal | undefined): Git {
 }
 
 /** The index belongs to the branch of HEAD. On another branch, a commit would undo the difference between the two. */
-export async function checkHead(gitDir: string, branch: string): Promise<void> {
-  const head = await readFile(join(gitDir, 'HEAD'), 'utf8');
+export function checkHead(gitDir: string, branch: string): void {
+  const head = readFileSync(join(gitDir, 'HEAD'), 'utf8');
   if (head.trim() !== `ref: refs/heads/${branch}`) {
     throw new AppError('workspace_tampered', `The workspace is not on the branch ${branch} any more.`, {
       remedy: `Run git checkout ${branch} in it, or delete the ticket with force=true.`,

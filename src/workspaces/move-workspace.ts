@@ -1,4 +1,5 @@
-import { lstat, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFileSync, rmSync } from 'node:fs';
+import { lstat, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { Git, GitOptions } from '../git/git.ts';
@@ -39,7 +40,7 @@ export async function moveWorkspace(
  * began, so they are brought to their final state by force; all others stay as they are.
  */
 export async function finishMove(git: Git, place: Place, staging: string, ref: string): Promise<void> {
-  const [from, to] = await readJournal(place.gitDir);
+  const [from, to] = readJournal(place.gitDir);
   if (from === undefined || to === undefined) return;
   await checkWorkspace(place);
   await withScratchIndex(place.gitDir, staging, async ({ indexFile }) => {
@@ -100,13 +101,13 @@ function pathInTheWay(stderr: string): string {
   });
 }
 
-async function readJournal(gitDir: string): Promise<(string | undefined)[]> {
+function readJournal(gitDir: string): (string | undefined)[] {
   try {
-    const [from, to] = (await readFile(join(gitDir, JOURNAL), 'utf8')).split(' ');
+    const [from, to] = readFileSync(join(gitDir, JOURNAL), 'utf8').split(' ');
     const isCommit = /^[0-9a-f]{40,64}$/;
     if (isCommit.test(from ?? '') && isCommit.test(to ?? '')) return [from, to];
     // The journal itself was cut short: the move had not begun.
-    await rm(join(gitDir, JOURNAL));
+    rmSync(join(gitDir, JOURNAL));
     return [];
   } catch (error) {
     if (isMissing(error)) return [];

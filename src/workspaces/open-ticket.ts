@@ -29,7 +29,7 @@ export const WORK_REF = 'refs/pullwright/work';
 /** The ticket, or undefined when there is none of this very name. */
 export async function findTicket(layout: Layout, ticketId: string): Promise<OpenTicket | undefined> {
   const { workspace, gitDir } = layout.ticket(ticketId);
-  const record = await readRecord(gitDir);
+  const record = readRecord(gitDir);
   // A file system that ignores case shows the files of another ticket.
   if (record?.ticket_id !== ticketId) return undefined;
   const parked = !(await exists(workspace));

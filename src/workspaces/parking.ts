@@ -23,14 +23,14 @@ type UnparkDeps = Deps & { plainPacks: Pick<PlainPacks, 'objectsFor'> };
 export async function park({ git, layout, trash }: Deps, ticket: OpenTicket): Promise<string | undefined> {
   const { gitDir, workspace, branch } = ticket;
   if (ticket.parked) return undefined;
-  await checkHead(gitDir, branch);
+  checkHead(gitDir, branch);
   const { dirty, unpushed } = await statusOf(git, layout.data.staging, ticket);
   if (dirty) return 'It holds changes that are not committed.';
   if (unpushed) return 'It holds commits that are not pushed.';
   if ((await touchedSubmodules(git, ticket, join(gitDir, 'index'))).length > 0) {
     return 'It holds files in the folder of a submodule.';
   }
-  const record = await readRecord(gitDir);
+  const record = readRecord(gitDir);
   if (record === undefined) return 'Its record is gone.';
   await git.run(['update-ref', '-d', WORK_REF], { gitDir });
   // From here on, a workspace that is missing is one that was parked.
@@ -66,7 +66,7 @@ export async function unpark(
     await rm(scratch, { recursive: true, force: true });
   }
   await git.run(['update-ref', '-d', WORK_REF], { gitDir });
-  const record = await readRecord(gitDir);
+  const record = readRecord(gitDir);
   if (record === undefined) return;
   const { parked_at: _, ...present } = record;
   await writeRecord(gitDir, present);

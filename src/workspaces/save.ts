@@ -20,7 +20,7 @@ import { readRecord, writeRecord } from './ticket-record.ts';
 export async function saveTicket(git: Git, ticket: OpenTicket, folder: string, staging: string): Promise<string[]> {
   await copyFolder(ticket.gitDir, folder, isWhole);
   if (ticket.parked) return [];
-  const record = await readRecord(folder);
+  const record = readRecord(folder);
   if (record !== undefined) await writeRecord(folder, { ...record, parked_at: new Date().toISOString() });
   try {
     return await saveWork(git, ticket, folder, staging);

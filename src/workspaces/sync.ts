@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
@@ -31,14 +31,14 @@ export async function syncTicket(
 ): Promise<Synced> {
   const { git, layout, mirrors, allowedHosts, upToDate } = deps;
   const { ticketId, gitDir, branch, baseBranch, ref } = ticket;
+  checkHead(gitDir, branch);
   await checkWorkspace(ticket);
-  await checkHead(gitDir, branch);
 
   const repo = parseRepoUrl(ticket.repoUrl, allowedHosts);
   const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
   const known = upToDate.get(ticketId);
   // The very answer: the remote was not asked again, or said the same.
-  if (known?.heads.deref() === heads && known.refs === (await stateOfRefs(ticket))) return known.synced;
+  if (known?.heads.deref() === heads && known.refs === stateOfRefs(ticket)) return known.synced;
   const base = chooseBase(heads, repo, baseBranch).sha;
   // The mirror's history is whole by now, where it was not when the ticket was created.
   await cutOffLike(ticket.mirror, gitDir);
@@ -65,7 +65,7 @@ export async function syncTicket(
     head === before ? undefined : await moveWorkspace(git, ticket, layout.data.staging, ref, before, head);
   if (inTheWay === undefined) {
     const synced = { head, base, updated: false, notes: [] };
-    upToDate.set(ticketId, { heads: new WeakRef(heads), refs: await stateOfRefs(ticket), synced });
+    upToDate.set(ticketId, { heads: new WeakRef(heads), refs: stateOfRefs(ticket), synced });
     return { head, base, updated: head !== before, notes: [] };
   }
   const note = `What is new on the remote was not brought in: ${shown(inTheWay)} has changes that are not committed.`;
@@ -73,12 +73,12 @@ export async function syncTicket(
 }
 
 /** Another text after each change of a branch: git replaces the file that a ref is in. */
-async function stateOfRefs({ gitDir, ref }: OpenTicket): Promise<string> {
-  const states = [ref, 'packed-refs'].map(async (name) => {
-    const found = await stat(join(gitDir, name), { bigint: true }).catch(() => undefined);
+function stateOfRefs({ gitDir, ref }: OpenTicket): string {
+  const states = [ref, 'packed-refs'].map((name) => {
+    const found = statSync(join(gitDir, name), { bigint: true, throwIfNoEntry: false });
     return found ? `${found.ino} ${found.mtimeNs}` : '-';
   });
-  return (await Promise.all(states)).join(' ');
+  return states.join(' ');
 }
 
 /** @throws AppError `workspace_tampered` */

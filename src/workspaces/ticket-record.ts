@@ -1,4 +1,5 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
@@ -23,10 +24,13 @@ export async function writeRecord(gitDir: string, record: TicketRecord): Promise
   await rename(`${path}.new`, path);
 }
 
-/** The record in a git directory, or undefined when there is none. */
-export async function readRecord(gitDir: string): Promise<TicketRecord | undefined> {
+/**
+ * The record in a git directory, or undefined when there is none. As all small files of DATA_DIR that a command looks at, it
+ * is read at once: beside the store on the same disk, the way through the thread pool takes far longer than to read it.
+ */
+export function readRecord(gitDir: string): TicketRecord | undefined {
   try {
-    return Value.Decode(TicketRecord, JSON.parse(await readFile(join(gitDir, FILE), 'utf8')));
+    return Value.Decode(TicketRecord, JSON.parse(readFileSync(join(gitDir, FILE), 'utf8')));
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;

@@ -52,7 +52,8 @@ await app.store.tickets.insert({
 async function makeRun() {
   const limitsOfQueue = { keyId: 'loopback', maxQueued: 10, maxOfKey: 10, waitAt: () => null };
   const request = { ticketId: 'S-1', action: 'chat', message: 'hello', agent: 'gemini' } as const;
-  const { run_id } = await app.store.runs.enqueue({ ...request, ...limitsOfQueue });
+  const { row } = await app.store.runs.enqueue({ ...request, ...limitsOfQueue });
+  const { run_id } = row;
   const text = (value: string): EventDraft => ({ type: 'message.delta', data: { text: value } });
   return {
     runId: run_id,

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { appendFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/load-config.ts';
 import type { Git } from '../git/git.ts';
@@ -44,6 +45,9 @@ export type RefreshOptions = JoinOptions<GitProgress> & { fresh?: boolean | unde
 
 /** What a remote said is good enough for this long to those in a hurry. */
 const QUICK_MS = 300_000;
+
+/** How long after a question its remote is asked ahead. */
+const AHEAD_MS = 500;
 
 /** What a remote said when it was asked, and the branches that the mirror has since. */
 type Answer = { askedAt: number; heads: RemoteHeads; inMirror: ReadonlyMap<string, string> };
@@ -116,11 +120,16 @@ export function createMirrors(deps: {
     return (await care.use(mirror, () => exists(mirror))) ? answer : undefined;
   }
 
-  /** For who comes next; what fails then is told when it is asked for. */
+  /**
+   * For who comes next, and after who is here: to start a process holds up all others for some hundredths of a second. What
+   * fails then is told when it is asked for.
+   */
   function askAhead(want: Want): void {
     const { url } = want.repo;
     if (askingAhead.has(url) || closing.signal.aborted) return;
-    const asked = share(url, want, { signal: closing.signal })
+    const { signal } = closing;
+    const asked = pause(AHEAD_MS, undefined, { signal, ref: false })
+      .then(() => share(url, want, { signal }))
       .then(
         () => {},
         () => {},

@@ -4,7 +4,7 @@ import { isMissing } from './file-errors.ts';
 import { exists } from './open-ticket.ts';
 
 /** The file in which git notes where a history is cut off (gitrepository-layout(5)). */
-const SHALLOW = 'shallow';
+export const SHALLOW = 'shallow';
 
 /** Whether a part of a mirror's history is still to come. */
 export function isShallow(mirror: string): Promise<boolean> {

@@ -10,7 +10,7 @@ import type { Mirrors, RefreshOptions } from './mirrors.ts';
 import { moveWorkspace } from './move-workspace.ts';
 import type { OpenTicket } from './open-ticket.ts';
 import { chooseBase, type RemoteHeads } from './remote-heads.ts';
-import { cutOffLike } from './shallow.ts';
+import { cutOffLike, SHALLOW } from './shallow.ts';
 import { shown } from './show-paths.ts';
 import { checkWorkspace } from './snapshot.ts';
 
@@ -64,18 +64,32 @@ export async function syncTicket(
   const inTheWay =
     head === before ? undefined : await moveWorkspace(git, ticket, layout.data.staging, ref, before, head);
   if (inTheWay === undefined) {
-    const synced = { head, base, updated: false, notes: [] };
-    upToDate.set(ticketId, { heads: new WeakRef(heads), refs: stateOfRefs(ticket), synced });
+    noteUpToDate(upToDate, ticket, heads, { head, base });
     return { head, base, updated: head !== before, notes: [] };
   }
   const note = `What is new on the remote was not brought in: ${shown(inTheWay)} has changes that are not committed.`;
   return { head: before, base, updated: false, notes: [note] };
 }
 
-/** Another text after each change of a branch: git replaces the file that a ref is in. */
-function stateOfRefs({ gitDir, ref }: OpenTicket): string {
-  const states = [ref, 'packed-refs'].map((name) => {
-    const found = statSync(join(gitDir, name), { bigint: true, throwIfNoEntry: false });
+/** Where a ticket's refs are, and where its mirror notes that its history is not whole. */
+type Refs = Pick<OpenTicket, 'ticketId' | 'gitDir' | 'mirror' | 'ref'>;
+
+/** Remembers that a ticket holds what its remote said. */
+export function noteUpToDate(
+  upToDate: UpToDate,
+  ticket: Refs,
+  heads: RemoteHeads,
+  { head, base }: Pick<Synced, 'head' | 'base'>,
+): void {
+  const synced = { head, base, updated: false, notes: [] };
+  upToDate.set(ticket.ticketId, { heads: new WeakRef(heads), refs: stateOfRefs(ticket), synced });
+}
+
+/** Another text after each change of a branch, for git replaces the file that a ref is in, or of where the history is cut off. */
+function stateOfRefs({ gitDir, mirror, ref }: Refs): string {
+  const files = [join(gitDir, ref), join(gitDir, 'packed-refs'), join(mirror, SHALLOW)];
+  const states = files.map((file) => {
+    const found = statSync(file, { bigint: true, throwIfNoEntry: false });
     return found ? `${found.ino} ${found.mtimeNs}` : '-';
   });
   return states.join(' ');

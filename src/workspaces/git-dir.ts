@@ -55,7 +55,7 @@ export function createGitDirs(git: Git, layout: Layout, ignoresCase: () => Promi
       throw error;
     });
     await mkdir(gitDir);
-    for (const folder of ['info', 'objects/info', 'objects/pack', 'refs/heads']) {
+    for (const folder of ['info', 'objects/info', 'refs']) {
       await mkdir(join(gitDir, folder), { recursive: true });
     }
     const packedRefs = Object.entries(refs).map(([name, sha]) => `${sha} ${name}\n`);

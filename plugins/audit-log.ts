@@ -15,7 +15,7 @@ const DENIED = new Set([401, 403]);
 
 /**
  * Writes down who did what: each request that changes something and had a valid key, and each that was refused for the
- * lack of one or of a right. Requests over a limit of their address are not, or a flood would fill the store. An entry is
+ * lack of one or of a right. Requests over a limit of their key or address are not, or a flood would fill the store. An entry is
  * handed to the store when the answer begins, and nobody waits for it.
  */
 export default fp(
@@ -53,7 +53,7 @@ export default fp(
 );
 
 function isWorthNoting(request: FastifyRequest, { statusCode }: FastifyReply): boolean {
-  if (request.is404) return false;
+  if (request.is404 || request.problem?.code === 'rate_limited') return false;
   if (DENIED.has(statusCode)) return true;
   return !READS.has(request.method) && request.caller.scopes.length > 0;
 }

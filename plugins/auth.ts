@@ -105,10 +105,11 @@ export default fp(
 
     /** A session that is over is no failure: nobody guesses 32 bytes, and its page may have asked for much at once. */
     async function signedIn(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
-      const caller = isSameOrigin(request) ? request.visitor() : undefined;
+      const ours = isSameOrigin(request);
+      const caller = ours ? request.visitor() : undefined;
       if (caller !== undefined) return caller;
       await limits.request(request, reply);
-      if (isSameOrigin(request)) throw new AppError('unauthorized', 'The session is over. Sign in again.');
+      if (ours) throw new AppError('unauthorized', 'The session is over. Sign in again.');
       throw new AppError('cross_origin', 'The session of the dashboard was used by another site.');
     }
   },

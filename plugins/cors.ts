@@ -3,7 +3,7 @@ import fp from 'fastify-plugin';
 
 declare module 'fastify' {
   interface FastifyReply {
-    /** Adds a header to those that the answer varies by; the origin is always among them. */
+    /** Adds a header to those that the answer varies by. */
     varyBy(header: string): FastifyReply;
   }
 }

@@ -26,7 +26,8 @@ type State = { max: number; remaining: number; ttlInSeconds: number };
 const WINDOW_SECONDS = 60;
 
 /**
- * `app.limits`: what one caller may ask for in a minute. A stream counts once, when it is opened. What is left is told in
+ * `app.limits`: what one caller may ask for in a minute. Whoever knows whose request it is counts it; one that is refused before,
+ * for its form alone, is not counted. A stream counts once, when it is opened. What is left is told in
  * the fields of draft-ietf-httpapi-ratelimit-headers
  * (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/).
  */

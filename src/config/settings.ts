@@ -28,7 +28,7 @@ export const Settings = Type.Object({
     '',
     'Proxies whose `X-Forwarded-For` is believed: addresses and CIDR ranges. Without it, all clients of a proxy count as one address.',
   ),
-  RATE_LIMIT_PER_MINUTE: count(600, 1, 1_000_000, 'Requests without a valid key per minute and client address.'),
+  RATE_LIMIT_PER_MINUTE: count(600, 1, 1_000_000, 'Requests per minute and client address that count against no key.'),
   KEY_RATE_LIMIT_PER_MINUTE: count(600, 1, 1_000_000, 'Requests per minute and API key.'),
   AUTH_FAILURES_PER_MINUTE: count(
     10,

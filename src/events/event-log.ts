@@ -61,11 +61,15 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
       const told = drafts.flatMap(redaction.tell);
       const changes = patch && redactPatch(patch, redactor);
       redactions.set(runId, redaction);
-      const events = await store.runs.append(runId, fence, told, changes).catch((error) => {
+      let events: RunEvent[];
+      try {
+        // Awaited as in `claim`, neither more nor less: what one transaction wrote is shown in the order in which it was written.
+        events = await store.runs.append(runId, fence, told, changes);
+      } catch (error) {
         // What could not be written may be handed in again, and must find what was held.
         if (redactions.get(runId) === redaction) putBack(runId, before);
         throw error;
-      });
+      }
       if (events.some(({ type }) => TERMINAL_EVENTS.has(type))) redactions.delete(runId);
       show(runId, events);
       return events;

@@ -43,6 +43,7 @@ export async function insertEvents(
 ): Promise<RunEvent[]> {
   // Ordered like a row: whoever reads an event again, from the store, gets the same bytes.
   const events = drafts.map((draft, index) => ({ run_id: runId, seq: firstSeq + index, time, ...draft }));
+  if (events.length === 0) return [];
   // One statement for any number: it is prepared once, and Kysely need not build it value by value.
   const rows = JSON.stringify(events.map(({ type, data }) => [type, JSON.stringify(data)]));
   await sql`insert into events (run_id, seq, time, type, data)

@@ -11,8 +11,8 @@ export type GroupCommit = <T>(write: Write<T>) => Promise<T>;
 type Entry = { run: (trx: Transaction<Database>) => Promise<void>; settle: () => void; fail: (error: unknown) => void };
 
 /**
- * Puts all writes that arrive while the last transaction was committing into one transaction: one fsync serves many
- * writers, and an idle one does not wait. Writes keep their order of arrival.
+ * Puts all writes that arrive in one turn of the event loop, or while the last transaction was committing, into one
+ * transaction: one fsync serves many writers, and a single one does not wait longer. Writes keep their order of arrival.
  */
 export function createGroupCommit(db: Kysely<Database>): GroupCommit {
   let queue: Entry[] = [];

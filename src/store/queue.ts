@@ -136,7 +136,7 @@ export type Claimed = { row: Selectable<RunTable>; events: RunEvent[] };
 
 /** Begins the next attempt of the first run in the queue whose ticket has none under way, with the event that says so. */
 export async function takeNext(trx: Transaction<Database>): Promise<Claimed | undefined> {
-  // Most often there is nothing, which takes a look.
+  // Most often nothing is queued, which the index tells at once.
   const queued = await trx
     .selectFrom('runs')
     .select('run_id')

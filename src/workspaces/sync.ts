@@ -71,25 +71,28 @@ export async function syncTicket(
   return { head: before, base, updated: false, notes: [note] };
 }
 
-/** Where a ticket's refs are, and where its mirror notes that its history is not whole. */
-type Refs = Pick<OpenTicket, 'ticketId' | 'gitDir' | 'mirror' | 'ref'>;
+type Refs = Pick<OpenTicket, 'ticketId' | 'gitDir' | 'ref'>;
 
-/** Remembers that a ticket holds what its remote said. */
+/** Remembers that a ticket holds what its remote said, all of it. */
 export function noteUpToDate(
   upToDate: UpToDate,
   ticket: Refs,
   heads: RemoteHeads,
   { head, base }: Pick<Synced, 'head' | 'base'>,
 ): void {
+  // One whose history is cut off gets the rest of it, once that is there.
+  if (statSync(join(ticket.gitDir, SHALLOW), { throwIfNoEntry: false })) {
+    upToDate.delete(ticket.ticketId);
+    return;
+  }
   const synced = { head, base, updated: false, notes: [] };
   upToDate.set(ticket.ticketId, { heads: new WeakRef(heads), refs: stateOfRefs(ticket), synced });
 }
 
-/** Another text after each change of a branch, for git replaces the file that a ref is in, or of where the history is cut off. */
-function stateOfRefs({ gitDir, mirror, ref }: Refs): string {
-  const files = [join(gitDir, ref), join(gitDir, 'packed-refs'), join(mirror, SHALLOW)];
-  const states = files.map((file) => {
-    const found = statSync(file, { bigint: true, throwIfNoEntry: false });
+/** Another text after each change of a branch: git replaces the file that a ref is in. */
+function stateOfRefs({ gitDir, ref }: Refs): string {
+  const states = [ref, 'packed-refs'].map((name) => {
+    const found = statSync(join(gitDir, name), { bigint: true, throwIfNoEntry: false });
     return found ? `${found.ino} ${found.mtimeNs}` : '-';
   });
   return states.join(' ');

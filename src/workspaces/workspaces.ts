@@ -198,7 +198,7 @@ export function createWorkspaces(deps: {
     if (remoteHead !== undefined) notes.push(`The branch ${branch} exists on the remote; the ticket goes on from it.`);
     // So its first command need not find out.
     else
-      noteUpToDate(upToDate, { ticketId, gitDir, mirror, ref: `refs/heads/${branch}` }, heads, {
+      noteUpToDate(upToDate, { ticketId, gitDir, ref: `refs/heads/${branch}` }, heads, {
         head,
         base: base.sha,
       });

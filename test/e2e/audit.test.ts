@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import t from 'tap';
@@ -90,6 +92,26 @@ t.test('a flood without a key does not fill the store', async (t) => {
   );
   await Promise.all(flood);
   t.equal((await audit(server)).items.length, before + 5);
+  await server.stop();
+});
+
+t.test('nor do floods with a key, or with a name that is not served', async (t) => {
+  const limits = { KEY_RATE_LIMIT_PER_MINUTE: '5', RATE_LIMIT_PER_MINUTE: '7' };
+  const server = await startServer(t, world, { ...settings, ...limits });
+  const { headers } = await makeKey(server, { scopes: ['admin'] });
+  // `fetch` does not let its caller name another host.
+  const remove = async (headers: Record<string, string>): Promise<number | undefined> => {
+    const sent = request(new URL('/v1/tickets/FLOOD-1', server.url), { method: 'DELETE', headers, agent: false }).end();
+    const [answer] = await once(sent, 'response');
+    answer.resume();
+    return answer.statusCode;
+  };
+  const flood = async (headers: Record<string, string>) =>
+    (await Promise.all(Array.from({ length: 30 }, () => remove(headers)))).sort();
+  t.strictSame(await flood(headers), [...Array(5).fill(404), ...Array(25).fill(429)]);
+  t.strictSame(await flood({ ...headers, host: 'evil.example' }), [...Array(7).fill(403), ...Array(23).fill(429)]);
+  const { items } = await audit(server, '?limit=100');
+  t.equal(items.filter(({ ticket_id }) => ticket_id === 'FLOOD-1').length, 12);
   await server.stop();
 });
 

@@ -75,6 +75,18 @@ t.test('a secret that comes in several appends is in no event of the run, nor in
   );
 });
 
+t.test('events that one transaction wrote are shown in their order', async (t) => {
+  const { store, log, runs } = await makeLog(t.testdir(), 1);
+  t.teardown(() => store.close());
+  const [one = ''] = runs;
+  const shown: string[] = [];
+  log.observe((_runId, events) => shown.push(...events.map(({ type }) => type)));
+  const again: EventDraft = { type: 'run.resumed', data: { cause: 'agent crash', attempt: 2 } };
+  const [, row] = await Promise.all([log.append(one, 1, [again], { state: 'queued' }), log.claim()]);
+  t.match(row, { run_id: one, attempt: 2 });
+  t.strictSame(shown, ['run.resumed', 'run.started']);
+});
+
 t.test('what is held of a message is not lost when an append fails', async (t) => {
   const { store, log, runs } = await makeLog(t.testdir(), 1);
   t.teardown(() => store.close());

@@ -89,6 +89,7 @@ t.test('nor does one that is killed while git runs, or between its two renames',
   const { workspace, gitDir, mirror } = await workspaces.paths('C-1');
   await isClean(t, world, workspace);
   await rename(workspace, path('tickets', '.staging', 'unpublished'));
+  await mkdir(`${gitDir}/refs/heads`, { recursive: true });
   for (const lock of ['index.lock', 'refs/heads/ticket_C-1.lock', 'packed-refs.lock'])
     await writeFile(`${gitDir}/${lock}`, '');
   await mkdir(`${mirror}/refs/fetched`, { recursive: true });

@@ -29,6 +29,9 @@ const ROWS: readonly Row[] = [
   growth,
 ];
 
+/** How often a row that falls short is measured again before it counts. */
+const CHECKED_AGAIN = 2;
+
 const USAGE = `npm run bench -- [ROW ...] [--short] [--write] [--check] [--profile FOLDER]
 
   --short    fewer rounds, and without the rows that take minutes
@@ -66,29 +69,40 @@ const measured: Measured[] = [];
 const failures: string[] = [];
 console.log(`${describeMachine()}\n`);
 for (const row of asked) {
-  const lab = await makeLab(options);
-  open = lab;
   try {
-    const result = { row, figures: await row.measure(lab) };
+    let result = await measure(row);
+    // What else a shared machine does may be in the way of one side only; it is not each time.
+    for (let again = 0; options.check && again < CHECKED_AGAIN && farBelow(result).length > 0; again++) {
+      console.log(`${row.name}: measured again`);
+      result = await measure(row);
+    }
     measured.push(result);
-    for (const line of linesOf(result)) console.log(line);
+    if (options.check) failures.push(...farBelow(result));
   } catch (error) {
     failures.push(`${row.name}: ${error instanceof Error ? error.message : error}`);
     console.log(`${row.name} could not be measured: ${error instanceof Error ? error.stack : error}`);
-  } finally {
-    await lab.close();
   }
 }
 console.log(`\n${tableOf(measured)}`);
 if (options.write) await writeTable(measured);
-if (options.check) {
-  for (const { row, figures } of measured) {
-    for (const figure of figures) {
-      if (isRatio(figure) && scoreOf(figure) < 0.5) {
-        failures.push(`${row.name}, ${figure.what}: less than half of what it is to reach`);
-      }
-    }
-  }
-}
 for (const failure of failures) console.error(failure);
 process.exitCode = failures.length > 0 ? 1 : 0;
+
+async function measure(row: Row): Promise<Measured> {
+  const lab = await makeLab(options);
+  open = lab;
+  try {
+    const result = { row, figures: await row.measure(lab) };
+    for (const line of linesOf(result)) console.log(line);
+    return result;
+  } finally {
+    await lab.close();
+  }
+}
+
+/** Ratios that are less than half of what they are to reach. */
+function farBelow({ row, figures }: Measured): string[] {
+  return figures
+    .filter((figure) => isRatio(figure) && scoreOf(figure) < 0.5)
+    .map((figure) => `${row.name}, ${figure.what}: less than half of what it is to reach`);
+}

@@ -17,14 +17,14 @@ export type DiskGuard = {
   look(): Promise<DiskState>;
   /** The same for the file system of one folder. */
   lookAt(name: 'DATA_DIR' | 'TICKETS_ROOT'): Promise<DiskState>;
-  /** Why new work must not begin, if so: `disk_full` or `storage_unavailable`. What is asked for in one go is one look. */
+  /** Why new work must not begin, if so: `disk_full` or `storage_unavailable`. While nothing is wrong, what is asked for in one go is one look. */
   problem(): Promise<AppError | undefined>;
 };
 
 const MIB = 1024 ** 2;
 const RETRY_SECONDS = 60;
 /** A request that starts a run asks, and the run right after it, in milliseconds. */
-const SAME_LOOK_MS = 100;
+const SAME_LOOK_MS = 20;
 
 /** Watches the free space of DATA_DIR and TICKETS_ROOT: what is under way needs the last of it to end properly. */
 export function createDiskGuard(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'MIN_FREE_DISK_MB'>): DiskGuard {
@@ -63,7 +63,10 @@ export function createDiskGuard(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'
     async problem() {
       const now = performance.now();
       if (last === undefined || now - last.at > SAME_LOOK_MS) last = { at: now, state: look() };
-      return (await last.state).problem;
+      const { problem } = await last.state;
+      // What is mended is to be seen at once.
+      if (problem !== undefined) last = undefined;
+      return problem;
     },
   };
 }

@@ -78,10 +78,12 @@ async function onHistory(place: Place): Promise<Figure[]> {
       return timed(() => each((index) => cloneTo(place, `many-${round}-${index}`)));
     },
     byHand: (round) =>
-      timed(async () => {
-        await fetchByHand(place);
-        await each((index) => checkoutTo(place, `hand-${round}-${index}`));
-      }),
+      timed(() =>
+        checkOutByHand(
+          place,
+          Array.from({ length: AT_ONCE }, (_, index) => `hand-${round}-${index}`),
+        ),
+      ),
   });
   const clones = { name: `${AT_ONCE} clones`, value: median(together.clone) };
   const checkouts = { name: `${AT_ONCE} times ${BY_HAND}`, value: median(together.byHand) };
@@ -118,11 +120,7 @@ async function contest(place: Place) {
       await filesWait(place);
       return timed(() => cloneTo(place, `clone-${round}`));
     },
-    byHand: (round) =>
-      timed(async () => {
-        await fetchByHand(place);
-        await checkoutTo(place, `hand-${round}`);
-      }),
+    byHand: (round) => timed(() => checkOutByHand(place, [`hand-${round}`])),
   });
   return { ours: median(ours), again: median(again), clone: median(clone), byHand: median(byHand) };
 }
@@ -165,9 +163,10 @@ async function cloneTo({ mirror, url, gitEnv }: Place, name: string): Promise<vo
 }
 
 /** The fastest safe way that was found: objects borrowed from a mirror that is brought up to date. */
-async function fetchByHand({ url, gitEnv, mirror }: Place): Promise<void> {
-  const update = ['fetch', '--quiet', '--no-tags', url, '+main:main'];
-  await run('git', ['--git-dir', mirror, ...update], { env: gitEnv });
+async function checkOutByHand(place: Place, names: readonly string[]): Promise<void> {
+  const update = ['fetch', '--quiet', '--no-tags', place.url, '+main:main'];
+  await run('git', ['--git-dir', place.mirror, ...update], { env: place.gitEnv });
+  await Promise.all(names.map((name) => checkoutTo(place, name)));
 }
 
 async function checkoutTo({ gitEnv, mirror }: Place, name: string): Promise<void> {

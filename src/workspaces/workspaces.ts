@@ -187,21 +187,19 @@ export function createWorkspaces(deps: {
     refuseDefaultBranch(heads.defaultBranch, branch);
     const remoteHead = heads.branches.get(branch);
     const head = remoteHead ?? base.sha;
-    const { gitDir } = layout.ticket(ticketId);
-    const mirror = layout.mirror(repo.url);
-    const isKept = mirrors.protect(mirror, ticketId, [base.sha, head]);
+    const isKept = mirrors.protect(layout.mirror(repo.url), ticketId, [base.sha, head]);
     // Told when the workspace is about to be published.
     isKept.catch(() => {});
     const wanted = { ticketId, repo, branch, baseBranch: base.branch, base: base.sha, remoteHead, isKept, place };
     // One that fails leaves nothing under way: what was kept may be let go at once.
     const notes = await buildWorkspace(building, wanted, options).finally(() => isKept.catch(() => {}));
-    if (remoteHead !== undefined) notes.push(`The branch ${branch} exists on the remote; the ticket goes on from it.`);
-    // So its first command need not find out.
-    else
-      noteUpToDate(upToDate, { ticketId, gitDir, ref: `refs/heads/${branch}` }, heads, {
-        head,
-        base: base.sha,
-      });
+    if (remoteHead !== undefined) {
+      notes.push(`The branch ${branch} exists on the remote; the ticket goes on from it.`);
+    } else {
+      // So its first command need not find out.
+      const refs = { ticketId, gitDir: layout.ticket(ticketId).gitDir, ref: `refs/heads/${branch}` };
+      noteUpToDate(upToDate, refs, heads, { head, base: base.sha });
+    }
     logger?.info({ ticket_id: ticketId, repo: repo.url, head }, 'workspace created');
     return { created: true, branch, baseBranch: base.branch, base: base.sha, head, notes };
   }

@@ -42,13 +42,13 @@ export function createCompileCache(deps: {
       await mkdir(conversation);
       const context = { config, mode: 'read', sandbox, workspace, conversation, model: NOBODY } as const;
       const launch = await definition.prepareLaunch(context);
-      const { folder, readOnly = [], writable = [] } = launch.home;
+      const { folder } = launch.home;
       const { workspace: mounted, home } = sandbox.layout({ workspace, home: folder });
       await mkdir(join(folder, MADE));
       const child = await sandbox.spawn({
         ...launch,
         env: { ...launch.env, NODE_COMPILE_CACHE: join(home, MADE) },
-        home: { folder, readOnly, writable: [...writable, MADE] },
+        home: { ...launch.home, writable: { ...launch.home.writable, [MADE]: join(folder, MADE) } },
         workspace,
         writable: false,
       });

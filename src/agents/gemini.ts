@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -70,6 +70,8 @@ export const gemini: AgentDefinition = {
     await checkPolicies(policies);
     if (sandbox.kind === 'none') await checkSystemPolicies();
     const home = await writeHome(context);
+    const chats = join(context.conversation, 'chats');
+    await mkdir(chats, { recursive: true, mode: 0o700 });
 
     const agent: Place = { host: installation().folder, inside: '/opt/agent' };
     const places = policies.map(({ file }): Place => ({ host: file, inside: `/opt/policies/${basename(file)}` }));
@@ -87,7 +89,7 @@ export const gemini: AgentDefinition = {
       home: {
         folder: home,
         readOnly: ['.gemini/settings.json', '.gemini/projects.json'],
-        writable: [`.gemini/tmp/${PROJECT}/chats`],
+        writable: { [`.gemini/tmp/${PROJECT}/chats`]: chats },
       },
     };
   },
@@ -148,11 +150,8 @@ async function checkSystemPolicies(): Promise<void> {
  */
 async function writeHome({ config, sandbox, workspace, conversation }: LaunchContext): Promise<string> {
   const home = join(conversation, 'home');
-  const chats = join(conversation, 'chats');
   await rm(home, { recursive: true, force: true });
-  await mkdir(chats, { recursive: true, mode: 0o700 });
-  await mkdir(join(home, '.gemini/tmp', PROJECT), { recursive: true, mode: 0o700 });
-  await symlink(chats, join(home, '.gemini/tmp', PROJECT, 'chats'));
+  await mkdir(join(home, '.gemini'), { recursive: true, mode: 0o700 });
   const root = sandbox.layout({ workspace, home }).workspace;
   await writeFile(join(home, '.gemini/projects.json'), JSON.stringify({ projects: { [root]: PROJECT } }));
   await writeFile(join(home, '.gemini/settings.json'), JSON.stringify(settings(config)));

@@ -115,9 +115,11 @@ async function hidden(folders: string[]): Promise<string[]> {
   return covered.flatMap((path) => ['--tmpfs', path]);
 }
 
-function home({ folder, readOnly = [], writable = [] }: SandboxHome = { folder: '' }): string[] {
-  const bind = (option: string) => (path: string) => [option, join(folder, path), join(HOME, path)];
-  return [...readOnly.flatMap(bind('--ro-bind')), ...writable.flatMap(bind('--bind'))];
+function home({ folder, readOnly = [], writable = {} }: SandboxHome = { folder: '' }): string[] {
+  return [
+    ...readOnly.flatMap((path) => ['--ro-bind', join(folder, path), join(HOME, path)]),
+    ...Object.entries(writable).flatMap(([path, host]) => ['--bind', host, join(HOME, path)]),
+  ];
 }
 
 async function work({ workspace, writable }: SandboxRequest, mount: string): Promise<string[]> {

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import { createBubblewrap } from './bubblewrap.ts';
@@ -65,9 +64,8 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
 
   function watch(request: SandboxRequest, child: SandboxedProcess): () => void {
     if (!request.writable) return () => {};
-    const { folder, writable = [] } = request.home ?? { folder: '' };
     const limit = {
-      folders: [request.workspace, ...writable.map((path) => join(folder, path))],
+      folders: [request.workspace, ...Object.values(request.home?.writable ?? {})],
       maxMib: config.MAX_WORKSPACE_MB,
       path,
     };

@@ -7,10 +7,14 @@ import type { Service } from './service.ts';
 export type Place = { host: string; inside: string };
 
 /**
- * The home of a sandboxed process: empty, but for these paths of `folder` (relative to it). Only what is written to
- * `writable` stays.
+ * The home of a sandboxed process: empty, but for `readOnly`, paths of `folder` (relative to it), and for `writable`, folders
+ * of the host by their path in the home. Only what is written there stays.
  */
-export type SandboxHome = { folder: string; readOnly?: readonly string[]; writable?: readonly string[] };
+export type SandboxHome = {
+  folder: string;
+  readOnly?: readonly string[];
+  writable?: Readonly<Record<string, string>>;
+};
 
 export type SandboxRequest = {
   /** Program and arguments as the process inside sees them. Anyone on the host can read them: no secrets. */

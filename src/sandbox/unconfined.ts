@@ -1,5 +1,6 @@
+import { mkdir, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { CHILD_MARK } from '../config/child-mark.ts';
 import { serveOnLoopback } from './service.ts';
 import type { Confinement } from './types.ts';
@@ -21,6 +22,7 @@ export function createUnconfined(parentEnv: Readonly<Record<string, string | und
     serve: serveOnLoopback,
     async command({ argv: [file, ...args], env, workspace, home }) {
       const HOME = home?.folder ?? tmpdir();
+      for (const [path, host] of Object.entries(home?.writable ?? {})) await link(host, join(HOME, path));
       return {
         file,
         args,
@@ -36,4 +38,12 @@ export function createUnconfined(parentEnv: Readonly<Record<string, string | und
       };
     },
   };
+}
+
+/** The folder at this path, where nothing is yet. */
+async function link(folder: string, path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await symlink(folder, path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
 }

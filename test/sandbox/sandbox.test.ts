@@ -123,15 +123,16 @@ t.test('places of the host are shown where the request wants them', async (t) =>
   const tool = { host: join(folders.DATA_DIR, 'tool'), inside: '/opt/tool' };
   writeFileSync(tool.host, '#!/bin/sh\necho tool\n');
   chmodSync(tool.host, 0o755);
-  await mkdir(join(folders.DATA_DIR, 'home/kept'), { recursive: true });
+  for (const name of ['home', 'kept']) await mkdir(join(folders.DATA_DIR, name));
   await writeFile(join(folders.DATA_DIR, 'home/settings'), 'fixed');
-  const home = { folder: join(folders.DATA_DIR, 'home'), readOnly: ['settings'], writable: ['kept'] };
+  const kept = join(folders.DATA_DIR, 'kept');
+  const home = { folder: join(folders.DATA_DIR, 'home'), readOnly: ['settings'], writable: { 'a/b': kept } };
   const { sandbox, sh } = makeSandbox(folders, 'auto');
 
   t.equal((await sh(sandbox.path(tool), { mounts: [tool] })).output, 'tool\n');
-  const script = 'cat ~/settings; echo x > ~/kept/file; echo y > ~/other; echo z > ~/settings';
+  const script = 'cat ~/settings; echo x > ~/a/b/file; echo y > ~/other; echo z > ~/settings';
   t.match((await sh(script, { home })).output, /^fixed[\s\S]*Read-only file system/);
-  t.ok(existsSync(join(home.folder, 'kept/file')), 'what is to be kept is');
+  t.ok(existsSync(join(kept, 'file')), 'what is to be kept is');
   t.notOk(existsSync(join(home.folder, 'other')), 'nothing else is');
 });
 
@@ -157,8 +158,9 @@ t.test('a run ends with all that it started', async (t) => {
 
 t.test('a command that fills the disk is ended', async (t) => {
   const folders = await makeFolders(t);
-  const home = { folder: join(folders.DATA_DIR, 'home'), writable: ['kept'] };
-  await mkdir(join(home.folder, 'kept'), { recursive: true });
+  const kept = join(folders.DATA_DIR, 'kept');
+  const home = { folder: join(folders.DATA_DIR, 'home'), writable: { kept } };
+  await mkdir(kept);
   for (const kind of ['auto', 'none'] as const) {
     const { sh } = makeSandbox(folders, kind, { MAX_WORKSPACE_MB: 5 });
     t.equal((await sh('head -c 2000000 /dev/zero > some', { home })).code, 0);
@@ -166,7 +168,7 @@ t.test('a command that fills the disk is ended', async (t) => {
     await t.rejects(fill('.'), { code: 'workspace_too_large', message: /has grown to \d+ MiB; 5 MiB are allowed/ });
     await rm(join(folders.workspace, 'much'));
     await t.rejects(fill('~/kept'), { code: 'workspace_too_large' }, 'also where its home is kept');
-    await rm(join(home.folder, 'kept/much'));
+    await rm(join(kept, 'much'));
     t.same(descendants(process.pid), []);
   }
 });

@@ -7,7 +7,6 @@ import type { Logger } from '../config/logger.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { abortable } from './abortable.ts';
-import { connectAgent } from './acp-session.ts';
 import type { AgentDefinition, Launch } from './agent-definition.ts';
 
 /** Where a starting agent finds the cache, and where the run that makes it puts it, in its home. */
@@ -53,6 +52,7 @@ export function createCompileCache(deps: {
         writable: false,
       });
       try {
+        const { connectAgent } = await import('./acp-session.ts');
         const options = { process: child, definition, mode: 'read', root: mounted, redactor, asked: [] } as const;
         const connection = await abortable(connectAgent(options), signal);
         await abortable(connection.open(undefined), signal);

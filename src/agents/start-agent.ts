@@ -6,7 +6,7 @@ import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Service } from '../sandbox/service.ts';
 import type { SandboxedProcess } from '../sandbox/types.ts';
 import { abortable } from './abortable.ts';
-import { type Connection, connectAgent, type Session } from './acp-session.ts';
+import type { Connection, Session } from './acp-session.ts';
 import type { AgentDefinition, AgentMode } from './agent-definition.ts';
 import type { CompileCache } from './compile-cache.ts';
 import { createModelProxy, type ModelProxy } from './model-proxy.ts';
@@ -116,6 +116,8 @@ async function startProcess(options: StartOptions, model: ModelProxy | undefined
     onTooLarge: options.onExcess,
   });
   try {
+    // What speaks ACP is loaded with the first agent: the server is there sooner.
+    const { connectAgent } = await import('./acp-session.ts');
     const connected = connectAgent({ process, definition, mode, root, redactor, asked: config.ASK_PERMISSION });
     connection = await abortable(connected, options.signal);
     return { process, connection };

@@ -89,8 +89,9 @@ t.test('a reader who has scrolled up is left alone, and one at the end reads alo
   await start('OPS-1', { action: 'chat', message: 'go on' });
   await article(page).getByText('line 60', { exact: true }).waitFor();
   await held('go on');
-  // Further up than where one reads along.
-  await page.evaluate('scrollTo(0, document.documentElement.scrollHeight - innerHeight - 400)');
+  // Further up than where one reads along, by a wheel: a page that moves may have become shorter.
+  await page.evaluate(`dispatchEvent(new WheelEvent('wheel', { deltaY: -400 }));
+    scrollTo(0, document.documentElement.scrollHeight - innerHeight - 400);`);
   await page.getByRole('button', { name: 'Newest' }).waitFor();
   const read = article(page).getByText('line 50', { exact: true });
   const before = await read.boundingBox();

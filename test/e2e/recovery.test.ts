@@ -166,6 +166,8 @@ t.test('the time of a run is that of all its attempts', async (t) => {
     const { body } = await call<Run>(server, 'POST', '/v1/tickets/R-6/runs', { action: 'chat', message });
     begun.push(body.run_id);
     await held(message);
+    // The step and the time spent are written a moment after the question, together.
+    await events(server, body.run_id, { until: ({ type, data }) => type === 'step.started' && data.step === 'agent' });
     await server.stop('SIGKILL');
     const store = new SQLite(join(world.dir, 'data/pullwright.db'));
     const { spent } = store

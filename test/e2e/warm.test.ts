@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
@@ -148,6 +148,7 @@ t.test('the agent of dev is started when the plan is approved', async (t) => {
   const command = 'ls /opt/compile-cache && ! touch /opt/compile-cache/x && echo "<$NODE_COMPILE_CACHE>"';
   const shell = { name: 'run_shell_command', args: { command } };
   gemini.on(/Action: dev/, [{ calls: [write] }, { calls: [shell] }, { text: 'Added.' }]);
+  await rm(join(world.dir, 'data/compile-cache'), { recursive: true, force: true });
   const server = await startServer(t, world, SPARE);
   await logs(server, 'compile cache made');
   await create(server, 'P-1');

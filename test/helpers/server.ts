@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -31,6 +32,8 @@ const ADDRESS = /^Server listening at (http:\S+)/;
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 /** Where `npm start` keeps what Node has compiled: more than half of what a start takes. */
 const COMPILE_CACHE = new URL('../../node_modules/.cache/pullwright', import.meta.url).pathname;
+/** What Node has compiled of the agent, which halves what a start of it takes; compile-agent.ts puts it there. */
+export const COMPILED_AGENT = new URL('../../node_modules/.cache/pullwright-agent', import.meta.url).pathname;
 
 /** Starts the stand-ins; `world.env` is the environment of a server that lives among them. */
 export async function makeWorld(t: Owner): Promise<World> {
@@ -42,12 +45,15 @@ export async function makeWorld(t: Owner): Promise<World> {
   await github.addRepository('acme/duration', { from: SAMPLE });
   const gemini = await startGeminiApi();
   t.teardown(() => gemini.close());
+  const data = join(dir, 'data');
+  await mkdir(data, { mode: 0o700 });
+  if (existsSync(COMPILED_AGENT)) await cp(COMPILED_AGENT, join(data, 'compile-cache'), { recursive: true });
   const env = {
     ...github.environment(),
     ...gemini.environment(),
     GITHUB_TOKEN: TOKEN,
     GEMINI_MODEL: 'gemini-2.5-pro',
-    DATA_DIR: join(dir, 'data'),
+    DATA_DIR: data,
     TICKETS_ROOT: join(dir, 'tickets'),
     PORT: '0',
     // Each takes seconds of processor time, which most tests have no use for.

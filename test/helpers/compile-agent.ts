@@ -1,0 +1,16 @@
+// Before the suite: has a server compile the agent, as it does before its first spare one, for all servers that follow.
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { COMPILED_AGENT, makeWorld, startServer } from './server.ts';
+
+const teardowns: (() => unknown)[] = [];
+const owner = { teardown: (work: () => unknown) => teardowns.unshift(work) };
+try {
+  const world = await makeWorld(owner);
+  const server = await startServer(owner, world, { AGENT_POOL_SPARE: '1' });
+  await server.logged(({ msg }) => msg === 'spare agent ready');
+  await rm(COMPILED_AGENT, { recursive: true, force: true });
+  await cp(join(world.dir, 'data/compile-cache'), COMPILED_AGENT, { recursive: true });
+} finally {
+  for (const teardown of teardowns) await teardown();
+}

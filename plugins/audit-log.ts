@@ -32,7 +32,7 @@ export default fp(
 
     function note(request: FastifyRequest, reply: FastifyReply): void {
       const { method, ip, caller, routeOptions } = request;
-      const about = { ...named(request.params), ...named(request.body), ...subjects.get(request) };
+      const about = { ...named(request.body), ...named(request.params), ...subjects.get(request) };
       app.store.audit
         .append({
           time: new Date().toISOString(),

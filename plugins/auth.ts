@@ -87,7 +87,7 @@ export default fp(
     });
 
     async function authenticate(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
-      if (isLoopback(config.HOST) && !keys.needed()) return LOOPBACK;
+      if (isLoopback(config.HOST) && !keys.needed()) return onLoopback(request, reply);
       await limits.failuresSoFar(request, reply);
       const given = presentedKey(request);
       if (given === undefined && cookie(request, request.sessionCookie) !== undefined) {
@@ -101,6 +101,17 @@ export default fp(
       await limits.request(request, reply);
       reply.header('www-authenticate', 'Bearer realm="pullwright"');
       throw new AppError('unauthorized', checked.fault);
+    }
+
+    /** Where nobody needs a key, a browser lets any page change something that takes no body and whose answer it may not see. */
+    async function onLoopback(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
+      const { origin, 'sec-fetch-site': site } = request.headers;
+      const fromPage = origin !== undefined || site !== undefined;
+      if (reads(request) || !fromPage || isSameOrigin(request) || config.CORS_ORIGINS.includes(origin ?? '')) {
+        return LOOPBACK;
+      }
+      await limits.request(request, reply);
+      throw new AppError('cross_origin', 'Another site sent this request; it is not one of CORS_ORIGINS.');
     }
 
     /** A session that is over is no failure: nobody guesses 32 bytes, and its page may have asked for much at once. */
@@ -138,11 +149,14 @@ function cookie({ headers }: FastifyRequest, name: string): string | undefined {
  * A cookie is sent by the browser, whichever page asks it to; so it speaks for requests of our own pages only. Browsers that
  * send no `Sec-Fetch-Site` (https://w3c.github.io/webappsec-fetch-metadata/) send `Origin` with what changes something.
  */
-function isSameOrigin({ method, headers }: FastifyRequest): boolean {
-  const reads = method === 'GET' || method === 'HEAD';
-  const site = headers['sec-fetch-site'];
-  const same = site === undefined ? reads || originHost(headers.origin) === headers.host : site === 'same-origin';
-  return same || (reads && site === 'none');
+function isSameOrigin(request: FastifyRequest): boolean {
+  const { host, origin, 'sec-fetch-site': site } = request.headers;
+  if (site === undefined) return reads(request) || originHost(origin) === host;
+  return site === 'same-origin' || (site === 'none' && reads(request));
+}
+
+function reads({ method }: FastifyRequest): boolean {
+  return method === 'GET' || method === 'HEAD';
 }
 
 function originHost(origin: string | undefined): string | undefined {

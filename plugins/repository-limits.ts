@@ -20,18 +20,22 @@ export default fp(
 
     async function checkSeen(request: FastifyRequest): Promise<void> {
       const { caller } = request;
-      const { ticket_id, run_id, repo_url } = named(request);
-      if (run_id !== undefined) {
-        const run = await store.runs.get(run_id);
+      const path = named(request.params);
+      const body = named(request.body);
+      if (path.run_id !== undefined) {
+        const run = await store.runs.get(path.run_id);
         if (run === undefined || !(await seesTicket(run.ticket_id))) {
-          throw new AppError('run_not_found', `There is no run ${run_id}.`);
+          throw new AppError('run_not_found', `There is no run ${path.run_id}.`);
         }
       }
-      if (repo_url !== undefined) {
-        const { url } = parseRepoUrl(repo_url, config.ALLOWED_REPO_HOSTS);
+      if (body.repo_url !== undefined) {
+        const { url } = parseRepoUrl(body.repo_url, config.ALLOWED_REPO_HOSTS);
         if (!sees(caller, url)) throw new AppError('forbidden_repository', `The API key is not for ${url}.`);
-      } else if (ticket_id !== undefined && !(await seesTicket(ticket_id))) {
-        throw new AppError('ticket_not_found', `There is no ticket ${ticket_id}.`);
+      }
+      // A body with a repository tells what its ticket is to be; the path tells of one that there is.
+      for (const ticketId of [path.ticket_id, body.repo_url === undefined ? body.ticket_id : undefined]) {
+        if (ticketId === undefined || (await seesTicket(ticketId))) continue;
+        throw new AppError('ticket_not_found', `There is no ticket ${ticketId}.`);
       }
 
       async function seesTicket(ticketId: string): Promise<boolean> {
@@ -43,15 +47,13 @@ export default fp(
   { name: 'repository-limits', dependencies: ['config', 'store', 'auth'] },
 );
 
-/** The ids and the repository that a request names, in its path or its body. */
-function named({ params, body }: FastifyRequest): Partial<Record<'ticket_id' | 'run_id' | 'repo_url', string>> {
+/** The ids and the repository that a path or a body names. */
+function named(source: unknown): Partial<Record<'ticket_id' | 'run_id' | 'repo_url', string>> {
   const found: Partial<Record<'ticket_id' | 'run_id' | 'repo_url', string>> = {};
-  for (const source of [params, body]) {
-    if (typeof source !== 'object' || source === null) continue;
-    for (const [name, value] of Object.entries(source)) {
-      if (typeof value !== 'string') continue;
-      if (name === 'ticket_id' || name === 'run_id' || name === 'repo_url') found[name] ??= value;
-    }
+  if (typeof source !== 'object' || source === null) return found;
+  for (const [name, value] of Object.entries(source)) {
+    if (typeof value !== 'string') continue;
+    if (name === 'ticket_id' || name === 'run_id' || name === 'repo_url') found[name] = value;
   }
   return found;
 }

@@ -2,10 +2,11 @@ import { Ajv, type Options } from 'ajv';
 import addFormats from 'ajv-formats';
 import fastJsonStringify from 'fast-json-stringify';
 import fp from 'fastify-plugin';
+import { AppError } from '../src/errors/app-error.ts';
 
 /**
- * Validators for requests. Bodies are taken as they are: nothing is converted, and an unknown field is an error. Query
- * strings, parameters and headers arrive as text and are converted. Serializers for answers are shared by the routes that
+ * Validators for requests. Bodies are taken as they are: nothing is converted, and an unknown field is an error, as
+ * is any field where no body is asked for. Query strings, parameters and headers arrive as text and are converted. Serializers for answers are shared by the routes that
  * answer alike: most do when they refuse.
  */
 export default fp(
@@ -13,6 +14,13 @@ export default fp(
     const body = validator({ coerceTypes: false });
     const text = validator({ coerceTypes: 'array' });
     app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? body : text).compile(schema));
+
+    app.addHook('preValidation', (request, _reply, done) => {
+      const { body, routeOptions } = request;
+      const isEmpty = typeof body === 'object' && (body === null || Object.keys(body).length === 0);
+      if (body === undefined || isEmpty || routeOptions.schema?.body !== undefined || request.is404) return done();
+      throw new AppError('invalid_request', 'This operation takes no body.');
+    });
 
     const serializers = new Map<string, (value: unknown) => string>();
     app.setSerializerCompiler(({ schema }) => {

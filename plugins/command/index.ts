@@ -14,7 +14,7 @@ export default fp(
   { name: 'command', dependencies: ['tickets', 'runs', 'sse'] },
 );
 
-const { opening, frame } = createLineView(false);
+const { opening, frame } = createLineView(false, 0);
 const exampleStream = opening + exampleEvents.map(frame).join('');
 
 const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
@@ -86,7 +86,7 @@ const seedRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const run = await app.runs.row(run_id);
       const after = again ? await request.resumesAfter(run) : 0;
       const ahead = (await app.store.runs.unfinished(ticket_id)).filter((other) => other.run_id < run_id);
-      return reply.streamEvents(run, after, createLineView(ahead.length > 0));
+      return reply.streamEvents(run, after, createLineView(ahead.length > 0, after));
     },
   );
 };

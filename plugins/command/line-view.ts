@@ -9,11 +9,12 @@ const END = '__END__';
  * The original service's stream: a frame per line of agent text, a short line for each thing that happened, and
  * `__END__`. Text is held back until its line is complete, so one view serves one stream.
  * @param waits whether the run waits for others of its ticket, which is worth a line
+ * @param after the last event that the client has
  */
-export function createLineView(waits: boolean): EventView {
+export function createLineView(waits: boolean, after: number): EventView {
   let line = '';
   /** The last event that is told completely: resuming after a later one would lose the text that is held back. */
-  let told = 0;
+  let told = after;
 
   function linesOf(event: RunEvent): string[] {
     if (event.type === 'message.delta') {

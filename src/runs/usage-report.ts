@@ -22,9 +22,8 @@ export async function usageReport(
       errors: [{ path: '/from', message: `must be at most ${last}` }],
     });
   }
-  const before = dayOf(Date.parse(last) + DAY_MS);
   const items = new Map<string | null, UsageItem>();
-  for (const sum of await store.sums({ by, from: first, before, repositories })) {
+  for (const sum of await store.sums({ by, from: first, to: last, repositories })) {
     const item = items.get(sum.group) ?? emptyItem(by, sum.group);
     items.set(sum.group, item);
     add(item, sum);

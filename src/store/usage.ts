@@ -19,17 +19,18 @@ export type UsageSum = Usage & {
 export function createUsageStore(db: Kysely<Database>) {
   return {
     /**
-     * @param query.from first time of creation that counts
-     * @param query.before first one that counts no more
+     * @param query.from first day of creation that counts, as YYYY-MM-DD
+     * @param query.to last one
      */
     async sums(query: {
       by: 'day' | 'ticket' | 'key';
       from: string;
-      before: string;
+      to: string;
       repositories?: readonly string[] | undefined;
     }): Promise<UsageSum[]> {
       const { repositories } = query;
-      let select = db.selectFrom('runs').where('created_at', '>=', query.from).where('created_at', '<', query.before);
+      // A time of that day goes on with a T.
+      let select = db.selectFrom('runs').where('created_at', '>=', query.from).where('created_at', '<', `${query.to}U`);
       if (repositories !== undefined) {
         select = select.where('ticket_key', 'in', (eb) =>
           eb.selectFrom('tickets').select('ticket_key').where(inRepositories(repositories)),

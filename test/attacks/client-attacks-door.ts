@@ -7,6 +7,7 @@ import type { ClientAttack, Conditions } from './client-attacks.ts';
 import type { Edit } from './take-away.ts';
 
 const APP = 'src/app.ts';
+const AUTH = 'plugins/auth.ts';
 const LIMITS = 'plugins/request-limits.ts';
 const JSON_ONLY = "addContentTypeParser<string>('application/json',";
 const EVIL = 'https://evil.example';
@@ -28,6 +29,7 @@ const GET = 'GET /livez HTTP/1.1\r\nhost: localhost\r\n';
 const POST = `POST /v1/tickets HTTP/1.1\r\nhost: localhost\r\nx-api-key: ${asAdmin['x-api-key']}\r\ncontent-type: application/json\r\n`;
 
 const without = (...edits: Edit[]): Conditions => ({ edits });
+const ANY_ORIGIN: Edit = { file: AUTH, from: 'if (reads(request) ||', to: 'if (true ||' };
 const NEVER_HEADERS: Edit = { file: APP, from: 'headersTimeout: PATIENCE.headers', to: 'headersTimeout: 0' };
 const NEVER_REQUEST: Edit = { file: APP, from: 'requestTimeout: PATIENCE.request', to: 'requestTimeout: 0' };
 
@@ -93,11 +95,26 @@ const BROWSER: readonly ClientAttack[] = [
     without: { settings: () => ({ CORS_ORIGINS: EVIL }) },
   },
   {
+    name: 'what a page may ask for without a body',
+    by: 'makes a backup, for which no browser asks first',
+    given: OPEN,
+    harm: async ({ status }) => (await status('POST', '/v1/backup', undefined, { origin: EVIL })) === 200,
+    without: { settings: () => ({ CORS_ORIGINS: EVIL }) },
+  },
+  {
+    name: 'as before, from a page of another port of this machine',
+    by: 'as before, in a browser that names no origin',
+    given: OPEN,
+    harm: async ({ status }) =>
+      (await status('POST', '/v1/housekeeping', undefined, { 'sec-fetch-site': 'same-site' })) < 300,
+    without: without(ANY_ORIGIN),
+  },
+  {
     name: 'JSON that a page sends as text',
     by: 'a page creates a ticket with `text/plain`, for which no browser asks first',
     given: OPEN,
     harm: (arena) => writes(arena, 'text/plain', 'B-1'),
-    without: without({
+    without: without(ANY_ORIGIN, {
       file: LIMITS,
       from: JSON_ONLY,
       to: "addContentTypeParser<string>(['application/json', 'text/plain'],",
@@ -108,7 +125,7 @@ const BROWSER: readonly ClientAttack[] = [
     by: 'as before, with `application/x-www-form-urlencoded`',
     given: OPEN,
     harm: (arena) => writes(arena, 'application/x-www-form-urlencoded', 'B-2'),
-    without: without({
+    without: without(ANY_ORIGIN, {
       file: LIMITS,
       from: JSON_ONLY,
       to: "addContentTypeParser<string>(['application/json', 'application/x-www-form-urlencoded'],",

@@ -23,6 +23,12 @@ const REPOSITORIES: Edit = {
   to: 'return done();',
 };
 
+const NO_BODY: Edit = {
+  file: 'plugins/validation.ts',
+  from: "throw new AppError('invalid_request', 'This operation takes no body.');",
+  to: 'done();',
+};
+
 /** Statuses of tries one after another; those that keys which are not valid get. */
 async function guesses({ status }: ClientArena, times: number, headers = (_index: number) => ({})) {
   const seen: number[] = [];
@@ -232,6 +238,38 @@ export const WITH_KEYS: readonly ClientAttack[] = [
       return (await arena.status('GET', '/v1/tickets/F-1', undefined, headers)) === 200;
     },
     without: without(REPOSITORIES),
+  },
+  ...(['DELETE /v1/tickets/F-1?force=true', 'POST /v1/tickets/F-1/sync'] as const).map(
+    (operation): ClientAttack => ({
+      name: `a ticket of another repository, by ${operation}`,
+      by: 'names a repository that the key is for, in a body that nobody asked for',
+      async harm(arena) {
+        await arena.ticket('F-1', 'acme/foreign');
+        const { headers } = await arena.holder({ scopes: ['dev'], repositories: [MINE] });
+        const [method = '', path = ''] = operation.split(' ');
+        return (await arena.status(method, path, { repo_url: `https://${MINE}` }, headers)) < 300;
+      },
+      without: without(NO_BODY, {
+        file: 'plugins/repository-limits.ts',
+        from: '[path.ticket_id, body.repo_url === undefined ? body.ticket_id : undefined]',
+        to: '[body.repo_url === undefined ? (path.ticket_id ?? body.ticket_id) : undefined]',
+      }),
+    }),
+  ),
+  {
+    name: 'another name in the audit log',
+    by: 'deletes a ticket and names another one in the body',
+    async harm({ ticket, status, server }) {
+      await ticket('K-7');
+      await status('DELETE', '/v1/tickets/K-7', { ticket_id: 'K-8' }, asAdmin);
+      const { body } = await call(server, 'GET', '/v1/audit', undefined, asAdmin);
+      return body.items[0].ticket_id === 'K-8';
+    },
+    without: without({
+      file: 'plugins/audit-log.ts',
+      from: '...named(request.body), ...named(request.params)',
+      to: '...named(request.params), ...named(request.body)',
+    }),
   },
   {
     name: 'a run of another repository',

@@ -118,6 +118,10 @@ t.test('a command that is repeated streams its run', async (t) => {
   const [, id = ''] = /id: (\d+)\ndata: \[tool\]/.exec(texts[0] ?? '') ?? [];
   const rest = await (await stream(command, { 'idempotency-key': 'command', 'last-event-id': id })).text();
   t.equal(rest.replace(/^:\n\n/, ''), (texts[0] ?? '').split(/data: \[tool\].*\n\n/)[1], 'after Last-Event-ID');
+  const text = (await ended(first.headers.get('x-run-id') ?? '')).find(({ type }) => type === 'message.delta');
+  const headers = { 'idempotency-key': 'command', 'last-event-id': String((text?.seq ?? 0) - 1) };
+  const [beginning] = /^id: .*$/m.exec(await (await stream(command, headers)).text()) ?? [];
+  t.equal(beginning, `id: ${headers['last-event-id']}`, 'a line that is not complete is told from there again');
   const last = [...(texts[0] ?? '').matchAll(/^id: (\d+)$/gm)].at(-1)?.[1] ?? '';
   t.equal((await stream(command, { 'idempotency-key': 'command', 'last-event-id': last })).status, 204);
   t.equal((await stream(command, { 'idempotency-key': 'command', 'last-event-id': '9999' })).status, 400);

@@ -40,6 +40,8 @@ t.test('by day, ticket and key', async (t) => {
   t.equal(days.items.length, 1);
   t.ok((days.items[0]?.duration_ms ?? 0) > 0);
 
+  t.strictSame((await usage(`?from=${today}&to=9999-12-31`)).body.items, days.items, 'up to the last day there is');
+
   const byTicket = (await usage('?by=ticket')).body.items;
   t.match(byTicket, [
     { ticket_id: 'U-1', ...sums(own) },

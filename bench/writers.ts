@@ -15,7 +15,7 @@ for (let index = 1; index <= Number(runs); index++) {
   const row = { ticketId, action: 'chat' as const, agent: 'bench', keyId: 'bench' };
   await store.runs.enqueue({ ...row, maxQueued: 1e6, maxOfKey: 1e6, waitAt: () => null });
 }
-for (let row = await log.claim(); row !== undefined; row = await log.claim()) rows.push(row);
+for (let row = await store.runs.claim(); row !== undefined; row = await store.runs.claim()) rows.push(row);
 const title = 'x'.repeat(100);
 const begun = performance.now();
 await Promise.all(

@@ -2,7 +2,7 @@ import { type EventDraft, type RunEvent, TERMINAL_EVENTS } from '../../schemas/e
 import { type EventRedaction, redactEvents } from '../redaction/redact-events.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
-import type { RunPatch, RunRow } from '../store/runs.ts';
+import type { RunPatch } from '../store/runs.ts';
 
 export type EventLog = ReturnType<typeof createEventLog>;
 
@@ -22,7 +22,7 @@ type Reader = { tail: RunEvent[]; watchers: Set<Watcher> };
  * reader can see it; readers are only woken, and pull at their own pace, so a slow one costs nothing. Whatever a run leaves
  * goes through here, and loses the server's secrets.
  */
-export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: Redactor) {
+export function createEventLog(store: Pick<Store, 'runs' | 'events' | 'changes'>, redactor: Redactor) {
   const readers = new Map<string, Reader>();
   const observers = new Set<Observer>();
   /** A secret may be split over two messages: what is held of the first is the run's, until its terminal event. */
@@ -32,6 +32,10 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
     if (redaction === undefined) redactions.delete(runId);
     else redactions.set(runId, redaction);
   }
+
+  store.changes.watch((change) => {
+    if (change.type === 'run' && change.events.length > 0) show(change.runId, change.events);
+  });
 
   /** Shows events, now that they are durable. */
   function show(runId: string, events: readonly RunEvent[]): void {
@@ -44,13 +48,6 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
   }
 
   return {
-    /** Takes the next run of the queue, as `claim` of the store does. */
-    async claim(): Promise<RunRow | undefined> {
-      const claimed = await store.runs.claim();
-      if (claimed !== undefined) show(claimed.row.run_id, claimed.events);
-      return claimed?.row;
-    },
-
     /**
      * Appends events to a run, changing the run in the same transaction.
      * @throws FencedError when `fence` is not the attempt that may write
@@ -63,7 +60,6 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
       redactions.set(runId, redaction);
       let events: RunEvent[];
       try {
-        // Awaited as in `claim`, neither more nor less: what one transaction wrote is shown in the order in which it was written.
         events = await store.runs.append(runId, fence, told, changes);
       } catch (error) {
         // What could not be written may be handed in again, and must find what was held.
@@ -71,7 +67,6 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events'>, redactor: 
         throw error;
       }
       if (events.some(({ type }) => TERMINAL_EVENTS.has(type))) redactions.delete(runId);
-      show(runId, events);
       return events;
     },
 

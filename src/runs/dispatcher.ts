@@ -1,5 +1,5 @@
 import type { Logger } from '../config/logger.ts';
-import type { EventLog } from '../events/event-log.ts';
+import type { RunStore } from '../store/runs.ts';
 import type { Attempt } from './attempts.ts';
 
 /** Pause after the store failed, or while nothing may be started, in milliseconds. */
@@ -13,10 +13,15 @@ export type Job = Attempt & { done: Promise<void> };
  * @param carryOut one attempt, to its end; never rejects
  */
 export function createDispatcher(
-  deps: { log: Pick<EventLog, 'claim'>; logger: Logger; maxAtOnce: number; mayStart: () => Promise<boolean> },
+  deps: {
+    store: { runs: Pick<RunStore, 'claim'> };
+    logger: Logger;
+    maxAtOnce: number;
+    mayStart: () => Promise<boolean>;
+  },
   carryOut: (attempt: Attempt) => Promise<void>,
 ) {
-  const { log, logger, maxAtOnce, mayStart } = deps;
+  const { store, logger, maxAtOnce, mayStart } = deps;
   const jobs = new Map<string, Job>();
   let pumping: Promise<void> | undefined;
   let pumpAgain = false;
@@ -59,7 +64,7 @@ export function createDispatcher(
       pumpAgain = false;
       while (!stopping && jobs.size < maxAtOnce) {
         if ((await mustWait()) || stopping) break;
-        const row = await log.claim();
+        const row = await store.runs.claim();
         if (row === undefined) break;
         const attempt: Attempt = { row, controller: new AbortController(), leaving: false };
         const job = Object.assign(attempt, { done: carryOut(attempt).finally(() => leave(job)) });

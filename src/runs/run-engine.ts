@@ -25,7 +25,7 @@ export function createRunEngine(deps: EngineDeps) {
   const { config, store, log, agents, logger, mayStart } = deps;
   const waiting = createWaiting(store, config);
   const dispatcher = createDispatcher(
-    { log, logger, maxAtOnce: config.MAX_CONCURRENT_RUNS, mayStart },
+    { store, logger, maxAtOnce: config.MAX_CONCURRENT_RUNS, mayStart },
     (attempt: Attempt): Promise<void> => carryOut(attempt),
   );
   const carryOut = createAttempts({ ...deps, isStopping: dispatcher.isStopping });

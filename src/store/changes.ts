@@ -1,5 +1,4 @@
 import type { RunEvent } from '../../schemas/event.ts';
-import type { RunStore } from './runs.ts';
 
 /** What changed in the store, by id. `events` are what was appended to a run; none when it is new. */
 export type Change =
@@ -20,28 +19,6 @@ export function createChanges() {
     watch(listener: (change: Change) => void): () => void {
       listeners.add(listener);
       return () => listeners.delete(listener);
-    },
-  };
-}
-
-/** The store of runs, which tells of what it has written. */
-export function telling(runs: RunStore, { tell }: Changes): RunStore {
-  return {
-    ...runs,
-    async enqueue(run) {
-      const enqueued = await runs.enqueue(run);
-      tell({ type: 'run', runId: enqueued.row.run_id, events: [] });
-      return enqueued;
-    },
-    async claim() {
-      const claimed = await runs.claim();
-      if (claimed !== undefined) tell({ type: 'run', runId: claimed.row.run_id, events: claimed.events });
-      return claimed;
-    },
-    async append(runId, ...what) {
-      const events = await runs.append(runId, ...what);
-      tell({ type: 'run', runId, events });
-      return events;
     },
   };
 }

@@ -5,8 +5,11 @@ import type { Database } from './schema.ts';
 
 export type Write<T> = (trx: Transaction<Database>) => Promise<T>;
 
-/** Runs a write; resolves when it is durable. */
-export type GroupCommit = <T>(write: Write<T>) => Promise<T>;
+/**
+ * Runs a write; resolves when it is durable.
+ * @param tell is told of it at that moment, in the order of the writes; it must not throw
+ */
+export type GroupCommit = <T>(write: Write<T>, tell?: (value: T) => void) => Promise<T>;
 
 type Entry = { run: (trx: Transaction<Database>) => Promise<void>; settle: () => void; fail: (error: unknown) => void };
 
@@ -42,13 +45,16 @@ export function createGroupCommit(db: Kysely<Database>): GroupCommit {
     draining = false;
   }
 
-  return (write) =>
+  return (write, tell) =>
     new Promise((resolve, reject) => {
       let settle = () => {};
       queue.push({
         run: async (trx) => {
           const value = await write(trx);
-          settle = () => resolve(value);
+          settle = () => {
+            tell?.(value);
+            resolve(value);
+          };
         },
         settle: () => settle(),
         fail: reject,

@@ -3,7 +3,7 @@ import { Kysely, type SqliteDatabase, SqliteDialect, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import type { Logger } from '../config/logger.ts';
 import { createAuditStore } from './audit.ts';
-import { createChanges, telling } from './changes.ts';
+import { createChanges } from './changes.ts';
 import { createEventStore } from './events.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { createHousekeepingStore } from './housekeeping.ts';
@@ -56,7 +56,7 @@ export async function openStore(directory: string, takeOver?: { leaseSeconds: nu
     changes,
     tickets: createTicketStore(db, changes),
     plans: createPlanStore(db, changes),
-    runs: telling(createRunStore(db, commit), changes),
+    runs: createRunStore(db, commit, changes),
     overview: createOverviewStore(db),
     events: createEventStore(db),
     permissions: createPermissionStore(db),

@@ -1,12 +1,13 @@
 import { type Kysely, type Selectable, sql, type Updateable } from 'kysely';
 import type { EventDraft, RunEvent } from '../../schemas/event.ts';
 import type { Action, RunState, Usage } from '../../schemas/run.ts';
+import type { Changes } from './changes.ts';
 import { decodeCursor, encodeCursor } from './cursors.ts';
 import { type Enqueued, enqueue, type NewRun } from './enqueue.ts';
 import { insertEvents } from './events.ts';
-import type { GroupCommit } from './group-commit.ts';
+import type { GroupCommit, Write } from './group-commit.ts';
 import { notePermissions } from './permissions.ts';
-import { ACTIVE_STATES, type Claimed, positions, takeNext } from './queue.ts';
+import { ACTIVE_STATES, positions, takeNext } from './queue.ts';
 import { inRepositories } from './repositories.ts';
 import type { Database, RunTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
@@ -27,7 +28,7 @@ export class FencedError extends Error {
   override readonly name = 'FencedError';
 }
 
-export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
+export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell }: Changes) {
   return {
     get(runId: string): Promise<RunRow | undefined> {
       return db.selectFrom('runs').selectAll().where('run_id', '=', runId).executeTakeFirst();
@@ -38,13 +39,22 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
      * @throws AppError `queue_full` when `maxQueued` runs are waiting already, `too_many_runs` when `maxOfKey` of this key
      * have not ended; `ticket_busy` and `ticket_not_found` while the ticket is being created or removed
      */
-    enqueue: (run: NewRun): Promise<Enqueued> => commit((trx) => enqueue(trx, run)),
+    enqueue: (run: NewRun): Promise<Enqueued> =>
+      commit(
+        (trx) => enqueue(trx, run),
+        ({ row }) => tell({ type: 'run', runId: row.run_id, events: [] }),
+      ),
 
     /**
      * Takes the first queued run, in the order of queue.ts, whose ticket has none under way, and writes that it is started;
      * its attempt number is the fence of all its writes.
      */
-    claim: (): Promise<Claimed | undefined> => commit(takeNext),
+    async claim(): Promise<RunRow | undefined> {
+      const claimed = await commit(takeNext, (next) => {
+        if (next !== undefined) tell({ type: 'run', runId: next.row.run_id, events: next.events });
+      });
+      return claimed?.row;
+    },
 
     /**
      * Appends events to a run and changes the run in the same transaction.
@@ -52,7 +62,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
      * @throws FencedError when another attempt took over, or the run has ended
      */
     append(runId: string, fence: number, drafts: readonly EventDraft[], patch: RunPatch = {}): Promise<RunEvent[]> {
-      return commit(async (trx) => {
+      const write: Write<RunEvent[]> = async (trx) => {
         const row = await trx
           .updateTable('runs')
           .set((eb) => ({ ...patch, ...tokensOf(patch.usage), last_seq: eb('last_seq', '+', drafts.length) }))
@@ -65,7 +75,8 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit) {
         const time = new Date().toISOString();
         await notePermissions(trx, { runId, attempt: fence, time }, drafts);
         return insertEvents(trx, runId, row.last_seq - drafts.length + 1, time, drafts);
-      });
+      };
+      return commit(write, (events) => tell({ type: 'run', runId, events }));
     },
 
     /**

@@ -34,7 +34,7 @@ async function makeLog(dir: string, runs: number) {
       maxQueued: 9,
       waitAt: () => null,
     });
-    const row = await log.claim();
+    const row = await store.runs.claim();
     if (row) claimed.push(row.run_id);
   }
   return { store, log, runs: claimed };
@@ -82,7 +82,7 @@ t.test('events that one transaction wrote are shown in their order', async (t) =
   const shown: string[] = [];
   log.observe((_runId, events) => shown.push(...events.map(({ type }) => type)));
   const again: EventDraft = { type: 'run.resumed', data: { cause: 'agent crash', attempt: 2 } };
-  const [, row] = await Promise.all([log.append(one, 1, [again], { state: 'queued' }), log.claim()]);
+  const [, row] = await Promise.all([log.append(one, 1, [again], { state: 'queued' }), store.runs.claim()]);
   t.match(row, { run_id: one, attempt: 2 });
   t.strictSame(shown, ['run.resumed', 'run.started']);
 });

@@ -28,10 +28,8 @@ export async function runLimits(
   add('MAX_TURNS_PER_RUN', 'turns', turnsOfRun, spent.turns);
   add('budget.turns', 'turns', budget.turns, spent.turns);
   if (perDay !== undefined && run.key_id !== null) {
-    const midnight = `${new Date().toISOString().slice(0, 10)}T00:00:00.000Z`;
-    const usages = await store.runs.usageOfKey(run.key_id, midnight);
-    const used = usages.reduce((sum, usage) => sum + tokens(JSON.parse(usage)), 0);
-    add('MAX_TOKENS_PER_KEY_PER_DAY', 'tokens', perDay, used);
+    const today = new Date().toISOString().slice(0, 10);
+    add('MAX_TOKENS_PER_KEY_PER_DAY', 'tokens', perDay, await store.runs.tokensOfKey(run.key_id, today));
   }
   return limits;
 }

@@ -9,6 +9,7 @@ import { addHousekeeping } from './migrations/0007-housekeeping.ts';
 import { addCancel } from './migrations/0008-cancel.ts';
 import { addSessions } from './migrations/0009-sessions.ts';
 import { addIndexesForGrowth } from './migrations/0010-growth.ts';
+import { addDeletedUsage } from './migrations/0011-deleted-usage.ts';
 
 /** In order of their names; a migration that was released is never edited. */
 export const migrations: Record<string, Migration> = {
@@ -22,4 +23,5 @@ export const migrations: Record<string, Migration> = {
   '0008-cancel': { up: addCancel },
   '0009-sessions': { up: addSessions },
   '0010-growth': { up: addIndexesForGrowth },
+  '0011-deleted-usage': { up: addDeletedUsage },
 };

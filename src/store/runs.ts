@@ -129,15 +129,27 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
         .execute();
     },
 
-    /** Usage, as JSON, of each run that a key has asked for since a time. */
-    async usageOfKey(keyId: string, since: string): Promise<string[]> {
-      const rows = await db
+    /**
+     * Tokens, input and output together, of the runs that a key asked for on a day or later, also of those that are deleted.
+     * @param day the present one in UTC, such as 2026-07-01
+     */
+    async tokensOfKey(keyId: string, day: string): Promise<number> {
+      const present = db
         .selectFrom('runs')
-        .select('usage')
+        .select((eb) => eb('input_tokens', '+', eb.ref('output_tokens')).as('tokens'))
         .where('key_id', '=', keyId)
-        .where('created_at', '>=', since)
-        .execute();
-      return rows.map((row) => row.usage);
+        .where('created_at', '>=', day);
+      const deleted = db
+        .selectFrom('deleted_usage')
+        .select('tokens')
+        .where('key_id', '=', keyId)
+        .where('day', '>=', day);
+      // In one statement: a run that is deleted in between would count twice, or not at all.
+      const { used } = await db
+        .selectFrom(present.unionAll(deleted).as('run'))
+        .select((eb) => eb.fn.sum<number | null>('tokens').as('used'))
+        .executeTakeFirstOrThrow();
+      return used ?? 0;
     },
 
     async idsOf(ticketId: string): Promise<string[]> {

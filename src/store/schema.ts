@@ -6,6 +6,7 @@ export type Database = {
   tickets: TicketTable;
   plans: PlanTable;
   runs: RunTable;
+  deleted_usage: DeletedUsageTable;
   events: EventTable;
   permissions: PermissionTable;
   keys: KeyTable;
@@ -82,6 +83,14 @@ export type RunTable = {
   finished_at: string | null;
   /** Set before the first of its events is deleted: from then on they are gone. */
   events_deleted_at: Generated<string | null>;
+};
+
+/** Tokens, input and output together, of deleted runs that a key asked for on a day; filled by a trigger. */
+export type DeletedUsageTable = {
+  key_id: string;
+  /** Such as 2026-07-01. */
+  day: string;
+  tokens: number;
 };
 
 export type EventTable = {

@@ -94,3 +94,24 @@ t.test('the runs of a key share what it may use in a day', async (t) => {
     error: { code: 'budget_exceeded', detail: /660 tokens are used; MAX_TOKENS_PER_KEY_PER_DAY allows 600/ },
   });
 });
+
+t.test('what a key has used in a day stays used when its runs are deleted', async (t) => {
+  const world = await makeWorld(t);
+  const server = await startServer(t, world, { MAX_TOKENS_PER_KEY_PER_DAY: '1000', RETAIN_RUNS_PER_TICKET: '1' });
+  const create = (ticket_id: string) => call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
+  const say = async (ticketId: string, message: string) =>
+    (await run(server, ticketId, { action: 'chat', message })).run;
+  world.gemini.on(/spend a bit|some more/, [{ text: 'Spent.', usage: { input: 400, output: 50 } }]);
+  world.gemini.on('spend and stay', [{ text: 'Spent.', usage: { input: 100, output: 10 } }]);
+  await create('D-1');
+  t.equal((await say('D-1', 'spend a bit')).state, 'succeeded');
+  t.equal((await say('D-1', 'spend and stay')).state, 'succeeded');
+  t.match((await call(server, 'POST', '/v1/housekeeping')).body, { runs: 1 }, 'a run beyond those that are kept');
+  t.equal((await call(server, 'DELETE', '/v1/tickets/D-1')).status, 204, 'the other with its ticket');
+  await create('D-1');
+  t.equal((await say('D-1', 'some more')).state, 'succeeded');
+  t.match((await say('D-1', 'once more')).error, {
+    code: 'budget_exceeded',
+    detail: /1010 tokens are used; MAX_TOKENS_PER_KEY_PER_DAY allows 1000/,
+  });
+});

@@ -41,10 +41,10 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
     },
 
     /**
-     * Marks a ticket as being removed, from when on it gets no run.
+     * Marks a ticket as being removed, from when on it gets no run; one that is being created, anew perhaps, is left alone.
      * @param force also while it has runs that have not ended, or that the caller does not know of
      * @param lastRun id of the newest run that the caller knows of; empty when there was none
-     * @returns whether it was marked
+     * @returns false when its runs are in the way
      */
     async startRemoval(ticketId: string, force: boolean, lastRun: string): Promise<boolean> {
       const key = ticketKey(ticketId);
@@ -56,18 +56,24 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
           .where((eb) => eb.or([eb('state', 'in', ['queued', 'running', 'waiting']), eb('run_id', '>', lastRun)]))
           .executeTakeFirst();
         if (hindrance !== undefined && !force) return false;
-        await trx.updateTable('tickets').set({ state: 'deleting' }).where('ticket_key', '=', key).execute();
+        await trx
+          .updateTable('tickets')
+          .set({ state: 'deleting' })
+          .where('ticket_key', '=', key)
+          .where('state', '=', 'ready')
+          .execute();
         return true;
       });
       if (marked) changes.tell({ type: 'ticket', ticketKey: key });
       return marked;
     },
 
-    /** Removes the ticket with its plans, runs and events. */
+    /** Removes a ticket that is marked as being removed, with its plans, runs and events. */
     async remove(ticketId: string): Promise<void> {
       const removed = await db
         .deleteFrom('tickets')
         .where('ticket_key', '=', ticketKey(ticketId))
+        .where('state', '=', 'deleting')
         .returning(['ticket_id', 'repo_url'])
         .executeTakeFirst();
       if (removed === undefined) return;

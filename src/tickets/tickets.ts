@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { CreateTicket, Diff, Ticket, TicketSynced } from '../../schemas/ticket.ts';
 import type { Agents } from '../agents/agents.ts';
 import type { Config } from '../config/load-config.ts';
@@ -12,10 +11,9 @@ import type { Store } from '../store/open-store.ts';
 import { type TicketRow, ticketKey } from '../store/tickets.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 import { rememberViews } from './remember-views.ts';
+import { createRemoval, hasWorkspace } from './removal.ts';
 import { toTicket } from './ticket-view.ts';
-
-/** Pause after the store or a folder could not be changed, in milliseconds. */
-const RETRY_MS = 1000;
+import { createTryAgain } from './try-again.ts';
 
 export type Tickets = ReturnType<typeof createTickets>;
 
@@ -47,6 +45,8 @@ export type CreatedTicket = {
 
 /** Tickets and their workspaces: a ticket is `ready` exactly when its workspace is whole. */
 export function createTickets({ config, store, log, workspaces, agents, logger }: Deps) {
+  const tryAgain = createTryAgain(logger);
+  const removal = createRemoval({ store, log, workspaces, agents, tryAgain });
   /** How far the checkouts that are under way are, by the key of the ticket. */
   const checkingOut = new Map<string, GitProgress>();
 
@@ -85,16 +85,6 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     return views.get(ticketKey(ticketId), ticketId);
   }
 
-  async function hasWorkspace(ticketId: string): Promise<boolean> {
-    try {
-      await workspaces.paths(ticketId);
-      return true;
-    } catch (error) {
-      if (toAppError(error).code === 'ticket_not_found') return false;
-      throw error;
-    }
-  }
-
   async function checkout(
     ticketId: string,
     repo: RepoRef,
@@ -115,18 +105,13 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     }
   }
 
-  /** Work without which a ticket would stay half created or half removed: until it works, or the next start does it. */
-  function tryAgain(ticketId: string, work: () => Promise<void>, closing: AbortSignal): void {
-    pause(RETRY_MS, undefined, { signal: closing })
-      .then(work)
-      .catch((err) => {
-        if (closing.aborted) return;
-        logger.warn({ err, ticket_id: ticketId }, 'a ticket is half created or half removed; this is tried again');
-        tryAgain(ticketId, work, closing);
-      });
-  }
-
-  async function createNew(request: CreateTicket, repo: RepoRef, signal: AbortSignal): Promise<CreatedTicket> {
+  /** @param createdAt of the row, by which it is told from one of the same id that comes later */
+  async function createNew(
+    request: CreateTicket,
+    repo: RepoRef,
+    createdAt: string,
+    signal: AbortSignal,
+  ): Promise<CreatedTicket> {
     const { ticket_id } = request;
     const place = () => agents.giveSpare(ticket_id);
     try {
@@ -137,8 +122,8 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     } catch (error) {
       // A full disk fails here, too; the error to tell is the first one.
       const recover = async () => {
-        await agents.forget(ticket_id);
-        await recoverOne(await row(ticket_id));
+        const left = await store.tickets.get(ticket_id);
+        if (left?.created_at === createdAt) await recoverOne(left);
       };
       await recover().catch(() => tryAgain(ticket_id, recover, signal));
       throw error;
@@ -201,28 +186,19 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     }
   }
 
-  /** @throws AppError `unpushed_work` when something would be lost */
-  async function checkPushed(ticketId: string): Promise<void> {
-    if (!(await hasWorkspace(ticketId))) return;
-    const { dirty, unpushed } = await workspaces.status(ticketId);
-    if (!dirty && !unpushed) return;
-    const what = dirty ? 'changes that were not committed' : 'commits that were not pushed';
-    throw new AppError('unpushed_work', `The workspace of ${ticketId} holds ${what}.`);
-  }
-
-  async function finishRemoval({ ticket_id, repo_url }: Pick<TicketRow, 'ticket_id' | 'repo_url'>): Promise<void> {
-    await agents.forget(ticket_id);
-    await workspaces.remove(ticket_id, repo_url);
-    const runIds = await store.runs.idsOf(ticket_id);
-    await store.tickets.remove(ticket_id);
-    for (const runId of runIds) log.forget(runId);
-  }
-
+  /** Ends what was cut off in the middle of a creation or removal. */
   async function recoverOne({ ticket_id, state, repo_url }: TicketRow): Promise<void> {
-    if (state === 'deleting' || !(await hasWorkspace(ticket_id))) return finishRemoval({ ticket_id, repo_url });
-    const repo = parseRepoUrl(repo_url, config.ALLOWED_REPO_HOSTS);
-    const { baseBranch } = await workspaces.create({ ticketId: ticket_id, repo });
-    await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
+    if (state === 'ready') return;
+    if (state === 'creating') {
+      await agents.forget(ticket_id);
+      if (await hasWorkspace(workspaces, ticket_id)) {
+        const repo = parseRepoUrl(repo_url, config.ALLOWED_REPO_HOSTS);
+        const { baseBranch } = await workspaces.create({ ticketId: ticket_id, repo });
+        return store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
+      }
+      await store.tickets.update(ticket_id, { state: 'deleting' });
+    }
+    await removal.finish(ticket_id);
   }
 
   return {
@@ -263,7 +239,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
         created_at: now,
         updated_at: now,
       });
-      return inserted ? createNew(request, repo, signal) : refresh(request, repo, signal);
+      return inserted ? createNew(request, repo, now, signal) : refresh(request, repo, signal);
     },
 
     get,
@@ -320,27 +296,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
       cancelRuns: (ticketId: string) => Promise<void>,
       closing: AbortSignal,
     ): Promise<void> {
-      const { ticket_id, ticket_key, state, repo_url } = await row(ticketId);
-      if (state === 'creating') {
-        throw new AppError('ticket_busy', `Ticket ${ticket_id} is being created.`, { retryAfter: 5 });
-      }
-      const busy = () => new AppError('ticket_busy', `Ticket ${ticket_id} has runs that have not ended.`);
-      const lastRun = (await store.runs.lastOf([ticket_key])).get(ticket_key)?.run_id ?? '';
-      if (!force) {
-        if ((await store.runs.unfinished(ticket_id)).length > 0) throw busy();
-        // Before it is marked: from then on it is removed, by the next start if need be, and nobody asks again.
-        await checkPushed(ticket_id);
-      }
-      if (!(await store.tickets.startRemoval(ticket_id, force, lastRun))) throw busy();
-      const finish = async () => {
-        if ((await store.tickets.get(ticket_id))?.state !== 'deleting') return;
-        await cancelRuns(ticket_id);
-        await finishRemoval({ ticket_id, repo_url });
-      };
-      await finish().catch((error) => {
-        tryAgain(ticket_id, finish, closing);
-        throw error;
-      });
+      await removal.remove(await row(ticketId), force, cancelRuns, closing);
     },
   };
 }

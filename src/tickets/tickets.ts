@@ -130,13 +130,15 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     }
   }
 
-  /** In the background: the first command waits for it. */
+  /** In the background: the first command waits for it. Never rejects. */
   async function readySpare(ticketId: string): Promise<void> {
     try {
       await agents.adopt(ticketId, (await workspaces.paths(ticketId)).workspace);
     } catch (err) {
       logger.warn({ err, ticket_id: ticketId }, 'a spare agent could not be used');
-      await agents.forget(ticketId);
+      await agents
+        .forget(ticketId)
+        .catch((error) => logger.warn({ err: error, ticket_id: ticketId }, 'a spare agent could not be forgotten'));
     }
   }
 

@@ -2,6 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
+import { lacking } from '../attacks/client-arena.ts';
 import { call, run, said } from '../helpers/client.ts';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
 import { type LogRecord, makeWorld, REPO, type Server, startServer } from '../helpers/server.ts';
@@ -108,6 +109,25 @@ t.test('a spare that dies is replaced, and a ticket that cannot be made takes no
   await server.stop();
   await noneLeft(world.dir);
   t.same(await readdir(join(world.dir, 'tickets/.staging')), [], 'a stop leaves nothing behind');
+});
+
+t.test('a spare that can neither be used nor cleared away does not end the server', async (t) => {
+  const world = await makeWorld(t);
+  // A process or a disk that fails at this very moment, which a test cannot bring about from outside.
+  const fails = (from: string, to: string) => ({ file: 'src/agents/agents.ts', from, to });
+  const { env, nodeArgs } = lacking({
+    edits: [
+      fails('adopt: pool.adopt,', "adopt: async () => { throw new Error('no session'); },"),
+      fails('async forget(ticketId) {', "async forget(ticketId) { throw new Error('not to be removed');"),
+    ],
+  });
+  const server = await startServer(t, world, env, nodeArgs);
+  t.equal((await create(server, 'X-1')).status, 201);
+  await logs(server, 'a spare agent could not be used', { ticket_id: 'X-1' });
+  const last = await server.logged(({ msg }) => /could not be forgotten|nobody caught/.test(msg ?? ''));
+  t.match(last, { msg: 'a spare agent could not be forgotten', ticket_id: 'X-1' });
+  t.equal((await call(server, 'GET', '/livez')).status, 200);
+  t.equal((await server.stop()).code, 0);
 });
 
 t.test('idle agents are limited in number and memory, the longest unused first', async (t) => {

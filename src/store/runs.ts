@@ -96,7 +96,10 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
       return noted !== undefined;
     },
 
-    /** Runs that a server which ended left under way, or queued again though they were to be canceled. */
+    /**
+     * Runs that a server which ended left under way, or queued again though they were to be canceled: a request that was
+     * slow to come may ask for that when a stop has aborted the run, and before the run is put back.
+     */
     cutShort(): Promise<RunRow[]> {
       return db
         .selectFrom('runs')

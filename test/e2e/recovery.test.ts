@@ -214,3 +214,22 @@ t.test('kill -9 after a cancel was acknowledged: the run does not go on', async 
   t.match((await call(server, 'GET', `/v1/runs/${body.run_id}`)).body, { state: 'canceled', attempt: 1 });
   await server.stop();
 });
+
+t.test('a cancel that was written down while a stop put the run back counts after the next start', async (t) => {
+  let server = await startServer(t, world, { ...settings, SHUTDOWN_SECONDS: '1' });
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-7', repo_url: REPO });
+  gemini.on('without end', [{ hang: true }, { text: 'after all' }]);
+  const { body } = await call<Run>(server, 'POST', '/v1/tickets/R-7/runs', { action: 'chat', message: 'without end' });
+  await held('without end');
+  await server.stop();
+  const db = new SQLite(join(world.dir, 'data/pullwright.db'));
+  t.match(db.prepare('select state from runs where run_id = ?').get(body.run_id), { state: 'queued' });
+  db.prepare('update runs set cancel_requested_at = ? where run_id = ?').run(new Date().toISOString(), body.run_id);
+  db.close();
+
+  server = await startServer(t, world, settings);
+  const log = await events(server, body.run_id);
+  t.match(log.at(-1), { type: 'run.canceled', data: { error: { code: 'canceled' } } });
+  t.equal(count(log, 'run.started'), 1, 'no attempt is begun');
+  await server.stop();
+});

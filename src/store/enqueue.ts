@@ -76,7 +76,7 @@ async function countUnfinished(trx: Transaction<Database>, keyId: string): Promi
     .where('key_id', '=', keyId)
     .where('state', 'in', ['queued', ...ACTIVE_STATES])
     .executeTakeFirstOrThrow();
-  return Number(unfinished);
+  return unfinished;
 }
 
 async function countQueued(trx: Transaction<Database>): Promise<number> {
@@ -85,7 +85,7 @@ async function countQueued(trx: Transaction<Database>): Promise<number> {
     .select((eb) => eb.fn.countAll<number>().as('queued'))
     .where('state', '=', 'queued')
     .executeTakeFirstOrThrow();
-  return Number(queued);
+  return queued;
 }
 
 /** In the transaction of the insert: a ticket that is being removed gets no run any more. */

@@ -52,8 +52,8 @@ export function createOverviewStore(db: Kysely<Database>) {
       const { number } = await tickets.executeTakeFirstOrThrow();
       const states = await runs.groupBy('runs.state').execute();
       return {
-        tickets: Number(number),
-        runs: Object.fromEntries(states.map((row) => [row.state, Number(row.number)])),
+        tickets: number,
+        runs: Object.fromEntries(states.map((row) => [row.state, row.number])),
       };
     },
   };

@@ -111,14 +111,13 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
     },
 
     /** How many runs have not ended, by state and action. */
-    async countOpen(): Promise<{ state: RunState; action: Action; count: number }[]> {
-      const rows = await db
+    countOpen(): Promise<{ state: RunState; action: Action; count: number }[]> {
+      return db
         .selectFrom('runs')
         .select((eb) => ['state', 'action', eb.fn.countAll<number>().as('count')])
         .where('state', 'in', ['queued', ...ACTIVE_STATES])
         .groupBy(['state', 'action'])
         .execute();
-      return rows.map((row) => ({ ...row, count: Number(row.count) }));
     },
 
     /** Runs of a ticket that have not ended, oldest first. */

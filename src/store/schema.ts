@@ -1,7 +1,7 @@
 import type { Generated } from 'kysely';
 import type { Action, RunState } from '../../schemas/run.ts';
 
-/** Times are RFC 3339 text in UTC, JSON is text: the same on SQLite and PostgreSQL. */
+/** SQLite has no types for times and JSON: times are RFC 3339 text in UTC, JSON is text. */
 export type Database = {
   tickets: TicketTable;
   plans: PlanTable;

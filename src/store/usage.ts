@@ -22,7 +22,7 @@ export function createUsageStore(db: Kysely<Database>) {
      * @param query.from first day of creation that counts, as YYYY-MM-DD
      * @param query.to last one
      */
-    async sums(query: {
+    sums(query: {
       by: 'day' | 'ticket' | 'key';
       from: string;
       to: string;
@@ -41,7 +41,7 @@ export function createUsageStore(db: Kysely<Database>) {
         ticket: sql<string | null>`ticket_id`,
         key: sql<string | null>`key_id`,
       }[query.by];
-      const rows = await select
+      return select
         .select((eb) => [
           group.as('group'),
           'action',
@@ -54,15 +54,6 @@ export function createUsageStore(db: Kysely<Database>) {
         ])
         .groupBy([group, 'action', 'state'])
         .execute();
-      // PostgreSQL gives sums as text.
-      return rows.map((row) => ({
-        ...row,
-        runs: Number(row.runs),
-        input_tokens: Number(row.input_tokens),
-        output_tokens: Number(row.output_tokens),
-        cached_tokens: Number(row.cached_tokens),
-        duration_ms: Number(row.duration_ms),
-      }));
     },
   };
 }

@@ -123,7 +123,7 @@ async function publish(
   { layout, trash }: { layout: Layout; trash: Trash },
   paths: { stagedGitDir: string; gitDir: string; staged: string; workspace: string },
 ): Promise<void> {
-  // What a killed creation left: without its workspace it is nothing.
+  // What a killed creation left: with neither a workspace nor work it is nothing.
   await trash.discard(paths.gitDir, layout.data.trash);
   await rename(paths.stagedGitDir, paths.gitDir);
   try {

@@ -46,7 +46,7 @@ export async function recoverFolders(deps: {
 
   /** Whether there is such a ticket. */
   async function recoverTicket(ticketId: string, gitDir: string): Promise<boolean> {
-    const ticket = await findTicket(layout, ticketId);
+    const ticket = await findTicket(git, layout, ticketId);
     if (!ticket) {
       await trash.discard(gitDir, data.trash);
       return false;

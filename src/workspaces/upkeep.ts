@@ -29,7 +29,7 @@ export function createUpkeep(deps: {
 
   return {
     async place(ticketId: string): Promise<WorkspacePlace> {
-      const ticket = await findTicket(layout, ticketId);
+      const ticket = await findTicket(git, layout, ticketId);
       if (ticket === undefined) return 'missing';
       return ticket.parked ? 'parked' : 'present';
     },
@@ -42,7 +42,7 @@ export function createUpkeep(deps: {
      */
     park(ticketId: string, isIdle: () => Promise<boolean>): Promise<string | undefined> {
       return oneAtATime(ticketId.toLowerCase(), undefined, async () => {
-        const ticket = await openTicket(layout, ticketId);
+        const ticket = await openTicket(git, layout, ticketId);
         if (ticket.parked) return undefined;
         if (!(await isIdle())) return 'It is in use.';
         await finishMove(git, ticket, layout.data.staging, ticket.ref);
@@ -90,7 +90,7 @@ export function createUpkeep(deps: {
       for (const name of await readdir(layout.data.gitDirs)) {
         const ticketId = name.replace(/\.git$/, '');
         await oneAtATime(ticketId.toLowerCase(), undefined, async () => {
-          const ticket = await findTicket(layout, ticketId);
+          const ticket = await findTicket(git, layout, ticketId);
           if (ticket === undefined) return;
           if (!ticket.parked) await finishMove(git, ticket, layout.data.staging, ticket.ref);
           const lost = await saveTicket(git, ticket, join(folder, 'gitdirs', name), layout.data.staging);

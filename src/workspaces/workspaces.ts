@@ -23,7 +23,7 @@ import { createLayout } from './layout.ts';
 import { createMirrorCare } from './mirror-care.ts';
 import { createMirrors } from './mirrors.ts';
 import { finishMove } from './move-workspace.ts';
-import { exists, findTicket, type OpenTicket, openTicket } from './open-ticket.ts';
+import { exists, findTicket, type OpenTicket, openTicket, readTicket } from './open-ticket.ts';
 import { unpark } from './parking.ts';
 import { createPlainPacks } from './plain-packs.ts';
 import { recoverFolders } from './recover.ts';
@@ -155,7 +155,7 @@ export function createWorkspaces(deps: {
     work: (ticket: OpenTicket) => Promise<T>,
   ): Promise<T> {
     return oneAtATime(ticketId.toLowerCase(), signal, async () => {
-      const ticket = await openTicket(layout, ticketId);
+      const ticket = await openTicket(git, layout, ticketId);
       if (ticket.parked) await unpark(building, ticket, { signal });
       await finishMove(git, ticket, staging, ticket.ref);
       return work(ticket);
@@ -164,11 +164,11 @@ export function createWorkspaces(deps: {
 
   /** Looks at a ticket without waiting for its turn. */
   async function look<T>(ticketId: string, view: (ticket: OpenTicket) => Promise<T>): Promise<T> {
-    const ticket = await openTicket(layout, ticketId);
+    const ticket = await openTicket(git, layout, ticketId);
     try {
       return await view(ticket);
     } catch (error) {
-      const now = await findTicket(layout, ticketId);
+      const now = await findTicket(git, layout, ticketId);
       // It was parked, or came back, under the eyes of the looker.
       if (now !== undefined && now.parked !== ticket.parked) return view(now).catch(rethrow);
       return rethrow(error);
@@ -243,7 +243,7 @@ export function createWorkspaces(deps: {
       layout.ticket(ticketId);
       if (baseBranch !== undefined) refuseOwnBranch(validateBranchName(baseBranch), ticketBranch(ticketId));
       return oneAtATime(ticketId.toLowerCase(), options.signal, async () => {
-        const existing = await findTicket(layout, ticketId);
+        const existing = await findTicket(git, layout, ticketId);
         if (existing === undefined) return createNew(request, options);
         const described = await describeExisting(existing, request);
         if (existing.parked) await unpark(building, existing, options);
@@ -297,14 +297,13 @@ export function createWorkspaces(deps: {
 
     diff: (ticketId) => look(ticketId, (ticket) => diffOf(git, staging, ticket)),
     status: (ticketId) => look(ticketId, (ticket) => statusOf(git, staging, ticket)),
-    commits: async (ticketId, since) => commitsOf(git, await openTicket(layout, ticketId), since),
+    commits: async (ticketId, since) => commitsOf(git, await openTicket(git, layout, ticketId), since),
 
     remove: (ticketId, repoUrl) =>
       oneAtATime(ticketId.toLowerCase(), undefined, async () => {
-        const ticket = await findTicket(layout, ticketId);
+        const ticket = readTicket(layout, ticketId);
         upToDate.delete(ticketId);
         if (ticket !== undefined) {
-          // The workspace first: without it the ticket is gone, and a restart clears the rest.
           await trash.discard(ticket.workspace, layout.tickets.trash);
           await trash.discard(ticket.gitDir, layout.data.trash);
           await trash.discard(join(layout.tickets.quarantine, ticketId), layout.tickets.trash);
@@ -314,7 +313,7 @@ export function createWorkspaces(deps: {
       }).catch(rethrow),
 
     async paths(ticketId) {
-      const { workspace, gitDir, mirror } = await openTicket(layout, ticketId);
+      const { workspace, gitDir, mirror } = await openTicket(git, layout, ticketId);
       return { workspace, gitDir, mirror };
     },
 

@@ -67,7 +67,7 @@ async function fromFolders(file: string, url: string): Promise<void> {
     const redactor = createRedactor();
     const git = createGit({ config, parentEnv: process.env, token: async () => undefined, redactor });
     const workspaces = createWorkspaces({ config, git, redactor });
-    await workspaces.recover();
+    await told(() => workspaces.recover());
     await write(file, await createBackups({ config, store, workspaces }).take());
     await workspaces.close();
   } finally {

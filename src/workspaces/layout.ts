@@ -28,6 +28,9 @@ export function createLayout(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>) 
       quarantine: join(TICKETS_ROOT, '.quarantine'),
     },
 
+    /** In both folders, what says that they belong together. */
+    owner: { data: join(DATA_DIR, 'owner-id'), tickets: join(TICKETS_ROOT, '.owner-id') },
+
     /** @param repoUrl the normalised one */
     mirror(repoUrl: string): string {
       const key = createHash('sha256').update(repoUrl).digest('hex').slice(0, 16);

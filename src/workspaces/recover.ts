@@ -7,11 +7,13 @@ import { removeLeftovers } from './leftovers.ts';
 import type { Mirrors } from './mirrors.ts';
 import { finishMove } from './move-workspace.ts';
 import { findTicket } from './open-ticket.ts';
+import { claimTicketsRoot } from './owner.ts';
 import type { Trash } from './trash.ts';
 
 /**
  * Puts the folders in order before anything else uses them: makes them, clears what a killed server left half done,
  * and completes what it was about to do. No git of this server may be running.
+ * @throws Error when TICKETS_ROOT is not that of DATA_DIR
  */
 export async function recoverFolders(deps: {
   git: Git;
@@ -23,6 +25,7 @@ export async function recoverFolders(deps: {
   const { git, layout, mirrors, trash, logger } = deps;
   const { data, tickets } = layout;
   for (const folder of Object.values(data)) await mkdir(folder, { recursive: true, mode: 0o700 });
+  await claimTicketsRoot(layout);
   for (const folder of [tickets.staging, tickets.trash, tickets.quarantine]) {
     await mkdir(folder, { recursive: true });
     await chmod(folder, 0o700);

@@ -61,7 +61,7 @@ export type Created = {
 };
 
 export type Workspaces = {
-  /** To be called once, before all else. */
+  /** To be called once, before all else. Throws an Error when TICKETS_ROOT is not that of DATA_DIR. */
   recover(): Promise<void>;
   /** Makes a ticket's workspace, all or nothing; again is harmless. Throws also `ticket_repo_mismatch`. */
   create(request: CreateRequest, options?: WorkOptions): Promise<Created>;

@@ -177,6 +177,16 @@ t.test('a backup without a server, and what cannot be restored', async (t) => {
   const outcome = await pullwright(world, place, 'backup', offline);
   t.match(outcome, { code: 0, stdout: /3 tickets/ }, outcome.stderr);
   const third = elsewhere(world, 'third');
+  const mixed = { ...place, TICKETS_ROOT: join(dir, 'unmounted') };
+  t.match(await pullwright(world, mixed, 'backup', join(dir, 'x')), {
+    code: 1,
+    stderr: /^[^\n]*holds no workspace of/,
+  });
+  await t.rejects(
+    startServer(t, world, { ...mixed, ...settings }),
+    /could not start: TICKETS_ROOT .*unmounted.*Mount it/,
+  );
+  t.notOk(existsSync(mixed.TICKETS_ROOT), 'nothing was touched');
   t.match(await pullwright(world, third, 'restore', offline), { code: 0 });
   const server = await startServer(t, world, { ...third, ...settings });
   t.strictSame((await call(server, 'GET', `/v1/runs/${chat.run.run_id}`, undefined, asAdmin)).body, chat.run);

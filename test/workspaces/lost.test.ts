@@ -1,10 +1,10 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { makeWorld, plainGit, repo, setUp, TOKEN, type World } from './world.ts';
 
-/** Workspaces of a server that starts now. */
-async function start(t: Test, { dir, parentEnv }: World) {
-  const { workspaces } = setUp(dir, parentEnv, TOKEN);
+/** Workspaces of a server that starts now, with other folders if need be. */
+async function start(t: Test, { dir, parentEnv }: World, folders: { DATA_DIR?: string; TICKETS_ROOT?: string } = {}) {
+  const { workspaces } = setUp(dir, parentEnv, TOKEN, undefined, folders);
   t.teardown(() => workspaces.close());
   await workspaces.recover();
   return workspaces;
@@ -68,4 +68,70 @@ t.test('a ticket whose files were removed keeps what it alone holds', async (t) 
   await rm(pushed, { recursive: true });
   await workspaces.remove('PUSHED', repo('acme/widgets').url);
   t.strictSame(await gitDirs(world), ['ELSEWHERE.git', 'KEPT.git'], 'a ticket that is deleted is gone');
+});
+
+t.test('nothing is touched where TICKETS_ROOT is not that of DATA_DIR', async (t) => {
+  const world = await makeWorld(t);
+  const { path } = world;
+  await world.github.addRepository('acme/widgets');
+  const workspace = await makeTicket(world, 'AHEAD');
+  await world.workspaces.create({ ticketId: 'EVEN', repo: repo('acme/widgets') });
+  const everything = async () => (await readdir(path(), { recursive: true })).sort();
+
+  await rename(path('tickets'), path('unmounted'));
+  let before = await everything();
+  await t.rejects(start(t, world), { message: /^TICKETS_ROOT .* holds no workspace of .*, which have 2\. Mount it/ });
+  t.strictSame(await everything(), before, 'a folder that is gone');
+  await mkdir(path('tickets', 'lost+found'), { recursive: true });
+  before = await everything();
+  await t.rejects(start(t, world), { message: /copy .*data\/owner-id to .*tickets\/\.owner-id/ });
+  t.strictSame(await everything(), before, 'an empty mount point');
+  await rm(path('tickets'), { recursive: true });
+  await rename(path('unmounted'), path('tickets'));
+
+  const second = { DATA_DIR: path('data-2') };
+  await mkdir(path('tickets', '.staging', 'of the first'));
+  await t.rejects(start(t, world, second), { message: /^TICKETS_ROOT .*belongs to another DATA_DIR/ });
+  t.strictSame(await readdir(path('tickets', '.staging')), ['of the first'], 'what another server is at work with');
+  await start(t, world, { ...second, TICKETS_ROOT: path('tickets-2') });
+  before = await everything();
+  await t.rejects(start(t, world, { TICKETS_ROOT: path('tickets-2') }), { message: /another DATA_DIR/ });
+  t.strictSame(await everything(), before, 'the folder of another server');
+
+  const workspaces = await start(t, world);
+  t.match(await workspaces.status('AHEAD'), { ahead: 1, unpushed: true });
+  t.strictSame(await readdir(path('tickets', '.staging')), []);
+  t.equal(await readFile(`${workspace}/mine.txt`, 'utf8'), 'mine\n');
+});
+
+t.test('folders of a version that marked none are taken as they are', async (t) => {
+  const world = await makeWorld(t);
+  const { path } = world;
+  await world.github.addRepository('acme/widgets');
+  await makeTicket(world, 'AHEAD');
+  await world.workspaces.create({ ticketId: 'EVEN', repo: repo('acme/widgets') });
+  const forget = async () => {
+    for (const mark of [path('data', 'owner-id'), path('tickets', '.owner-id')]) await rm(mark, { force: true });
+  };
+  await forget();
+  await rename(path('tickets'), path('unmounted'));
+  await t.rejects(start(t, world), { message: /which have 2/ }, 'but not without their workspaces');
+  await rename(path('unmounted'), path('tickets'));
+  // A start that was killed while it wrote.
+  await writeFile(path('tickets', '.owner-id'), '');
+  await start(t, world);
+  t.equal(await readFile(path('tickets', '.owner-id'), 'utf8'), await readFile(path('data', 'owner-id'), 'utf8'));
+
+  await forget();
+  await rm(path('tickets', 'EVEN'), { recursive: true });
+  let workspaces = await start(t, world);
+  t.equal(await workspaces.upkeep.place('AHEAD'), 'present', 'one of them is enough');
+
+  await rm(path('tickets'), { recursive: true });
+  await t.rejects(start(t, world), { message: /which have 1/ });
+  await mkdir(path('tickets'));
+  await cp(path('data', 'owner-id'), path('tickets', '.owner-id'));
+  workspaces = await start(t, world);
+  await workspaces.sync('AHEAD');
+  t.equal(await readFile(path('tickets', 'AHEAD', 'mine.txt'), 'utf8'), 'mine\n', 'what is lost for good comes back');
 });

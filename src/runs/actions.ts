@@ -1,6 +1,7 @@
 import type { Plan } from '../../schemas/plan.ts';
 import type { Action, RunResult } from '../../schemas/run.ts';
 import { AppError } from '../errors/app-error.ts';
+import type { ErrorCode } from '../errors/error-codes.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
 import { planText } from '../plans/plan-text.ts';
 import { takeTurn } from './agent-turn.ts';
@@ -9,6 +10,21 @@ import { publish } from './publish.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
 import { keepingWork, unfinishedReason } from './unfinished.ts';
 import { verify } from './verify.ts';
+
+/** What keeps the base branch out, and leaves the workspace as it was. */
+const ONLY_NOT_BROUGHT_IN: ReadonlySet<ErrorCode> = new Set([
+  'merge_conflict',
+  'base_branch_not_found',
+  'repo_empty',
+  'repo_not_found',
+  'clone_failed',
+  'network_unreachable',
+  'timed_out',
+  'github_auth',
+  'github_forbidden',
+  'github_rate_limited',
+  'github_failed',
+]);
 
 /** Each action carries out a claimed run and returns its result; it throws an AppError when it cannot. */
 export const actions: Record<Action, (deps: ActionDeps, context: RunContext) => Promise<RunResult>> = {
@@ -55,7 +71,7 @@ function cutShort({ writer }: RunContext): Pick<RunResult, 'cut_short'> {
   return limit === undefined ? {} : { cut_short: limit.setting };
 }
 
-/** Brings the workspace up to date, or makes it anew. What keeps the base branch out is said and does not stop the command. */
+/** Brings the workspace up to date, or makes it anew. What only keeps the base branch out is said and does not stop the command. */
 async function prepareWorkspace(deps: ActionDeps, { run, ticket, writer, signal }: RunContext): Promise<void> {
   const onProgress = ({ stage, percent }: { stage: string; percent: number }) =>
     writer.emit({ type: 'log', data: { level: 'info', text: `${stage}: ${percent}%` } });
@@ -73,6 +89,7 @@ async function prepareWorkspace(deps: ActionDeps, { run, ticket, writer, signal 
         await deps.workspaces.create(request, { signal, onProgress });
         return;
       }
+      if (!ONLY_NOT_BROUGHT_IN.has(error.code)) throw error;
       writer.emit({
         type: 'log',
         data: { level: 'warn', text: `The base branch was not brought in: ${error.message}` },

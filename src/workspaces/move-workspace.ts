@@ -12,6 +12,7 @@ const JOURNAL = 'moving';
 /**
  * Moves a workspace and its branch from one commit to another, keeping work that is not committed.
  * @returns a path whose work is in the way, with nothing touched; undefined when the move is done
+ * @throws AppError of `halfWay` when it broke off in the middle
  */
 export async function moveWorkspace(
   git: Git,
@@ -29,21 +30,24 @@ export async function moveWorkspace(
     if (check.exitCode !== 0) return pathInTheWay(check.stderr);
 
     await writeFile(join(gitDir, JOURNAL), `${from} ${to}`, { flush: true });
-    await git.run(['read-tree', '-m', '-u', from, to], where);
-    await publish(git, place, indexFile, ref, to);
-    return undefined;
+    return halfWay(async () => {
+      await git.run(['read-tree', '-m', '-u', from, to], where);
+      await publish(git, place, indexFile, ref, to);
+      return undefined;
+    });
   });
 }
 
 /**
  * Completes a move that was cut short. The files it was to change were checked to hold no uncommitted work before it
  * began, so they are brought to their final state by force; all others stay as they are.
+ * @throws AppError of `halfWay`
  */
 export async function finishMove(git: Git, place: Place, staging: string, ref: string): Promise<void> {
   const [from, to] = readJournal(place.gitDir);
   if (from === undefined || to === undefined) return;
   await checkWorkspace(place);
-  await withScratchIndex(place.gitDir, staging, async ({ indexFile }) => {
+  const complete = async ({ indexFile }: { indexFile: string }) => {
     const where = { gitDir: place.gitDir, workTree: place.workspace, indexFile };
     const { stdout } = await git.run(['diff-tree', '-r', '-z', '--no-renames', '--name-status', from, to], where);
     const records = splitZ(stdout);
@@ -68,7 +72,25 @@ export async function finishMove(git: Git, place: Place, staging: string, ref: s
       await git.run(['checkout-index', '--force', '-u', '-z', '--stdin'], { ...where, input: joinZ(written) });
     }
     await publish(git, place, indexFile, ref, to);
-  });
+  };
+  await halfWay(() => withScratchIndex(place.gitDir, staging, complete));
+}
+
+/**
+ * Does what must not be left half done: until it is completed, the workspace holds files of two commits, and whoever worked in
+ * it would lose that.
+ * @throws AppError `workspace_tampered` for what git could not do, but for a disk that takes nothing
+ */
+async function halfWay<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code === 'disk_full' || error.code === 'storage_unavailable') throw error;
+    throw new AppError('workspace_tampered', `The workspace is half-way between two commits: ${error.message}`, {
+      cause: error,
+      remedy: 'Mend what the detail names, such as a folder without write permission; the next command completes it.',
+    });
+  }
 }
 
 async function isFolder(path: Buffer): Promise<boolean> {

@@ -1,8 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
-import { call, events } from '../helpers/client.ts';
+import { call, events, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
@@ -55,4 +56,43 @@ t.test('a conflict names the files and changes nothing', async (t) => {
   t.equal(await readFile(file('NEWS.md'), 'utf8'), 'ours\n');
   t.equal(await readFile(file('draft.txt'), 'utf8'), 'not committed');
   await t.rejects(readFile(file('OTHER.md')));
+});
+
+t.test('what keeps the base branch out and changes nothing does not keep from a question', async (t) => {
+  gemini.on('all the same', [{ text: 'yes' }]);
+  const { run: asked, events: log } = await run(server, 'S-1', { action: 'chat', message: 'all the same?' });
+  t.equal(asked.state, 'succeeded');
+  const told = log.flatMap((event) => (event.type === 'log' && event.data.level === 'warn' ? [event.data.text] : []));
+  t.match(told, [/not brought in: .*NEWS\.md/]);
+});
+
+t.test('no turn is paid for in a workspace that is half moved, or is not on its branch', async (t) => {
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'S-2', repo_url: REPO });
+  const workspace = join(world.dir, 'tickets', 'S-2');
+  const git = (...args: string[]) => execFileSync('git', ['-C', workspace, ...args], { encoding: 'utf8' }).trim();
+  await github.commit('acme/duration', { files: { 'README.md': 'new\n', 'hidden.txt': 'for a while\n' } });
+  await writeFile(join(workspace, 'README.md'), 'in the way\n');
+  t.match((await sync('S-2')).body, { updated: false, notes: [/README\.md/] }, 'fetched, and not brought in');
+  git('checkout', '--quiet', 'README.md');
+  const sha = git('rev-parse', 'origin/main:hidden.txt');
+  const mirrors = join(world.dir, 'data', 'mirrors');
+  const blob = join(mirrors, (await readdir(mirrors))[0] ?? '', 'objects', sha.slice(0, 2), sha.slice(2));
+  await rename(blob, `${blob}-away`);
+
+  gemini.on('how far', [{ text: 'all the way' }]);
+  const ask = () => run(server, 'S-2', { action: 'chat', message: 'how far?' });
+  const before = gemini.requests.length;
+  for (const time of ['at first', 'and while it lasts']) {
+    const { run: refused } = await ask();
+    t.match(refused, { state: 'failed', error: { code: 'workspace_tampered', detail: /hidden\.txt/ } }, time);
+    t.match(refused.error?.remedy, /next command completes it/);
+  }
+  await rename(`${blob}-away`, blob);
+  git('symbolic-ref', 'HEAD', 'refs/heads/other');
+  t.match((await ask()).run, { state: 'failed', error: { code: 'workspace_tampered', detail: /not on the branch/ } });
+  t.equal(gemini.requests.length, before, 'nobody asked the model');
+  git('symbolic-ref', 'HEAD', 'refs/heads/ticket_S-2');
+  t.equal((await ask()).run.state, 'succeeded');
+  t.equal(await readFile(join(workspace, 'hidden.txt'), 'utf8'), 'for a while\n', 'the move is completed');
+  t.equal(git('status', '--porcelain'), '');
 });

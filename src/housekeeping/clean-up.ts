@@ -125,10 +125,9 @@ async function parkWorkspaces(deps: CleanUpDeps): Promise<Pick<CleanUp, 'parked'
   const parked: string[] = [];
   const kept: CleanUp['kept'] = [];
   const settle = async (ticketId: string) => {
-    if ((await upkeep.place(ticketId)) !== 'present') return;
-    const reason = await parkOne(deps, ticketId);
-    if (reason === undefined) parked.push(ticketId);
-    else kept.push({ ticket_id: ticketId, reason });
+    const outcome = await parkOne(deps, ticketId);
+    if (outcome === 'parked') parked.push(ticketId);
+    else if (outcome !== 'nothing to park') kept.push({ ticket_id: ticketId, reason: outcome.reason });
   };
   for (const ticketId of idle) if (!closing.aborted) await settle(ticketId);
 
@@ -146,8 +145,12 @@ async function parkWorkspaces(deps: CleanUpDeps): Promise<Pick<CleanUp, 'parked'
   return { parked, kept };
 }
 
-/** Parks a workspace, or tells and logs why not. */
-async function parkOne({ store, workspaces, agents, logger }: CleanUpDeps, ticketId: string) {
+/** Parks a workspace that is there, or tells and logs why not. */
+async function parkOne(
+  { store, workspaces, agents, logger }: CleanUpDeps,
+  ticketId: string,
+): Promise<'parked' | 'nothing to park' | { reason: string }> {
+  const { upkeep } = workspaces;
   const isIdle = async () => {
     if ((await store.runs.unfinished(ticketId)).length > 0) return false;
     // It would go on with the folder that is about to be removed.
@@ -155,12 +158,13 @@ async function parkOne({ store, workspaces, agents, logger }: CleanUpDeps, ticke
     return true;
   };
   try {
-    const reason = await workspaces.upkeep.park(ticketId, isIdle);
+    if ((await upkeep.place(ticketId)) !== 'present') return 'nothing to park';
+    const reason = await upkeep.park(ticketId, isIdle);
     logger.info({ ticket_id: ticketId, reason }, reason === undefined ? 'workspace parked' : 'workspace kept');
-    return reason;
+    return reason === undefined ? 'parked' : { reason };
   } catch (err) {
     logger.warn({ err, ticket_id: ticketId }, 'workspace kept: it could not be looked at');
-    return toAppError(err).message;
+    return { reason: toAppError(err).message };
   }
 }
 

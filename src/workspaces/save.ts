@@ -4,6 +4,7 @@ import { toAppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 import { copyFolder, eachEntry } from './copy-folder.ts';
 import { hasCode } from './file-errors.ts';
+import { finishMove } from './move-workspace.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
 import { plainObjects } from './plain-packs.ts';
 import { shown } from './show-paths.ts';
@@ -13,23 +14,38 @@ import { readRecord, writeRecord } from './ticket-record.ts';
 
 /**
  * Copies a ticket's git directory into a folder, as that of a parked ticket, with a commit of all that the workspace
- * holds beside the branch. The ticket itself is left as it is.
+ * holds beside the branch. The ticket itself is left as it is, but for a move that was cut short, which is completed.
  * @param folder becomes the git directory; it still borrows the mirror's objects
  * @returns what could not be kept, for a person
  */
 export async function saveTicket(git: Git, ticket: OpenTicket, folder: string, staging: string): Promise<string[]> {
-  await copyFolder(ticket.gitDir, folder, isWhole);
-  if (ticket.parked) return [];
-  const record = readRecord(folder);
-  if (record !== undefined) await writeRecord(folder, { ...record, parked_at: new Date().toISOString() });
-  try {
-    return await saveWork(git, ticket, folder, staging);
-  } catch (error) {
-    // One workspace that somebody broke must not keep all the others from being saved.
-    const { code, message } = toAppError(error);
-    if (code === 'disk_full' || code === 'storage_unavailable' || code === 'internal') throw error;
-    return [`what is not committed: ${message}`];
+  const lost: string[] = [];
+  if (!ticket.parked) {
+    await finishMove(git, ticket, staging, ticket.ref).catch((error) => {
+      // What says so is copied, too: the move is completed where the ticket comes back.
+      lost.push(`the end of a move to other commits: ${whyNotSaved(error)}`);
+    });
   }
+  await copyFolder(ticket.gitDir, folder, isWhole);
+  const record = readRecord(folder);
+  if (record !== undefined) await writeRecord(folder, { parked_at: new Date().toISOString(), ...record });
+  if (ticket.parked) return lost;
+  try {
+    lost.push(...(await saveWork(git, ticket, folder, staging)));
+  } catch (error) {
+    lost.push(`what is not committed: ${whyNotSaved(error)}`);
+  }
+  return lost;
+}
+
+/**
+ * What to tell of a ticket that somebody broke: it must not keep all the others from being saved.
+ * @throws what was given, when it is a disk that takes nothing
+ */
+export function whyNotSaved(error: unknown): string {
+  const { code, message } = toAppError(error);
+  if (code === 'disk_full' || code === 'storage_unavailable') throw error;
+  return message;
 }
 
 async function saveWork(git: Git, ticket: OpenTicket, gitDir: string, staging: string): Promise<string[]> {

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { AppError } from '../errors/app-error.ts';
 import { isMissing } from './file-errors.ts';
 
 /** What git cannot say about a ticket. It lies in the ticket's git directory, so that workspaces need no database. */
@@ -27,10 +28,24 @@ export async function writeRecord(gitDir: string, record: TicketRecord): Promise
 /**
  * The record in a git directory, or undefined when there is none. As all small files of DATA_DIR that a command looks at, it
  * is read at once: beside the store on the same disk, the way through the thread pool takes far longer than to read it.
+ * @throws AppError `workspace_tampered` when it is no record
  */
 export function readRecord(gitDir: string): TicketRecord | undefined {
+  const text = readIfThere(join(gitDir, FILE));
+  if (text === undefined) return undefined;
   try {
-    return Value.Decode(TicketRecord, JSON.parse(readFileSync(join(gitDir, FILE), 'utf8')));
+    return Value.Decode(TicketRecord, JSON.parse(text));
+  } catch (error) {
+    throw new AppError('workspace_tampered', `${basename(gitDir)}/${FILE} is not the record of a ticket.`, {
+      cause: error,
+      remedy: 'Put the file back, or move this git directory and the workspace away and run the command again.',
+    });
+  }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { WorkspacePlace } from '../../schemas/ticket.ts';
 import type { Git } from '../git/git.ts';
@@ -10,7 +10,7 @@ import type { MirrorCare } from './mirror-care.ts';
 import { finishMove } from './move-workspace.ts';
 import { findTicket, openTicket } from './open-ticket.ts';
 import { park } from './parking.ts';
-import { saveMirror, saveTicket } from './save.ts';
+import { saveMirror, saveTicket, whyNotSaved } from './save.ts';
 import type { SpareCheckouts } from './spare-checkouts.ts';
 import type { Trash } from './trash.ts';
 
@@ -89,14 +89,18 @@ export function createUpkeep(deps: {
       await mkdir(join(folder, 'mirrors'), { recursive: true });
       for (const name of await readdir(layout.data.gitDirs)) {
         const ticketId = name.replace(/\.git$/, '');
-        await oneAtATime(ticketId.toLowerCase(), undefined, async () => {
+        const copy = join(folder, 'gitdirs', name);
+        const saving = oneAtATime(ticketId.toLowerCase(), undefined, async () => {
           const ticket = await findTicket(git, layout, ticketId);
           if (ticket === undefined) return;
-          if (!ticket.parked) await finishMove(git, ticket, layout.data.staging, ticket.ref);
-          const lost = await saveTicket(git, ticket, join(folder, 'gitdirs', name), layout.data.staging);
+          const lost = await saveTicket(git, ticket, copy, layout.data.staging);
           tickets.push(ticketId);
           leftOut.push(...lost.map((what) => ({ ticket_id: ticketId, what })));
           borrowed.add(ticket.mirror);
+        });
+        await saving.catch(async (error) => {
+          leftOut.push({ ticket_id: ticketId, what: `all of it: ${whyNotSaved(error)}` });
+          await rm(copy, { recursive: true, force: true });
         });
       }
       // After the tickets: whatever they borrow is there.

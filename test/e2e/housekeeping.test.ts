@@ -5,6 +5,7 @@ import SQLite from 'better-sqlite3';
 import t from 'tap';
 import type { CleanUp } from '../../schemas/housekeeping.ts';
 import type { RunList } from '../../schemas/run.ts';
+import { readManifest } from '../../src/housekeeping/restore.ts';
 import { call, run, said } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer, type World } from '../helpers/server.ts';
 
@@ -241,5 +242,26 @@ t.test('a cluttered mirror is packed, and loses nothing', async (t) => {
   writeFileSync(half, 'what a packing leaves that is killed');
   server = await startServer(t, world);
   t.notOk(existsSync(half), 'the next start clears it');
+  await server.stop();
+});
+
+t.test('a ticket whose record cannot be read keeps no other from being parked or saved', async (t) => {
+  const world = await makeWorld(t);
+  let server = await startServer(t, world);
+  for (const ticket_id of ['A-1', 'B-1', 'C-1']) {
+    await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
+  }
+  await server.stop();
+  age(world, 31);
+  writeFileSync(join(world.dir, 'data', 'gitdirs', 'B-1.git', 'pullwright.json'), '{"ticket_');
+  server = await startServer(t, world);
+  const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
+  t.strictSame(body.parked.sort(), ['A-1', 'C-1']);
+  t.match(body.kept, [{ ticket_id: 'B-1', reason: /pullwright\.json/ }]);
+  const backup = await fetch(new URL('/v1/backup', server.url), { method: 'POST' });
+  t.equal(backup.status, 200);
+  const file = join(world.dir, 'backup.tar.gz');
+  writeFileSync(file, Buffer.from(await backup.arrayBuffer()));
+  t.match(await readManifest(file), { left_out: [{ ticket_id: 'B-1' }] });
   await server.stop();
 });

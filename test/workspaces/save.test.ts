@@ -1,0 +1,61 @@
+import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import t from 'tap';
+import { commitEntries, makeWorld, plainGit, repo, setUp, TOKEN } from './world.ts';
+
+t.test('broken tickets keep none from being saved, and lose no more than they must', async (t) => {
+  const world = await makeWorld(t);
+  const { path, workspaces } = world;
+  const { directory } = await world.github.addRepository('acme/widgets');
+  for (const ticketId of ['BROKEN', 'HALF', 'LINK', 'LOST', 'WELL']) {
+    await workspaces.create({ ticketId, repo: repo('acme/widgets') });
+  }
+  await writeFile(path('data', 'gitdirs', 'BROKEN.git', 'pullwright.json'), '{"ticket_');
+  const link = await workspaces.paths('LINK');
+  const lost = await workspaces.paths('LOST');
+  for (const [ticketId, folder] of [
+    ['LINK', link.workspace],
+    ['LOST', lost.workspace],
+  ] as const) {
+    await writeFile(`${folder}/mine.txt`, 'mine\n');
+    await workspaces.commit(ticketId, { subject: 'Mine' });
+  }
+  await rm(lost.workspace, { recursive: true });
+  await rename(link.workspace, path('elsewhere'));
+  await symlink(path('elsewhere'), link.workspace);
+
+  const { workspace, mirror } = await workspaces.paths('HALF');
+  commitEntries(directory, [
+    { path: 'README.md', content: 'new\n' },
+    { path: 'hidden.txt', content: 'for a while\n' },
+  ]);
+  await writeFile(`${workspace}/README.md`, 'in the way\n');
+  t.match(await workspaces.sync('HALF'), { notes: [/README/] }, 'fetched, and not brought in');
+  plainGit(['checkout', '--quiet', 'README.md'], { cwd: workspace });
+  await writeFile(`${workspace}/draft.txt`, 'draft\n');
+  const sha = plainGit(['rev-parse', 'origin/main:hidden.txt'], { cwd: workspace });
+  const blob = `objects/${sha.slice(0, 2)}/${sha.slice(2)}`;
+  await rename(`${mirror}/${blob}`, `${mirror}/${blob}-away`);
+  await t.rejects(workspaces.sync('HALF'), { code: 'workspace_tampered', message: /hidden\.txt/ });
+
+  const { tickets, leftOut } = await workspaces.upkeep.save(path('saved'));
+  t.strictSame(tickets.sort(), ['HALF', 'LINK', 'LOST', 'WELL']);
+  const told = leftOut.map(({ ticket_id, what }) => `${ticket_id}: ${what}`).sort();
+  t.match(told, [/^BROKEN: all of it: .*pullwright\.json/, /^HALF: .* a move .*hidden\.txt/, /^LINK: .*not committed/]);
+  t.equal(told.length, 3);
+  t.strictSame((await readdir(path('saved', 'gitdirs'))).sort(), ['HALF.git', 'LINK.git', 'LOST.git', 'WELL.git']);
+
+  // As if restored: the git directories name the mirror by its path.
+  for (const folder of ['data', 'tickets']) await rename(path(folder), path(`${folder}-before`));
+  await rename(path('saved'), path('data'));
+  await mkdir(path('tickets'));
+  await rename(`${mirror}/${blob}-away`, `${mirror}/${blob}`);
+  const restored = setUp(world.dir, world.parentEnv, TOKEN).workspaces;
+  t.teardown(() => restored.close());
+  await restored.recover();
+  for (const ticketId of ['LINK', 'LOST']) t.match(await restored.status(ticketId), { ahead: 1, unpushed: true });
+  await restored.sync('HALF');
+  t.equal(await readFile(`${workspace}/hidden.txt`, 'utf8'), 'for a while\n', 'the move is completed');
+  t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), '?? draft.txt');
+  t.equal(await readFile(`${workspace}/draft.txt`, 'utf8'), 'draft\n', 'and what was not committed is there');
+  await rm(path('tickets-before'), { recursive: true });
+});

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Diff } from '../../schemas/ticket.ts';
 import type { Git } from '../git/git.ts';
 import type { CommitLine } from '../git/git-questions.ts';
+import { touchedSubmodules } from './commit.ts';
 import { diffTrees } from './diff.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
 import { checkWorkspace, withWorkingTree } from './snapshot.ts';
@@ -13,7 +14,7 @@ export type WorkspaceStatus = {
   base: string;
   /** Commits of the branch that the base does not have, without the merges that brought the base in. */
   ahead: number;
-  /** Whether the workspace holds work that is not committed. */
+  /** Whether the workspace holds work that is not committed, files in the folder of a submodule included. */
   dirty: boolean;
   /** Whether such commits are not pushed. */
   unpushed: boolean;
@@ -29,7 +30,10 @@ export async function statusOf(git: Git, staging: string, ticket: OpenTicket): P
     head,
     base,
     ahead: await ask.count(head, [base]),
-    dirty: await withWork(git, ticket, staging, async ({ tree, complete }) => tree !== committed || !complete),
+    dirty:
+      (await withWork(git, ticket, staging, async ({ tree, complete }) => tree !== committed || !complete)) ||
+      // No tree shows these.
+      (!ticket.parked && (await touchedSubmodules(git, ticket, join(ticket.gitDir, 'index'))).length > 0),
     unpushed: (await ask.count(head, pushed === undefined ? [base] : [base, pushed])) > 0,
   };
 }

@@ -24,12 +24,13 @@ export async function park({ git, layout, trash }: Deps, ticket: OpenTicket): Pr
   const { gitDir, workspace, branch } = ticket;
   if (ticket.parked) return undefined;
   checkHead(gitDir, branch);
-  const { dirty, unpushed } = await statusOf(git, layout.data.staging, ticket);
-  if (dirty) return 'It holds changes that are not committed.';
-  if (unpushed) return 'It holds commits that are not pushed.';
+  // Changes, too; but told by their own name.
   if ((await touchedSubmodules(git, ticket, join(gitDir, 'index'))).length > 0) {
     return 'It holds files in the folder of a submodule.';
   }
+  const { dirty, unpushed } = await statusOf(git, layout.data.staging, ticket);
+  if (dirty) return 'It holds changes that are not committed.';
+  if (unpushed) return 'It holds commits that are not pushed.';
   const record = readRecord(gitDir);
   if (record === undefined) return 'Its record is gone.';
   await git.run(['update-ref', '-d', WORK_REF], { gitDir });

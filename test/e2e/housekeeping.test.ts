@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import t from 'tap';
@@ -8,6 +8,7 @@ import type { RunList } from '../../schemas/run.ts';
 import { readManifest } from '../../src/housekeeping/restore.ts';
 import { call, run, said } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer, type World } from '../helpers/server.ts';
+import { commitEntries } from '../workspaces/world.ts';
 
 const PLAN = '# Notes\n\n## Goal\n\nNotes.';
 const write = { calls: [{ name: 'write_file', args: { file_path: 'NOTES.md', content: 'notes\n' } }] };
@@ -263,5 +264,27 @@ t.test('a ticket whose record cannot be read keeps no other from being parked or
   const file = join(world.dir, 'backup.tar.gz');
   writeFileSync(file, Buffer.from(await backup.arrayBuffer()));
   t.match(await readManifest(file), { left_out: [{ ticket_id: 'B-1' }] });
+  await server.stop();
+});
+
+t.test('files in the folder of a submodule are neither parked nor deleted', async (t) => {
+  const world = await makeWorld(t);
+  const { directory } = await world.github.addRepository('acme/parts');
+  const content = await world.github.commit('acme/parts', { files: { 'part.txt': 'part\n' } });
+  commitEntries(directory, [{ path: 'vendor/lib', mode: '160000', content }]);
+  let server = await startServer(t, world);
+  await call(server, 'POST', '/v1/tickets', { ticket_id: 'SUB-1', repo_url: 'https://github.com/acme/parts' });
+  const file = join(world.dir, 'tickets', 'SUB-1', 'vendor', 'lib', 'mine.txt');
+  writeFileSync(file, 'mine\n');
+  await server.stop();
+  age(world, 31);
+  server = await startServer(t, world);
+  const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
+  t.match(body, { parked: [], kept: [{ ticket_id: 'SUB-1', reason: /submodule/ }] });
+  const refused = await call(server, 'DELETE', '/v1/tickets/SUB-1');
+  t.match(refused, { status: 409, body: { code: 'unpushed_work' } });
+  t.equal(readFileSync(file, 'utf8'), 'mine\n');
+  rmSync(file);
+  t.equal((await call(server, 'DELETE', '/v1/tickets/SUB-1')).status, 204);
   await server.stop();
 });

@@ -26,7 +26,7 @@ export async function placeOf(workspace: string): Promise<string> {
   return folder && git ? `${folder.dev}:${folder.ino}:${git.ino}` : '';
 }
 
-/** What is done to start an agent. @throws AppError `agent_unavailable` when it takes too long; the reason of the signal */
+/** What is done to start an agent. @throws AppError `agent_unavailable` when it takes too long; as the signal says */
 export async function inTime<T>(
   { AGENT_START_SECONDS: seconds }: Pick<Config, 'AGENT_START_SECONDS'>,
   { title }: AgentDefinition,

@@ -4,9 +4,9 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
+import { abortable } from '../git/abortable.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import { abortable } from './abortable.ts';
 import type { AgentDefinition, Launch } from './agent-definition.ts';
 
 /** Where a starting agent finds the cache, and where the run that makes it puts it, in its home. */

@@ -1,5 +1,5 @@
 import type { Logger } from '../config/logger.ts';
-import { abortable } from './abortable.ts';
+import { abortable } from '../git/abortable.ts';
 import type { IdleAgent } from './pool-care.ts';
 import type { StartedAgent } from './start-agent.ts';
 
@@ -74,7 +74,7 @@ export function createEarlyWriters(idleMs: number, logger: Logger | undefined) {
 
     /**
      * Takes the ticket's, which may still be starting; one that does not suit, or whose start has not begun, is ended.
-     * @throws the reason of the signal when that is aborted; it is ended then
+     * @throws AppError as the signal says when that is aborted; it is ended then
      */
     async take(
       ticketId: string,

@@ -1,11 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import type { Config } from '../config/load-config.ts';
 import type { AppError } from '../errors/app-error.ts';
+import { abortable } from '../git/abortable.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Service } from '../sandbox/service.ts';
 import type { SandboxedProcess } from '../sandbox/types.ts';
-import { abortable } from './abortable.ts';
 import type { Connection, Session } from './acp-session.ts';
 import type { AgentDefinition, AgentMode } from './agent-definition.ts';
 import type { CompileCache } from './compile-cache.ts';
@@ -47,7 +47,7 @@ export type StartedAgent = {
   /**
    * Opens its session; to be called once, when no other process uses the conversation.
    * @param sessionId conversation to continue
-   * @throws AppError; the reason of the signal when that is aborted. The agent is to be closed then
+   * @throws AppError; as the signal says when that is aborted. The agent is to be closed then
    */
   open(sessionId: string | undefined, signal: AbortSignal): Promise<Session>;
   /** Ends the process with all that it started, and its way to the model. */
@@ -56,7 +56,7 @@ export type StartedAgent = {
 
 /**
  * Starts an agent in its sandbox, with a proxy to its model, and initialises it.
- * @throws AppError when it cannot be started; the reason of the signal when that is aborted
+ * @throws AppError when it cannot be started; as the signal says when that is aborted
  */
 export async function startAgent(options: StartOptions): Promise<StartedAgent> {
   const { config, sandbox, upstream, redactor, definition, mode, conversation } = options;

@@ -1,4 +1,4 @@
-import { abortable } from './abortable.ts';
+import { abortable } from '../git/abortable.ts';
 
 /**
  * Lets at most `limit` tasks run at once; the others wait their turn, first come first served.

@@ -6,9 +6,11 @@ import { AppError } from '../errors/app-error.ts';
  */
 export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
+  // Nobody waits for it after an abort.
+  work.catch(() => {});
+  if (signal.aborted) throw canceled(signal);
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const onAbort = () => reject(canceled(signal));
-  if (signal.aborted) onAbort();
   signal.addEventListener('abort', onAbort, { once: true });
   try {
     return await Promise.race([work, aborted]);

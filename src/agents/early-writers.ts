@@ -60,6 +60,8 @@ export function createEarlyWriters(idleMs: number, logger: Logger | undefined) {
         (agent) => {
           entry.agent = agent;
           logger?.info({ ticket_id: ticketId, pid: agent.process.pid }, 'agent started early');
+          // A run has taken it already: it does not wait any more.
+          if (entries.get(ticketId) !== entry) return agent;
           entry.idle = setTimeout(() => void drop(entry), idleMs).unref();
           void agent.process.exited.then(() => (entries.get(ticketId) === entry ? drop(entry) : undefined));
           return agent;

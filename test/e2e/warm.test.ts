@@ -198,3 +198,27 @@ t.test('the agent of dev is started when the plan is approved', async (t) => {
   t.equal((await call<Run>(server, 'DELETE', '/v1/tickets/P-1?force=true')).status, 204);
   t.same(processesIn(join(world.dir, 'tickets/P-1')), [], `deleting the ticket ends ${unused.pid}`);
 });
+
+t.test('a writer that dev takes while it starts is not ended as one that waits', async (t) => {
+  const world = await makeWorld(t);
+  const { gemini } = world;
+  const write = { name: 'write_file', args: { file_path: 'src/new.ts', content: 'export {};\n' } };
+  gemini.on(/Action: make_plan/, [{ text: '# Plan\n\n1. Add a file.\n' }]);
+  gemini.on(/Action: dev/, [{ calls: [write] }, { hang: true }, { text: 'Added.' }]);
+  const server = await startServer(t, world, { AGENT_IDLE_SECONDS: '1' });
+  for (const ticket of ['P-1', 'P-2']) await create(server, ticket);
+  await run(server, 'P-1', { action: 'make_plan' });
+  await logs(server, 'agent ended', { ticket_id: 'P-1', mode: 'read' });
+  await call(server, 'POST', '/v1/tickets/P-1/plan/approve', { version: 1 });
+  const workspace = join(world.dir, 'tickets/P-1');
+  while (processesIn(workspace).length === 0) await new Promise((resolve) => setImmediate(resolve));
+
+  const dev = run(server, 'P-1', { action: 'dev' });
+  await logs(server, 'agent had been started early', { ticket_id: 'P-1' });
+  // One that is idle only from now on tells that the time is over.
+  await chat(server, 'P-2', 'hello');
+  await logs(server, 'agent ended', { ticket_id: 'P-2' });
+  await Promise.race([dev, gemini.waitFor(({ state }) => state === 'held')]);
+  gemini.release();
+  t.match((await dev).run, { state: 'succeeded', attempt: 1 });
+});

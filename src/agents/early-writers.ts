@@ -24,9 +24,12 @@ type Entry = {
 export function createEarlyWriters(idleMs: number, logger: Logger | undefined) {
   const entries = new Map<string, Entry>();
 
+  /** Whether nobody has taken it. */
+  const isWaiting = (entry: Entry) => entries.get(entry.ticketId) === entry;
+
   /** Takes it out of the waiting ones and ends it. */
   async function drop(entry: Entry): Promise<void> {
-    if (entries.get(entry.ticketId) === entry) entries.delete(entry.ticketId);
+    if (isWaiting(entry)) entries.delete(entry.ticketId);
     clearTimeout(entry.idle);
     entry.abort.abort(new Error('The agent is not needed any more.'));
     await (await entry.started)?.close();
@@ -38,8 +41,8 @@ export function createEarlyWriters(idleMs: number, logger: Logger | undefined) {
     /** Those that are started. */
     ready: (): IdleAgent[] =>
       [...entries.values()].flatMap((entry) => {
-        const { agent, usedAt, ticketId } = entry;
-        const stop = async () => (entries.get(ticketId) === entry ? drop(entry) : undefined);
+        const { agent, usedAt } = entry;
+        const stop = () => (isWaiting(entry) ? drop(entry) : undefined);
         return agent ? [{ agent, usedAt, stop }] : [];
       }),
 
@@ -61,14 +64,14 @@ export function createEarlyWriters(idleMs: number, logger: Logger | undefined) {
           entry.agent = agent;
           logger?.info({ ticket_id: ticketId, pid: agent.process.pid }, 'agent started early');
           // A run has taken it already: it does not wait any more.
-          if (entries.get(ticketId) !== entry) return agent;
+          if (!isWaiting(entry)) return agent;
           entry.idle = setTimeout(() => void drop(entry), idleMs).unref();
-          void agent.process.exited.then(() => (entries.get(ticketId) === entry ? drop(entry) : undefined));
+          void agent.process.exited.then(() => (isWaiting(entry) ? drop(entry) : undefined));
           return agent;
         },
         (err) => {
           if (!abort.signal.aborted) logger?.warn({ err, ticket_id: ticketId }, 'an agent could not be started early');
-          if (entries.get(ticketId) === entry) entries.delete(ticketId);
+          if (isWaiting(entry)) entries.delete(ticketId);
           return undefined;
         },
       );

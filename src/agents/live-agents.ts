@@ -76,7 +76,7 @@ export function createLiveAgents(deps: { idleMs: number; logger: Logger | undefi
 
   function asIdle(entry: LiveAgent) {
     const { ticketId, agent, usedAt } = entry;
-    return { agent, usedAt, stop: async () => (isIdle(entry) ? end(ticketId) : undefined) };
+    return { agent, usedAt, stop: () => (isIdle(entry) ? end(ticketId) : undefined) };
   }
 
   return {

@@ -13,8 +13,8 @@ export type IdleAgent = {
   agent: StartedAgent;
   /** A time of `Date.now()`. */
   usedAt: number;
-  /** Ends it, unless it has been taken meanwhile. */
-  stop(): Promise<void>;
+  /** Ends it; undefined when it has been taken meanwhile. */
+  stop(): Promise<void> | undefined;
 };
 
 /**
@@ -44,8 +44,10 @@ export function createPoolCare(deps: {
   const oldestFirst = () => idle().sort((a, b) => a.usedAt - b.usedAt);
 
   async function stop({ agent, stop: end }: IdleAgent, why: string): Promise<void> {
+    const ended = end();
+    if (!ended) return;
     logger?.info({ agent: agent.definition.name, pid: agent.process.pid, why }, 'idle agent is ended');
-    await end();
+    await ended;
   }
 
   /** In bytes. */

@@ -34,10 +34,9 @@ export function createSpares(deps: {
   const ready = new Set<Spare>();
   let filling: Promise<void> | undefined;
 
-  async function discard(spare: Spare): Promise<void> {
-    ready.delete(spare);
-    await spare.agent.close();
-    await removeFolders(spare);
+  /** Ends one; nothing where it has been taken, since all that was its own belongs to a ticket then. */
+  function discard(spare: Spare): Promise<void> | undefined {
+    return ready.delete(spare) ? remove(spare) : undefined;
   }
 
   async function add(): Promise<void> {
@@ -55,9 +54,10 @@ export function createSpares(deps: {
     logger?.info({ ...fields, duration_ms: Math.round(performance.now() - begun) }, 'spare agent ready');
     ready.add(spare);
     void agent.process.exited.then(async (exit) => {
-      if (!ready.has(spare)) return;
+      const discarded = discard(spare);
+      if (!discarded) return;
       logger?.warn({ ...fields, ...exit }, 'spare agent ended');
-      await discard(spare);
+      await discarded;
       fill();
     });
   }
@@ -117,6 +117,11 @@ export function createSpares(deps: {
       await Promise.all([...ready].map(discard));
     },
   };
+}
+
+async function remove(spare: Spare): Promise<void> {
+  await spare.agent.close();
+  await removeFolders(spare);
 }
 
 async function removeFolders({ workspace, conversation }: Omit<Spare, 'agent'>): Promise<void> {

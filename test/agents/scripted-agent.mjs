@@ -1,5 +1,5 @@
 // An ACP agent that does what its prompt says: a JSON array of steps, carried out in order.
-// The argument names what is odd about it: `silent` never answers, `forgetful` cannot load sessions.
+// The argument names what is odd about it: `silent` never answers, `deaf` only what it knows, `forgetful` cannot load sessions.
 import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
@@ -68,6 +68,7 @@ async function answer({ method, params }) {
     case 'session/prompt':
       return prompt(params.prompt[0].text);
     default:
+      if (oddity === 'deaf') return new Promise(() => {});
       return { error: { code: -32601, message: 'no such method' } };
   }
 }

@@ -8,6 +8,10 @@ import type { StartedAgent } from './start-agent.ts';
 const LOOK_MS = 10_000;
 const ANSWER_MS = 5000;
 
+const MIB = 1024 * 1024;
+/** What a spare takes as a rule; counts until one was weighed. */
+const USUAL_SPARE = 200 * MIB;
+
 /** An agent that nobody waits for. */
 export type IdleAgent = {
   agent: StartedAgent;
@@ -35,7 +39,10 @@ export function createPoolCare(deps: {
   refill(): void;
 }) {
   const { config, logger, all, idle, spares, isOutdated, refill } = deps;
-  const memoryLimit = config.AGENT_POOL_MEMORY_MB * 1024 * 1024;
+  const memoryLimit = config.AGENT_POOL_MEMORY_MB * MIB;
+  /** Of the spares so far, in bytes. */
+  let largest = 0;
+  let tooSmall = false;
   /** How many agents there were when their memory was last looked at. */
   let weighed = 0;
   let last: Promise<void> = Promise.resolve();
@@ -52,8 +59,26 @@ export function createPoolCare(deps: {
 
   /** In bytes. */
   async function memory(): Promise<number> {
-    const sizes = await Promise.all(all().map(({ process }) => memoryOf(process.pid)));
+    const waiting = new Set(spares().map(({ agent }) => agent));
+    const weigh = async (agent: StartedAgent) => {
+      const size = await memoryOf(agent.process.pid);
+      if (waiting.has(agent)) largest = Math.max(largest, size);
+      return size;
+    };
+    const sizes = await Promise.all(all().map(weigh));
     return sizes.reduce((sum, size) => sum + size, 0);
+  }
+
+  /** Whether there is memory for one more spare, so that none is started at the cost of others, or to be ended at once. */
+  async function hasRoom(): Promise<boolean> {
+    const taken = await memory();
+    const size = largest || USUAL_SPARE;
+    if (size > memoryLimit && !tooSmall) {
+      tooSmall = true;
+      const fields = { limit_mb: config.AGENT_POOL_MEMORY_MB, spare_mb: Math.ceil(size / MIB) };
+      logger?.warn(fields, 'AGENT_POOL_MEMORY_MB is less than a spare agent takes: there will be none');
+    }
+    return taken + size <= memoryLimit;
   }
 
   async function trimNow(): Promise<void> {
@@ -99,7 +124,7 @@ export function createPoolCare(deps: {
 
   return {
     memory,
-    hasRoom: async () => (await memory()) < memoryLimit,
+    hasRoom,
     start: lookLater,
 
     /** Ends what is too much, the longest unused first and spares last; never what is at work. */

@@ -200,7 +200,7 @@ export const Settings = Type.Object({
       minimum: 1,
       maximum: 100_000_000,
       description:
-        'Memory in MiB of all agents above which idle ones are ended, the longest unused first and spares last; a quarter of what the machine has when unset.',
+        'Memory in MiB of all agents above which idle ones are ended, the longest unused first and spares last; a spare is started only while there is room for it, so with less than some 200 there is none. A quarter of what the machine has when unset.',
     }),
   ),
   AGENT_SILENCE_SECONDS: count(

@@ -144,11 +144,25 @@ t.test('idle agents are limited in number and memory, the longest unused first',
   await server.stop();
 
   const small = await startServer(t, world, { AGENT_POOL_MEMORY_MB: '50', ...SPARE });
-  const spare = await logs(small, 'spare agent ready');
+  t.match(await logs(small, 'AGENT_POOL_MEMORY_MB is less than a spare agent takes: there will be none'), {
+    limit_mb: 50,
+  });
   await chat(small, 'A', 'hello again');
   const kept = await logs(small, 'agent started', { ticket_id: 'A' });
   t.match(await logs(small, 'idle agent is ended', { pid: kept.pid }), { why: 'AGENT_POOL_MEMORY_MB' });
-  t.match(await logs(small, 'idle agent is ended', { pid: spare.pid }), { why: 'AGENT_POOL_MEMORY_MB' });
+  t.match(await pool(small), { spare: 0 });
+});
+
+t.test('no spare is started at the cost of an agent that a ticket has', async (t) => {
+  const world = await makeWorld(t);
+  // Enough for one, not for two.
+  const server = await startServer(t, world, { AGENT_POOL_MEMORY_MB: '250', AGENT_IDLE_SECONDS: '5', ...SPARE });
+  const { pid } = await logs(server, 'spare agent ready');
+  await create(server, 'NEW-1');
+  await chat(server, 'NEW-1', 'hello');
+  const ended = await logs(server, 'agent ended', { pid });
+  const next = await server.logged((record) => record.msg === 'spare agent ready' && record.pid !== pid);
+  t.ok(Number(next.time) > Number(ended.time), 'the next one is, when that has been idle for its time');
 });
 
 t.test('an idle agent that does not answer is ended', async (t) => {

@@ -16,8 +16,16 @@ const MIB = 1024 * 1024;
 /** Tops of the system that are folders on some distributions and links into /usr on most. */
 const SYSTEM_FOLDERS = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
 
-/** Of /etc, what programs need to find libraries and certificates; nothing that names people, hosts or secrets. */
-const ETC = ['alternatives', 'ca-certificates', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d', 'localtime', 'pki', 'ssl'];
+/**
+ * Of /etc, what programs need to find libraries and certificates; nothing that names people, hosts or secrets. Beside the
+ * certificates distributions keep the keys of the machine (ssl/private, pki/tls/private): so no folder is shown as a whole
+ * that holds more than certificates. Many of these are links to one another.
+ */
+const ETC = [
+  ...['alternatives', 'ca-certificates', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d', 'localtime'],
+  ...['certs', 'cert.pem', 'openssl.cnf'].flatMap((name) => [`ssl/${name}`, `pki/tls/${name}`]),
+  ...['pki/ca-trust', 'pki/java'],
+];
 
 /** Of /etc, what is the same in every sandbox. */
 const OWN_ETC = ['passwd', 'group', 'hosts', 'nsswitch.conf', 'gitconfig'];
@@ -92,20 +100,22 @@ function isolation(): string[] {
 }
 
 function system(): string[] {
-  const folders = SYSTEM_FOLDERS.flatMap((path) => {
-    const stats = lstatSync(path, { throwIfNoEntry: false });
-    if (stats === undefined) return [];
-    return stats.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];
-  });
   return [
-    ...['--ro-bind', '/usr', '/usr', ...folders, '--dir', '/etc'],
-    ...ETC.flatMap((name) => ['--ro-bind-try', `/etc/${name}`, `/etc/${name}`]),
+    ...['--ro-bind', '/usr', '/usr', ...SYSTEM_FOLDERS.flatMap(asItIs), '--dir', '/etc'],
+    ...ETC.flatMap((name) => asItIs(`/etc/${name}`)),
     ...OWN_ETC.flatMap((name) => ['--ro-bind', ownFile(`etc/${name}`), `/etc/${name}`]),
     ...['--proc', '/proc', '--dev', '/dev'],
     ...tmpfs('/dev/shm', 64),
     ...tmpfs('/tmp', 512),
     ...['--perms', '0700', ...tmpfs(HOME, 512)],
   ];
+}
+
+/** What the host has at a path, if anything: a link stays one, since what it leads to may be relative to its place. */
+function asItIs(path: string): string[] {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) return [];
+  return stats.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];
 }
 
 /** A server may live below /usr, which is shown whole: its folders and the one with its `.env` are covered. */

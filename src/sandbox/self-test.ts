@@ -21,6 +21,8 @@ const PROBE: Place = { host: fileURLToPath(new URL('probe.mjs', import.meta.url)
 const EXPECTED_VARIABLES = new Set(['PATH', 'HOME', 'LANG', 'GIT_OPTIONAL_LOCKS', 'PWD']);
 /** Exit code of env(1) when there is no such command. */
 const NOT_FOUND = 127;
+/** Where distributions keep the private keys of the machine. */
+const KEYS = ['/etc/ssl/private', '/etc/pki/tls/private'];
 /** Shorter ones are found in anything by chance. */
 const LEAST_SECRET = 8;
 const DEVELOPMENT = 'or set SANDBOX=none for development on this machine only';
@@ -69,7 +71,7 @@ async function prepare(folder: string, port: string, config: Settings): Promise<
   const tickets = await readdir(config.TICKETS_ROOT).catch(() => []);
   return {
     workspace,
-    outside: [neighbour, ...tickets.slice(0, 10).map((name) => join(config.TICKETS_ROOT, name))],
+    outside: [neighbour, ...tickets.slice(0, 10).map((name) => join(config.TICKETS_ROOT, name)), ...KEYS],
     port,
     secrets: [config.GEMINI_API_KEY, config.GITHUB_TOKEN, config.API_KEY]
       .filter((secret) => secret !== undefined)
@@ -127,7 +129,7 @@ function leakIn(seen: Seen, writable: boolean, secrets: readonly string[], proce
   if (seen.writesWorkspace && !writable) return 'a workspace can be written by one that may only read';
   if (!seen.writesWorkspace && writable) return 'a workspace cannot be written';
   if (seen.writesGit) return 'the .git of a workspace can be written';
-  if (seen.seesOutside) return 'other workspaces and folders of the server can be seen';
+  if (seen.seesOutside) return 'other workspaces, folders of the server or keys of the machine can be seen';
   if (seen.processes === processesOfHost) return 'the processes of the host can be seen';
   if (seen.capabilities.length === 0 || seen.capabilities.some((mask) => Number.parseInt(mask, 16) !== 0)) {
     return 'it has capabilities';

@@ -280,6 +280,13 @@ const BY_COMMANDS: readonly AgentAttack[] = [
     harm: tells('canary-of-dotenv'),
   },
   {
+    name: 'the private keys of the machine',
+    during: 'dev',
+    // A server that is root may read them, and what is in its sandboxes with it.
+    calls: () => shell('ls -d /etc/ssl/private /etc/pki/tls/private | grep -q private && echo was-"se"en'),
+    harm: tells('was-seen'),
+  },
+  {
     name: 'the database of the server',
     during: 'dev',
     calls: ({ data }) => shell(`grep -rhao 'canary-of-the.store' ${data}`),

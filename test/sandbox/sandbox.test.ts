@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t from 'tap';
@@ -48,7 +48,14 @@ t.test('the walls hold', async (t) => {
   }
   t.equal(readFileSync(join(workspace, '.git'), 'utf8'), 'gitdir: /nowhere\n', 'nobody writes .git');
 
-  for (const path of [DATA_DIR, join(folders.TICKETS_ROOT, 'T-2'), '/root', '/etc/shadow', process.cwd()]) {
+  for (const path of [
+    DATA_DIR,
+    join(folders.TICKETS_ROOT, 'T-2'),
+    '/root',
+    '/etc/shadow',
+    '/etc/ssl/private',
+    process.cwd(),
+  ]) {
     t.equal((await sh(`test -e ${path}`)).code, 1, `${path} cannot be seen`);
   }
   for (const path of ['/usr/x', '/etc/x', '/x', '/dev/x', '/opt/node/bin/node']) {
@@ -68,6 +75,83 @@ t.test('the walls hold', async (t) => {
   t.not((await sh('unshare -U true')).code, 0, 'no further user namespace');
   t.match((await sh(`kill -9 ${process.pid}`)).output, /No such process/);
   t.not((await lines('readlink /proc/self/ns/net'))[0], readlinkSync('/proc/self/ns/net'), 'a network of its own');
+});
+
+/** Comments, as far as OpenSSL is concerned. */
+const PUBLIC = '# public';
+const KEY = '# key';
+
+/** How distributions lay certificates out, with a key beside them: files, links, and where programs look. */
+const ETC_OF = {
+  Debian: {
+    files: { 'ssl/certs/ca-certificates.crt': PUBLIC, 'ssl/openssl.cnf': PUBLIC, 'ssl/private/server.key': KEY },
+    links: {},
+    found: ['ssl/certs/ca-certificates.crt', 'ssl/openssl.cnf'],
+  },
+  Fedora: {
+    files: {
+      'pki/ca-trust/extracted/pem/tls-ca-bundle.pem': PUBLIC,
+      'pki/tls/openssl.cnf': PUBLIC,
+      'pki/tls/private/server.key': KEY,
+      'pki/entitlement/1-key.pem': KEY,
+    },
+    links: {
+      'pki/tls/certs/ca-bundle.crt': '../../ca-trust/extracted/pem/tls-ca-bundle.pem',
+      'pki/tls/cert.pem': '/etc/pki/tls/certs/ca-bundle.crt',
+      'ssl/certs': '../pki/tls/certs',
+      'ssl/cert.pem': '/etc/pki/tls/cert.pem',
+      'ssl/openssl.cnf': '/etc/pki/tls/openssl.cnf',
+    },
+    found: [
+      'pki/tls/cert.pem',
+      'pki/tls/certs/ca-bundle.crt',
+      'ssl/certs/ca-bundle.crt',
+      'ssl/cert.pem',
+      'ssl/openssl.cnf',
+    ],
+  },
+  Alpine: {
+    files: { 'ssl/certs/ca-certificates.crt': PUBLIC, 'ssl/openssl.cnf': PUBLIC, 'ssl/private/server.key': KEY },
+    links: { 'ssl/cert.pem': 'certs/ca-certificates.crt' },
+    found: ['ssl/certs/ca-certificates.crt', 'ssl/cert.pem'],
+  },
+};
+
+for (const [name, { files, links, found }] of Object.entries(ETC_OF)) {
+  t.test(`certificates are shown, and keys beside them are not, where they lie as on ${name}`, async (t) => {
+    const folders = await makeFolders(t);
+    const etc = join(folders.root, 'etc');
+    for (const path of Object.keys({ ...files, ...links })) await mkdir(dirname(join(etc, path)), { recursive: true });
+    for (const [path, text] of Object.entries(files)) await writeFile(join(etc, path), `${text}\n`);
+    for (const [path, target] of Object.entries(links)) await symlink(target, join(etc, path));
+    const commands = `cat ${found.map((path) => `/etc/${path}`).join(' ')}; grep -rx '${KEY}' /etc`;
+    const script = `
+      import { createSandbox } from ${JSON.stringify(new URL('../../src/sandbox/sandbox.ts', import.meta.url).href)};
+      const sandbox = createSandbox({ config: ${JSON.stringify({ SANDBOX: 'auto', ...LIMITS, ...folders })} });
+      const run = { workspace: ${JSON.stringify(folders.workspace)}, writable: false, timeoutMs: 60000, maxOutputBytes: 9999 };
+      const { output } = await sandbox.run({ argv: ['sh', '-c', ${JSON.stringify(commands)}], ...run });
+      process.stdout.write(output);`;
+    const machine = [
+      '--dev-bind',
+      '/',
+      '/',
+      '--ro-bind',
+      etc,
+      '/etc',
+      process.execPath,
+      '--input-type=module',
+      '-e',
+      script,
+    ];
+    t.equal(execFileSync('bwrap', machine, { encoding: 'utf8' }), found.map(() => `${PUBLIC}\n`).join(''));
+  });
+}
+
+t.test('programs find the certificates of the machine', async (t) => {
+  const { sh } = makeSandbox(await makeFolders(t), 'auto');
+  const env = { PATH: dirname(process.execPath) };
+  const count = `node -p "require('node:tls').getCACertificates('system').length"`;
+  t.equal((await sh(count)).output, execFileSync('/bin/sh', ['-c', count], { encoding: 'utf8', env }));
 });
 
 t.test('no variable is in the arguments that every user of the host can read', async (t) => {

@@ -38,6 +38,11 @@ const BREACHES: [name: string, breach: (command: Command, folders: { DATA_DIR: s
     /other workspaces/,
   ],
   [
+    'the keys of the machine are shown',
+    options(['--dir', '/etc'], ['--dir', '/etc', '--dir', '/etc/ssl/private']),
+    /keys of the machine/,
+  ],
+  [
     'the environment is handed on',
     (command) => ({ ...command, args: command.args.slice(1), env: { PATH: '/usr/bin', SHELL: 'sh' } }),
     /variables of the server.*SHELL/,

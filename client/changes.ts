@@ -13,7 +13,7 @@ export type Change =
         /** Those that have not ended. */
         runs: Run[];
         queue: { queued: number; running: number };
-        counts: { tickets: Record<string, number>; runs: Record<string, number> };
+        counts: { tickets: number; runs: Record<string, number> };
       };
     }
   | { type: 'ticket.created' | 'ticket.updated'; data: Ticket }

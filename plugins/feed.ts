@@ -3,6 +3,7 @@ import fp from 'fastify-plugin';
 import { queuedRun } from '../schemas/run.ts';
 import { newTicket } from '../schemas/ticket.ts';
 import { createChangeFeed } from '../src/runs/change-feed.ts';
+import type { Store } from '../src/store/open-store.ts';
 
 /** Changes of tickets and runs, as a stream. */
 export default fp(
@@ -12,11 +13,13 @@ export default fp(
   { name: 'feed', dependencies: ['store', 'redaction', 'tickets', 'runs', 'sse'] },
 );
 
+const counts: Awaited<ReturnType<Store['overview']['counts']>> = { tickets: 0, runs: {} };
+
 const exampleStream = `retry: 1000
 
 id: 5c1f0a9b2d3e-0
 event: snapshot
-data: ${JSON.stringify({ runs: [], queue: { queued: 0, running: 0 }, counts: { tickets: {}, runs: {} } })}
+data: ${JSON.stringify({ runs: [], queue: { queued: 0, running: 0 }, counts })}
 
 id: 5c1f0a9b2d3e-1
 event: ticket.created

@@ -138,7 +138,11 @@ t.test('with the real server: types, data, refusals, changes', async (t) => {
   const client = createClient({ baseUrl: server.url });
   const leaving = new AbortController();
   const changes = client.changes.stream({ signal: leaving.signal });
-  t.match(await changes.next(), { value: { type: 'snapshot', data: { runs: [], queue: { queued: 0, running: 0 } } } });
+  const first = await changes.next();
+  t.match(first, { value: { type: 'snapshot', data: { runs: [], queue: { queued: 0, running: 0 } } } });
+  const counted: number | false =
+    first.done !== true && first.value.type === 'snapshot' && first.value.data.counts.tickets;
+  t.equal(counted, 0);
 
   const ticket = await unwrap(client.POST('/v1/tickets', { body: { ticket_id: 'REL-123', repo_url: REPO } }));
   t.equal(ticket.branch, 'ticket_REL-123');

@@ -1,16 +1,22 @@
 export type Line = { kind: 'add' | 'del' | 'same' | 'hunk'; text: string; old?: number; now?: number };
 
-/** The lines of each file of a unified diff as git writes it, in its order. */
+/**
+ * The lines of each file of a unified diff as git writes it, in its order. What has changed its type, such as a file that
+ * became a link, is told by two sections with the same first line.
+ */
 export function readPatch(patch: string): Line[][] {
   const files: Line[][] = [];
   let lines: Line[] = [];
+  let first = '';
   let [old, now, inHunk] = [0, 0, false];
   for (const text of patch.split('\n')) {
     const hunk = /^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@/.exec(text);
     if (text.startsWith('diff --git ')) {
-      lines = [];
-      files.push(lines);
-      inHunk = false;
+      if (text !== first) {
+        lines = [];
+        files.push(lines);
+      }
+      [first, inHunk] = [text, false];
     } else if (hunk !== null) {
       [old, now, inHunk] = [Number(hunk[1]), Number(hunk[2]), true];
       lines.push({ kind: 'hunk', text });

@@ -1,5 +1,6 @@
-import { useEffect, useState } from 'preact/hooks';
-import { ErrorBoundary, LocationProvider, lazy, Route, Router } from 'preact-iso';
+import type { ComponentChildren } from 'preact';
+import { useEffect, useErrorBoundary, useState } from 'preact/hooks';
+import { ErrorBoundary, LocationProvider, lazy, Route, Router, useLocation } from 'preact-iso';
 import type { Problem } from '../schemas/problem.ts';
 import { keepLive } from './lib/live.ts';
 import { asProblem } from './lib/problem.ts';
@@ -8,6 +9,7 @@ import { session } from './lib/session.ts';
 import { lookWhoIsSignedIn } from './lib/sign-in.ts';
 import { useStore } from './lib/store.ts';
 import { Empty, Loading, ProblemBox } from './parts/feedback.tsx';
+import { Title } from './parts/title.tsx';
 import { SignIn } from './screens/sign-in.tsx';
 import { TicketScreen } from './screens/ticket/ticket.tsx';
 import { Tickets } from './screens/tickets.tsx';
@@ -60,7 +62,7 @@ function SignedIn() {
   return (
     <LocationProvider scope="/dashboard">
       <Shell>
-        <ErrorBoundary>
+        <Screen>
           <Router>
             <Route path="/dashboard" component={Tickets} />
             <Route path="/dashboard/tickets/:id/:tab?" component={TicketScreen} />
@@ -73,9 +75,27 @@ function SignedIn() {
             <Route path="/dashboard/audit" component={Audit} />
             <Route default component={NotHere} />
           </Router>
-        </ErrorBoundary>
+        </Screen>
       </Shell>
     </LocationProvider>
+  );
+}
+
+/** What is at an address. When it cannot be drawn, that is said in its place, and the way to another one stays open. */
+function Screen({ children }: { children: ComponentChildren }) {
+  const { path } = useLocation();
+  const [error, forget] = useErrorBoundary();
+  useEffect(forget, [path]);
+  if (error === undefined) return <ErrorBoundary>{children}</ErrorBoundary>;
+  return (
+    <>
+      <Title title="This screen cannot be shown" />
+      <ProblemBox problem={asProblem(error)}>
+        <button type="button" onClick={() => location.reload()}>
+          Load the page anew
+        </button>
+      </ProblemBox>
+    </>
   );
 }
 

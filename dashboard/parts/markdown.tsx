@@ -14,7 +14,7 @@ export function Markdown({ text, streaming = false }: { text: string; streaming?
   const reading = useRef<Reading>({ text: '', done: [], read: 0 });
   if (!text.startsWith(reading.current.text)) reading.current = { text: '', done: [], read: 0 };
   const state = reading.current;
-  const tail = new Lexer().lex(text.slice(state.read));
+  const tail = lex(text.slice(state.read));
   if (streaming) {
     // The last block may still change, and so may the one before it: a list or table goes on after an empty line.
     const settled = tail.slice(0, -3);
@@ -33,8 +33,31 @@ export function Markdown({ text, streaming = false }: { text: string; streaming?
   );
 }
 
+/** Some texts are nested so deep that reading them takes more stack than there is: such a one is a single token of text. */
+function lex(text: string): Token[] {
+  try {
+    return new Lexer().lex(text);
+  } catch {
+    return [{ type: 'unread', raw: text }];
+  }
+}
+
+/** Beyond what people write; some hundreds would take more stack to draw than there is. */
+const DEEPEST = 50;
+
+function isDeeper(token: Token, than: number): boolean {
+  return than === 0 || childrenOf(token).some((child) => isDeeper(child, than - 1));
+}
+
+function childrenOf(token: Token): readonly Token[] {
+  if (isToken(token, 'list')) return token.items;
+  if (isToken(token, 'table')) return [token.header, ...token.rows].flat().flatMap(({ tokens }) => tokens);
+  return 'tokens' in token ? (token.tokens ?? []) : [];
+}
+
 const Block = memo(
-  ({ token }: { token: Token }) => render(token),
+  ({ token }: { token: Token }) =>
+    token.type === 'unread' || isDeeper(token, DEEPEST) ? <Unread text={token.raw} /> : render(token),
   ({ token: a }, { token: b }) => a === b || (a.raw === b.raw && a.type === b.type),
 );
 
@@ -77,6 +100,15 @@ function render(token: Token): VNode | null {
 
 function unescaped(token: Tokens.Text): string {
   return token.raw.endsWith('\n') ? token.text : token.raw;
+}
+
+function Unread({ text }: { text: string }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
+    <pre class="output" tabIndex={0}>
+      {text}
+    </pre>
+  );
 }
 
 function Code({ text, lang }: { text: string; lang: string }) {

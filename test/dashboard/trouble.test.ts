@@ -79,6 +79,39 @@ t.test('hostile Markdown stays text', async (t) => {
   t.strictSame(faults, [], 'nothing was asked of another server');
 });
 
+t.test('Markdown that is nested too deep is shown as it was written, and the rest is read', async (t) => {
+  const nested = ['- '.repeat(700), '1. '.repeat(700), '>'.repeat(1000), '- '.repeat(3000)].map((text) => `${text}x`);
+  const card = page.locator('.card', { has: page.getByRole('heading', { name: 'Description' }) });
+  for (const [index, text] of nested.entries()) {
+    const description = `- fine\n\n${'> '.repeat(40)}quoted\n\n${text}`;
+    await call(server, 'POST', '/v1/tickets', { ticket_id: `DEEP-${index}`, repo_url: REPO, description }, asAdmin);
+    await page.goto(`/dashboard/tickets/DEEP-${index}`);
+    await card.waitFor();
+    t.ok((await card.locator('pre').textContent())?.endsWith(text));
+  }
+  await page.goto('/dashboard/tickets/DEEP-0');
+  t.equal(await card.getByRole('listitem').first().textContent(), 'fine');
+  t.equal(await card.locator('blockquote').count(), 40);
+  t.strictSame(await violations(page), []);
+  t.strictSame(faults, []);
+});
+
+t.test('a screen that cannot be drawn says so, and leaves the way to the others open', async (t) => {
+  await page.route('**/v1/agents', (route) => route.fulfill({ json: { agents: 'none' } }));
+  await page.getByRole('link', { name: 'Agents' }).click();
+  await page.getByRole('alert').getByText('Something went wrong in the page').waitFor();
+  t.strictSame(await violations(page), []);
+  await page.getByRole('link', { name: 'Runs', exact: true }).click();
+  await page.getByRole('heading', { level: 1, name: 'Runs' }).waitFor();
+  await page.getByRole('link', { name: 'Agents' }).click();
+  await page.getByRole('button', { name: 'Load the page anew' }).waitFor();
+  await page.unroute('**/v1/agents');
+  await page.getByRole('button', { name: 'Load the page anew' }).click();
+  await page.getByText('Healthy').waitFor();
+  t.strictSame(faults, []);
+  await page.goto('/dashboard/tickets/OPS-1');
+});
+
 t.test('a reader who has scrolled up is left alone, and one at the end reads along', async (t) => {
   const lines = (from: number) => Array.from({ length: 60 }, (_, at) => `- line ${from + at}`).join('\n');
   gemini.on('go on', [

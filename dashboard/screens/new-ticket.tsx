@@ -13,7 +13,7 @@ type Field = 'ticket_id' | 'repo_url' | 'title' | 'description' | 'base_branch';
 /** The server checks what is entered, and its words stand beside the fields. */
 export function NewTicket({ onClose }: { onClose(): void }) {
   const { route } = useLocation();
-  const [kept, setKept] = useKeptText('new-ticket');
+  const [kept, setKept, forgetKept] = useKeptText('new-ticket');
   const [problem, setProblem] = useState<Problem>();
   const [busy, setBusy] = useState(false);
   const values: Partial<Record<Field, string>> = kept === '' ? {} : JSON.parse(kept);
@@ -26,7 +26,7 @@ export function NewTicket({ onClose }: { onClose(): void }) {
     setProblem(undefined);
     try {
       const ticket = await unwrap(api.POST('/v1/tickets', { body: given(values), headers: once() }));
-      setKept('');
+      forgetKept();
       onClose();
       route(`/dashboard/tickets/${ticket.ticket_id}`);
     } catch (error) {
@@ -41,6 +41,7 @@ export function NewTicket({ onClose }: { onClose(): void }) {
       id: name,
       name,
       required,
+      readOnly: busy,
       value: values[name] ?? '',
       autoComplete: 'off',
       'aria-invalid': error !== undefined,

@@ -22,7 +22,7 @@ export function Composer({ ticket, onSent }: { ticket: Ticket; onSent(): void })
   const can = useCan();
   const choices = CHOICES.filter(({ action }) => can(SCOPE_OF[action]));
   const [action, setAction] = useState<Action>('chat');
-  const [message, setMessage] = useKeptText(`message:${ticket.ticket_id}`);
+  const [message, setMessage, forgetMessage] = useKeptText(`message:${ticket.ticket_id}`);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem>();
   // The same message sent again after a lost answer starts no second run.
@@ -45,7 +45,7 @@ export function Composer({ ticket, onSent }: { ticket: Ticket; onSent(): void })
       const params = { path: { ticket_id: ticket.ticket_id } };
       await unwrap(api.POST('/v1/tickets/{ticket_id}/runs', { params, body, headers: once(key.current.key) }));
       key.current = { for: '', key: '' };
-      setMessage('');
+      forgetMessage();
       invalidate((path) => path === runsOf(ticket.ticket_id).key);
       onSent();
     } catch (error) {
@@ -62,6 +62,7 @@ export function Composer({ ticket, onSent }: { ticket: Ticket; onSent(): void })
         aria-label="Message"
         placeholder={choice.hint}
         rows={2}
+        readOnly={busy}
         value={message}
         onInput={(event) => setMessage(event.currentTarget.value)}
         onKeyDown={(event) => {

@@ -24,17 +24,19 @@ export function draftName(ticketId: string): string {
  * after saving, and what was typed stays.
  */
 export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest: Plan; onDone(): void }) {
-  const [kept, setKept] = useKeptText(draftName(ticket.ticket_id));
+  const [kept, setKept, forgetKept] = useKeptText(draftName(ticket.ticket_id));
   const draft: Draft = kept === '' ? { version: newest.version, body: newest.body } : JSON.parse(kept);
   const [view, setView] = useState<'write' | 'preview' | 'compare'>('write');
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem>();
   const stale = draft.version !== newest.version;
+  const ready = !busy && !stale && draft.body !== newest.body && draft.body !== '';
 
   const write = (change: Partial<Draft>) => setKept(JSON.stringify({ ...draft, ...change }));
 
   async function save(event: Event): Promise<void> {
     event.preventDefault();
+    if (!ready) return;
     setBusy(true);
     setProblem(undefined);
     try {
@@ -45,12 +47,10 @@ export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest:
           headers: { 'if-match': `"${draft.version}"` },
         }),
       );
-      setKept('');
+      forgetKept();
       onDone();
     } catch (error) {
       setProblem(asProblem(error));
-      // Keeps what was typed, even when nothing was changed since the editor was opened.
-      write({});
     }
     setBusy(false);
     invalidate((path) => path.startsWith(`${ticketPath(ticket.ticket_id)}/plan`));
@@ -75,14 +75,10 @@ export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest:
         </fieldset>
         <span class="muted">Editing version {draft.version}</span>
         <div class="actions">
-          <button type="button" class="quiet" onClick={discard}>
+          <button type="button" class="quiet" disabled={busy} onClick={discard}>
             {kept === '' ? 'Close' : 'Discard the edit'}
           </button>
-          <button
-            type="submit"
-            class="primary"
-            disabled={busy || stale || draft.body === newest.body || draft.body === ''}
-          >
+          <button type="submit" class="primary" disabled={!ready}>
             {busy ? 'Saving…' : 'Save as a new version'}
           </button>
         </div>
@@ -107,10 +103,11 @@ export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest:
           class="plan-text mono"
           aria-label="Plan as Markdown"
           spellcheck={true}
+          readOnly={busy}
           value={draft.body}
           onInput={(event) => write({ body: event.currentTarget.value })}
           onKeyDown={(event) => {
-            if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !stale) void save(event);
+            if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) void save(event);
           }}
         />
       )}

@@ -12,19 +12,26 @@ const NAME = 'pullwright-feed';
 /**
  * Follows the server's feed of changes. All tabs of a browser share one stream: the tab that holds the lock reads it and
  * tells the others; when it closes, another one takes over. A tab that cannot be told by others reads by itself.
- * @param onChange called with each change
+ * @param onChange called with each change; a snapshot is one where changes may have been missed
  * @returns a function that ends it
  */
 export function followFeed(onChange: (change: Change) => void): () => void {
   const channel = new BroadcastChannel(NAME);
   const leaving = new AbortController();
   let leads = false;
+  // A snapshot stands for changes that nobody told. Only the first one comes with the page, to a tab that reads the stream
+  // from the start.
+  let snapshotIsNews = false;
   let stream: { close(): void } | undefined;
 
   channel.addEventListener('message', ({ data: message }: MessageEvent<Message>) => {
+    if (message.kind === 'hello') {
+      if (leads) channel.postMessage({ kind: 'failed', failed: failedAttempts.get() } satisfies Message);
+      return;
+    }
+    snapshotIsNews = true;
     if (message.kind === 'change') onChange(message.change);
-    else if (message.kind === 'failed') failedAttempts.set(message.failed);
-    else if (leads) channel.postMessage({ kind: 'failed', failed: failedAttempts.get() } satisfies Message);
+    else failedAttempts.set(message.failed);
   });
 
   function lead(): Promise<void> {
@@ -35,9 +42,11 @@ export function followFeed(onChange: (change: Change) => void): () => void {
       isLast: () => false,
       onEntry(change) {
         channel.postMessage({ kind: 'change', change } satisfies Message);
-        onChange(change);
+        if (change.type !== 'snapshot' || snapshotIsNews) onChange(change);
+        snapshotIsNews = true;
       },
       onConnection(failed) {
+        if (failed > 0) snapshotIsNews = true;
         failedAttempts.set(failed);
         if (!leaving.signal.aborted) channel.postMessage({ kind: 'failed', failed } satisfies Message);
       },

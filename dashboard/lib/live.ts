@@ -10,15 +10,12 @@ const isPermissions = (path: string) => path === permissions.key;
 
 /** Keeps what the page shows up to date by the server's feed of changes. */
 export function keepLive(): () => void {
-  let started = false;
   const catchUp = () => invalidate(() => true);
   window.addEventListener('online', catchUp);
   const stop = followFeed((change) => {
     switch (change.type) {
       case 'snapshot':
-        // The first one comes with the page; a later one stands for changes that nobody told.
-        if (started) catchUp();
-        started = true;
+        catchUp();
         return;
       case 'ticket.created':
       case 'ticket.updated':

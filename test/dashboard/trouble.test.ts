@@ -187,6 +187,26 @@ t.test('one stream of changes for all tabs, handed over when its tab closes', as
   await first.close();
 });
 
+t.test('the server restarts under two tabs, and each looks anew', async (t) => {
+  await page.goto('/dashboard/');
+  await page.getByRole('link', { name: /Signs of trouble/ }).waitFor();
+  const second = await context.newPage();
+  await second.goto('/dashboard/');
+  await second.getByRole('link', { name: /Signs of trouble/ }).waitFor();
+  const { port } = new URL(server.url);
+  await server.stop('SIGKILL');
+  for (const tab of [page, second]) {
+    await tab.getByRole('link', { name: /Signs of trouble/ }).click();
+    await tab.getByRole('alert').getByText('The server does not answer').first().waitFor();
+  }
+  // It is for the tests after this one, too.
+  server = await startServer(owner, world, { ...settings, PORT: port });
+  for (const tab of [page, second]) await tab.getByRole('heading', { level: 1, name: 'Signs of trouble' }).waitFor();
+  await second.getByRole('alert').first().waitFor({ state: 'detached' });
+  t.pass('both have caught up');
+  await second.close();
+});
+
 t.test('the server restarts under an open page, in the middle of a run', async (t) => {
   gemini.on('a long story', [
     { text: 'Once upon a time. ', calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },

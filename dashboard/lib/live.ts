@@ -2,7 +2,7 @@ import type { Run } from '../../schemas/run.ts';
 import type { Ticket } from '../../schemas/ticket.ts';
 import { followFeed } from './feed.ts';
 import { permissions, run as runQuery, runs, runsOf, ticketPath, tickets } from './queries.ts';
-import { invalidate, patch, patchLists } from './resource.ts';
+import { invalidate, type List, patch, patchLists } from './resource.ts';
 
 const isTicketList = (path: string) => path === tickets.key;
 const isRunList = (path: string) => /^\/v1\/(?:tickets\/[^/?]+\/)?runs(?:\?|$)/.test(path);
@@ -19,7 +19,7 @@ export function keepLive(): () => void {
         return;
       case 'ticket.created':
       case 'ticket.updated':
-        ticketChanged(change.data, change.type);
+        ticketChanged(change.data);
         return;
       case 'ticket.deleted':
         ticketDeleted(change.data.ticket_id);
@@ -37,48 +37,70 @@ export function keepLive(): () => void {
   };
 }
 
-function ticketChanged(ticket: Ticket, type: string): void {
+function ticketChanged(ticket: Ticket): void {
   const path = ticketPath(ticket.ticket_id);
   patch<Ticket>(path, () => ticket);
-  patchLists<Ticket>(isTicketList, (items) =>
-    type === 'ticket.created' && !items.some((item) => item.ticket_id === ticket.ticket_id)
-      ? [ticket, ...items]
-      : items.map((item) => (item.ticket_id === ticket.ticket_id ? ticket : item)),
-  );
-  if (type === 'ticket.created') invalidate(isTicketList);
+  patchLists<Ticket>(isTicketList, (list) => {
+    const placeOf = (item: Ticket) => `${item.created_at} ${item.ticket_id.toLowerCase()}`;
+    return withItem(list, ticket, (item) => item.ticket_id, placeOf);
+  });
   invalidate((other) => other.startsWith(`${path}/plan`) || other.startsWith(`${path}/diff`));
 }
 
 function ticketDeleted(ticketId: string): void {
-  patchLists<Ticket>(isTicketList, (items) => items.filter((item) => item.ticket_id !== ticketId));
-  invalidate((path) => path === ticketPath(ticketId) || isRunList(path));
+  const isLeft = (item: { ticket_id: string }) => item.ticket_id !== ticketId;
+  patchLists<Ticket>(isTicketList, (list) => ({ ...list, items: list.items.filter(isLeft) }));
+  patchLists<Run>(isRunList, (list) => ({ ...list, items: list.items.filter(isLeft) }));
+  invalidate((path) => path === ticketPath(ticketId));
 }
 
 function runChanged(run: Run): void {
   const { run_id, ticket_id, action, state, created_at } = run;
   patch<Run>(runQuery(run_id).key, () => run);
-  let known = false;
-  patchLists<Run>(isRunList, (items, key) => {
-    if (items.some((item) => item.run_id === run_id)) {
-      known = true;
-      return items.map((item) => (item.run_id === run_id ? run : item));
-    }
-    const isNewest = items[0] === undefined || items[0].run_id < run_id;
-    return isNewest && (key === runsOf(ticket_id).key || key === runs(undefined).key) ? [run, ...items] : items;
+  let before: Run | undefined;
+  const withQueue = new Set<string>();
+  patchLists<Run>(isRunList, (list, key) => {
+    before ??= list.items.find((item) => item.run_id === run_id);
+    if (list.items.some((item) => item.state === 'queued' && item.run_id !== run_id)) withQueue.add(key);
+    return withRun(list, key, run);
   });
   const isLast = (ticket: Ticket) => ticket.last_run === undefined || ticket.last_run.run_id <= run_id;
-  const withRun = (ticket: Ticket): Ticket =>
+  const withLastRun = (ticket: Ticket): Ticket =>
     ticket.ticket_id === ticket_id && isLast(ticket)
       ? { ...ticket, last_run: { run_id, action, state, created_at } }
       : ticket;
-  patch<Ticket>(ticketPath(ticket_id), withRun);
-  patchLists<Ticket>(isTicketList, (items) => items.map(withRun));
-  // A run that is new, or has left the queue, moves the others.
-  if (!known || state !== 'queued') invalidate(isRunList);
+  patch<Ticket>(ticketPath(ticket_id), withLastRun);
+  patchLists<Ticket>(isTicketList, (list) => ({ ...list, items: list.items.map(withLastRun) }));
+  // A run that comes into the queue, or leaves it, moves the others, of which nothing is told.
+  if (before === undefined || (before.state === 'queued') !== (state === 'queued')) {
+    invalidate((key) => withQueue.has(key));
+  }
   if (isOver(run)) {
     const path = ticketPath(ticket_id);
-    invalidate((other) => other === path || other.startsWith(`${path}/`) || other.startsWith('/v1/usage'));
+    const isOfTicket = (other: string) => other === path || (other.startsWith(`${path}/`) && !isRunList(other));
+    invalidate((other) => isOfTicket(other) || other.startsWith('/v1/usage'));
   }
+}
+
+/** A list of runs with a run as it is now, if the run belongs to it. A conversation keeps what it shows when it goes on. */
+function withRun(list: List<Run>, key: string, run: Run): List<Run> {
+  const idOf = (item: Run) => item.run_id;
+  const longer = withItem(list, run, idOf, idOf);
+  if (key === runs(undefined).key || key === runs(run.state).key) return longer;
+  if (key.toLowerCase() === runsOf(run.ticket_id).key.toLowerCase()) {
+    return { ...longer, asked: Math.max(longer.asked, longer.items.length) };
+  }
+  return { ...list, items: list.items.filter((item) => idOf(item) !== run.run_id) };
+}
+
+/** A list with an item as it is now, at its place from the greatest to the least; what is below the end is left out. */
+function withItem<T>(list: List<T>, item: T, idOf: (item: T) => string, placeOf: (item: T) => string): List<T> {
+  const { items } = list;
+  const known = items.findIndex((other) => idOf(other) === idOf(item));
+  if (known >= 0) return { ...list, items: items.with(known, item) };
+  const below = items.findIndex((other) => placeOf(other) < placeOf(item));
+  if (below < 0 && list.next_cursor !== null) return list;
+  return { ...list, items: items.toSpliced(below < 0 ? items.length : below, 0, item) };
 }
 
 export function isOver({ state }: Pick<Run, 'state'>): boolean {

@@ -11,8 +11,11 @@ export type Query<T> = {
 
 export type Page<T> = { items: T[]; next_cursor: string | null };
 
+/** A list from its beginning. What comes makes it longer; as much as was asked for is shown. */
+export type List<T> = Page<T> & { asked: number };
+
 /** A list of which more can be read than the first page. */
-export type ListQuery<T> = Query<Page<T>> & { more(page: Page<T>): Promise<Page<T>> };
+export type ListQuery<T> = Query<List<T>> & { more(list: List<T>): Promise<List<T>> };
 
 export type Resource<T> = { data: T | undefined; problem: Problem | undefined; loading: boolean; reload(): void };
 
@@ -22,6 +25,8 @@ type Entry = {
   loading: boolean;
   /** What was asked for while a request was under way is asked for again after it. */
   again: boolean;
+  /** What is told while a request is under way is told once more to its answer, which may be older. */
+  told: (() => void)[];
   read(): Promise<unknown>;
   listeners: Set<() => void>;
 };
@@ -31,23 +36,29 @@ const entries = new Map<string, Entry>();
 /** The API gives no more at once. */
 const LONGEST_PAGE = 100;
 
-/** A list in pages. It is read anew as far as it was read before: whoever looks at its third page stays there. */
+const BEGINNING = '';
+
+/** A list in pages. It is read anew as far as it was asked for before: whoever looks at its third page stays there. */
 export function listOf<T>(
   key: string,
   size: number,
   page: (query: { limit: number; cursor?: string }) => Promise<Page<T>>,
 ): ListQuery<T> {
-  async function more({ items, next_cursor }: Page<T>, limit = size): Promise<Page<T>> {
-    const next = await page({ limit, ...(next_cursor !== null && { cursor: next_cursor }) });
-    return { items: [...items, ...next.items], next_cursor: next.next_cursor };
+  async function read(asked: number, from: Page<T>): Promise<List<T>> {
+    let { items, next_cursor: cursor } = from;
+    while (cursor !== null && items.length < asked) {
+      const limit = Math.min(asked - items.length, LONGEST_PAGE);
+      const next = await page({ limit, ...(cursor !== BEGINNING && { cursor }) });
+      items = [...items, ...next.items];
+      cursor = next.next_cursor;
+    }
+    return { items, next_cursor: cursor, asked };
   }
-  async function load(before: Page<T> | undefined): Promise<Page<T>> {
-    const wanted = before?.items.length ?? 0;
-    let read = await more({ items: [], next_cursor: null }, Math.min(Math.max(size, wanted), LONGEST_PAGE));
-    while (read.next_cursor !== null && read.items.length < wanted) read = await more(read);
-    return read;
-  }
-  return { key, load, more };
+  return {
+    key,
+    load: (before) => read(before?.asked ?? size, { items: [], next_cursor: BEGINNING }),
+    more: (list) => read(list.asked + size, list),
+  };
 }
 
 /** What the API has, kept while components use it and shown again at once when one comes back to it. */
@@ -73,41 +84,57 @@ export function useResource<T>(query: Query<T> | undefined): Resource<T> {
 
 /** A list of the API with its first page, and more of it on demand. */
 export function useList<T>(query: ListQuery<T>): Resource<Page<T>> & { more: (() => void) | undefined } {
-  const resource = useResource(query);
-  const { data } = resource;
-  async function more(from: Page<T>): Promise<void> {
+  const { data: list, ...resource } = useResource(query);
+  async function more(from: List<T>): Promise<void> {
     const longer = await query.more(from);
     const items = longer.items.slice(from.items.length);
-    patch<Page<T>>(query.key, (now) =>
+    patch<List<T>>(query.key, (now) =>
       now.next_cursor === from.next_cursor ? { ...longer, items: [...now.items, ...items] } : now,
     );
   }
-  const hasMore = data !== undefined && data.next_cursor !== null;
-  return { ...resource, more: hasMore ? () => void more(data).catch(() => resource.reload()) : undefined };
+  const hasMore = list !== undefined && (list.next_cursor !== null || list.items.length > list.asked);
+  return {
+    ...resource,
+    data: list && { ...list, items: list.items.slice(0, list.asked) },
+    more: hasMore ? () => void more(list).catch(() => resource.reload()) : undefined,
+  };
 }
 
 /** Loads anew what is in use below a path, and forgets what is not. */
 export function invalidate(belongs: (key: string) => boolean): void {
   for (const [key, entry] of entries) {
-    if (!belongs(key)) continue;
-    if (entry.listeners.size > 0) void load(entry);
-    else entries.delete(key);
+    if (belongs(key)) refresh(key, entry);
   }
+}
+
+function refresh(key: string, entry: Entry): void {
+  if (entry.listeners.size > 0) void load(entry);
+  else entries.delete(key);
 }
 
 /** Changes what is kept under a key, if anything is. */
 export function patch<T>(key: string, change: (data: T) => T): void {
   const entry = entries.get(key);
-  const data = dataOf<T>(entry);
-  if (entry === undefined || data === undefined) return;
-  entry.data = change(data);
+  if (entry === undefined) return;
+  const apply = () => {
+    const data = dataOf<T>(entry);
+    if (data !== undefined) entry.data = change(data);
+  };
+  if (entry.loading) entry.told.push(apply);
+  apply();
   tell(entry);
 }
 
-/** Changes all lists that are kept whose key the predicate holds for. */
-export function patchLists<T>(belongs: (key: string) => boolean, change: (items: T[], key: string) => T[]): void {
-  for (const key of entries.keys()) {
-    if (belongs(key)) patch<Page<T>>(key, (page) => ({ ...page, items: change(page.items, key) }));
+/** Changes all lists that are kept whose key the predicate holds for. One that became too short is loaded anew. */
+export function patchLists<T>(
+  belongs: (key: string) => boolean,
+  change: (list: List<T>, key: string) => List<T>,
+): void {
+  for (const [key, entry] of entries) {
+    if (!belongs(key)) continue;
+    patch<List<T>>(key, (list) => change(list, key));
+    const list = dataOf<List<T>>(entry);
+    if (list !== undefined && list.next_cursor !== null && list.items.length < list.asked) refresh(key, entry);
   }
 }
 
@@ -124,8 +151,10 @@ async function load(entry: Entry): Promise<void> {
   entry.loading = true;
   do {
     entry.again = false;
+    entry.told = [];
     try {
       entry.data = await entry.read();
+      for (const apply of entry.told) apply();
       delete entry.problem;
     } catch (error) {
       entry.problem = asProblem(error);
@@ -139,7 +168,8 @@ async function load(entry: Entry): Promise<void> {
 function entryOf<T>({ key, load }: Query<T>): Entry {
   const known = entries.get(key);
   if (known !== undefined) return known;
-  const entry: Entry = { loading: false, again: false, read: () => load(dataOf<T>(entry)), listeners: new Set() };
+  const read = () => load(dataOf<T>(entry));
+  const entry: Entry = { loading: false, again: false, told: [], read, listeners: new Set() };
   entries.set(key, entry);
   return entry;
 }

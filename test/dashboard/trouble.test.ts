@@ -289,28 +289,6 @@ t.test('a run is canceled, and another one waits for its turn', async (t) => {
   await article(page).getByText('Succeeded').waitFor();
 });
 
-t.test('whoever has opened earlier runs keeps them when another one comes', async (t) => {
-  gemini.on('one more', [{ text: 'One more.' }]);
-  // Pages of one run for ten.
-  const pages = /\/v1\/tickets\/OPS-4\/runs\?limit=10\b/;
-  await page.route(pages, (route) => route.continue({ url: route.request().url().replace('limit=10', 'limit=1') }));
-  await page.reload();
-  for (const length of [1, 2]) {
-    await page
-      .getByRole('article')
-      .nth(length - 1)
-      .waitFor();
-    await page.getByRole('button', { name: 'Show earlier runs' }).click();
-  }
-  await page.getByRole('article').nth(2).waitFor();
-  const first = await page.getByRole('article').first().getAttribute('id');
-  await start('OPS-4', { action: 'chat', message: 'one more' });
-  await article(page).getByText('One more.').waitFor();
-  await article(page).getByText('Succeeded').waitFor();
-  t.equal(await page.locator(`article#${first}`).count(), 1);
-  await page.unroute(pages);
-});
-
 t.test('a key that is revoked ends the session under the page, and nothing typed is lost', async (t) => {
   const chatter = await makeKey(server, { scopes: ['chat'] });
   await page.getByRole('button', { name: 'Sign out' }).click();

@@ -17,17 +17,21 @@ type Follower = { state: Store<Followed>; readers: number; open(): void; close()
 
 const followers = new Map<string, Follower>();
 
-/** A run's log, followed until its end by one stream for all who look at it. */
-export function useRunLog(runId: string): Followed {
+/**
+ * A run's log, followed until its end by one stream for all who look at it.
+ * @param waits whether it is behind others in the queue: nothing happens in it then, and the browser has few connections
+ */
+export function useRunLog(runId: string, waits = false): Followed {
   const follower = followerOf(runId);
   useEffect(() => {
+    if (waits) return;
     follower.readers++;
     follower.open();
     return () => {
       follower.readers--;
       if (follower.readers === 0) follower.close();
     };
-  }, [follower]);
+  }, [follower, waits]);
   return useStore(follower.state);
 }
 

@@ -138,6 +138,20 @@ t.test('a reader who has scrolled up is left alone, and one at the end reads alo
   t.ok(left < 5, 'at the end again');
 });
 
+t.test('runs that wait for others hold no connection', async (t) => {
+  gemini.on('hold the line', [{ hang: true }, { text: 'Over.' }]);
+  const streams = new Set<string>();
+  page.on('request', (request) => /\/v1\/runs\/[^/]+\/events$/.test(request.url()) && streams.add(request.url()));
+  await start('OPS-1', { action: 'chat', message: 'hold the line' });
+  await held('hold the line');
+  for (let place = 1; place <= 7; place += 1) await start('OPS-1', { action: 'chat', message: `after that, ${place}` });
+  await article(page).getByText('Number 7 in the queue').waitFor();
+  t.equal(streams.size, 2, 'of the run under way, and of the next one');
+  gemini.release();
+  await article(page).getByText('Succeeded').waitFor();
+  t.equal(streams.size, 8, 'each in its turn');
+});
+
 t.test('a hidden tab lets go of the stream of its run, and goes on from the last event', async (t) => {
   const turn = (state: string) =>
     page.evaluate(`Object.defineProperty(document, 'visibilityState', { configurable: true, value: '${state}' });

@@ -22,7 +22,8 @@ const AT_ONCE = 800;
 
 /** One run: what was asked, what the agent did and said, and what came of it. */
 export function RunView({ run }: { run: Run }) {
-  const { log, problem } = useRunLog(run.run_id);
+  const waits = run.state === 'queued' && (run.queue_position ?? 1) > 1;
+  const { log, problem } = useRunLog(run.run_id, waits);
   // The log may be ahead of what the list of runs says, and the other way round.
   const state = log.ended === undefined ? run.state : stateOf(log.ended.type);
   const over = isOver({ state });

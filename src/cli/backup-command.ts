@@ -1,9 +1,13 @@
 import { existsSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
+import { type IncomingMessage, request as overHttp } from 'node:http';
+import { request as overHttps } from 'node:https';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
+import { json as readJson } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { PullwrightError } from '../../client/client.ts';
+import type { Config } from '../config/load-config.ts';
 import { createGit } from '../git/git.ts';
 import { createBackups } from '../housekeeping/backup.ts';
 import { readManifest, restoreBackup } from '../housekeeping/restore.ts';
@@ -12,20 +16,22 @@ import { openStore } from '../store/open-store.ts';
 import { STORE_FILE } from '../store/store-file.ts';
 import { createWorkspaces } from '../workspaces/workspaces.ts';
 import { CommandError } from './command-error.ts';
-import { checked, DEFAULT_URL, settings } from './connect.ts';
+import { noServerAt, serverAddress, settings } from './connect.ts';
 import { createTerminal } from './terminal.ts';
 
 /**
- * Writes a backup of the running server, or when none answers, of the folders of the settings.
+ * Writes a backup of the running server; of the folders of the settings, when none is running that has these settings.
  * @throws CommandError
  */
 export async function backup(file: string, json: boolean): Promise<void> {
   const terminal = createTerminal();
   if (existsSync(file)) throw new CommandError(`${file} exists. Name another file.`);
-  const { PULLWRIGHT_URL: url = DEFAULT_URL, PULLWRIGHT_API_KEY: apiKey } = process.env;
-  const answer = await openAnswer(checked(url), apiKey);
-  if (answer !== undefined) await write(file, Readable.from(answer));
-  else await fromFolders(file, url);
+  const { url, apiKey, config } = serverAddress();
+  const answer = await askServer(url, apiKey);
+  if (answer !== undefined) await write(file, answer);
+  // The folders are those of the settings, and no copy of a server that is named and does not run.
+  else if (config === undefined) throw new CommandError(noServerAt(url));
+  else await fromFolders(file, config, url);
   const { tickets, left_out } = await told(() => readManifest(file));
   if (json) return terminal.json({ file, tickets: tickets.length, left_out });
   terminal.print(`${file}: ${tickets.length} tickets`);
@@ -46,17 +52,26 @@ export async function restore(file: string, json: boolean): Promise<void> {
   );
 }
 
-/** The archive as the server sends it; undefined when none answers. */
-async function openAnswer(url: string, apiKey: string | undefined): Promise<ReadableStream<Uint8Array> | undefined> {
-  const headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
-  const response = await fetch(new URL('/v1/backup', url), { method: 'POST', headers }).catch(() => undefined);
-  if (response === undefined) return undefined;
-  if (response.ok && response.body !== null) return response.body;
-  throw new PullwrightError(response.status, await response.json().catch(() => undefined));
+/**
+ * The archive as the server sends it, once it is staged: that may take longer than the five minutes of `fetch`.
+ * @returns undefined when nothing listens there
+ */
+async function askServer(url: string, apiKey: string | undefined): Promise<Readable | undefined> {
+  const target = new URL('/v1/backup', url);
+  const send = target.protocol === 'https:' ? overHttps : overHttp;
+  const headers = apiKey === undefined || apiKey === '' ? {} : { authorization: `Bearer ${apiKey}` };
+  const asked = new Promise<IncomingMessage>((resolve, reject) => {
+    send(target, { method: 'POST', headers }, resolve).on('error', reject).end();
+  });
+  const answer = await asked.catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ECONNREFUSED') return undefined;
+    throw new CommandError(`The backup was not written: the connection to ${url} failed: ${error.message}.`);
+  });
+  if (answer === undefined || answer.statusCode === 200) return answer;
+  throw new PullwrightError(answer.statusCode ?? 0, await readJson(answer).catch(() => undefined));
 }
 
-async function fromFolders(file: string, url: string): Promise<void> {
-  const config = settings();
+async function fromFolders(file: string, config: Config, url: string): Promise<void> {
   if (!existsSync(join(config.DATA_DIR, STORE_FILE))) {
     throw new CommandError(
       `No server answers at ${url}, and DATA_DIR (${config.DATA_DIR}) holds no store. Set PULLWRIGHT_URL or DATA_DIR.`,

@@ -6,7 +6,7 @@ import { STORE_FILE } from '../store/store-file.ts';
 import { CommandError } from './command-error.ts';
 import type { Terminal } from './terminal.ts';
 
-export const DEFAULT_URL = 'http://127.0.0.1:8000';
+const DEFAULT_URL = 'http://127.0.0.1:8000';
 
 export type Connection = {
   url: string;
@@ -16,17 +16,35 @@ export type Connection = {
   close(): Promise<void>;
 };
 
+export type Address = {
+  url: string;
+  apiKey: string | undefined;
+  /** The settings, when it is the server of these; `undefined` with PULLWRIGHT_URL. */
+  config: Config | undefined;
+};
+
 /**
- * The server of PULLWRIGHT_URL. Without that, the one at the address of the settings; when none answers there, and the
- * folder was set up for Pullwright, one in this process for as long as the command takes.
+ * Where the server is, and its key: that of PULLWRIGHT_URL; without it, the one on this machine at the PORT of the settings.
+ * @throws CommandError when the URL or the settings are wrong
+ */
+export function serverAddress(): Address {
+  const { PULLWRIGHT_URL, PULLWRIGHT_API_KEY: apiKey } = process.env;
+  if (PULLWRIGHT_URL !== undefined && PULLWRIGHT_URL !== '') {
+    return { url: checked(PULLWRIGHT_URL), apiKey, config: undefined };
+  }
+  const config = settings();
+  const url = config.PORT === 0 ? DEFAULT_URL : `http://127.0.0.1:${config.PORT}`;
+  return { url, apiKey: apiKey ?? config.API_KEY, config };
+}
+
+/**
+ * The server at `serverAddress`. When none answers there, and the folder was set up for Pullwright, one in this process for
+ * as long as the command takes.
  * @throws CommandError when there is no server to talk to
  */
 export async function connect(terminal: Terminal): Promise<Connection> {
-  const { PULLWRIGHT_URL, PULLWRIGHT_API_KEY: apiKey } = process.env;
-  if (PULLWRIGHT_URL !== undefined && PULLWRIGHT_URL !== '') return remote(checked(PULLWRIGHT_URL), apiKey);
-  const config = settings();
-  const url = config.PORT === 0 ? DEFAULT_URL : `http://127.0.0.1:${config.PORT}`;
-  if (await answers(url)) return remote(url, apiKey ?? config.API_KEY);
+  const { url, apiKey, config } = serverAddress();
+  if (config === undefined || (await answers(url))) return remote(url, apiKey);
   if (!existsSync('.env') && !existsSync(join(config.DATA_DIR, STORE_FILE))) {
     throw new CommandError(
       `No server answers at ${url}. Set PULLWRIGHT_URL, or start one: pullwright init, then pullwright serve.`,
@@ -88,8 +106,12 @@ function clientOf(baseUrl: string, apiKey: string | undefined): Client {
 /** Still a TypeError, as `fetch` throws it, so that streams try again. */
 class NoServer extends TypeError {
   constructor(url: string) {
-    super(`No server answers at ${url}. Start it, or set PULLWRIGHT_URL.`);
+    super(noServerAt(url));
   }
+}
+
+export function noServerAt(url: string): string {
+  return `No server answers at ${url}. Start it, or set PULLWRIGHT_URL.`;
 }
 
 export function isNoServer(error: unknown): error is Error {
@@ -104,7 +126,7 @@ async function answers(url: string): Promise<boolean> {
 }
 
 /** @throws CommandError when PULLWRIGHT_URL is not one */
-export function checked(url: string): string {
+function checked(url: string): string {
   if (URL.canParse(url) && /^https?:/.test(url)) return url;
   throw new CommandError(`PULLWRIGHT_URL is ${JSON.stringify(url)}, which is no URL.`);
 }

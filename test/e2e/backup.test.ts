@@ -35,7 +35,7 @@ function pullwright(world: World, settings: Record<string, string>, ...args: str
 }
 
 function commandLine(world: World, settings: Record<string, string>, args: string[]): string[] {
-  const env = { PATH: process.env.PATH, PULLWRIGHT_URL: 'http://127.0.0.1:9', ...world.env, ...settings };
+  const env = { PATH: process.env.PATH, ...world.env, PORT: '9', ...settings };
   return ['-i', ...Object.entries(env).map((pair) => pair.join('=')), process.execPath, CLI, ...args];
 }
 

@@ -1,0 +1,48 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import t from 'tap';
+import { call } from '../helpers/client.ts';
+import { pullwright } from '../helpers/command.ts';
+import { ADMIN_KEY, asAdmin } from '../helpers/keys.ts';
+import { makeWorld, REPO, startServer, type World } from '../helpers/server.ts';
+
+const world = await makeWorld(t);
+const server = await startServer(t, world, { API_KEY: ADMIN_KEY });
+await call(server, 'POST', '/v1/tickets', { ticket_id: 'B-1', repo_url: REPO }, asAdmin);
+
+/** The settings of the server are in the `.env` of its folder, with the port that it has. */
+function describeServer({ dir, env }: World, port: string): void {
+  const lines = Object.entries({ ...env, PORT: port, API_KEY: ADMIN_KEY }).map(([name, value]) => `${name}=${value}\n`);
+  writeFileSync(join(dir, '.env'), lines.join(''));
+}
+
+async function backup(name: string, env: Record<string, string> = {}) {
+  const file = join(world.dir, name);
+  const ended = await pullwright(t, world, ['backup', file, '--json'], { env });
+  return { ...ended, written: existsSync(file) || existsSync(`${file}.part`) };
+}
+
+t.test('the server of the settings is the one that is saved', async (t) => {
+  describeServer(world, new URL(server.url).port);
+  const saved = await backup('server.tar.gz');
+  t.match(saved, { code: 0, written: true }, saved.stderr);
+  t.match(JSON.parse(saved.stdout), { tickets: 1 });
+  t.match(await backup('wrong-key', { PULLWRIGHT_API_KEY: 'wrong' }), { code: 4, written: false });
+  await server.stop();
+});
+
+t.test('the folders are read only where nothing listens that has these settings', async (t) => {
+  const elsewhere = await backup('elsewhere', { PULLWRIGHT_URL: 'http://127.0.0.1:1' });
+  t.match(elsewhere, { code: 1, stderr: /No server answers at http:\/\/127\.0\.0\.1:1\./, written: false });
+
+  const broken = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+  await new Promise((resolve) => broken.once('listening', resolve));
+  const address = broken.address();
+  describeServer(world, String(typeof address === 'object' ? address?.port : ''));
+  const cut = await backup('cut');
+  t.match(cut, { code: 1, stderr: /not written: the connection to http:\S+ failed/, written: false });
+  await new Promise((resolve) => broken.close(resolve));
+
+  t.match(await backup('folders.tar.gz', { PULLWRIGHT_URL: '' }), { code: 0, stdout: /"tickets":1/, written: true });
+});

@@ -29,7 +29,7 @@ export function createCompileCache(deps: {
   logger: Logger | undefined;
 }) {
   const { config, sandbox, redactor, logger } = deps;
-  const root = join(config.DATA_DIR, 'compile-cache');
+  const root = join(config.DATA_DIR, 'agent-compile-cache');
   const folderOf = (definition: AgentDefinition) =>
     join(root, `${definition.name}-${definition.version()}-node-${process.version}`);
 

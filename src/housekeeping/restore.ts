@@ -6,6 +6,9 @@ import type { Config } from '../config/load-config.ts';
 import { checkStore, UNFINISHED_RESTORE } from '../store/store-file.ts';
 import { MANIFEST, Manifest } from './backup.ts';
 
+/** What Node compiled of Pullwright in the Docker image: it makes the folder before any code runs. */
+const COMPILE_CACHE = 'compile-cache';
+
 /** Why a backup could not be read or restored, in words for the person who asked for it. */
 export class BackupError extends Error {
   override readonly name = 'BackupError';
@@ -68,7 +71,8 @@ async function refuseFull(name: string, folder: string): Promise<void> {
   if (names.includes(UNFINISHED_RESTORE)) {
     throw new BackupError(`${name} (${folder}) holds a restore that was not finished. Empty it and restore again.`);
   }
-  if (names.length > 0) throw new BackupError(`${name} (${folder}) is not empty. Restore into empty folders.`);
+  if (names.every((entry) => entry === COMPILE_CACHE)) return;
+  throw new BackupError(`${name} (${folder}) is not empty. Restore into empty folders.`);
 }
 
 /** Git directories name the mirror whose objects they borrow by its absolute path. */

@@ -2,13 +2,16 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { list } from 'tar';
 import { call } from '../helpers/client.ts';
 import { pullwright } from '../helpers/command.ts';
 import { ADMIN_KEY, asAdmin } from '../helpers/keys.ts';
 import { makeWorld, REPO, startServer, type World } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
-const server = await startServer(t, world, { API_KEY: ADMIN_KEY });
+// The server of the Docker image has its compile cache in its DATA_DIR.
+const cache = join(world.env.DATA_DIR ?? '', 'compile-cache');
+const server = await startServer(t, world, { API_KEY: ADMIN_KEY, NODE_COMPILE_CACHE: cache });
 await call(server, 'POST', '/v1/tickets', { ticket_id: 'B-1', repo_url: REPO }, asAdmin);
 
 /** The settings of the server are in the `.env` of its folder, with the port that it has. */
@@ -45,4 +48,27 @@ t.test('the folders are read only where nothing listens that has these settings'
   await new Promise((resolve) => broken.close(resolve));
 
   t.match(await backup('folders.tar.gz', { PULLWRIGHT_URL: '' }), { code: 0, stdout: /"tickets":1/, written: true });
+});
+
+t.test('a backup is restored where Node has put its compile cache, as in the Docker image', async (t) => {
+  const data = join(world.dir, 'restored', 'data');
+  const env = {
+    DATA_DIR: data,
+    TICKETS_ROOT: join(world.dir, 'restored', 'tickets'),
+    NODE_COMPILE_CACHE: join(data, 'compile-cache'),
+  };
+  const restore = () => pullwright(t, world, ['restore', join(world.dir, 'server.tar.gz'), '--json'], { env });
+  const restored = await restore();
+  t.match(restored, { code: 0, stdout: /"tickets":1/ }, restored.stderr);
+  t.ok(existsSync(env.NODE_COMPILE_CACHE), 'it was there');
+  t.match(await restore(), { code: 1, stderr: /is not empty/ });
+
+  const names: string[] = [];
+  await list({ file: join(world.dir, 'server.tar.gz'), onReadEntry: ({ path }) => names.push(path) });
+  t.ok(names.includes('pullwright.db'));
+  t.same(
+    names.filter((name) => name.includes('cache')),
+    [],
+    'no cache is saved',
+  );
 });

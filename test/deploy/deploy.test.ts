@@ -99,7 +99,11 @@ t.test('the container does not run as root and holds no secret', async (t) => {
   t.ok(image.findIndex(([name]) => name === 'USER') < image.findIndex(([name]) => name === 'CMD'));
   const { NODE_ENV, NODE_COMPILE_CACHE, ...settings } = imageEnv;
   t.equal(NODE_ENV, 'production');
-  t.equal(NODE_COMPILE_CACHE, '/data/compile-cache', 'in a folder that only the server can write');
+  t.equal(
+    NODE_COMPILE_CACHE,
+    '/data/compile-cache',
+    'in a folder that only the server can write; a restore expects it',
+  );
   t.same(unknownSettings(Object.keys(settings)), []);
   t.notMatch(JSON.stringify(all), /KEY=|TOKEN=|PASSWORD/);
 });

@@ -182,9 +182,12 @@ t.test('the agent of dev is started when the plan is approved', async (t) => {
   const command = 'ls /opt/compile-cache && ! touch /opt/compile-cache/x && echo "<$NODE_COMPILE_CACHE>"';
   const shell = { name: 'run_shell_command', args: { command } };
   gemini.on(/Action: dev/, [{ calls: [write] }, { calls: [shell] }, { text: 'Added.' }]);
-  await rm(join(world.dir, 'data/compile-cache'), { recursive: true, force: true });
-  const server = await startServer(t, world, SPARE);
+  await rm(join(world.dir, 'data/agent-compile-cache'), { recursive: true, force: true });
+  // As in the Docker image.
+  const ownCache = join(world.dir, 'data/compile-cache');
+  const server = await startServer(t, world, { ...SPARE, NODE_COMPILE_CACHE: ownCache });
   await logs(server, 'compile cache made');
+  t.match(await readdir(ownCache), [/^v\d+\./], 'beside the one of the server');
   await create(server, 'P-1');
   t.match((await run(server, 'P-1', { action: 'make_plan' })).run, { state: 'succeeded' });
   const approve = () => call(server, 'POST', '/v1/tickets/P-1/plan/approve', { version: 1 });

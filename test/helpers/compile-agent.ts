@@ -10,7 +10,7 @@ try {
   const server = await startServer(owner, world, { AGENT_POOL_SPARE: '1' });
   await server.logged(({ msg }) => msg === 'spare agent ready');
   await rm(COMPILED_AGENT, { recursive: true, force: true });
-  await cp(join(world.dir, 'data/compile-cache'), COMPILED_AGENT, { recursive: true });
+  await cp(join(world.dir, 'data/agent-compile-cache'), COMPILED_AGENT, { recursive: true });
 } finally {
   for (const teardown of teardowns) await teardown();
 }

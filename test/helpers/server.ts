@@ -47,7 +47,7 @@ export async function makeWorld(t: Owner): Promise<World> {
   t.teardown(() => gemini.close());
   const data = join(dir, 'data');
   await mkdir(data, { mode: 0o700 });
-  if (existsSync(COMPILED_AGENT)) await cp(COMPILED_AGENT, join(data, 'compile-cache'), { recursive: true });
+  if (existsSync(COMPILED_AGENT)) await cp(COMPILED_AGENT, join(data, 'agent-compile-cache'), { recursive: true });
   const env = {
     ...github.environment(),
     ...gemini.environment(),

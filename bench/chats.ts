@@ -5,10 +5,11 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { call } from './clients.ts';
 import type { Lab, Server } from './lab.ts';
 
-const SAMPLE = new URL('../standins/sample', import.meta.url).pathname;
+const SAMPLE = fileURLToPath(new URL('../standins/sample', import.meta.url));
 const GEMINI = join(
   dirname(createRequire(import.meta.url).resolve('@google/gemini-cli/package.json')),
   'bundle/gemini.js',

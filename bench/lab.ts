@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { type GeminiApi, startGeminiApi } from '../standins/gemini-api.ts';
 import { type GitHub, startGitHub } from '../standins/github.ts';
 
@@ -14,8 +15,8 @@ export type Lab = Awaited<ReturnType<typeof makeLab>>;
 export type Server = { url: string; process: ChildProcess; stop(): Promise<void> };
 
 const TOKEN = 'ghp_bench0123456789abcdefghijklmnopqrstu';
-const MAIN = new URL('../src/main.ts', import.meta.url).pathname;
-const WITH_AGENT = new URL('server.ts', import.meta.url).pathname;
+const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+const WITH_AGENT = fileURLToPath(new URL('server.ts', import.meta.url));
 
 /**
  * @param options `short`: fewer rounds; `profile`: folder for CPU profiles of the servers

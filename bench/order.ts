@@ -1,8 +1,9 @@
+import { fileURLToPath } from 'node:url';
 import { type Order, promptOf } from './agent-definition.ts';
 import { call } from './clients.ts';
 import type { Lab, Server } from './lab.ts';
 
-export const SAMPLE = new URL('../standins/sample', import.meta.url).pathname;
+export const SAMPLE = fileURLToPath(new URL('../standins/sample', import.meta.url));
 
 /** A server with the agent of the bench and one ticket. */
 export async function serverWithTicket(lab: Lab, settings: Record<string, string> = {}): Promise<Server> {

@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { build } from 'vite';
 
-const ROOT = new URL('../dashboard', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../dashboard', import.meta.url));
 const DIST = join(ROOT, 'dist');
 
 /** Builds the dashboard, compresses its files, and says what a first visit loads. */

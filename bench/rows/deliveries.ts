@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Order } from '../agent-definition.ts';
 import { openStream } from '../clients.ts';
 import type { Server } from '../lab.ts';
@@ -7,7 +8,7 @@ import { serverWithTicket, startRun } from '../order.ts';
 import type { Row } from '../row.ts';
 import { interleave, median } from '../statistics.ts';
 
-const LOOP = new URL('../yardsticks/write-loop.ts', import.meta.url).pathname;
+const LOOP = fileURLToPath(new URL('../yardsticks/write-loop.ts', import.meta.url));
 const CLIENTS = 1000;
 
 export const deliveries: Row = {

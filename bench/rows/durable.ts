@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Row } from '../row.ts';
 import { seed } from '../seed.ts';
 import { interleave, median } from '../statistics.ts';
 
-const WRITERS = new URL('../writers.ts', import.meta.url).pathname;
-const BATCHES = new URL('../yardsticks/batches.ts', import.meta.url).pathname;
+const WRITERS = fileURLToPath(new URL('../writers.ts', import.meta.url));
+const BATCHES = fileURLToPath(new URL('../yardsticks/batches.ts', import.meta.url));
 const RUNS = 50;
 const run = promisify(execFile);
 

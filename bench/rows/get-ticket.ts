@@ -1,11 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { call, requestsPerSecond } from '../clients.ts';
 import { serverWithTicket } from '../order.ts';
 import type { Row } from '../row.ts';
 import { interleave, median } from '../statistics.ts';
 
-const BARE = new URL('../yardsticks/bare-route.ts', import.meta.url).pathname;
+const BARE = fileURLToPath(new URL('../yardsticks/bare-route.ts', import.meta.url));
 const CONNECTIONS = 10;
 
 export const getTicket: Row = {

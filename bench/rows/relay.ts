@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { type Order, promptOf } from '../agent-definition.ts';
 import { latencies, openStream } from '../clients.ts';
 import type { Server } from '../lab.ts';
@@ -5,7 +6,7 @@ import { serverWithTicket, startRun } from '../order.ts';
 import type { Figure, Row } from '../row.ts';
 import { interleave, median, quantile } from '../statistics.ts';
 
-const RAW = new URL('../yardsticks/raw-pipe.ts', import.meta.url).pathname;
+const RAW = fileURLToPath(new URL('../yardsticks/raw-pipe.ts', import.meta.url));
 
 export const relay: Row = {
   name: 'relay',

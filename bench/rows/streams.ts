@@ -1,11 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { openStream, type StreamClient } from '../clients.ts';
 import { type Lab, residentMemory, type Server } from '../lab.ts';
 import { serverWithTicket, startRun } from '../order.ts';
 import type { Row } from '../row.ts';
 import { seed } from '../seed.ts';
 
-const BARE = new URL('../yardsticks/bare-stream.ts', import.meta.url).pathname;
+const BARE = fileURLToPath(new URL('../yardsticks/bare-stream.ts', import.meta.url));
 const IDLE = 4000;
 const COLLECTS = { NODE_OPTIONS: `--import ${new URL('../collect.ts', import.meta.url)}` };
 const AT_ONCE = 20;

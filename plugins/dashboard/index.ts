@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import fastifyStatic from '@fastify/static';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply } from 'fastify';
 import fp from 'fastify-plugin';
 import { AppError } from '../../src/errors/app-error.ts';
 
-const BUILT = new URL('../../dashboard/dist', import.meta.url).pathname;
+const BUILT = fileURLToPath(new URL('../../dashboard/dist', import.meta.url));
 
 /** The page may run its own scripts and talk to its own server; no text can become markup or a script. */
 const PAGE_POLICY = [

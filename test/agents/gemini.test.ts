@@ -2,6 +2,7 @@ import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { EventDraft } from '../../schemas/event.ts';
 import { gemini } from '../../src/agents/gemini.ts';
@@ -328,7 +329,7 @@ t.test('without its policy, exactly as it is, no agent starts', async (t) => {
   const { api, settings } = await makeModel(t);
   const copy = await mkdtemp(join(tmpdir(), 'pw-copy-'));
   t.teardown(() => rm(copy, { recursive: true, force: true }));
-  const root = new URL('../../', import.meta.url).pathname;
+  const root = fileURLToPath(new URL('../../', import.meta.url));
   for (const folder of ['src', 'schemas']) await cp(join(root, folder), join(copy, folder), { recursive: true });
   await symlink(join(root, 'node_modules'), join(copy, 'node_modules'));
   await writeFile(join(copy, 'package.json'), '{"type":"module"}');

@@ -1,7 +1,8 @@
+import { fileURLToPath } from 'node:url';
 import type { AgentDefinition } from '../../src/agents/agent-definition.ts';
 import type { Place } from '../../src/sandbox/types.ts';
 
-const SCRIPT: Place = { host: new URL('scripted-agent.mjs', import.meta.url).pathname, inside: '/opt/agent.mjs' };
+const SCRIPT: Place = { host: fileURLToPath(new URL('scripted-agent.mjs', import.meta.url)), inside: '/opt/agent.mjs' };
 
 /** A second agent takes no more than this. */
 export function scripted(oddity = 'none'): AgentDefinition {

@@ -31,7 +31,7 @@ export type ClientArena = {
   raw(sent: string): Promise<string>;
 };
 
-const TAKE_AWAY = new URL('take-away.ts', import.meta.url).pathname;
+const TAKE_AWAY = new URL('take-away.ts', import.meta.url).href;
 
 /** Arguments and environment of a Node process that lacks some of its defences. */
 export function lacking({ nodeArgs = [], edits = [] }: Conditions) {

@@ -3,11 +3,12 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { lacking } from './client-arena.ts';
 import { ALLOWED, type EgressAttack } from './egress-attacks.ts';
 import type { Edit } from './take-away.ts';
 
-const PROCESS = new URL('egress-process.ts', import.meta.url).pathname;
+const PROCESS = fileURLToPath(new URL('egress-process.ts', import.meta.url));
 
 /**
  * Carries out an attack on the proxy, as a process of its own.

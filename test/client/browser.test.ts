@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { build } from 'vite';
 import type { createClient } from '../../client/client.ts';
@@ -26,7 +27,11 @@ async function bundle(): Promise<string> {
     build: {
       write: false,
       minify: false,
-      lib: { entry: new URL('../../client/client.ts', import.meta.url).pathname, formats: ['es'], fileName: 'client' },
+      lib: {
+        entry: fileURLToPath(new URL('../../client/client.ts', import.meta.url)),
+        formats: ['es'],
+        fileName: 'client',
+      },
     },
   });
   t.same(missing, [], 'nothing of Node is imported');

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import t, { type Test } from 'tap';
@@ -313,7 +314,7 @@ t.test('the systemd unit leaves the sandbox working and the keys out of the envi
 });
 
 t.test('docs/configuration.md is what the settings say', async (t) => {
-  const args = [at('scripts/configuration-docs.ts').pathname, '--check'];
+  const args = [fileURLToPath(at('scripts/configuration-docs.ts')), '--check'];
   const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   t.equal(status, 0, stderr);
 });

@@ -1,10 +1,13 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
-const SETUP = new URL('../../scripts/setup.mjs', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const SETUP = join(ROOT, 'scripts/setup.mjs');
 
 function setup(args: string[], env: Record<string, string> = {}, script = SETUP) {
   return spawnSync(process.execPath, [script, ...args], { encoding: 'utf8', env: { ...process.env, ...env } });
@@ -89,6 +92,34 @@ t.test('hands arguments, signals and the exit code on to the program', async (t)
   await once(child.stdout, 'data');
   child.kill('SIGTERM');
   t.same(await once(child, 'exit'), [9, null]);
+});
+
+t.test('works in a folder whose name has a space and a letter that is not ASCII', async (t) => {
+  const checkout = join(t.testdir({}), 'ein Büro 100%');
+  for (const name of ['package.json', 'tsconfig.json', 'client', 'dashboard', 'plugins', 'schemas', 'scripts', 'src']) {
+    const filter = (path: string) => !path.endsWith('dashboard/dist');
+    cpSync(join(ROOT, name), join(checkout, name), { recursive: true, filter });
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(checkout, 'node_modules'));
+  const run = (...args: string[]) =>
+    spawn('env', ['-i', `PATH=${process.env.PATH}`, 'PORT=0', 'AGENT_POOL_SPARE=0', process.execPath, ...args], {
+      cwd: checkout,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+  t.same(await once(run('scripts/build-dashboard.ts'), 'exit'), [0, null]);
+
+  const server = run('src/main.ts');
+  t.teardown(() => server.kill('SIGKILL'));
+  const ended = once(server, 'exit');
+  let page: Response | undefined;
+  for await (const line of createInterface({ input: server.stdout })) {
+    const [, url] = /Server listening at (http:[^"]+)/.exec(line) ?? [];
+    if (url === undefined) continue;
+    page = await fetch(`${url}/dashboard/`);
+    server.kill();
+  }
+  t.equal(page?.status, 200, 'the server finds the page');
+  t.same(await ended, [0, null]);
 });
 
 t.test('asks for a script after --, and knows its options', async (t) => {

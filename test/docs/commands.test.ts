@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import type { KeyCreated } from '../../schemas/key.ts';
 import type { Permission } from '../../schemas/permission.ts';
@@ -98,7 +99,9 @@ t.test('README.md, docs/limits.md and docs/client.md: from nothing to the pull r
   t.equal(world.github.pulls('acme/duration').length, 1);
 
   t.equal((await call({ url }, 'DELETE', '/v1/tickets/REL-123?force=true')).status, 204);
-  await world.github.addRepository('acme/again', { from: new URL('../../standins/sample', import.meta.url).pathname });
+  await world.github.addRepository('acme/again', {
+    from: fileURLToPath(new URL('../../standins/sample', import.meta.url)),
+  });
   await execute(t, 'README.md', { shell, url, words: { 'YOU/REPO': 'acme/again' } }, blocks.slice(cli, keys));
   t.equal(world.github.pulls('acme/again').length, 1);
 
@@ -115,7 +118,7 @@ t.test('README.md, docs/limits.md and docs/client.md: from nothing to the pull r
 
   t.equal((await call({ url }, 'DELETE', '/v1/tickets/REL-123?force=true')).status, 204);
   const [program] = blocksOf('docs/client.md').filter(({ language }) => language === 'ts');
-  const client = new URL('../../client/client.ts', import.meta.url).pathname;
+  const client = fileURLToPath(new URL('../../client/client.ts', import.meta.url));
   const text = (program?.text ?? '')
     .replace('pullwright/client', client)
     .replace('http://127.0.0.1:8000', url)

@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import type { Owner } from '../helpers/server.ts';
 
-const ROOT = new URL('../../', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** What a checkout has of one who works in it. */
 const NOT_THE_PROJECT = new Set(['.env', '.git', '.tap', 'data', 'tickets']);
 

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import SQLite from 'better-sqlite3';
 import t from 'tap';
 import type { RunEvent } from '../../schemas/event.ts';
@@ -20,7 +21,7 @@ import { call, events, run, said } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin } from '../helpers/keys.ts';
 import { makeWorld, REPO, type Server, startServer, type World } from '../helpers/server.ts';
 
-const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname;
+const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const PLAN = '# Notes\n\n## Goal\n\nNotes.';
 
 type Outcome = { code: number; stdout: string; stderr: string };

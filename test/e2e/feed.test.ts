@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { EventSourceMessage } from 'eventsource-parser';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
@@ -11,7 +12,7 @@ import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 const OTHER = 'https://github.com/acme/other';
-const SAMPLE = new URL('../../standins/sample', import.meta.url).pathname;
+const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
 
 const world = await makeWorld(t);
 const { gemini, github } = world;

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import SQLite from 'better-sqlite3';
 import t from 'tap';
 import type { CleanUp } from '../../schemas/housekeeping.ts';
@@ -193,7 +194,9 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
 t.test('a low disk parks young workspaces too, and removes mirrors nobody borrows from', async (t) => {
   const world = await makeWorld(t);
   let server = await startServer(t, world);
-  await world.github.addRepository('acme/other', { from: new URL('../../standins/sample', import.meta.url).pathname });
+  await world.github.addRepository('acme/other', {
+    from: fileURLToPath(new URL('../../standins/sample', import.meta.url)),
+  });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-1', repo_url: REPO });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-2', repo_url: 'https://github.com/acme/other' });
   await call(server, 'DELETE', '/v1/tickets/L-2');

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import t from 'tap';
 import type { KeyCreated } from '../../schemas/key.ts';
@@ -175,7 +176,7 @@ t.test('what begins after its key was revoked ends at once', async (t) => {
 t.test('the command line', async (t) => {
   const server = await startServer(t, world, { API_KEY: ADMIN_KEY });
   const pullwright = (args: string[], settings: Record<string, string> = {}) => {
-    const launcher = new URL('../../bin/pullwright.mjs', import.meta.url).pathname;
+    const launcher = fileURLToPath(new URL('../../bin/pullwright.mjs', import.meta.url));
     const env = { PATH: process.env.PATH, PULLWRIGHT_URL: server.url, PULLWRIGHT_API_KEY: ADMIN_KEY, ...settings };
     return new Promise<{ code: unknown; stdout: string; stderr: string }>((resolve) => {
       execFile(process.execPath, [launcher, ...args], { env, cwd: world.dir }, (error, stdout, stderr) =>

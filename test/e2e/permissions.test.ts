@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { EventType, RunEvent } from '../../schemas/event.ts';
 import type { Permission } from '../../schemas/permission.ts';
@@ -8,7 +9,7 @@ import { noneLeft } from '../helpers/processes.ts';
 import { makeWorld, REPO, type Server, startServer } from '../helpers/server.ts';
 
 const OTHER = 'https://github.com/acme/other';
-const SAMPLE = new URL('../../standins/sample', import.meta.url).pathname;
+const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
 const PLAN = '# Notes\n\n## Goal\n\nNotes.';
 
 const world = await makeWorld(t);

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import type { FastifyContextConfig } from 'fastify';
 import { pino } from 'pino';
 import t from 'tap';
@@ -12,7 +13,7 @@ import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 const OTHER = 'https://github.com/acme/other';
 const FOREIGN = 'https://github.com/zeta/duration';
-const SAMPLE = new URL('../../standins/sample', import.meta.url).pathname;
+const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
 
 const world = await makeWorld(t);
 await world.github.addRepository('acme/other', { from: SAMPLE });

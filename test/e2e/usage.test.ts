@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import type { UsageReport } from '../../schemas/usage.ts';
@@ -6,7 +7,7 @@ import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 const OTHER = 'https://github.com/acme/other';
-const SAMPLE = new URL('../../standins/sample', import.meta.url).pathname;
+const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
 
 const world = await makeWorld(t);
 await world.github.addRepository('acme/other', { from: SAMPLE });

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
 /** A short seeded set of faults; `npm run test:faults -- --runs 200 --seed N` is the long one, with all of them. */
 const FEW = ['--runs', '4', '--only', 'kill-server,kill-agent,frozen-and-second,github-api,backup,clients'];
-const RUN_FAULTS = new URL('run-faults.ts', import.meta.url).pathname;
+const RUN_FAULTS = fileURLToPath(new URL('run-faults.ts', import.meta.url));
 
 // Each of the faults takes a few seconds on a machine with nothing else to do.
 t.setTimeout(900_000);

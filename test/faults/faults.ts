@@ -215,7 +215,7 @@ async function cancelOrRelease(stage: Stage): Promise<void> {
 }
 
 function clockSettings(): Record<string, string> {
-  return { NODE_OPTIONS: `--import ${new URL('clock.mjs', import.meta.url).pathname}` };
+  return { NODE_OPTIONS: `--import ${new URL('clock.mjs', import.meta.url)}` };
 }
 
 /** The wall clock of the server jumps, as after a suspend or when it is set right. */

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { AppError } from '../../src/errors/app-error.ts';
@@ -170,7 +171,7 @@ t.test('a command ends with all its processes', async (t) => {
 });
 
 t.test('the token goes to one origin, and into no message', async (t) => {
-  const askpass = new URL('../../src/git/askpass.sh', import.meta.url).pathname;
+  const askpass = fileURLToPath(new URL('../../src/git/askpass.sh', import.meta.url));
   const env = { PULLWRIGHT_GIT_ORIGIN: 'https://github.com', PULLWRIGHT_GIT_TOKEN: TOKEN };
   const answer = async (prompt: string) => {
     const run = promisify(execFile)(askpass, [prompt], { env });

@@ -5,6 +5,7 @@ import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { type GeminiApi, startGeminiApi } from '../../standins/gemini-api.ts';
 import { type GitHub, startGitHub } from '../../standins/github.ts';
 
@@ -27,13 +28,13 @@ export type World = { dir: string; github: GitHub; gemini: GeminiApi; env: Recor
 
 export const TOKEN = 'ghp_standin0123456789abcdefghijklmnopqrst';
 export const REPO = 'https://github.com/acme/duration';
-const SAMPLE = new URL('../../standins/sample', import.meta.url).pathname;
+const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
 const ADDRESS = /^Server listening at (http:\S+)/;
-const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 /** Where `npm start` keeps what Node has compiled: more than half of what a start takes. */
-const COMPILE_CACHE = new URL('../../node_modules/.cache/pullwright', import.meta.url).pathname;
+const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/pullwright', import.meta.url));
 /** What Node has compiled of the agent, which halves what a start of it takes; compile-agent.ts puts it there. */
-export const COMPILED_AGENT = new URL('../../node_modules/.cache/pullwright-agent', import.meta.url).pathname;
+export const COMPILED_AGENT = fileURLToPath(new URL('../../node_modules/.cache/pullwright-agent', import.meta.url));
 
 /** Starts the stand-ins; `world.env` is the environment of a server that lives among them. */
 export async function makeWorld(t: Owner): Promise<World> {

@@ -4,6 +4,7 @@ import { chmodSync, existsSync, readFileSync, readlinkSync, statSync, symlinkSyn
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { LIMITS, makeFolders, makeSandbox } from './fixtures.ts';
@@ -24,8 +25,8 @@ async function startStubborn(sandbox: Sandbox, workspace: string) {
   return { child, tree: descendants(child.pid) };
 }
 
-const FORK_BOMB = new URL('fork-bomb.ts', import.meta.url).pathname;
-const SERVER = new URL('server.ts', import.meta.url).pathname;
+const FORK_BOMB = fileURLToPath(new URL('fork-bomb.ts', import.meta.url));
+const SERVER = fileURLToPath(new URL('server.ts', import.meta.url));
 
 t.test('the walls hold', async (t) => {
   const folders = await makeFolders(t);

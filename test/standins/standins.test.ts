@@ -1,14 +1,15 @@
 import { type ExecFileException, execFile } from 'node:child_process';
 import { chmod, cp, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { startGeminiApi } from '../../standins/gemini-api.ts';
 import { startGitHub } from '../../standins/github.ts';
 import { sampleScripts, ticket } from '../../standins/sample-ticket.ts';
 
 const PATH = `${dirname(process.execPath)}:${process.env.PATH}`;
-const SAMPLE = new URL('../../standins/sample', import.meta.url).pathname;
-const GEMINI = new URL('../../node_modules/@google/gemini-cli/bundle/gemini.js', import.meta.url).pathname;
+const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
+const GEMINI = fileURLToPath(new URL('../../node_modules/@google/gemini-cli/bundle/gemini.js', import.meta.url));
 
 type Options = { cwd: string; env?: Record<string, string>; input?: string };
 type Outcome = { code: ExecFileException['code'] | 0; stdout: string; stderr: string };

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
 import { cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
 import { commitEntries, makeWorld, plainGit, repo, setUp, TOKEN, type World } from './world.ts';
 
-const WORKER = new URL('worker.ts', import.meta.url).pathname;
+const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
 
 type Deed = 'create' | 'sync' | 'commit';
 

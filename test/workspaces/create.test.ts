@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import type { GitProgress } from '../../src/git/git-progress.ts';
 import { findClashes } from '../../src/workspaces/tree-survey.ts';
@@ -250,7 +251,7 @@ t.test('a full disk is called by its name', { skip: cannotLimitDisk() }, async (
     files: { 'big.txt': 'incompressible? no, but large once checked out\n'.repeat(1e5) },
   });
   const limited = ['--size', String(2 ** 21), '--tmpfs', `${dir}/tickets`];
-  const worker = new URL('worker.ts', import.meta.url).pathname;
+  const worker = fileURLToPath(new URL('worker.ts', import.meta.url));
   const child = spawn(
     'bwrap',
     ['--dev-bind', '/', '/', ...limited, process.execPath, worker, dir, 'create', 'acme/widgets', 'FULL', '0'],

@@ -1,6 +1,7 @@
-import createFetchClient, { type ClientOptions, type Client as FetchClient } from 'openapi-fetch';
+import createFetchClient, { type ClientOptions, type Client as FetchClient, type Middleware } from 'openapi-fetch';
 import type { components, paths } from './api.ts';
 import { type Change, readChange } from './changes.ts';
+import { checkType } from './problem.ts';
 import { isTerminal, type RunEvent, readRunEvent } from './run-events.ts';
 import { type ConnectionState, followStream } from './streams.ts';
 
@@ -52,22 +53,30 @@ export type Client = Pick<FetchClient<paths, 'application/json'>, 'GET' | 'POST'
   };
 };
 
+/** Before it is read: a page to sign on at, which something on the way answers with, is no data. */
+const asJson: Middleware = {
+  onResponse({ response, options }) {
+    if (options.parseAs === 'json' && response.ok && response.status !== 204) checkType(response, /[/+]json\b/);
+  },
+};
+
 /** A client of the server's API, for Node, browsers and whatever else has `fetch`. */
 export function createClient({ baseUrl, apiKey, fetch = globalThis.fetch }: PullwrightOptions): Client {
   const headers: Record<string, string> = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
   const options: ClientOptions = { baseUrl, headers, fetch: (request) => fetch(request) };
-  const { GET, POST, PUT, DELETE } = createFetchClient<paths, 'application/json'>(options);
-  const server = { baseUrl, headers, fetch };
+  const server = createFetchClient<paths, 'application/json'>(options);
+  server.use(asJson);
+  const place = { baseUrl, headers, fetch };
 
   return {
-    GET,
-    POST,
-    PUT,
-    DELETE,
+    GET: server.GET,
+    POST: server.POST,
+    PUT: server.PUT,
+    DELETE: server.DELETE,
     runs: {
       stream: (runId, { after = 0, ...rest } = {}) =>
         followStream({
-          ...server,
+          ...place,
           ...rest,
           path: `/v1/runs/${encodeURIComponent(runId)}/events`,
           lastId: String(after),
@@ -77,7 +86,7 @@ export function createClient({ baseUrl, apiKey, fetch = globalThis.fetch }: Pull
     },
     changes: {
       stream: (streamOptions = {}) =>
-        followStream({ ...server, ...streamOptions, path: '/v1/events', read: readChange, isLast: () => false }),
+        followStream({ ...place, ...streamOptions, path: '/v1/events', read: readChange, isLast: () => false }),
     },
   };
 }

@@ -29,7 +29,7 @@ export class PullwrightError extends Error {
 /**
  * The data of an answer; `undefined` of one that has none, such as that to a deletion.
  * @example const ticket = await unwrap(client.GET('/v1/tickets/{ticket_id}', { params: { path: { ticket_id } } }));
- * @throws PullwrightError when the server refused
+ * @throws PullwrightError when the server refused, or what answers is not Pullwright
  */
 export async function unwrap<Data>(
   answer: Promise<{ data?: Data; error?: unknown; response: Response }>,
@@ -37,6 +37,11 @@ export async function unwrap<Data>(
   const { data, error, response } = await answer;
   if (!hasData(data, response)) throw new PullwrightError(response.status, error);
   return data;
+}
+
+/** @throws PullwrightError `not_pullwright` when an answer is of another type than the server's would be */
+export function checkType({ headers, status }: Response, type: RegExp): void {
+  if (!type.test(headers.get('content-type') ?? '')) throw new PullwrightError(status, undefined);
 }
 
 function hasData<Data>(data: Data | undefined, { ok, status }: Response): data is Data {

@@ -1,5 +1,5 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
-import { PullwrightError } from './problem.ts';
+import { checkType, PullwrightError } from './problem.ts';
 
 /** `open`: the server answers; `lost`: it does not, and is asked again in `retryMs`. */
 export type ConnectionState = { state: 'open' } | { state: 'lost'; retryMs: number };
@@ -27,7 +27,7 @@ const PASSING = new Set([408, 425, 429]);
 /**
  * Reads server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) until the last one, over as
  * many connections as it takes. The next one begins after the last event that was given out.
- * @throws PullwrightError when the server refuses for good; the signal's reason when it is aborted
+ * @throws PullwrightError when the server refuses for good, or what answers is not Pullwright; the signal's reason when it is aborted
  */
 export async function* followStream<T>(stream: Stream<T>): AsyncGenerator<T> {
   const { signal, onConnection } = stream;
@@ -44,6 +44,7 @@ export async function* followStream<T>(stream: Stream<T>): AsyncGenerator<T> {
       const response = await withinSilence(connect(stream, lastId, connection.signal), connection);
       if (response.status === 204) return;
       if (response.ok && response.body !== null) {
+        checkType(response, /^text\/event-stream\b/);
         onConnection?.({ state: 'open' });
         for await (const message of messages(response.body, connection, (ms) => {
           retryMs = ms;

@@ -67,7 +67,8 @@ async function askServer(url: string, apiKey: string | undefined): Promise<Reada
     if (error.code === 'ECONNREFUSED') return undefined;
     throw new CommandError(`The backup was not written: the connection to ${url} failed: ${error.message}.`);
   });
-  if (answer === undefined || answer.statusCode === 200) return answer;
+  if (answer === undefined) return undefined;
+  if (answer.statusCode === 200 && answer.headers['content-type'] === 'application/gzip') return answer;
   throw new PullwrightError(answer.statusCode ?? 0, await readJson(answer).catch(() => undefined));
 }
 

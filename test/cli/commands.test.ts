@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { sampleScripts } from '../../standins/sample-ticket.ts';
 import { LAUNCHER, pullwright, startCommand } from '../helpers/command.ts';
 import { ADMIN_KEY, makeKey } from '../helpers/keys.ts';
@@ -135,6 +135,18 @@ t.test('a reader that has enough ends the command, not the run', async (t) => {
   t.match(await command('logs', '-f', 'FAIL-1'), { code: 0, stdout: /Second\./ });
 });
 
+/** The URL of a server that stands in for one of Pullwright. */
+async function listen(t: Test, server: Server): Promise<string> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const address = server.address();
+  return `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
+}
+
 t.test('how far a checkout is, on a terminal only', async (t) => {
   // A server that never gets further than 45 % until the progress was seen.
   let seen = () => {};
@@ -151,14 +163,7 @@ t.test('how far a checkout is, on a terminal only', async (t) => {
       response.end(JSON.stringify({ ...ticket, state: 'ready', created: true, message: 'made' }));
     } else response.write(`id: 1\nevent: ticket.updated\ndata: ${JSON.stringify(update)}\n\n`);
   });
-  slow.listen(0, '127.0.0.1');
-  await once(slow, 'listening');
-  t.teardown(() => {
-    slow.closeAllConnections();
-    slow.close();
-  });
-  const address = slow.address();
-  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
+  const url = await listen(t, slow);
   const create = ['ticket', 'create', 'SLOW-1', REPO];
   // `script` gives the command a terminal.
   const words = [process.execPath, LAUNCHER, ...create].map((word) => `'${word}'`).join(' ');
@@ -196,6 +201,14 @@ t.test('refusals, mistakes and their exit codes', async (t) => {
   t.match(refused, { code: 4, stderr: /scope/ });
   const nobody = await pullwright(t, world, ['runs'], { env: { PULLWRIGHT_URL: 'http://127.0.0.1:1' } });
   t.match(nobody, { code: 1, stderr: /No server answers at http:\/\/127\.0\.0\.1:1/ });
+
+  const signOn = createServer((_request, response) => response.setHeader('content-type', 'text/html').end('Sign on'));
+  const strange = { env: { PULLWRIGHT_URL: await listen(t, signOn) } };
+  for (const args of [['runs'], ['logs', '-f', '019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c'], ['backup', 'signed-on']]) {
+    const told = await pullwright(t, world, args, strange);
+    t.match(told, { code: 1, stdout: '', stderr: /^What answers is not a Pullwright server \(status 200\)\.\n$/ });
+  }
+  t.notOk(existsSync(join(world.dir, 'signed-on')));
 });
 
 t.test('completion', async (t) => {

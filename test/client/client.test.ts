@@ -74,6 +74,18 @@ t.test('what is refused for good is not asked for again', async (t) => {
   t.same(await all(client.runs.stream(RUN, { after: 7 })), [], 'a run that has no more ends the stream');
 });
 
+t.test('a page that something on the way answers with is told from an answer of the server', async (t) => {
+  const page = (response: ServerResponse) =>
+    response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Sign on</h1>');
+  const told = { name: 'PullwrightError', code: 'not_pullwright', status: 200 };
+  const { client, resumed } = await scripted(t, page, page, page);
+  await t.rejects(unwrap(client.GET('/v1/tickets')), told);
+  const states: string[] = [];
+  await t.rejects(all(client.runs.stream(RUN, { onConnection: ({ state }) => states.push(state) })), told);
+  t.same(states, []);
+  t.equal(resumed.length, 2, 'it is not asked for again');
+});
+
 t.test('Retry-After is waited for, and an abort ends the waiting', async (t) => {
   const { client, resumed } = await scripted(t, refuse(503, { 'retry-after': '3600' }));
   const leaving = new AbortController();

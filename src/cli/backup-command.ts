@@ -3,7 +3,7 @@ import { open, rename, rm } from 'node:fs/promises';
 import { type IncomingMessage, request as overHttp } from 'node:http';
 import { request as overHttps } from 'node:https';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { json as readJson } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { PullwrightError } from '../../client/client.ts';
@@ -16,7 +16,7 @@ import { openStore } from '../store/open-store.ts';
 import { STORE_FILE } from '../store/store-file.ts';
 import { createWorkspaces } from '../workspaces/workspaces.ts';
 import { CommandError } from './command-error.ts';
-import { noServerAt, serverAddress, settings } from './connect.ts';
+import { NoAnswer, serverAddress, settings } from './connect.ts';
 import { createTerminal } from './terminal.ts';
 
 /**
@@ -27,11 +27,13 @@ export async function backup(file: string, json: boolean): Promise<void> {
   const terminal = createTerminal();
   if (existsSync(file)) throw new CommandError(`${file} exists. Name another file.`);
   const { url, apiKey, config } = serverAddress();
-  const answer = await askServer(url, apiKey);
-  if (answer !== undefined) await write(file, answer);
-  // The folders are those of the settings, and no copy of a server that is named and does not run.
-  else if (config === undefined) throw new CommandError(noServerAt(url));
-  else await fromFolders(file, config, url);
+  const answer = await askServer(url, apiKey).catch((error) => {
+    // The folders are those of the settings, not of a server that is named; and one that does not answer may use them.
+    if (config !== undefined && error instanceof NoAnswer && error.code === 'ECONNREFUSED') return config;
+    throw error;
+  });
+  if (answer instanceof Readable) await write(file, answer);
+  else await fromFolders(file, answer, url);
   const { tickets, left_out } = await told(() => readManifest(file));
   if (json) return terminal.json({ file, tickets: tickets.length, left_out });
   terminal.print(`${file}: ${tickets.length} tickets`);
@@ -54,20 +56,18 @@ export async function restore(file: string, json: boolean): Promise<void> {
 
 /**
  * The archive as the server sends it, once it is staged: that may take longer than the five minutes of `fetch`.
- * @returns undefined when nothing listens there
+ * @throws PullwrightError, NoAnswer
  */
-async function askServer(url: string, apiKey: string | undefined): Promise<Readable | undefined> {
+async function askServer(url: string, apiKey: string | undefined): Promise<Readable> {
   const target = new URL('/v1/backup', url);
   const send = target.protocol === 'https:' ? overHttps : overHttp;
   const headers = apiKey === undefined || apiKey === '' ? {} : { authorization: `Bearer ${apiKey}` };
   const asked = new Promise<IncomingMessage>((resolve, reject) => {
     send(target, { method: 'POST', headers }, resolve).on('error', reject).end();
   });
-  const answer = await asked.catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ECONNREFUSED') return undefined;
-    throw new CommandError(`The backup was not written: the connection to ${url} failed: ${error.message}.`);
+  const answer = await asked.catch((error) => {
+    throw new NoAnswer(url, error);
   });
-  if (answer === undefined) return undefined;
   if (answer.statusCode === 200 && answer.headers['content-type'] === 'application/gzip') return answer;
   throw new PullwrightError(answer.statusCode ?? 0, await readJson(answer).catch(() => undefined));
 }

@@ -7,6 +7,7 @@ import { CommandError } from './command-error.ts';
 import type { Terminal } from './terminal.ts';
 
 const DEFAULT_URL = 'http://127.0.0.1:8000';
+const LATE = 'UND_ERR_HEADERS_TIMEOUT';
 
 export type Connection = {
   url: string;
@@ -94,28 +95,38 @@ function remote(url: string, apiKey: string | undefined): Connection {
 }
 
 function clientOf(baseUrl: string, apiKey: string | undefined): Client {
-  const noServer = (error: unknown): never => {
+  const failed = (error: unknown): never => {
     // An aborted request was given up by this command itself, and streams mend their connections by themselves.
     if (!(error instanceof TypeError)) throw error;
-    throw new NoServer(baseUrl);
+    throw new NoAnswer(baseUrl, error.cause);
   };
   const key = apiKey === undefined || apiKey === '' ? {} : { apiKey };
-  return createClient({ baseUrl, ...key, fetch: (input, init) => fetch(input, init).catch(noServer) });
+  return createClient({ baseUrl, ...key, fetch: (input, init) => fetch(input, init).catch(failed) });
 }
 
-/** Still a TypeError, as `fetch` throws it, so that streams try again. */
-class NoServer extends TypeError {
-  constructor(url: string) {
-    super(noServerAt(url));
+/** Why there is no answer. Still a TypeError, as `fetch` throws it, so that streams try again. */
+export class NoAnswer extends TypeError {
+  /** Of the connection, such as `ECONNREFUSED`. */
+  readonly code: string | undefined;
+
+  constructor(url: string, cause: unknown) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
+    super(whyNone(url, code, cause), { cause });
+    this.code = code;
+  }
+
+  /** Whether the server has the request and had not begun to answer when `fetch` gave up, after five minutes. */
+  get isLate(): boolean {
+    return this.code === LATE;
   }
 }
 
-export function noServerAt(url: string): string {
-  return `No server answers at ${url}. Start it, or set PULLWRIGHT_URL.`;
-}
-
-export function isNoServer(error: unknown): error is Error {
-  return error instanceof NoServer;
+function whyNone(url: string, code: string | undefined, cause: unknown): string {
+  if (code === LATE) return `The server at ${url} has not answered for five minutes. It may be at work still.`;
+  if (code === undefined || code === 'ECONNREFUSED' || !(cause instanceof Error)) {
+    return `No server answers at ${url}. Start it, or set PULLWRIGHT_URL.`;
+  }
+  return `The connection to ${url} failed: ${cause.message}.`;
 }
 
 async function answers(url: string): Promise<boolean> {

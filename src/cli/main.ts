@@ -3,7 +3,7 @@ import { PullwrightError } from '../../client/client.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { CommandError, EXIT } from './command-error.ts';
 import { addCompletionCommand } from './completion.ts';
-import { isNoServer } from './connect.ts';
+import { NoAnswer } from './connect.ts';
 import { addKeysCommands } from './keys-command.ts';
 import { addPlanCommands } from './plan-commands.ts';
 import { line } from './printable.ts';
@@ -48,8 +48,8 @@ function explain(error: unknown): number {
     console.error(line(`${error.message} ${error.remedy ?? ''}`.trim()));
     return error.status === 401 || error.status === 403 ? EXIT.refused : EXIT.failed;
   }
-  if (isNoServer(error)) {
-    console.error(error.message);
+  if (error instanceof NoAnswer) {
+    console.error(line(error.message));
     return EXIT.failed;
   }
   throw error;

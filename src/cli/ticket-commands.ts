@@ -1,12 +1,16 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { type Client, type Schemas, unwrap } from '../../client/client.ts';
+import { type Client, PullwrightError, type Schemas, unwrap } from '../../client/client.ts';
 import { message, positive } from './arguments.ts';
 import { CommandError } from './command-error.ts';
 import { type Context, command, given, listed, withServer } from './commands.ts';
+import { NoAnswer } from './connect.ts';
 import { line } from './printable.ts';
 import type { Terminal } from './terminal.ts';
 
 type Ticket = Schemas['Ticket'];
+
+const LOOK_AGAIN_MS = 1000;
 
 /** `pullwright ticket create|list|show|delete|sync`. */
 export function addTicketCommands(program: Command): void {
@@ -112,8 +116,28 @@ async function checkedOut(terminal: Terminal, client: Client, request: Schemas['
   if (terminal.isWatched) watch().catch(() => {});
   try {
     return await unwrap(client.POST('/v1/tickets', { body: request }));
+  } catch (error) {
+    if (error instanceof NoAnswer && error.isLate) return await untilReady(client, request.ticket_id);
+    throw error;
   } finally {
     created.abort();
+  }
+}
+
+/** Asks for a ticket until it is created: a large checkout can take longer than one request may. */
+async function untilReady(client: Client, ticket_id: string): Promise<Ticket> {
+  for (;;) {
+    const ticket = await unwrap(client.GET('/v1/tickets/{ticket_id}', { params: { path: { ticket_id } } })).catch(
+      (error) => {
+        if (error instanceof PullwrightError && error.code === 'ticket_not_found') return undefined;
+        throw error;
+      },
+    );
+    if (ticket?.state === 'ready') return ticket;
+    if (ticket?.state !== 'creating') {
+      throw new CommandError(`${ticket_id} was not created. The log of the server says why.`);
+    }
+    await pause(LOOK_AGAIN_MS);
   }
 }
 

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { sampleScripts } from '../../standins/sample-ticket.ts';
-import { LAUNCHER, pullwright, startCommand } from '../helpers/command.ts';
+import { LAUNCHER, listen, pullwright, startCommand } from '../helpers/command.ts';
 import { ADMIN_KEY, makeKey } from '../helpers/keys.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
@@ -134,18 +134,6 @@ t.test('a reader that has enough ends the command, not the run', async (t) => {
   t.match(await chat.ended, { code: 130, stderr: /the run goes on/ });
   t.match(await command('logs', '-f', 'FAIL-1'), { code: 0, stdout: /Second\./ });
 });
-
-/** The URL of a server that stands in for one of Pullwright. */
-async function listen(t: Test, server: Server): Promise<string> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  return `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
-}
 
 t.test('how far a checkout is, on a terminal only', async (t) => {
   // A server that never gets further than 45 % until the progress was seen.

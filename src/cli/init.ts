@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import { CommandError } from './command-error.ts';
+import { CommandError, EXIT } from './command-error.ts';
 import { createTerminal } from './terminal.ts';
 
 const FILE = '.env';
 
 /**
  * Writes `.env`, for its owner only, from what a person answers; lines that are there and not asked about stay.
- * @throws CommandError when an answer cannot be a line of the file
+ * @throws CommandError when an answer cannot be a line of the file, or the person leaves: then nothing is written
  */
 export async function init({ json = false }: { json?: boolean }): Promise<void> {
   const terminal = createTerminal();
@@ -43,7 +43,9 @@ async function ask(): Promise<Map<string, string>> {
     hidden = secret;
     const { value, done } = await lines.next();
     hidden = false;
-    if (secret && process.stdin.isTTY) process.stderr.write('\n');
+    if (process.stdin.isTTY && (secret || done)) process.stderr.write('\n');
+    // Ctrl+C or Ctrl+D; what a program pipes may end before the last question.
+    if (process.stdin.isTTY && done) throw new CommandError(`Left. ${FILE} is as it was.`, EXIT.left);
     return done ? '' : String(value).trim();
   };
   try {

@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { sampleScripts } from '../../standins/sample-ticket.ts';
-import { LAUNCHER, listen, pullwright, startCommand } from '../helpers/command.ts';
+import { LAUNCHER, listen, pullwright, startCommand, startOnTerminal } from '../helpers/command.ts';
 import { ADMIN_KEY, makeKey } from '../helpers/keys.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
@@ -153,19 +152,10 @@ t.test('how far a checkout is, on a terminal only', async (t) => {
   });
   const url = await listen(t, slow);
   const create = ['ticket', 'create', 'SLOW-1', REPO];
-  // `script` gives the command a terminal.
-  const words = [process.execPath, LAUNCHER, ...create].map((word) => `'${word}'`).join(' ');
-  const terminal = spawn('script', ['-qec', words, '/dev/null'], {
-    env: { PATH: process.env.PATH, PULLWRIGHT_URL: url, NO_COLOR: '1' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  t.teardown(() => terminal.kill('SIGKILL'));
-  let shown = '';
-  terminal.stdout.setEncoding('utf8').on('data', (chunk) => {
-    shown += chunk;
-    if (shown.includes('receiving objects 45 %')) seen();
-  });
-  const [code] = await once(terminal, 'close');
+  const terminal = startOnTerminal(t, world.dir, create, { PULLWRIGHT_URL: url, NO_COLOR: '1' });
+  await terminal.shows('receiving objects 45 %');
+  seen();
+  const { code, shown } = await terminal.ended;
   t.equal(code, 0);
   t.match(shown, /Checking \S+ out: receiving objects 45 %[\s\S]*SLOW-1\r\n/);
   t.notMatch(shown, '\u001b[3', 'NO_COLOR is heard');
@@ -214,4 +204,18 @@ t.test('init writes .env for its owner only, and keeps what is there', async (t)
   const written = readFileSync(join(dir, '.env'), 'utf8');
   t.match(written, /^LOG_LEVEL=warn\nGEMINI_API_KEY=new-key\nPORT=8123\nHOST=0\.0\.0\.0\nAPI_KEY=[\w-]{32}\n$/);
   t.equal(statSync(join(dir, '.env')).mode & 0o777, 0o600);
+});
+
+t.test('who leaves init leaves .env as it was', async (t) => {
+  const before = 'GEMINI_API_KEY=works\n';
+  for (const key of ['\u0003', '\u0004']) {
+    const dir = t.testdir({ '.env': before });
+    const terminal = startOnTerminal(t, dir, ['init']);
+    await terminal.shows('Key of the Gemini API');
+    terminal.process.stdin.write('wrong-key\r');
+    await terminal.shows('GitHub token');
+    terminal.process.stdin.write(key);
+    t.match(await terminal.ended, { code: 130, shown: /Left\. \.env is as it was\.\r\n$/ });
+    t.equal(readFileSync(join(dir, '.env'), 'utf8'), before);
+  }
 });

@@ -27,6 +27,23 @@ export function startCommand(t: Owner, dir: string, args: string[], env: Record<
   return { process: child, told, ended };
 }
 
+/** Starts the command on a terminal, which shows all of its output; what is written to the process is typed. */
+export function startOnTerminal(t: Owner, dir: string, args: string[], env: Record<string, string> = {}) {
+  const words = [process.execPath, LAUNCHER, ...args].map((word) => `'${word}'`).join(' ');
+  const terminal = spawn('script', ['-qec', words, '/dev/null'], { cwd: dir, env: { PATH: process.env.PATH, ...env } });
+  t.teardown(() => terminal.kill('SIGKILL'));
+  let shown = '';
+  terminal.stdout.setEncoding('utf8').on('data', (text) => {
+    shown += text;
+  });
+  /** Waits until it shows a text. */
+  const shows = async (text: string) => {
+    while (!shown.includes(text)) await once(terminal.stdout, 'data');
+  };
+  const ended = once(terminal, 'close').then(([code]) => ({ code, shown }));
+  return { process: terminal, shows, ended };
+}
+
 /** Runs the command to its end. */
 export async function pullwright(
   t: Owner,

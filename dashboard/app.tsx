@@ -1,4 +1,4 @@
-import type { ComponentChildren } from 'preact';
+import type { ComponentChildren, ComponentType } from 'preact';
 import { useEffect, useErrorBoundary, useState } from 'preact/hooks';
 import { ErrorBoundary, LocationProvider, lazy, Route, Router, useLocation } from 'preact-iso';
 import type { Problem } from '../schemas/problem.ts';
@@ -16,13 +16,25 @@ import { Tickets } from './screens/tickets.tsx';
 import { Shell } from './shell.tsx';
 
 // What one looks at less often is loaded when it is.
-const Agents = lazy(() => import('./screens/agents.tsx').then(({ Agents }) => Agents));
-const Audit = lazy(() => import('./screens/audit.tsx').then(({ Audit }) => Audit));
-const Keys = lazy(() => import('./screens/keys.tsx').then(({ Keys }) => Keys));
-const Permissions = lazy(() => import('./screens/permissions.tsx').then(({ Permissions }) => Permissions));
-const Runs = lazy(() => import('./screens/runs.tsx').then(({ Runs }) => Runs));
-const RunScreen = lazy(() => import('./screens/run.tsx').then(({ RunScreen }) => RunScreen));
-const Usage = lazy(() => import('./screens/usage.tsx').then(({ Usage }) => Usage));
+const Agents = later(() => import('./screens/agents.tsx').then(({ Agents }) => Agents));
+const Audit = later(() => import('./screens/audit.tsx').then(({ Audit }) => Audit));
+const Keys = later(() => import('./screens/keys.tsx').then(({ Keys }) => Keys));
+const Permissions = later(() => import('./screens/permissions.tsx').then(({ Permissions }) => Permissions));
+const Runs = later(() => import('./screens/runs.tsx').then(({ Runs }) => Runs));
+const RunScreen = later(() => import('./screens/run.tsx').then(({ RunScreen }) => RunScreen));
+const Usage = later(() => import('./screens/usage.tsx').then(({ Usage }) => Usage));
+
+/** One that cannot be loaded, as after an upgrade of the server, is a screen that cannot be drawn. */
+function later<Props>(load: () => Promise<ComponentType<Props>>) {
+  return lazy(() =>
+    load().catch(
+      (error): ComponentType<Props> =>
+        () => {
+          throw error;
+        },
+    ),
+  );
+}
 
 export function App() {
   const [problem, setProblem] = useState<Problem>();

@@ -6,8 +6,11 @@ import type { Config } from '../config/load-config.ts';
 import { checkStore, UNFINISHED_RESTORE } from '../store/store-file.ts';
 import { MANIFEST, Manifest } from './backup.ts';
 
-/** What Node compiled of Pullwright in the Docker image: it makes the folder before any code runs. */
-const COMPILE_CACHE = 'compile-cache';
+/**
+ * What an empty folder may hold: what Node compiled of Pullwright in the Docker image, for which it makes a folder before any
+ * code runs, and what file systems have in their root, which a volume is.
+ */
+const NOTHING = new Set(['compile-cache', 'lost+found']);
 
 /** Why a backup could not be read or restored, in words for the person who asked for it. */
 export class BackupError extends Error {
@@ -71,7 +74,7 @@ async function refuseFull(name: string, folder: string): Promise<void> {
   if (names.includes(UNFINISHED_RESTORE)) {
     throw new BackupError(`${name} (${folder}) holds a restore that was not finished. Empty it and restore again.`);
   }
-  if (names.every((entry) => entry === COMPILE_CACHE)) return;
+  if (names.every((entry) => NOTHING.has(entry))) return;
   throw new BackupError(`${name} (${folder}) is not empty. Restore into empty folders.`);
 }
 

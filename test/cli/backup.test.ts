@@ -1,4 +1,5 @@
 import { existsSync, writeFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
@@ -50,25 +51,29 @@ t.test('the folders are read only where nothing listens that has these settings'
   t.match(await backup('folders.tar.gz', { PULLWRIGHT_URL: '' }), { code: 0, stdout: /"tickets":1/, written: true });
 });
 
-t.test('a backup is restored where Node has put its compile cache, as in the Docker image', async (t) => {
-  const data = join(world.dir, 'restored', 'data');
-  const env = {
-    DATA_DIR: data,
-    TICKETS_ROOT: join(world.dir, 'restored', 'tickets'),
-    NODE_COMPILE_CACHE: join(data, 'compile-cache'),
-  };
-  const restore = () => pullwright(t, world, ['restore', join(world.dir, 'server.tar.gz'), '--json'], { env });
-  const restored = await restore();
-  t.match(restored, { code: 0, stdout: /"tickets":1/ }, restored.stderr);
-  t.ok(existsSync(env.NODE_COMPILE_CACHE), 'it was there');
-  t.match(await restore(), { code: 1, stderr: /is not empty/ });
+t.test(
+  'a backup is restored into new volumes, where Node has put its compile cache, as in the Docker image',
+  async (t) => {
+    const data = join(world.dir, 'restored', 'data');
+    const env = {
+      DATA_DIR: data,
+      TICKETS_ROOT: join(world.dir, 'restored', 'tickets'),
+      NODE_COMPILE_CACHE: join(data, 'compile-cache'),
+    };
+    for (const folder of [data, env.TICKETS_ROOT]) await mkdir(join(folder, 'lost+found'), { recursive: true });
+    const restore = () => pullwright(t, world, ['restore', join(world.dir, 'server.tar.gz'), '--json'], { env });
+    const restored = await restore();
+    t.match(restored, { code: 0, stdout: /"tickets":1/ }, restored.stderr);
+    t.ok(existsSync(env.NODE_COMPILE_CACHE), 'it was there');
+    t.match(await restore(), { code: 1, stderr: /is not empty/ });
 
-  const names: string[] = [];
-  await list({ file: join(world.dir, 'server.tar.gz'), onReadEntry: ({ path }) => names.push(path) });
-  t.ok(names.includes('pullwright.db'));
-  t.same(
-    names.filter((name) => name.includes('cache')),
-    [],
-    'no cache is saved',
-  );
-});
+    const names: string[] = [];
+    await list({ file: join(world.dir, 'server.tar.gz'), onReadEntry: ({ path }) => names.push(path) });
+    t.ok(names.includes('pullwright.db'));
+    t.same(
+      names.filter((name) => name.includes('cache')),
+      [],
+      'no cache is saved',
+    );
+  },
+);

@@ -112,6 +112,17 @@ t.test('a screen that cannot be drawn says so, and leaves the way to the others 
   await page.goto('/dashboard/tickets/OPS-1');
 });
 
+t.test('a screen that cannot be loaded says so, as after an upgrade of the server', async (t) => {
+  await page.route('**/assets/usage-*.js', (route) => route.fulfill({ status: 404 }));
+  await page.getByRole('link', { name: 'Usage' }).click();
+  await page.getByRole('heading', { level: 1, name: 'This screen cannot be shown' }).waitFor();
+  t.strictSame(await violations(page), []);
+  await page.unroute('**/assets/usage-*.js');
+  await page.getByRole('button', { name: 'Load the page anew' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Usage' }).waitFor();
+  await page.goto('/dashboard/tickets/OPS-1');
+});
+
 t.test('a reader who has scrolled up is left alone, and one at the end reads along', async (t) => {
   const lines = (from: number) => Array.from({ length: 60 }, (_, at) => `- line ${from + at}`).join('\n');
   gemini.on('go on', [

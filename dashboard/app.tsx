@@ -1,6 +1,6 @@
-import type { ComponentChildren, ComponentType } from 'preact';
+import type { ComponentChildren } from 'preact';
 import { useEffect, useErrorBoundary, useState } from 'preact/hooks';
-import { ErrorBoundary, LocationProvider, lazy, Route, Router, useLocation } from 'preact-iso';
+import { ErrorBoundary, LocationProvider, Route, Router, useLocation } from 'preact-iso';
 import type { Problem } from '../schemas/problem.ts';
 import { keepLive } from './lib/live.ts';
 import { asProblem } from './lib/problem.ts';
@@ -9,6 +9,7 @@ import { session } from './lib/session.ts';
 import { lookWhoIsSignedIn } from './lib/sign-in.ts';
 import { useStore } from './lib/store.ts';
 import { Empty, Loading, ProblemBox } from './parts/feedback.tsx';
+import { later } from './parts/later.tsx';
 import { Title } from './parts/title.tsx';
 import { SignIn } from './screens/sign-in.tsx';
 import { TicketScreen } from './screens/ticket/ticket.tsx';
@@ -23,18 +24,6 @@ const Permissions = later(() => import('./screens/permissions.tsx').then(({ Perm
 const Runs = later(() => import('./screens/runs.tsx').then(({ Runs }) => Runs));
 const RunScreen = later(() => import('./screens/run.tsx').then(({ RunScreen }) => RunScreen));
 const Usage = later(() => import('./screens/usage.tsx').then(({ Usage }) => Usage));
-
-/** One that cannot be loaded, as after an upgrade of the server, is a screen that cannot be drawn. */
-function later<Props>(load: () => Promise<ComponentType<Props>>) {
-  return lazy(() =>
-    load().catch(
-      (error): ComponentType<Props> =>
-        () => {
-          throw error;
-        },
-    ),
-  );
-}
 
 export function App() {
   const [problem, setProblem] = useState<Problem>();

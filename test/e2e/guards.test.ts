@@ -156,7 +156,11 @@ t.test('protected paths stay behind, and that is said', async (t) => {
 });
 
 t.test('a secret that is too short to be masked is told at the start', async (t) => {
-  const other = await startServer(t, world, { GEMINI_API_KEY: 'short', DATA_DIR: join(world.dir, 'other') });
+  const other = await startServer(t, world, {
+    GEMINI_API_KEY: 'short',
+    DATA_DIR: join(world.dir, 'other', 'data'),
+    TICKETS_ROOT: join(world.dir, 'other', 'tickets'),
+  });
   const warning = await other.logged(({ msg }) => /too short/.test(msg ?? ''));
   t.strictSame(warning.settings, ['GEMINI_API_KEY']);
   await other.stop();

@@ -140,7 +140,8 @@ t.test('sessions outlive the server, but not the key', async (t) => {
 });
 
 t.test('where no key is needed, nobody signs in', async (t) => {
-  const open = await startServer(t, { ...world, env: { ...world.env, DATA_DIR: `${world.dir}/open` } });
+  const folders = { DATA_DIR: `${world.dir}/open/data`, TICKETS_ROOT: `${world.dir}/open/tickets` };
+  const open = await startServer(t, world, folders);
   t.match((await call(open, 'GET', '/v1/session')).body, { signed_in: true, key_id: 'loopback', scopes: ['admin'] });
   const answer = await call(open, 'POST', '/v1/session');
   t.equal(answer.status, 200);

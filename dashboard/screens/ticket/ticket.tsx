@@ -1,4 +1,4 @@
-import { useRoute } from 'preact-iso';
+import { ErrorBoundary, useRoute } from 'preact-iso';
 import type { Run } from '../../../schemas/run.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
 import { repositoryName } from '../../lib/format.ts';
@@ -7,14 +7,16 @@ import * as queries from '../../lib/queries.ts';
 import { useList, useResource } from '../../lib/resource.ts';
 import { useRunLog } from '../../lib/use-run-log.ts';
 import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
+import { later } from '../../parts/later.tsx';
 import { Markdown } from '../../parts/markdown.tsx';
 import { Badge, StateBadge } from '../../parts/state.tsx';
 import { Title } from '../../parts/title.tsx';
-import { Changes } from './changes.tsx';
 import { Conversation } from './conversation.tsx';
 import { DeleteTicket } from './delete-ticket.tsx';
-import { PlanScreen } from './plan.tsx';
 import { Todo } from './todo.tsx';
+
+const Changes = later(() => import('./changes.tsx').then(({ Changes }) => Changes));
+const PlanScreen = later(() => import('./plan.tsx').then(({ PlanScreen }) => PlanScreen));
 
 const TABS = [
   { tab: '', name: 'Conversation' },
@@ -92,8 +94,10 @@ function TicketOf({ id, tab }: { id: string; tab: string }) {
       <div class="columns">
         <div class="column">
           {tab === '' && <Conversation ticket={ticket} runs={runs} />}
-          {tab === 'plan' && <PlanScreen ticket={ticket} />}
-          {tab === 'changes' && <Changes ticket={ticket} />}
+          <ErrorBoundary>
+            {tab === 'plan' && <PlanScreen ticket={ticket} />}
+            {tab === 'changes' && <Changes ticket={ticket} />}
+          </ErrorBoundary>
         </div>
         {tab === '' && (
           <aside aria-label="About the ticket">

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { settleChats } from '../chats.ts';
 import { startA2a } from '../peers/a2a.ts';
 import { startOpencode } from '../peers/opencode.ts';
@@ -20,13 +21,17 @@ export const agentServers: Row = {
     const opencode = await startOpencode(lab, modules);
     // They are slow with their first words.
     for (const peer of [a2a, opencode]) await peer.fresh();
-    // Apart from what takes long: each was used a second or two before, since one that was not for longer wakes up slowly.
+    // Apart from what takes long: each was used a few seconds before, since one that was not for longer wakes up slowly.
     const warmed = await interleave(lab.short ? 4 : 20, {
-      ours: warm,
-      a2a: a2a.followUp,
-      opencode: opencode.followUp,
+      ours: rested(warm),
+      a2a: rested(a2a.followUp),
+      opencode: rested(opencode.followUp),
     });
-    const begun = await interleave(lab.short ? 2 : 7, { ours: fresh, a2a: a2a.fresh, opencode: opencode.fresh });
+    const begun = await interleave(lab.short ? 2 : 7, {
+      ours: rested(fresh),
+      a2a: rested(a2a.fresh),
+      opencode: rested(opencode.fresh),
+    });
     const figure = (what: string, times: number[], name: string, yardstick: number[], reach?: Reach): Figure => {
       const value = median(yardstick);
       return { what, unit: 'ms', ours: median(times), yardstick: { name, value }, ...(reach && { reach }) };
@@ -39,3 +44,11 @@ export const agentServers: Row = {
     ];
   },
 };
+
+/** Once the one before has done what it does after its answer. */
+function rested(ask: () => Promise<number>): () => Promise<number> {
+  return async () => {
+    await pause(1000);
+    return ask();
+  };
+}

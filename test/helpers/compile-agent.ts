@@ -1,4 +1,4 @@
-// Before the suite: has a server compile the agent, as it does before its first spare one, for all servers that follow.
+// Before the suite (`npm test`): has a server compile the agent, as it does before its first spare one, for all servers that follow.
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { COMPILED_AGENT, makeWorld, startServer } from './server.ts';

@@ -34,6 +34,7 @@ export async function* followStream<T>(stream: Stream<T>): AsyncGenerator<T> {
   let lastId = stream.lastId;
   let retryMs = FIRST_RETRY_MS;
   let failures = 0;
+  let wasOurs = false;
   for (;;) {
     signal?.throwIfAborted();
     let wait = 0;
@@ -45,6 +46,7 @@ export async function* followStream<T>(stream: Stream<T>): AsyncGenerator<T> {
       if (response.status === 204) return;
       if (response.ok && response.body !== null) {
         checkType(response, /^text\/event-stream\b/);
+        wasOurs = true;
         onConnection?.({ state: 'open' });
         for await (const message of messages(response.body, connection, (ms) => {
           retryMs = ms;
@@ -61,9 +63,12 @@ export async function* followStream<T>(stream: Stream<T>): AsyncGenerator<T> {
         wait = retryAfter(response);
       }
     } catch (error) {
-      if (error instanceof PullwrightError || signal?.aborted) throw error;
-      // Anything else is a connection that could not be made, or broke: it is made anew.
-      if (!isConnectionFailure(error)) throw error;
+      if (signal?.aborted) throw error;
+      // A connection that could not be made, or broke, is made anew; so is one to what was Pullwright before: something on the
+      // way may answer in its place for a while.
+      const isPassing =
+        error instanceof PullwrightError ? wasOurs && error.code === 'not_pullwright' : isConnectionFailure(error);
+      if (!isPassing) throw error;
     } finally {
       signal?.removeEventListener('abort', end);
       connection.abort();

@@ -5,9 +5,9 @@ import fp from 'fastify-plugin';
 import { AppError } from '../src/errors/app-error.ts';
 
 /**
- * Validators for requests. Bodies are taken as they are: nothing is converted, and an unknown field is an error, as
- * is any field where no body is asked for. Query strings, parameters and headers arrive as text and are converted. Serializers for answers are shared by the routes that
- * answer alike: most do when they refuse.
+ * Validators for requests. Bodies are taken as they are: nothing is converted, and an unknown field is an error, as is any
+ * field where no body is asked for. Query strings, parameters and headers arrive as text and are converted. Serializers for
+ * answers are shared by the routes that answer alike: most do when they refuse.
  */
 export default fp(
   async (app) => {

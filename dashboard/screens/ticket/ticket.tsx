@@ -102,7 +102,7 @@ function TicketOf({ id, tab }: { id: string; tab: string }) {
         {tab === '' && (
           <aside aria-label="About the ticket">
             <PullRequestCard ticket={ticket} />
-            {current !== undefined && <CurrentTodo run={current} />}
+            {current !== undefined && current.state !== 'queued' && <CurrentTodo run={current} />}
             {ticket.description !== undefined && (
               <section class="card">
                 <h2>Description</h2>

@@ -89,9 +89,9 @@ async function prepareWorkspace(deps: ActionDeps, { run, ticket, writer, signal 
         await deps.workspaces.create(request, { signal, onProgress });
         return;
       }
+      if (!ONLY_NOT_BROUGHT_IN.has(error.code)) throw error;
       // Of a parked ticket, the files may not be there yet.
-      const isThere = (await deps.workspaces.upkeep.place(run.ticket_id)) === 'present';
-      if (!isThere || !ONLY_NOT_BROUGHT_IN.has(error.code)) throw error;
+      if ((await deps.workspaces.upkeep.place(run.ticket_id)) !== 'present') throw error;
       writer.emit({
         type: 'log',
         data: { level: 'warn', text: `The base branch was not brought in: ${error.message}` },

@@ -1,12 +1,14 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
 import { list } from 'tar';
+import { closeServer } from '../../standins/loopback.ts';
 import { call } from '../helpers/client.ts';
 import { pullwright } from '../helpers/command.ts';
 import { ADMIN_KEY, asAdmin } from '../helpers/keys.ts';
+import { listen } from '../helpers/listen.ts';
 import { makeWorld, REPO, startServer, type World } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
@@ -40,13 +42,11 @@ t.test('the folders are read only where nothing listens that has these settings'
   const elsewhere = await backup('elsewhere', { PULLWRIGHT_URL: 'http://127.0.0.1:1' });
   t.match(elsewhere, { code: 1, stderr: /No server answers at http:\/\/127\.0\.0\.1:1\./, written: false });
 
-  const broken = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
-  await new Promise((resolve) => broken.once('listening', resolve));
-  const address = broken.address();
-  describeServer(world, String(typeof address === 'object' ? address?.port : ''));
+  const broken = createServer((request) => request.socket.destroy());
+  describeServer(world, new URL(await listen(t, broken)).port);
   const cut = await backup('cut');
   t.match(cut, { code: 1, stderr: /The connection to http:\S+ failed: /, written: false });
-  await new Promise((resolve) => broken.close(resolve));
+  await closeServer(broken);
 
   t.match(await backup('folders.tar.gz', { PULLWRIGHT_URL: '' }), { code: 0, stdout: /"tickets":1/, written: true });
 });

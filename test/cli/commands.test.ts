@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { sampleScripts } from '../../standins/sample-ticket.ts';
-import { LAUNCHER, listen, pullwright, startCommand, startOnTerminal } from '../helpers/command.ts';
+import { LAUNCHER, pullwright, startCommand, startOnTerminal } from '../helpers/command.ts';
 import { ADMIN_KEY, makeKey } from '../helpers/keys.ts';
+import { listen } from '../helpers/listen.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 const world = await makeWorld(t);

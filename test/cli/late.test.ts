@@ -4,10 +4,12 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
-import { listen, pullwright } from '../helpers/command.ts';
+import { pullwright } from '../helpers/command.ts';
+import { listen } from '../helpers/listen.ts';
 import { makeWorld, REPO } from '../helpers/server.ts';
+import { wrapGit } from '../helpers/wrap-git.ts';
 
-const dir = t.testdir({ bin: {} });
+const dir = t.testdir({});
 
 // `fetch` gives up when no answer has begun after five minutes. Here it does so at once, for requests that change something.
 // A git that fetches waits at the gate, until the ticket is looked at.
@@ -62,11 +64,9 @@ t.test('so is one that a server of this command creates', async (t) => {
   const { PORT: _, ...settings } = world.env;
   const lines = Object.entries({ ...settings, PORT: '1' }).map(([name, value]) => `${name}=${value}\n`);
   writeFileSync(join(world.dir, '.env'), lines.join(''));
-  const git = execFileSync('sh', ['-c', 'command -v git'], { encoding: 'utf8' }).trim();
   const slow = `case "$*" in *fetch*|*clone*) [ -p '${gate}' ] && cat '${gate}' >&2 && rm '${gate}' ;; esac`;
-  writeFileSync(join(dir, 'bin/git'), `#!/bin/sh\n${slow}\nexec '${git}' "$@"\n`, { mode: 0o755 });
   execFileSync('mkfifo', [gate]);
-  const env = { ...settings, NODE_OPTIONS, PATH: `${join(dir, 'bin')}:${process.env.PATH}` };
+  const env = { ...settings, NODE_OPTIONS, PATH: await wrapGit(join(dir, 'bin'), slow) };
   const created = await pullwright(t, world, ['ticket', 'create', 'OWN-1', REPO], { env });
   t.notOk(existsSync(gate), 'it was created while its ticket was looked at');
   t.match(created, { code: 0, stdout: 'OWN-1\n', stderr: /starting one[\s\S]*Checked out on branch ticket_OWN-1/ });

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -7,6 +6,7 @@ import type { createClient } from '../../client/client.ts';
 import { sampleScripts } from '../../standins/sample-ticket.ts';
 import { browse } from '../helpers/browser.ts';
 import { ADMIN_KEY } from '../helpers/keys.ts';
+import { listen } from '../helpers/listen.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 /** The client as a bundler makes it for browsers; what it lacks there is an error. */
@@ -47,11 +47,8 @@ t.test('the client works in a page of another origin', async (t) => {
     const isScript = request.url === '/client.js';
     response.writeHead(200, { 'content-type': isScript ? 'text/javascript' : 'text/html' });
     response.end(isScript ? script : '<!doctype html><title>a page</title>');
-  }).listen(0, '127.0.0.1');
-  await once(pages, 'listening');
-  t.teardown(() => pages.close());
-  const address = pages.address();
-  const origin = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
+  });
+  const origin = await listen(t, pages);
 
   const world = await makeWorld(t);
   world.gemini.script(sampleScripts);

@@ -4,6 +4,7 @@ import { mock } from 'node:test';
 import t, { type Test } from 'tap';
 import { createClient, PullwrightError, type RunEvent, unwrap } from '../../client/client.ts';
 import { sampleScripts } from '../../standins/sample-ticket.ts';
+import { listen } from '../helpers/listen.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 const RUN = '019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c';
@@ -17,15 +18,7 @@ async function scripted(t: Test, ...answers: ((response: ServerResponse) => void
     if (answer === undefined) response.destroy();
     else answer(response);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  const port = typeof address === 'object' ? address?.port : undefined;
-  const baseUrl = `http://127.0.0.1:${port}`;
+  const baseUrl = await listen(t, server);
   return { baseUrl, client: createClient({ baseUrl }), resumed };
 }
 

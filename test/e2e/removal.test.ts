@@ -1,23 +1,21 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, open, writeFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EventSourceMessage } from 'eventsource-parser';
 import t, { type Test } from 'tap';
 import { call, frames, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer, type World } from '../helpers/server.ts';
+import { wrapGit } from '../helpers/wrap-git.ts';
 
 /** A git that waits, before it tells what tickets borrow from a mirror, until it is let pass. */
 async function makeGate(t: Test, { dir }: World) {
-  const [bin, gate] = [join(dir, 'bin'), join(dir, 'gate')];
-  await mkdir(bin);
+  const gate = join(dir, 'gate');
   execFileSync('mkfifo', [gate]);
-  const git = execFileSync('sh', ['-c', 'command -v git'], { encoding: 'utf8' }).trim();
-  const script = `#!/bin/sh\ncase " $* " in *" refs/tickets/ "*) read -r word < '${gate}' ;; esac\nexec '${git}' "$@"\n`;
-  await writeFile(join(bin, 'git'), script, { mode: 0o755 });
+  const wait = `case " $* " in *" refs/tickets/ "*) read -r word < '${gate}' ;; esac`;
   // For writing alone, it would wait for a reader.
   const file = await open(gate, 'r+');
   t.teardown(() => file.close());
-  return { PATH: `${bin}:${process.env.PATH}`, letPass: () => file.write('pass\n') };
+  return { PATH: await wrapGit(join(dir, 'bin'), wait), letPass: () => file.write('pass\n') };
 }
 
 t.test('a ticket that is created again is no matter of those who removed the one before', async (t) => {

@@ -1,8 +1,8 @@
-import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { call, events, run } from '../helpers/client.ts';
+import { listen } from '../helpers/listen.ts';
 import { makeWorld, type Owner, REPO, startServer } from '../helpers/server.ts';
 
 type Value = { stringValue?: string; intValue?: number | string };
@@ -35,16 +35,8 @@ async function startCollector(t: Owner) {
     response.setHeader('content-type', 'application/json').end('{}');
     for (const watch of watchers) watch();
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: await listen(t, server),
     requests,
     /** The spans of a run, once its root is there; batches keep the order in which spans ended, the root last. */
     trace(runId: string): Promise<OtlpSpan[]> {

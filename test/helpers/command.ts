@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { Server } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import type { Owner, World } from './server.ts';
 
@@ -54,16 +53,4 @@ export async function pullwright(
   const { process: child, ended } = startCommand(t, world.dir, args, env);
   child.stdin.end(input);
   return ended;
-}
-
-/** The URL of a server that stands in for one of Pullwright. */
-export async function listen(t: Owner, server: Server): Promise<string> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  return `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
 }

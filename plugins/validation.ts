@@ -1,6 +1,7 @@
 import { Ajv, type Options } from 'ajv';
 import addFormats from 'ajv-formats';
 import fastJsonStringify from 'fast-json-stringify';
+import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { AppError } from '../src/errors/app-error.ts';
 
@@ -15,11 +16,9 @@ export default fp(
     const text = validator({ coerceTypes: 'array' });
     app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? body : text).compile(schema));
 
-    app.addHook('preValidation', (request, _reply, done) => {
-      const { body, routeOptions } = request;
-      const isEmpty = typeof body === 'object' && (body === null || Object.keys(body).length === 0);
-      if (body === undefined || isEmpty || routeOptions.schema?.body !== undefined || request.is404) return done();
-      throw new AppError('invalid_request', 'This operation takes no body.');
+    app.addHook('onRoute', (route) => {
+      if (route.schema?.body !== undefined || route.method === 'GET' || route.method === 'HEAD') return;
+      route.preValidation = [refuseBody, ...[route.preValidation ?? []].flat()];
     });
 
     const serializers = new Map<string, (value: unknown) => string>();
@@ -32,6 +31,12 @@ export default fp(
   },
   { name: 'validation' },
 );
+
+async function refuseBody({ body }: FastifyRequest): Promise<void> {
+  const isEmpty = typeof body === 'object' && (body === null || Object.keys(body).length === 0);
+  if (body === undefined || isEmpty) return;
+  throw new AppError('invalid_request', 'This operation takes no body.');
+}
 
 function validator(options: Options): Ajv {
   const ajv = new Ajv({ useDefaults: true, removeAdditional: false, allErrors: true, strict: false, ...options });

@@ -26,7 +26,7 @@ const REPOSITORIES: Edit = {
 const NO_BODY: Edit = {
   file: 'plugins/validation.ts',
   from: "throw new AppError('invalid_request', 'This operation takes no body.');",
-  to: 'done();',
+  to: 'return;',
 };
 
 /** Statuses of tries one after another; those that keys which are not valid get. */

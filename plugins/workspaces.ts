@@ -11,11 +11,18 @@ declare module 'fastify' {
 /** `app.workspaces`: a checkout per ticket, made from a mirror per repository. */
 export default fp(
   async (app) => {
-    const { config, parentEnv, redactor } = app;
-    const git = createGit({ config, parentEnv, token: app.githubToken, redactor, logger: app.log });
-    const workspaces = createWorkspaces({ config, git, redactor, logger: app.log });
+    const { config, parentEnv, redactor, sandbox } = app;
+    const git = createGit({
+      config,
+      parentEnv,
+      token: app.githubToken,
+      confine: sandbox.confine,
+      redactor,
+      logger: app.log,
+    });
+    const workspaces = createWorkspaces({ config, git, sandbox, redactor, logger: app.log });
     app.decorate('workspaces', workspaces);
     app.addHook('onClose', () => workspaces.close());
   },
-  { name: 'workspaces', dependencies: ['config', 'github'] },
+  { name: 'workspaces', dependencies: ['config', 'github', 'sandbox'] },
 );

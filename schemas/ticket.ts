@@ -202,7 +202,11 @@ export const Diff = Type.Object(
   {
     base: Type.String({ description: 'Commit the branch is compared with.' }),
     head: Type.String({ description: 'Newest commit of the branch.' }),
-    files: Type.Array(FileChange),
+    files: Type.Array(FileChange, { description: 'At most 3,000 of them.' }),
+    omitted_files: Type.Integer({
+      minimum: 0,
+      description: 'Changed files that are not in `files`: too many, too large, or in a repository within the repository.',
+    }),
     patch: Type.String({ description: 'Unified diff; cut at 5 MB, then `truncated` is true.' }),
     truncated: Type.Boolean(),
   },
@@ -213,6 +217,7 @@ export const Diff = Type.Object(
         base: '7b2f1c0e9d8a76543210fedcba9876543210abcd',
         head: '9fceb02d0ae598e95dc970b74767f19372d61af8',
         files: [{ path: 'src/money.ts', status: 'modified', additions: 1, deletions: 1, binary: false }],
+        omitted_files: 0,
         patch: examplePatch,
         truncated: false,
       },

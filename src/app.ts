@@ -30,6 +30,7 @@ import redaction from '../plugins/redaction.ts';
 import repositoryLimits from '../plugins/repository-limits.ts';
 import requestLimits from '../plugins/request-limits.ts';
 import runs from '../plugins/runs/index.ts';
+import sandbox from '../plugins/sandbox.ts';
 import securityHeaders from '../plugins/security-headers.ts';
 import session from '../plugins/session.ts';
 import sse from '../plugins/sse.ts';
@@ -109,6 +110,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(tracing, { version });
   await app.register(openapi, { version });
   await app.register(github);
+  await app.register(sandbox);
   await app.register(workspaces);
   await app.register(agents, { definitions: options.agents });
   await app.register(tickets);

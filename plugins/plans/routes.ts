@@ -78,8 +78,8 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
     const { ticket_id, state } = await app.tickets.row(given);
     if (state !== 'ready') return;
     const { workspace, gitDir, mirror } = await app.workspaces.paths(ticket_id);
-    const readOnlyPaths = [gitDir, mirror];
-    await app.agents.prepareWriter({ ticketId: ticket_id, agent: app.config.AGENT, workspace, readOnlyPaths });
+    const git = { dir: gitDir, mirror };
+    await app.agents.prepareWriter({ ticketId: ticket_id, agent: app.config.AGENT, workspace, git });
   }
 };
 

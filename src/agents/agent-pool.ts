@@ -7,6 +7,7 @@ import { AppError } from '../errors/app-error.ts';
 import { abortable } from '../git/abortable.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { SandboxRequest } from '../sandbox/types.ts';
 import { type AgentStart, measurements, secondsSince } from '../telemetry/measurements.ts';
 import { createLayout } from '../workspaces/layout.ts';
 import type { AgentDefinition, AgentMode } from './agent-definition.ts';
@@ -27,8 +28,8 @@ export type AgentRequest = {
   mode: AgentMode;
   /** Folder of the host. */
   workspace: string;
-  /** What git in the workspace needs to write: the git directory and the objects that it borrows. */
-  readOnlyPaths: readonly string[];
+  /** The git directory of the workspace and the mirror whose objects it borrows. */
+  git: SandboxRequest['git'];
   /** Conversation to continue. */
   sessionId?: string | undefined;
 };
@@ -64,7 +65,8 @@ export function createAgentPool(deps: {
     hasRoom: () => care.hasRoom(),
     async start(place, signal) {
       if (!standard) throw new Error('There is no agent to start.');
-      const options = { ...place, definition: standard, mode: 'read', readOnlyPaths: [], onExcess: () => {} } as const;
+      const options = { ...place, definition: standard, mode: 'read', git: undefined, onExcess: () => {} } as const;
+      await sandbox.identities.assign(place.workspace);
       return starts.later(async () => {
         await compileCache.ready(standard, signal);
         return inTime(config, standard, signal, (both) => launch(options, both));
@@ -144,10 +146,10 @@ export function createAgentPool(deps: {
     return { agent, session, continued };
   }
 
-  function launchOptions(definition: AgentDefinition, { ticketId, mode, readOnlyPaths }: AgentRequest) {
+  function launchOptions(definition: AgentDefinition, { ticketId, mode, git }: AgentRequest) {
     // What only reads has no git.
-    const paths = mode === 'read' ? [] : readOnlyPaths;
-    return { definition, mode, readOnlyPaths: paths, onExcess: (error: AppError) => onExcess(ticketId, error) };
+    const folders = mode === 'read' ? undefined : git;
+    return { definition, mode, git: folders, onExcess: (error: AppError) => onExcess(ticketId, error) };
   }
 
   return {

@@ -38,6 +38,7 @@ export function createCompileCache(deps: {
     const [workspace, conversation] = [join(scratch, 'workspace'), join(scratch, 'conversation')];
     try {
       await mkdir(workspace, { recursive: true });
+      await sandbox.identities.assign(workspace);
       await mkdir(conversation);
       const context = { config, mode: 'read', sandbox, workspace, conversation, model: NOBODY } as const;
       const launch = await definition.prepareLaunch(context);

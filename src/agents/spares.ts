@@ -43,7 +43,7 @@ export function createSpares(deps: {
     // Both are cleared when the server starts.
     const name = `spare-${randomUUID()}`;
     const place = { workspace: join(layout.tickets.staging, name), conversation: join(layout.data.tmp, name) };
-    await mkdir(place.workspace);
+    await mkdir(place.workspace, { mode: 0o700 });
     const begun = performance.now();
     const agent = await start(place, closing.signal).catch(async (error) => {
       await removeFolders(place);

@@ -5,7 +5,7 @@ import { abortable } from '../git/abortable.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Service } from '../sandbox/service.ts';
-import type { SandboxedProcess } from '../sandbox/types.ts';
+import type { SandboxedProcess, SandboxRequest } from '../sandbox/types.ts';
 import type { Connection, Session } from './acp-session.ts';
 import type { AgentDefinition, AgentMode } from './agent-definition.ts';
 import type { CompileCache } from './compile-cache.ts';
@@ -27,7 +27,8 @@ export type StartOptions = {
   workspace: string;
   /** Folder of the host for what lasts from process to process; made when it is not there. */
   conversation: string;
-  readOnlyPaths: readonly string[];
+  /** The git directory and the mirror of the workspace, for an agent that may use git. */
+  git: SandboxRequest['git'];
   /** Called when the agent has to be ended because of what it did. */
   onExcess(error: AppError): void;
   signal: AbortSignal;
@@ -98,7 +99,7 @@ export async function startAgent(options: StartOptions): Promise<StartedAgent> {
 }
 
 async function startProcess(options: StartOptions, model: ModelProxy | undefined, service: Service | undefined) {
-  const { config, sandbox, redactor, definition, mode, workspace, conversation, readOnlyPaths } = options;
+  const { config, sandbox, redactor, definition, mode, workspace, conversation, git } = options;
   await mkdir(conversation, { recursive: true, mode: 0o700 });
   const access = model && service && { url: service.url, token: model.token };
   const prepared = await definition.prepareLaunch({ config, mode, sandbox, workspace, conversation, model: access });
@@ -110,7 +111,7 @@ async function startProcess(options: StartOptions, model: ModelProxy | undefined
     ...launch,
     workspace,
     writable: mode === 'write',
-    readOnlyPaths,
+    ...(git && { git }),
     services: service ? [service] : [],
     onDenied: (text) => connection?.warn(text),
     onTooLarge: options.onExcess,

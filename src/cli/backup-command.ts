@@ -14,6 +14,7 @@ import { readManifest, restoreBackup } from '../housekeeping/restore.ts';
 import { createRedactor } from '../redaction/redactor.ts';
 import { openStore } from '../store/open-store.ts';
 import { STORE_FILE } from '../store/store-file.ts';
+import { createSandbox } from '../sandbox/sandbox.ts';
 import { createWorkspaces } from '../workspaces/workspaces.ts';
 import { CommandError } from './command-error.ts';
 import { NoAnswer, serverAddress, settings } from './connect.ts';
@@ -81,8 +82,11 @@ async function fromFolders(file: string, config: Config, url: string): Promise<v
   const store = await told(() => openStore(config.DATA_DIR));
   try {
     const redactor = createRedactor();
-    const git = createGit({ config, parentEnv: process.env, token: async () => undefined, redactor });
-    const workspaces = createWorkspaces({ config, git, redactor });
+    const parentEnv = process.env;
+    const sandbox = createSandbox({ config, parentEnv });
+    const { confine } = sandbox;
+    const git = createGit({ config, parentEnv, token: async () => undefined, confine, redactor });
+    const workspaces = createWorkspaces({ config, git, sandbox, redactor });
     await told(() => workspaces.recover());
     await write(file, await createBackups({ config, store, workspaces }).take());
     await workspaces.close();

@@ -22,6 +22,14 @@ const CLIENT_VARIABLES = new Set(['PULLWRIGHT_URL', 'PULLWRIGHT_API_KEY']);
 const EGRESS_HOST =
   /^(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
 
+/** Both ends belong to it. */
+export type UidRange = { first: number; last: number };
+
+/** The kernel takes 2^32 - 1 for "no user". */
+const MAX_UID = 2 ** 32 - 2;
+/** So that two workspaces do not get the same one by chance. */
+const MIN_UIDS = 1000;
+
 export type Config = Readonly<
   Omit<
     Settings,
@@ -34,6 +42,7 @@ export type Config = Readonly<
     | 'GITHUB_HOST'
     | 'OTEL_EXPORTER_OTLP_HEADERS'
     | 'PROTECTED_PATHS'
+    | 'SANDBOX_UIDS'
     | 'TRUST_PROXY'
     | 'VERIFY_COMMAND'
   > & {
@@ -46,6 +55,7 @@ export type Config = Readonly<
     TRUST_PROXY: readonly string[];
     PROTECTED_PATHS: readonly string[];
     GITHUB_HOST: string;
+    SANDBOX_UIDS: UidRange;
     /** PEM. */
     GITHUB_APP_PRIVATE_KEY?: string;
     /** By name in lower case. */
@@ -97,6 +107,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
     EGRESS_ALLOW,
     OTEL_EXPORTER_OTLP_HEADERS,
     PROTECTED_PATHS,
+    SANDBOX_UIDS,
     TRUST_PROXY,
     VERIFY_COMMAND,
     ...rest
@@ -117,6 +128,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
     ).toLowerCase(),
     ASK_PERMISSION: parseKinds(ASK_PERMISSION, problems),
     CORS_ORIGINS: split(CORS_ORIGINS),
+    SANDBOX_UIDS: parseUids(SANDBOX_UIDS, problems),
     TRUST_PROXY: split(TRUST_PROXY),
     EGRESS_ALLOW: split(EGRESS_ALLOW).map((host) => host.toLowerCase()),
     // An empty value counts as unset, so it takes a word to protect nothing.
@@ -198,6 +210,16 @@ function parseCommand(value: string, problems: string[]): readonly [string, ...s
   }
   problems.push('VERIFY_COMMAND is not a JSON array of strings. Write it like ["npm","test"].');
   return undefined;
+}
+
+function parseUids(value: string, problems: string[]): UidRange {
+  const [first = 0, last = 0] = value.split('-').map(Number);
+  if (last > MAX_UID || last - first < MIN_UIDS - 1) {
+    problems.push(
+      `SANDBOX_UIDS is ${value}. Write FIRST-LAST, a range of at least ${MIN_UIDS} uids up to ${MAX_UID}, such as 1900000000-1900065535.`,
+    );
+  }
+  return { first, last };
 }
 
 function parseKinds(value: string, problems: string[]): AskableKind[] {

@@ -218,6 +218,12 @@ export const Settings = Type.Object({
         'auto and bubblewrap: agents run in a bubblewrap sandbox, or not at all. none: without walls, on loopback only; for development on systems without bubblewrap.',
     },
   ),
+  SANDBOX_UIDS: Type.String({
+    default: '1900000000-1900065535',
+    pattern: '^[1-9]\\d{0,9}-[1-9]\\d{0,9}$',
+    description:
+      'Where the server is root: the uids from which each workspace, and the agents in it, get one of their own. No user of the machine may have one of these.',
+  }),
   ASK_PERMISSION: list(
     '',
     'Kinds of tool calls that a person is asked about in dev, of read, edit, delete, move, search, execute, fetch and other; nobody is asked when empty.',

@@ -170,6 +170,12 @@ export const ERROR_CODES = {
     false,
     'Delete the ticket with force=true and create it again.',
   ),
+  workspace_unreadable: row(
+    422,
+    'The workspace cannot be read within the limits',
+    false,
+    'Remove named pipes, endless folders and patterns of many ** from the workspace, or delete the ticket with force=true.',
+  ),
   github_auth: row(
     502,
     'GitHub refused the credentials',

@@ -1,36 +1,53 @@
+import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
+import type { Confine, ProgramLimits } from '../sandbox/confine.ts';
+import { unreadable } from '../sandbox/programs.ts';
+import { type CommandResult, runCommand } from '../sandbox/run-command.ts';
+import type { Command } from '../sandbox/types.ts';
 import { measurements, secondsSince } from '../telemetry/measurements.ts';
 import { abortable, canceled } from './abortable.ts';
 import { type Credentials, createCredentials } from './credentials.ts';
 import { DURABLE, gitEnvironment, NOT_DURABLE, type ParentEnv, questionEnvironment } from './git-environment.ts';
 import { gitFailure } from './git-failure.ts';
-import { type ProcessResult, runGitProcess } from './git-process.ts';
 import { createProgressReader, type GitProgress } from './git-progress.ts';
 import { type AskGit, createAskGit, gitVersion } from './git-questions.ts';
 import type { RepoRef } from './repo-url.ts';
 
+/**
+ * What a git command sees that works on files which an agent can write, or on an index or objects made of them: these paths,
+ * its git directory, and nothing else of the host. It has seconds for it.
+ */
+export type GitView = {
+  /** Folder of the server that takes what git writes beside the work tree: its `index` and its `objects`. */
+  scratch: string;
+  /** The mirror that the git directory borrows objects from. */
+  mirror: string;
+  workTree?: string;
+  /** Whether git may write the work tree. */
+  writes?: boolean;
+};
+
 export type GitOptions = {
   gitDir?: string;
-  workTree?: string;
-  /** An index other than the git directory's own. */
-  indexFile?: string;
+  view?: GitView;
   /** An object directory, other than the git directory's own, that new objects go to; they are not meant to last. */
   objects?: string;
   /** One more object directory to read from; it need not be there. */
   alsoObjects?: string | undefined;
   /** What the command reads from stdin. */
-  input?: string | Uint8Array;
+  input?: string | Uint8Array | Readable;
   /** The repository the command talks to; only then it may have the token. */
   repo?: RepoRef;
   /** Ends the command, and the call with its reason when that is an AppError, else with `canceled`. */
   signal?: AbortSignal | undefined;
   /** For commands that were given `--progress` or `-v`. */
   onProgress?: ((progress: GitProgress) => void) | undefined;
-  /** Gets stdout as it comes, of any length; the answer's is empty then. */
-  onStdout?: (chunk: Buffer) => void;
+  /** Receives stdout as it comes, of any length; the answer's is empty then. */
+  output?: Writable;
   /** Exit codes that are an answer, not a failure; 0 by default. */
   exitCodes?: readonly number[];
   /** Bytes of stdout after which the command is ended and the answer is `truncated`. Without it, 256 MiB and an error. */
@@ -54,18 +71,24 @@ export type Git = {
 const OLDEST_GIT = [2, 38] as const;
 const MAX_OUTPUT = 256 * 1024 * 1024;
 
+/** What git may use for files that an agent can write. A checkout of 200,000 files takes about 30 s. */
+const TO_READ: ProgramLimits & { seconds: number } = { cpuSeconds: 20, seconds: 30, memoryMib: 2048, fileMib: 2048 };
+const TO_WRITE: ProgramLimits & { seconds: number } = { ...TO_READ, cpuSeconds: 90, seconds: 120 };
+
 /**
  * @param deps.parentEnv the server's own environment; see git-environment.ts for what is taken from it
  * @param deps.token gives the token for a host, if there is one
+ * @param deps.confine confines the commands that have a view
  */
 export function createGit(deps: {
   config: Pick<Config, 'GIT_AUTHOR_NAME' | 'GIT_AUTHOR_EMAIL' | 'GIT_TIMEOUT_SECONDS'>;
   parentEnv: ParentEnv;
   token: (host: string) => Promise<string | undefined>;
+  confine: Confine;
   redactor: Pick<Redactor, 'text'>;
   logger?: Pick<Logger, 'debug'>;
 }): Git {
-  const { config, parentEnv, token, redactor, logger } = deps;
+  const { config, parentEnv, token, confine, redactor, logger } = deps;
   const timeoutMs = config.GIT_TIMEOUT_SECONDS * 1000;
   const env = gitEnvironment(config, parentEnv, DURABLE);
   const fleetingEnv = gitEnvironment(config, parentEnv, NOT_DURABLE);
@@ -76,18 +99,17 @@ export function createGit(deps: {
   });
 
   async function run(args: readonly [string, ...string[]], options: GitOptions = {}): Promise<GitOutput> {
-    const { repo, signal, maxOutput, onProgress } = options;
+    const { repo, view, signal, maxOutput, onProgress } = options;
     if (signal?.aborted) throw canceled(signal);
     const credentials = repo && (await abortable(credentialsFor(repo), signal));
+    const limits = view && (view.writes ? TO_WRITE : TO_READ);
     const startedAt = performance.now();
-    const result = await runGitProcess({
-      args,
-      env: { ...(options.objects === undefined ? env : fleetingEnv), ...placement(options), ...credentials?.env },
+    const result = await runCommand(await commandFor(args, options, { ...credentials?.env }), {
       input: options.input,
       signal,
-      timeoutMs,
+      timeoutMs: limits ? limits.seconds * 1000 : timeoutMs,
       maxOutput: maxOutput ?? MAX_OUTPUT,
-      onStdout: options.onStdout,
+      output: options.output,
       onStderr: onProgress && createProgressReader(onProgress),
     });
     const command = args[0];
@@ -96,17 +118,40 @@ export function createGit(deps: {
     logger?.debug({ command, ended: result.ended, duration_ms: Math.round(performance.now() - startedAt) }, 'git ran');
 
     if (result.ended === 'canceled') throw canceled(signal);
-    if (result.ended === 'timed out') throw timedOut(command, config.GIT_TIMEOUT_SECONDS);
     if (result.ended === 'not started') throw notStarted(result.cause);
-    const truncated = result.ended === 'output limit';
-    if (truncated && maxOutput === undefined) throw new AppError('internal', `git ${command} printed too much.`);
-    if (!truncated && !isAnswer) {
-      throw failure(command, result, repo, credentials);
+    const truncated = result.ended === 'output limit' && maxOutput !== undefined;
+    const endless = limits && !truncated && unreadable(`git ${command}`, result, limits.seconds);
+    if (endless) throw endless;
+    if (result.ended === 'timed out') throw timedOut(command, config.GIT_TIMEOUT_SECONDS);
+    if (result.ended === 'output limit' && !truncated) {
+      throw new AppError('internal', `git ${command} printed too much.`);
     }
+    if (!truncated && !isAnswer) throw failure(command, result, repo, credentials);
     return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode ?? 0, truncated };
   }
 
-  function failure(command: string, result: ProcessResult, repo: RepoRef | undefined, credentials?: Credentials) {
+  async function commandFor(
+    args: readonly string[],
+    options: GitOptions,
+    more: Readonly<Record<string, string>>,
+  ): Promise<Command> {
+    const { gitDir, view } = options;
+    const fleeting = view !== undefined || options.objects !== undefined;
+    const variables = { ...(fleeting ? fleetingEnv : env), ...placement(options), ...more };
+    if (view === undefined) return { file: 'git', args, env: variables, cwd: '/', inputs: [] };
+    const { scratch, mirror, workTree, writes = false } = view;
+    const trees = workTree === undefined ? [] : [workTree];
+    return confine({
+      argv: ['git', ...args],
+      env: variables,
+      user: { ownerOf: scratch },
+      readable: [...(gitDir === undefined ? [] : [gitDir]), mirror, ...(writes ? [] : trees)],
+      writable: [scratch, ...(writes ? trees : [])],
+      limits: writes ? TO_WRITE : TO_READ,
+    });
+  }
+
+  function failure(command: string, result: CommandResult, repo: RepoRef | undefined, credentials?: Credentials) {
     return gitFailure({
       command,
       stdout: redactor.text(result.stdout.subarray(0, 64 * 1024).toString()),
@@ -133,20 +178,21 @@ export function createGit(deps: {
 }
 
 /** Variables that say where the repository is. git is always told: it never looks for one, least of all in a workspace. */
-function placement({ gitDir, workTree, indexFile, objects, alsoObjects }: GitOptions): Record<string, string> {
+function placement({ gitDir, view, objects, alsoObjects }: GitOptions): Record<string, string> {
+  const newObjects = view ? join(view.scratch, 'objects') : objects;
   return {
     GIT_DIR: gitDir ?? '/nonexistent',
-    ...(workTree === undefined ? {} : { GIT_WORK_TREE: workTree }),
-    ...(indexFile === undefined ? {} : { GIT_INDEX_FILE: indexFile }),
-    ...(objects === undefined ? {} : { GIT_OBJECT_DIRECTORY: objects }),
+    ...(view && { GIT_INDEX_FILE: join(view.scratch, 'index') }),
+    ...(view?.workTree === undefined ? {} : { GIT_WORK_TREE: view.workTree }),
+    ...(newObjects === undefined ? {} : { GIT_OBJECT_DIRECTORY: newObjects }),
     // In quotes: a colon would end the path.
     ...(alsoObjects === undefined ? {} : { GIT_ALTERNATE_OBJECT_DIRECTORIES: JSON.stringify(alsoObjects) }),
   };
 }
 
-function outcomeOf({ ended }: ProcessResult, isAnswer: boolean) {
+function outcomeOf({ ended }: CommandResult, isAnswer: boolean) {
   if (ended === 'canceled') return 'canceled';
-  if (ended === 'timed out') return 'timed_out';
+  if (ended === 'timed out' || ended === 'cpu limit') return 'timed_out';
   return isAnswer || ended === 'output limit' ? 'ok' : 'failed';
 }
 

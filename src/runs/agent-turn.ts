@@ -81,7 +81,7 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     agent: run.agent,
     mode: turn.mode,
     workspace,
-    readOnlyPaths: [gitDir, mirror],
+    git: { dir: gitDir, mirror },
     ...(sessionId === undefined ? {} : { sessionId }),
     text: async (continued) => turn.prompt(continued ? [] : await earlierExchanges(store, run)),
     limits: await runLimits(config, store, run, spent),

@@ -20,7 +20,7 @@ export async function verify(deps: ActionDeps, { run, writer, signal }: RunConte
         env: {},
         workspace,
         writable: true,
-        readOnlyPaths: [gitDir, mirror],
+        git: { dir: gitDir, mirror },
         timeoutMs: RUN_TIMEOUT_SECONDS * 1000,
         maxOutputBytes: OUTPUT_CHARACTERS,
         signal,

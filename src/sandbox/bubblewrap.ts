@@ -1,10 +1,13 @@
-import { existsSync, lstatSync, readlinkSync } from 'node:fs';
-import { lstat, realpath } from 'node:fs/promises';
-import { join, sep } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { existsSync } from 'node:fs';
+import { chown, lstat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
+import { type BwrapOption, bwrapCommand } from './bwrap-command.ts';
+import type { Identities } from './identity.ts';
+import { becoming, isolation, uidInside } from './isolation.ts';
 import { type Service, serveOnSocket } from './service.ts';
+import { cover, isWithin, ownFile, parents, system, tmpfs, users } from './system-mounts.ts';
 import type { Confinement, Place, SandboxHome, SandboxRequest } from './types.ts';
 
 const HOME = '/home/agent';
@@ -13,23 +16,6 @@ const BRIDGE: Place = { host: ownFile('bridge.mjs'), inside: '/opt/bridge.mjs' }
 const SERVICES = '/run/pullwright';
 const MIB = 1024 * 1024;
 
-/** Tops of the system that are folders on some distributions and links into /usr on most. */
-const SYSTEM_FOLDERS = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
-
-/**
- * Of /etc, what programs need to find libraries and certificates; nothing that names people, hosts or secrets. Beside the
- * certificates distributions keep the keys of the machine (ssl/private, pki/tls/private): so no folder is shown as a whole
- * that holds more than certificates. Many of these are links to one another.
- */
-const ETC = [
-  ...['alternatives', 'ca-certificates', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d', 'localtime'],
-  ...['certs', 'cert.pem', 'openssl.cnf'].flatMap((name) => [`ssl/${name}`, `pki/tls/${name}`]),
-  ...['pki/ca-trust', 'pki/java'],
-];
-
-/** Of /etc, what is the same in every sandbox. */
-const OWN_ETC = ['passwd', 'group', 'hosts', 'nsswitch.conf', 'gitconfig'];
-
 /** Per process of the sandbox; only the number of processes counts for all of them together. */
 const LIMITS = ['--nproc=1024', '--nofile=4096', `--fsize=${1024 * MIB}`, '--core=0', `--data=${4096 * MIB}`];
 
@@ -37,7 +23,10 @@ const LIMITS = ['--nproc=1024', '--nofile=4096', `--fsize=${1024 * MIB}`, '--cor
  * Confinement by bubblewrap 0.8 or newer: namespaces of its own, the system read-only, nothing else of the host but
  * what the request names. https://github.com/containers/bubblewrap
  */
-export function createBubblewrap(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>): Confinement {
+export function createBubblewrap(
+  config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>,
+  identities: Identities,
+): Confinement {
   const folders = [config.DATA_DIR, config.TICKETS_ROOT];
   const workspace = workspaceMount(folders);
 
@@ -47,30 +36,25 @@ export function createBubblewrap(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT
     layout: () => ({ workspace, home: HOME, node: NODE.inside }),
     serve: (server, port) => serveOnSocket(server, port, join(config.DATA_DIR, 'tmp')),
     async command(request) {
+      const user = identities.of(request.workspace) ?? 'server';
       const inlets = (request.services ?? []).flatMap(({ inlet }) => inlet ?? []);
-      const options = [
-        ...isolation(),
+      // A socket takes connections from those who may write it.
+      const sockets = inlets.flatMap(({ folder }) => [folder, join(folder, 'socket')]);
+      if (user !== 'server') await Promise.all(sockets.map((path) => chown(path, user, user)));
+      const options: BwrapOption[] = [
+        ...isolation(user),
         ...system(),
-        ...(await hidden(folders)),
+        ...users(uidInside(user)),
+        ...(await cover(folders)),
         ...home(request.home),
-        ...[NODE, BRIDGE, ...(request.mounts ?? [])].flatMap(({ host, inside }) => ['--ro-bind', host, inside]),
+        ...shown([NODE, BRIDGE, ...(request.mounts ?? []), ...gitFolders(request, workspace)]),
+        ...parents(inlets.map(({ port }) => join(SERVICES, String(port)))),
         ...inlets.flatMap(({ folder, port }) => ['--ro-bind', folder, join(SERVICES, String(port))]),
-        ...(request.readOnlyPaths ?? []).flatMap((path) => ['--ro-bind', path, outside(workspace, path)]),
         ...(await work(request, workspace)),
         ...environment({ ...request.env, ...bridge(inlets) }),
         ...['--remount-ro', '/dev', '--remount-ro', '/'],
       ];
-      if (options.some((option) => option.includes('\0'))) throw new TypeError('An option holds a NUL character.');
-      // The options go through a file descriptor because argv, and with it every variable, is public. `env -i` because
-      // --clearenv leaves bubblewrap's own environment as it was, for all to read in /proc/1/environ, and because
-      // instrumentation of the server may add variables to whatever it starts.
-      return {
-        file: 'env',
-        args: ['-i', 'bwrap', '--args', '3', '--', ...limits(), ...bridged(request.argv, inlets)],
-        env: {},
-        cwd: '/',
-        input: options.map((option) => `${option}\0`).join(''),
-      };
+      return bwrapCommand(options, [...limits(), ...becoming(user), ...bridged(request.argv, inlets)]);
     },
   };
 }
@@ -82,68 +66,44 @@ function workspaceMount(folders: string[]): string {
   return free;
 }
 
-function isolation(): string[] {
-  return [
-    ...[
-      '--unshare-all',
-      '--unshare-user',
-      '--disable-userns',
-      '--uid',
-      '1000',
-      '--gid',
-      '1000',
-      '--hostname',
-      'sandbox',
-    ],
-    ...['--cap-drop', 'ALL', '--die-with-parent', '--new-session', '--clearenv'],
-  ];
-}
-
-function system(): string[] {
-  return [
-    ...['--ro-bind', '/usr', '/usr', ...SYSTEM_FOLDERS.flatMap(asItIs), '--dir', '/etc'],
-    ...ETC.flatMap((name) => asItIs(`/etc/${name}`)),
-    ...OWN_ETC.flatMap((name) => ['--ro-bind', ownFile(`etc/${name}`), `/etc/${name}`]),
-    ...['--proc', '/proc', '--dev', '/dev'],
-    ...tmpfs('/dev/shm', 64),
-    ...tmpfs('/tmp', 512),
-    ...['--perms', '0700', ...tmpfs(HOME, 512)],
-  ];
-}
-
-/** What the host has at a path, if anything: a link stays one, since what it leads to may be relative to its place. */
-function asItIs(path: string): string[] {
-  const stats = lstatSync(path, { throwIfNoEntry: false });
-  if (stats === undefined) return [];
-  return stats.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];
-}
-
-/** A server may live below /usr, which is shown whole: its folders and the one with its `.env` are covered. */
-async function hidden(folders: string[]): Promise<string[]> {
-  const paths = await Promise.all([process.cwd(), ...folders].map((folder) => realpath(folder).catch(() => '')));
-  const covered = paths.filter((path) => isWithin('/usr', path) && !isWithin(path, process.execPath));
-  return covered.flatMap((path) => ['--tmpfs', path]);
-}
-
 function home({ folder, readOnly = [], writable = {} }: SandboxHome = { folder: '' }): string[] {
+  const mountPoints = [...readOnly, ...Object.keys(writable)].map((path) => join(HOME, path));
   return [
+    ...tmpfs(HOME, 512, '0777'),
+    // Programs write beside what is mounted there.
+    ...parents(mountPoints, '0777'),
     ...readOnly.flatMap((path) => ['--ro-bind', join(folder, path), join(HOME, path)]),
     ...Object.entries(writable).flatMap(([path, host]) => ['--bind', host, join(HOME, path)]),
   ];
 }
 
-async function work({ workspace, writable }: SandboxRequest, mount: string): Promise<string[]> {
-  const git = join(workspace, '.git');
-  const stats = await lstat(git).catch(() => undefined);
-  // Bubblewrap would follow a link and show what it points to.
-  if (stats && !stats.isFile() && !stats.isDirectory()) {
-    throw new AppError('workspace_tampered', 'The .git of the workspace is neither a file nor a folder.');
-  }
+function shown(places: readonly Place[]): string[] {
+  const mounts = places.flatMap(({ host, inside }) => ['--ro-bind', host, inside]);
+  return [...parents(places.map(({ inside }) => inside)), ...mounts];
+}
+
+function gitFolders({ git }: SandboxRequest, mount: string): Place[] {
+  const folders = git === undefined ? [] : [git.dir, git.mirror];
+  const hidden = folders.find((folder) => isWithin(mount, folder));
+  if (hidden !== undefined) throw new TypeError(`${hidden} cannot be shown at its own path below ${mount}.`);
+  return folders.map((folder) => ({ host: folder, inside: folder }));
+}
+
+async function work({ workspace, writable, git }: SandboxRequest, mount: string): Promise<BwrapOption[]> {
   return [
     ...[writable ? '--bind' : '--ro-bind', workspace, mount],
-    ...(stats ? ['--ro-bind', git, join(mount, '.git')] : []),
+    ...(writable && git !== undefined ? await gitFile(workspace, git.dir, mount) : []),
     ...['--chdir', mount],
   ];
+}
+
+/** Keeps a writer from its `.git`. What it finds there comes from the server: bubblewrap would follow a link of the workspace. */
+async function gitFile(workspace: string, gitDir: string, mount: string): Promise<BwrapOption[]> {
+  const found = await lstat(join(workspace, '.git')).catch(() => undefined);
+  // A repository that the agent made in an earlier turn.
+  if (found?.isDirectory()) return ['--tmpfs', join(mount, '.git'), '--remount-ro', join(mount, '.git')];
+  if (found && !found.isFile()) throw new AppError('workspace_tampered', 'The .git of the workspace is not a file.');
+  return ['--ro-bind-data', new TextEncoder().encode(`gitdir: ${gitDir}\n`), join(mount, '.git')];
 }
 
 function environment(env: SandboxRequest['env'] = {}): string[] {
@@ -175,21 +135,4 @@ function bridged([program, ...args]: SandboxRequest['argv'], inlets: Inlets): st
 
 function limits(): string[] {
   return existsSync('/usr/bin/prlimit') ? ['/usr/bin/prlimit', ...LIMITS, '--'] : [];
-}
-
-function tmpfs(path: string, mib: number): string[] {
-  return ['--size', String(mib * MIB), '--tmpfs', path];
-}
-
-function outside(mount: string, path: string): string {
-  if (isWithin(mount, path)) throw new TypeError(`${path} cannot be shown at its own path below ${mount}.`);
-  return path;
-}
-
-function isWithin(folder: string, path: string): boolean {
-  return path === folder || path.startsWith(folder + sep);
-}
-
-function ownFile(name: string): string {
-  return fileURLToPath(new URL(name, import.meta.url));
 }

@@ -1,7 +1,10 @@
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import { createBubblewrap } from './bubblewrap.ts';
+import { type Confine, createConfine } from './confine.ts';
 import { createEgressProxy } from './egress-proxy.ts';
+import { createIdentities, type Identities } from './identity.ts';
+import { giveToOwnerOf } from './ownership.ts';
 import { type RunLimits, type RunResult, runProcess } from './run-process.ts';
 import { type SandboxCheck, testConfinement } from './self-test.ts';
 import type { Service } from './service.ts';
@@ -23,10 +26,13 @@ export type Sandbox = Pick<Confinement, 'kind' | 'path' | 'layout' | 'serve'> & 
    * @throws AppError like `spawn`, `workspace_too_large`, and the reason of the signal when that is aborted
    */
   run(request: SandboxRequest & RunLimits): Promise<RunResult>;
+  /** For the server's own programs, where they work on files that an agent can write. */
+  confine: Confine;
+  identities: Identities;
 };
 
 export type SandboxDependencies = {
-  config: Pick<Config, 'SANDBOX' | 'DATA_DIR' | 'TICKETS_ROOT' | 'EGRESS_ALLOW' | 'MAX_WORKSPACE_MB'> &
+  config: Pick<Config, 'SANDBOX' | 'SANDBOX_UIDS' | 'DATA_DIR' | 'TICKETS_ROOT' | 'EGRESS_ALLOW' | 'MAX_WORKSPACE_MB'> &
     Partial<Pick<Config, 'GEMINI_API_KEY' | 'GITHUB_TOKEN' | 'API_KEY'>>;
   /** Environment of the server; without a sandbox its PATH is passed on. */
   parentEnv?: Readonly<Record<string, string | undefined>>;
@@ -34,13 +40,14 @@ export type SandboxDependencies = {
 
 /** The place where agents and the commands of repositories run. Bubblewrap, unless `SANDBOX=none` asks for no walls. */
 export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): Sandbox {
-  const confinement = config.SANDBOX === 'none' ? createUnconfined(parentEnv) : createBubblewrap(config);
-  const path = parentEnv.PATH ?? '/usr/bin:/bin';
+  const identities = createIdentities(config);
+  const confine = createConfine(config, identities, parentEnv);
+  const confinement = config.SANDBOX === 'none' ? createUnconfined(parentEnv) : createBubblewrap(config, identities);
   let checked: Promise<SandboxCheck> | undefined;
 
   async function check(): Promise<SandboxCheck> {
     if (confinement.kind === 'none') return { ok: true };
-    checked ??= testConfinement(confinement, config, path);
+    checked ??= testConfinement(confinement, confine, identities, config);
     const result = await checked;
     // The operator may mend it while the server runs.
     if (!result.ok) checked = undefined;
@@ -54,6 +61,11 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
   }
 
   async function start(request: SandboxRequest): Promise<SandboxedProcess> {
+    if (confinement.kind !== 'none') {
+      for (const folder of Object.values(request.home?.writable ?? {})) {
+        await giveToOwnerOf(confine, identities, request.workspace, folder);
+      }
+    }
     const command = await confinement.command(request);
     try {
       return await startProcess(command);
@@ -67,9 +79,8 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     const limit = {
       folders: [request.workspace, ...Object.values(request.home?.writable ?? {})],
       maxMib: config.MAX_WORKSPACE_MB,
-      path,
     };
-    return watchSize(limit, (error) => {
+    return watchSize(confine, limit, (error) => {
       request.onTooLarge?.(error);
       void child.kill();
     });
@@ -107,6 +118,8 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     layout: confinement.layout,
     serve: confinement.serve,
     check,
+    confine,
+    identities,
     spawn,
     async run(request) {
       request.signal?.throwIfAborted();

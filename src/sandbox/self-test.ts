@@ -3,11 +3,13 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/load-config.ts';
+import type { Confine } from './confine.ts';
+import type { Identities } from './identity.ts';
 import { runProcess } from './run-process.ts';
 import { serveOnLoopback } from './service.ts';
 import { canMeasure } from './size-watch.ts';
 import { startProcess } from './start-process.ts';
-import type { Confinement, Place } from './types.ts';
+import type { Confinement, Place, SandboxRequest } from './types.ts';
 
 export type SandboxCheck = { ok: true } | { ok: false; detail: string; remedy: string };
 
@@ -15,7 +17,7 @@ type Settings = Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'> &
   Partial<Pick<Config, 'GEMINI_API_KEY' | 'GITHUB_TOKEN' | 'API_KEY'>>;
 
 /** A workspace to try with, and what must not be seen or reached from it. */
-type Trial = { workspace: string; outside: readonly string[]; port: string; secrets: readonly string[] };
+type Trial = { workspace: string; git: NonNullable<SandboxRequest['git']>; outside: readonly string[]; port: string; secrets: readonly string[] };
 
 const PROBE: Place = { host: fileURLToPath(new URL('probe.mjs', import.meta.url)), inside: '/opt/probe.mjs' };
 const EXPECTED_VARIABLES = new Set(['PATH', 'HOME', 'LANG', 'GIT_OPTIONAL_LOCKS', 'PWD']);
@@ -30,24 +32,26 @@ const DEVELOPMENT = 'or set SANDBOX=none for development on this machine only';
 /**
  * Starts real sandboxes and tries the walls from inside: this machine's kernel, its settings and the container around
  * the server decide whether they hold, so nothing less proves it.
- * @param path where the programs are found that limit what is used outside of it
  */
 export async function testConfinement(
   confinement: Confinement,
+  confine: Confine,
+  identities: Identities,
   config: Settings,
-  path = '/usr/bin:/bin',
 ): Promise<SandboxCheck> {
+  const lacking = identities.problem();
+  if (lacking !== undefined) return { ok: false, ...lacking };
   const folder = join(config.DATA_DIR, 'tmp');
   await mkdir(folder, { recursive: true });
   const folderOfTrial = await mkdtemp(join(folder, 'sandbox-check-'));
   const listener = await serveOnLoopback(createServer());
   try {
-    const trial = await prepare(folderOfTrial, new URL(listener.url).port, config);
+    const trial = await prepare(identities, folderOfTrial, new URL(listener.url).port, config);
     for (const writable of [false, true]) {
       const problem = await findProblem(confinement, trial, writable);
       if (problem !== undefined) return problem;
     }
-    if (!(await canMeasure(trial.workspace, path))) {
+    if (!(await canMeasure(confine, trial.workspace))) {
       return failure(
         'The size of workspaces cannot be limited: the command du is missing, or does not work.',
         'Run apt-get install coreutils.',
@@ -62,15 +66,17 @@ export async function testConfinement(
   }
 }
 
-async function prepare(folder: string, port: string, config: Settings): Promise<Trial> {
+async function prepare(identities: Identities, folder: string, port: string, config: Settings): Promise<Trial> {
   const workspace = join(folder, 'workspace');
   const neighbour = join(folder, 'neighbour');
-  await mkdir(workspace);
-  await mkdir(neighbour);
-  await writeFile(join(workspace, '.git'), 'gitdir: nowhere\n');
+  const git = { dir: join(folder, 'git'), mirror: join(folder, 'mirror') };
+  for (const path of [workspace, neighbour, git.dir, git.mirror]) await mkdir(path);
+  await writeFile(join(workspace, '.git'), `gitdir: ${git.dir}\n`);
+  await identities.assign(workspace);
   const tickets = await readdir(config.TICKETS_ROOT).catch(() => []);
   return {
     workspace,
+    git,
     outside: [neighbour, ...tickets.slice(0, 10).map((name) => join(config.TICKETS_ROOT, name)), ...KEYS],
     port,
     secrets: [config.GEMINI_API_KEY, config.GITHUB_TOKEN, config.API_KEY]
@@ -86,6 +92,7 @@ async function findProblem(confinement: Confinement, trial: Trial, writable: boo
     argv: [layout.node, confinement.path(PROBE), layout.workspace, port, ...outside],
     workspace,
     writable,
+    git: trial.git,
     mounts: [PROBE],
   });
   const { code, output } = await runProcess(await startProcess(command), {

@@ -1,37 +1,37 @@
-import { execa } from 'execa';
 import { AppError } from '../errors/app-error.ts';
+import type { Confine } from './confine.ts';
+import { runProgram } from './programs.ts';
 
 const LEAST_PAUSE_MS = 1000;
 /** Measuring takes a part of the time only, however large the folders are. */
 const PAUSE_FACTOR = 10;
-const MEASURE_MS = 120_000;
+const MEASURE_MS = 30_000;
+const LIMITS = { cpuSeconds: 20, memoryMib: 512, fileMib: 1 };
 
 export type SizeLimit = {
   folders: readonly string[];
   maxMib: number;
-  /** Where `du` is found. */
-  path: string;
 };
 
 /**
  * Measures folders again and again, and calls back once when together they take more of the disk than they may.
- * Between two looks they can grow as fast as the disk is.
+ * Between two measurements they can grow as fast as the disk is.
  * @returns stops it
  */
-export function watchSize(limit: SizeLimit, onTooLarge: (error: AppError) => void): () => void {
+export function watchSize(confine: Confine, limit: SizeLimit, onTooLarge: (error: AppError) => void): () => void {
   const stop = new AbortController();
   let timer: NodeJS.Timeout | undefined;
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     const begun = performance.now();
-    const error = await findExcess(limit, stop.signal);
+    const error = await findExcess(confine, limit, stop.signal);
     if (stop.signal.aborted) return;
     if (error) return onTooLarge(error);
     const pause = Math.max(LEAST_PAUSE_MS, PAUSE_FACTOR * (performance.now() - begun));
-    timer = setTimeout(() => void look(), pause).unref();
+    timer = setTimeout(() => void check(), pause).unref();
   }
 
-  void look();
+  void check();
   return () => {
     stop.abort();
     clearTimeout(timer);
@@ -39,37 +39,39 @@ export function watchSize(limit: SizeLimit, onTooLarge: (error: AppError) => voi
 }
 
 /** Whether folders can be measured here at all, tried on one that exists. */
-export async function canMeasure(folder: string, path: string): Promise<boolean> {
-  const { kib } = await measure({ folders: [folder], path });
+export async function canMeasure(confine: Confine, folder: string): Promise<boolean> {
+  const { kib } = await measure(confine, [folder]);
   return kib !== undefined;
 }
 
-async function findExcess({ folders, maxMib, path }: SizeLimit, cancelSignal: AbortSignal) {
-  const { kib = 0, timedOut } = await measure({ folders, path, cancelSignal });
-  if (timedOut) return new AppError('workspace_too_large', 'The workspace holds more files than can be counted.');
+async function findExcess(confine: Confine, { folders, maxMib }: SizeLimit, signal: AbortSignal) {
+  const { kib = 0, endless } = await measure(confine, folders, signal);
+  if (endless) return new AppError('workspace_too_large', 'The workspace holds more files than can be counted.');
   if (kib <= maxMib * 1024) return undefined;
   const mib = Math.ceil(kib / 1024);
   return new AppError('workspace_too_large', `The workspace has grown to ${mib} MiB; ${maxMib} MiB are allowed.`);
 }
 
-/** What folders take of the disk together; no `kib` when nothing was counted. */
-async function measure(given: { folders: readonly string[]; path: string; cancelSignal?: AbortSignal }) {
-  const { folders, path, cancelSignal } = given;
-  // Files may vanish while it looks; then it fails, and still says what it found.
-  const { stdout, timedOut } = await execa('du', ['-skx', '--', ...folders], {
-    env: { PATH: path },
-    extendEnv: false,
-    stdin: 'ignore',
-    stderr: 'ignore',
-    reject: false,
-    timeout: MEASURE_MS,
-    ...(cancelSignal === undefined ? {} : { cancelSignal }),
-    forceKillAfterDelay: false,
-    killSignal: 'SIGKILL',
-  });
-  const counts = String(stdout)
+/** Measures what folders take of the disk together; no `kib` when nothing was counted. */
+async function measure(confine: Confine, folders: readonly string[], signal?: AbortSignal) {
+  const program = { user: 'file-keeper', readable: folders, writable: [], limits: LIMITS } as const;
+  // Files may vanish meanwhile; then it fails, and still prints what it found.
+  const du = { ...program, argv: ['du', '-skx', '--', ...folders] } as const;
+  const { stdout, stderr, ended } = await runProgram(confine, du, { signal, timeoutMs: MEASURE_MS });
+  // For the next measurement: what a folder without its permissions holds is not seen, unless the server is root.
+  if (/Permission denied/.test(stderr)) await open(confine, folders, signal);
+  const counts = stdout
+    .toString()
     .split('\n')
     .map((line) => Number.parseInt(line, 10))
     .filter((count) => !Number.isNaN(count));
-  return counts.length === 0 ? { timedOut } : { timedOut, kib: counts.reduce((sum, count) => sum + count, 0) };
+  const endless = ended === 'timed out' || ended === 'cpu limit';
+  return counts.length === 0 ? { endless } : { endless, kib: counts.reduce((sum, count) => sum + count, 0) };
+}
+
+/** Lets their owner into folders. */
+async function open(confine: Confine, folders: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+  const chmod = ['-type', 'd', '!', '-perm', '-u+rx', '-exec', 'chmod', 'u+rx', '{}', ';'];
+  const program = { user: 'file-keeper', readable: [], writable: folders, limits: LIMITS } as const;
+  await runProgram(confine, { ...program, argv: ['find', ...folders, ...chmod] }, { signal, timeoutMs: MEASURE_MS });
 }

@@ -28,8 +28,8 @@ export type SandboxRequest = {
   home?: SandboxHome;
   /** What it can read besides. */
   mounts?: readonly Place[];
-  /** What it can read at the same absolute path as outside, such as the git directory that `.git` points to. */
-  readOnlyPaths?: readonly string[];
+  /** The git directory of the workspace and the mirror that this borrows objects from: it can read both at their own paths. */
+  git?: { dir: string; mirror: string };
   /** What it can reach over the network; beside the hosts of EGRESS_ALLOW there is nothing else. */
   services?: readonly Service[];
   /** Called with a sentence for each connection to the outside that was refused. */
@@ -58,8 +58,8 @@ export type Command = {
   args: readonly string[];
   env: Readonly<Record<string, string>>;
   cwd: string;
-  /** Text that the process finds on file descriptor 3. */
-  input?: string;
+  /** What the process finds on file descriptor 3 and those that follow. */
+  inputs: readonly Uint8Array[];
 };
 
 /** One way to confine a process, or not to. */

@@ -35,6 +35,7 @@ export function createUnconfined(parentEnv: Readonly<Record<string, string | und
           ...env,
         },
         cwd: workspace,
+        inputs: [],
       };
     },
   };

@@ -1,5 +1,5 @@
-import type { Git } from '../git/git.ts';
-import { checkWorkspace, listChanges, type Place, withScratchIndex, writeTree } from './snapshot.ts';
+import { keepObjects } from './scratch-results.ts';
+import { checkWorkspace, listChanges, type Place, type TreeTools, withWorktree, writeTree } from './snapshot.ts';
 
 /**
  * Keeps what is in the workspace now as a commit of its own, on no branch: `refs/pullwright/checkpoints/<name>`. Workspace,
@@ -10,17 +10,19 @@ import { checkWorkspace, listChanges, type Place, withScratchIndex, writeTree } 
  * @throws AppError `workspace_tampered`
  */
 export async function checkpointOf(
-  git: Git,
-  staging: string,
+  tools: TreeTools,
   place: Place,
   head: string,
   name: string,
+  signal?: AbortSignal,
 ): Promise<{ ref: string; sha: string } | undefined> {
+  const { git } = tools;
   const { gitDir } = place;
   await checkWorkspace(place);
-  return withScratchIndex(gitDir, staging, async ({ indexFile }) => {
-    const { tree } = await writeTree(git, place, indexFile, await listChanges(git, place, indexFile));
+  return withWorktree(tools, place, signal, async (worktree) => {
+    const { tree } = await writeTree(worktree, await listChanges(worktree));
     if (tree === (await git.ask(gitDir).tree(head))) return undefined;
+    await keepObjects(git, worktree, tree, head);
     const message = `Checkpoint of run ${name}\n`;
     const made = await git.run(['commit-tree', '-p', head, tree], { gitDir, input: message });
     const sha = made.stdout.toString().trim();

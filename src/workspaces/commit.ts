@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
-import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import { canceled } from '../git/abortable.ts';
 import type { Git } from '../git/git.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { type CommitText, commitMessage } from './commit-message.ts';
-import { restoreGitFile, unnest } from './git-file.ts';
+import { restoreGitFile } from './git-file.ts';
+import { splitZ } from './null-separated.ts';
 import { holdBack } from './protected-paths.ts';
+import { keepObjects, publishIndex } from './scratch-results.ts';
 import { checkForSecrets } from './secret-check.ts';
 import { list, shown } from './show-paths.ts';
 import {
@@ -16,9 +17,9 @@ import {
   listChanges,
   MAX_FILE_BYTES,
   type Place,
-  pathIn,
-  splitZ,
-  withScratchIndex,
+  type TreeTools,
+  type Worktree,
+  withWorktree,
   writeTree,
 } from './snapshot.ts';
 
@@ -41,16 +42,16 @@ const MAX_NESTING = 10;
 /**
  * Commits everything in the workspace but what is protected to the ticket's branch. No agent may be at work in it
  * meanwhile.
- * @param deps.folders `staging` beside the git directories, `quarantine` beside the workspaces
+ * @param deps.quarantine folder beside the workspaces for what is moved out of this one
  * @param signal counts until the branch is moved
- * @throws AppError `workspace_tampered`, `file_too_large`, `secret_in_diff`, and as the signal says; the workspace is as it
+ * @throws AppError `workspace_tampered`, `workspace_unreadable`, `file_too_large`, `secret_in_diff`, and as the signal says; the workspace is as it
  * was then
  */
 export async function commitWorkspace(
   deps: {
-    git: Git;
+    tools: TreeTools;
     redactor: Redactor;
-    folders: { staging: string; quarantine: string };
+    quarantine: string;
     protectedPaths: readonly string[];
   },
   place: Place,
@@ -58,31 +59,32 @@ export async function commitWorkspace(
   text: CommitText,
   signal?: AbortSignal,
 ): Promise<Committed> {
-  const { redactor, folders } = deps;
-  const git = withSignal(deps.git, signal);
+  const { tools, redactor, quarantine } = deps;
+  const { programs } = tools;
+  const git = withSignal(tools.git, signal);
   const { gitDir, workspace } = place;
   await checkWorkspace(place);
   checkHead(gitDir, branch);
-  const notes = await restoreGitFile(place, folders.quarantine);
+  const notes = await restoreGitFile(programs, place, quarantine, signal);
 
-  return withScratchIndex(gitDir, folders.staging, async ({ indexFile }) => {
-    let all = await listChanges(git, place, indexFile);
+  return withWorktree(tools, place, signal, async (worktree) => {
+    let all = await listChanges(worktree);
     for (let depth = 0; all.nested.length > 0; depth += 1) {
       if (depth === MAX_NESTING) throw tampered('The workspace holds repositories in repositories without end.');
       for (const folder of all.nested) {
-        await unnest(workspace, folder, folders.quarantine);
+        await programs.unnest(workspace, folder, quarantine, signal);
         notes.push(
           `${shown(folder)} was a git repository of its own; its files were committed, its .git was moved away.`,
         );
       }
-      all = await listChanges(git, place, indexFile);
+      all = await listChanges(worktree);
     }
-    for (const folder of await touchedSubmodules(git, place, indexFile)) {
+    for (const folder of await touchedSubmodules(worktree)) {
       notes.push(`${shown(folder)} is a submodule; what was changed there is not committed.`);
     }
     const { changes, heldBack } = holdBack(all, deps.protectedPaths);
     refuseLargeFiles(changes);
-    const { tree, leftOut } = await writeTree(git, place, indexFile, changes);
+    const { tree, leftOut } = await writeTree(worktree, changes);
     if (leftOut.length > 0) {
       notes.push(`Left out, since some file systems take a name in it for .git: ${list(leftOut, 20)}.`);
     }
@@ -90,6 +92,7 @@ export async function commitWorkspace(
     const ref = `refs/heads/${branch}`;
     const parent = await git.ask(gitDir).commit(ref);
     if (parent === undefined) throw tampered(`The branch ${branch} is gone.`);
+    if (tree !== (await git.ask(gitDir).tree(parent))) await keepObjects(git, worktree, tree, parent);
     const filesChanged = await countChangedFiles(git, gitDir, parent, tree);
     let commit: Commit | undefined;
     if (filesChanged > 0) {
@@ -99,11 +102,11 @@ export async function commitWorkspace(
       const sha = made.stdout.toString().trim();
       if (signal?.aborted) throw canceled(signal);
       // From here on to the end: a branch of which nobody knows whether it moved is worse than a late end.
-      await deps.git.run(['update-ref', '-m', 'commit', ref, sha, parent], { gitDir });
+      await tools.git.run(['update-ref', '-m', 'commit', ref, sha, parent], { gitDir });
       commit = { sha, subject: message.subject, filesChanged };
     }
     // Also without a change: this is what mends the index after a commit that was cut short just before.
-    await rename(indexFile, join(gitDir, 'index'));
+    await publishIndex(worktree);
     return { commit, heldBack: heldBack.map(redactor.text), notes };
   });
 }
@@ -133,16 +136,12 @@ function refuseLargeFiles({ tooLarge }: Changes): void {
 }
 
 /** Submodules are empty folders here. One that is something else now holds work that no commit of this repository can. */
-export async function touchedSubmodules(git: Git, { workspace, gitDir }: Place, indexFile: string): Promise<string[]> {
-  const { stdout } = await git.run(['ls-files', '-z', '--stage'], { gitDir, indexFile });
-  const touched: string[] = [];
-  for (const record of splitZ(stdout)) {
-    if (!record.subarray(0, GITLINK.length).equals(GITLINK_BYTES)) continue;
-    const path = record.subarray(record.indexOf('\t') + 1);
-    const names = await readdir(pathIn(workspace, path)).catch(() => undefined);
-    if (names?.length !== 0) touched.push(path.toString());
-  }
-  return touched;
+export async function touchedSubmodules(worktree: Worktree): Promise<string[]> {
+  const { git, programs, workspace, indexed, signal } = worktree;
+  const { stdout } = await git.run(['ls-files', '-z', '--stage'], indexed);
+  const submodules = splitZ(stdout).filter((record) => record.subarray(0, GITLINK.length).equals(GITLINK_BYTES));
+  const folders = submodules.map((record) => record.subarray(record.indexOf('\t') + 1));
+  return (await programs.occupied(workspace, folders, signal)).map(String);
 }
 
 /** @throws AppError `workspace_tampered` when a submodule changed: what it would name exists nowhere else */

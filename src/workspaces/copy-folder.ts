@@ -25,7 +25,7 @@ export async function eachEntry(
   work: (source: string, target: string, kind: 'file' | 'folder') => Promise<void>,
 ): Promise<void> {
   const entries = (await unlessGone(readdir(from, { withFileTypes: true }))) ?? [];
-  await mkdir(to, { recursive: true, mode: 0o700 });
+  await mkdir(to, { recursive: true });
   for (const entry of entries) {
     const kind = entry.isDirectory() ? 'folder' : entry.isFile() ? 'file' : undefined;
     if (kind !== undefined) await work(join(from, entry.name), join(to, entry.name), kind);

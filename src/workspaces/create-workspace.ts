@@ -1,16 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
-import type { Git } from '../git/git.ts';
 import type { GitProgress } from '../git/git-progress.ts';
 import type { RepoRef } from '../git/repo-url.ts';
 import { hasCode } from './file-errors.ts';
 import type { NewGitDir } from './git-dir.ts';
 import { writeGitFile } from './git-file.ts';
 import type { Layout } from './layout.ts';
+import { makeOwnedFolder } from './owned-folder.ts';
 import type { PlainPacks } from './plain-packs.ts';
 import { list } from './show-paths.ts';
+import { publishIndex } from './scratch-results.ts';
+import { type TreeTools, withWorktree } from './snapshot.ts';
 import { moveInto, type SpareCheckout, type SpareCheckouts } from './spare-checkouts.ts';
 import type { Trash } from './trash.ts';
 import type { TreeSurvey } from './tree-survey.ts';
@@ -35,7 +37,7 @@ export type CheckoutOptions = {
 };
 
 export type BuildDeps = {
-  git: Git;
+  tools: TreeTools;
   layout: Layout;
   trash: Trash;
   plainPacks: PlainPacks;
@@ -75,10 +77,12 @@ async function build(
   spare: SpareCheckout | undefined,
   options: CheckoutOptions,
 ): Promise<TreeSurvey> {
-  const { git, layout, trash, plainPacks } = deps;
+  const { tools, layout, trash, plainPacks } = deps;
+  const { git, programs, identities } = tools;
   const { workspace, gitDir } = layout.ticket(wanted.ticketId);
   const stagedGitDir = join(layout.data.staging, randomUUID());
-  const staged = wanted.place?.() ?? spare?.folder ?? join(layout.tickets.staging, randomUUID());
+  const place = wanted.place?.() ?? spare?.folder;
+  const staged = place ?? join(layout.tickets.staging, randomUUID());
   const head = wanted.remoteHead ?? wanted.base;
   const looking = deps.survey(mirror, head);
   // Told below, when its turn has come.
@@ -86,17 +90,22 @@ async function build(
   try {
     const [alsoObjects] = await Promise.all([
       plainPacks.objectsFor(mirror),
-      staged === spare?.folder ? undefined : mkdir(staged, { recursive: true }),
+      place === undefined ? makeOwnedFolder(identities, staged) : undefined,
       deps.makeGitDir(stagedGitDir, gitDirOf(wanted, mirror)),
     ]);
     if (await deps.ignoresCase()) refuseClashes((await looking).clashes);
     if (spare) await moveInto(spare, staged, stagedGitDir);
-    if (spare?.commit !== head) {
+    const newOwner = spare !== undefined && staged !== spare.folder && identities.of(staged) !== undefined;
+    if (newOwner) await programs.unifyOwner(staged);
+    if (newOwner || spare?.commit !== head) {
       const trees = spare ? [spare.commit, head] : [head];
-      const where = { gitDir: stagedGitDir, workTree: staged, alsoObjects };
-      // What was renamed has another time of change: git would take it for changed by somebody, and refuse.
-      if (spare) await git.run(['update-index', '-q', '--refresh', '--ignore-submodules'], where);
-      await git.run(['read-tree', '-m', '-u', '-v', ...trees], { ...where, ...options });
+      await withWorktree(tools, { workspace: staged, gitDir: stagedGitDir, mirror }, options.signal, async (tree) => {
+        // What was renamed has another time of change: git would take it for changed by somebody, and refuse.
+        if (spare) await git.run(['update-index', '-q', '--refresh', '--ignore-submodules'], tree.reading);
+        const where = { ...tree.writing, alsoObjects, onProgress: options.onProgress };
+        if (spare?.commit !== head) await git.run(['read-tree', '-m', '-u', '-v', ...trees], where);
+        await publishIndex(tree);
+      });
     }
     await writeGitFile(staged, gitDir);
     const survey = await looking;

@@ -1,6 +1,6 @@
 import type { Diff, FileChange } from '../../schemas/ticket.ts';
-import type { Git } from '../git/git.ts';
-import { splitZ } from './snapshot.ts';
+import type { Git, GitOptions } from '../git/git.ts';
+import { splitZ } from './null-separated.ts';
 
 const MAX_PATCH_BYTES = 5 * 1024 * 1024;
 const STATUS: Readonly<Record<string, FileChange['status']>> = {
@@ -12,10 +12,10 @@ const STATUS: Readonly<Record<string, FileChange['status']>> = {
 /** Trees are compared, never files: no filter, textconv or external command of a repository is run. */
 const FLAGS = ['-r', '--find-renames', '--no-ext-diff', '--no-textconv', '--submodule=short'];
 
-/** Compares two trees; `objects` is where git finds those of the second, when not in the git directory. */
+/** Compares two trees. @param where how git finds their objects */
 export async function diffTrees(
   git: Git,
-  where: { gitDir: string; objects: string },
+  where: GitOptions,
   from: string,
   to: string,
 ): Promise<Pick<Diff, 'files' | 'patch' | 'truncated'>> {

@@ -1,12 +1,16 @@
-import { join } from 'node:path';
 import type { Diff } from '../../schemas/ticket.ts';
 import type { Git } from '../git/git.ts';
 import type { CommitLine } from '../git/git-questions.ts';
 import { touchedSubmodules } from './commit.ts';
 import { diffTrees } from './diff.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
-import { checkWorkspace, withWorkingTree } from './snapshot.ts';
+import { checkWorkspace, listChanges, type TreeTools, type Worktree, withWorktree, writeTree } from './snapshot.ts';
 import { headOf } from './sync.ts';
+
+/** Changed files whose content is read for a look at the work. */
+const MAX_COMPARED_FILES = 5000;
+/** Files in an answer. */
+const MAX_SHOWN_FILES = 3000;
 
 export type WorkspaceStatus = {
   head: string;
@@ -20,53 +24,67 @@ export type WorkspaceStatus = {
   unpushed: boolean;
 };
 
-export async function statusOf(git: Git, staging: string, ticket: OpenTicket): Promise<WorkspaceStatus> {
+export async function statusOf(tools: TreeTools, ticket: OpenTicket, signal?: AbortSignal): Promise<WorkspaceStatus> {
+  const { git } = tools;
   const ask = git.ask(ticket.gitDir);
   const head = await headOf(git, ticket);
   const base = (await ask.commit(ticket.baseRef)) ?? head;
   const pushed = await ask.commit(ticket.pushedRef);
-  const committed = await ask.tree(head);
   return {
     head,
     base,
     ahead: await ask.count(head, [base]),
-    dirty:
-      (await withWork(git, ticket, staging, async ({ tree, complete }) => tree !== committed || !complete)) ||
-      // No tree shows these.
-      (!ticket.parked && (await touchedSubmodules(git, ticket, join(ticket.gitDir, 'index'))).length > 0),
+    dirty: await isDirty(tools, ticket, signal),
     unpushed: (await ask.count(head, pushed === undefined ? [base] : [base, pushed])) > 0,
   };
 }
 
 /**
  * The ticket's work against the commit it started from: what is committed and what is not, as a person who reviews it
- * wants to see both. Files that a commit would refuse are left out.
+ * wants to see both. Files that a commit would refuse are left out, as is what is too much; `omitted_files` counts both.
  */
-export async function diffOf(git: Git, staging: string, ticket: OpenTicket): Promise<Diff> {
+export async function diffOf(tools: TreeTools, ticket: OpenTicket, signal?: AbortSignal): Promise<Diff> {
+  const { git } = tools;
   const ask = git.ask(ticket.gitDir);
   const head = await headOf(git, ticket);
   const newestBase = (await ask.commit(ticket.baseRef)) ?? head;
   const base = (await ask.mergeBase(head, newestBase)) ?? newestBase;
-  const compared = await withWork(git, ticket, staging, ({ tree, objects }) =>
-    diffTrees(git, { gitDir: ticket.gitDir, objects }, base, tree),
-  );
-  return { base, head, ...compared };
+  if (!ticket.parked) await checkWorkspace(ticket);
+  return withWorktree(tools, ticket, signal, async (worktree) => {
+    const work = ticket.parked ? await parkedWork(tools, ticket) : await presentWork(worktree);
+    const { files, ...compared } = await diffTrees(git, worktree.indexed, base, work.tree);
+    const shown = files.slice(0, MAX_SHOWN_FILES);
+    const omitted_files = work.omitted + files.length - shown.length;
+    return { base, head, ...compared, files: shown, omitted_files };
+  });
 }
 
-/** The tree a commit would have now; that of a parked workspace lies in its git directory. */
-async function withWork<T>(
-  git: Git,
-  ticket: OpenTicket,
-  staging: string,
-  use: (view: { tree: string; objects: string; complete: boolean }) => Promise<T>,
-): Promise<T> {
-  if (!ticket.parked) {
-    await checkWorkspace(ticket);
-    return withWorkingTree(git, ticket, staging, use);
-  }
+/** The tree a commit would have now, and how many changed files are not in it. */
+async function presentWork(worktree: Worktree): Promise<{ tree: string; omitted: number }> {
+  const { written, deleted, nested, tooLarge } = await listChanges(worktree);
+  const { tree } = await writeTree(worktree, { written: written.slice(0, MAX_COMPARED_FILES), deleted });
+  return { tree, omitted: nested.length + tooLarge.length + Math.max(0, written.length - MAX_COMPARED_FILES) };
+}
+
+/** That of a parked workspace lies in its git directory. */
+async function parkedWork({ git }: TreeTools, ticket: OpenTicket): Promise<{ tree: string; omitted: number }> {
   const ask = git.ask(ticket.gitDir);
-  const tree = await ask.tree((await ask.commit(WORK_REF)) ?? (await headOf(git, ticket)));
-  return use({ tree, objects: join(ticket.gitDir, 'objects'), complete: true });
+  return { tree: await ask.tree((await ask.commit(WORK_REF)) ?? (await headOf(git, ticket))), omitted: 0 };
+}
+
+/** Whether the workspace holds something that no commit has, in the folder of a submodule included. */
+async function isDirty(tools: TreeTools, ticket: OpenTicket, signal: AbortSignal | undefined): Promise<boolean> {
+  const committed = await tools.git.ask(ticket.gitDir).tree(await headOf(tools.git, ticket));
+  if (ticket.parked) return (await parkedWork(tools, ticket)).tree !== committed;
+  await checkWorkspace(ticket);
+  return withWorktree(tools, ticket, signal, async (worktree) => {
+    const changes = await listChanges(worktree);
+    const { written, nested, tooLarge } = changes;
+    if (nested.length + tooLarge.length > 0 || written.length > MAX_COMPARED_FILES) return true;
+    // No tree shows these.
+    if ((await touchedSubmodules(worktree)).length > 0) return true;
+    return (await writeTree(worktree, changes)).tree !== committed;
+  });
 }
 
 /**

@@ -1,7 +1,7 @@
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 import { list } from './show-paths.ts';
-import { splitZ } from './snapshot.ts';
+import { splitZ } from './null-separated.ts';
 
 /**
  * Brings a commit into another, in memory: no file is touched.

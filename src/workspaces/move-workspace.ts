@@ -1,10 +1,11 @@
 import { readFileSync, rmSync } from 'node:fs';
-import { lstat, rename, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
-import type { Git, GitOptions } from '../git/git.ts';
 import { isMissing } from './file-errors.ts';
-import { checkWorkspace, joinZ, type Place, pathIn, splitZ, withScratchIndex } from './snapshot.ts';
+import { joinZ, splitZ } from './null-separated.ts';
+import { publishIndex } from './scratch-results.ts';
+import { checkWorkspace, type Place, type TreeTools, type Worktree, withWorktree } from './snapshot.ts';
 
 /** Name of the file that says from which commit to which a workspace is being moved. */
 const JOURNAL = 'moving';
@@ -15,24 +16,25 @@ const JOURNAL = 'moving';
  * @throws AppError of `halfWay` when it broke off in the middle
  */
 export async function moveWorkspace(
-  git: Git,
+  tools: TreeTools,
   place: Place,
-  staging: string,
   ref: string,
   from: string,
   to: string,
+  signal?: AbortSignal,
 ): Promise<string | undefined> {
+  const { git } = tools;
   const { gitDir } = place;
-  return withScratchIndex(gitDir, staging, async ({ indexFile }) => {
-    const where = { gitDir, workTree: place.workspace, indexFile };
-    await alignIndex(git, where, from);
-    const check = await git.run(['read-tree', '-m', '-u', '--dry-run', from, to], { ...where, exitCodes: [0, 1, 128] });
+  return withWorktree(tools, place, signal, async (tree) => {
+    await alignIndex(tree, from);
+    const dryRun = ['read-tree', '-m', '-u', '--dry-run', from, to] as const;
+    const check = await git.run(dryRun, { ...tree.reading, exitCodes: [0, 1, 128] });
     if (check.exitCode !== 0) return pathInTheWay(check.stderr);
 
     await writeFile(join(gitDir, JOURNAL), `${from} ${to}`, { flush: true });
-    return halfWay(async () => {
-      await git.run(['read-tree', '-m', '-u', from, to], where);
-      await publish(git, place, indexFile, ref, to);
+    return halfWay(signal, async () => {
+      await git.run(['read-tree', '-m', '-u', from, to], tree.writing);
+      await publish(tree, ref, to);
       return undefined;
     });
   });
@@ -43,37 +45,46 @@ export async function moveWorkspace(
  * began, so they are brought to their final state by force; all others stay as they are.
  * @throws AppError of `halfWay`
  */
-export async function finishMove(git: Git, place: Place, staging: string, ref: string): Promise<void> {
+export async function finishMove(
+  tools: TreeTools,
+  place: Place,
+  ref: string,
+  signal?: AbortSignal,
+): Promise<void> {
   const [from, to] = readJournal(place.gitDir);
   if (from === undefined || to === undefined) return;
   await checkWorkspace(place);
-  const complete = async ({ indexFile }: { indexFile: string }) => {
-    const where = { gitDir: place.gitDir, workTree: place.workspace, indexFile };
-    const { stdout } = await git.run(['diff-tree', '-r', '-z', '--no-renames', '--name-status', from, to], where);
-    const records = splitZ(stdout);
-    const deleted: Buffer[] = [];
-    const written: Buffer[] = [];
-    for (let index = 0; index + 1 < records.length; index += 2) {
-      const path = records[index + 1] ?? Buffer.alloc(0);
-      if (records[index]?.toString() !== 'D') written.push(path);
-      // Where a file gives way to a folder, the folder may be there already.
-      else if (!(await isFolder(pathIn(place.workspace, path)))) deleted.push(path);
-    }
-    await alignIndex(git, where, from);
+  const complete = async (tree: Worktree) => {
+    const { git, writing } = tree;
+    const { deleted, written } = await filesToChange(tree, from, to);
+    await alignIndex(tree, from);
     const fromStdin = ['--pathspec-from-file=-', '--pathspec-file-nul'];
     if (deleted.length > 0) {
-      await git.run(['rm', '--quiet', '--force', '--ignore-unmatch', ...fromStdin], {
-        ...where,
-        input: joinZ(deleted),
-      });
+      const input = joinZ(deleted);
+      await git.run(['rm', '--quiet', '--force', '--ignore-unmatch', ...fromStdin], { ...writing, input });
     }
-    await alignIndex(git, where, to);
+    await alignIndex(tree, to);
     if (written.length > 0) {
-      await git.run(['checkout-index', '--force', '-u', '-z', '--stdin'], { ...where, input: joinZ(written) });
+      await git.run(['checkout-index', '--force', '-u', '-z', '--stdin'], { ...writing, input: joinZ(written) });
     }
-    await publish(git, place, indexFile, ref, to);
+    await publish(tree, ref, to);
   };
-  await halfWay(() => withScratchIndex(place.gitDir, staging, complete));
+  await halfWay(signal, () => withWorktree(tools, place, signal, complete));
+}
+
+/** The files that differ between two commits: those to delete, and those to write. */
+async function filesToChange({ git, programs, workspace, indexed }: Worktree, from: string, to: string) {
+  const { stdout } = await git.run(['diff-tree', '-r', '-z', '--no-renames', '--name-status', from, to], indexed);
+  const records = splitZ(stdout);
+  const gone: Buffer[] = [];
+  const written: Buffer[] = [];
+  for (let index = 0; index + 1 < records.length; index += 2) {
+    const path = records[index + 1] ?? Buffer.alloc(0);
+    (records[index]?.toString() === 'D' ? gone : written).push(path);
+  }
+  // Where a file gives way to a folder, the folder may be there already.
+  const folders = new Set((await programs.folders(workspace, gone)).map((path) => path.toString('latin1')));
+  return { written, deleted: gone.filter((path) => !folders.has(path.toString('latin1'))) };
 }
 
 /**
@@ -81,11 +92,11 @@ export async function finishMove(git: Git, place: Place, staging: string, ref: s
  * it would lose that.
  * @throws AppError `workspace_tampered` for what git could not do, but for a disk that takes nothing
  */
-async function halfWay<T>(work: () => Promise<T>): Promise<T> {
+async function halfWay<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof AppError) || error.code === 'disk_full' || error.code === 'storage_unavailable') throw error;
+    if (!(error instanceof AppError) || signal?.aborted || error.code === 'disk_full' || error.code === 'storage_unavailable') throw error;
     throw new AppError('workspace_tampered', `The workspace is half-way between two commits: ${error.message}`, {
       cause: error,
       remedy: 'Mend what the detail names, such as a folder without write permission; the next command completes it.',
@@ -93,23 +104,18 @@ async function halfWay<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function isFolder(path: Buffer): Promise<boolean> {
-  return lstat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-}
-
 /** Makes an index that of a commit, keeping what it knows of the files that are the same. */
-async function alignIndex(git: Git, where: GitOptions, commit: string): Promise<void> {
-  await git.run(['read-tree', '--reset', commit], where);
+async function alignIndex({ git, reading, indexed }: Worktree, commit: string): Promise<void> {
+  await git.run(['read-tree', '--reset', commit], indexed);
   // Exit code 1 says that some file is changed, which is allowed.
-  await git.run(['update-index', '-q', '--refresh', '--ignore-submodules'], { ...where, exitCodes: [0, 1] });
+  const refresh = ['update-index', '-q', '--refresh', '--ignore-submodules'] as const;
+  await git.run(refresh, { ...reading, exitCodes: [0, 1] });
 }
 
-async function publish(git: Git, { gitDir }: Place, indexFile: string, ref: string, commit: string): Promise<void> {
+async function publish(tree: Worktree, ref: string, commit: string): Promise<void> {
+  const { git, gitDir } = tree;
   await git.run(['update-ref', '-m', 'sync', ref, commit], { gitDir });
-  await rename(indexFile, join(gitDir, 'index'));
+  await publishIndex(tree);
   await rm(join(gitDir, JOURNAL));
 }
 

@@ -1,34 +1,37 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Git } from '../git/git.ts';
 import { checkHead, touchedSubmodules } from './commit.ts';
 import type { CheckoutOptions } from './create-workspace.ts';
 import { writeGitFile } from './git-file.ts';
 import { statusOf } from './inspect.ts';
 import type { Layout } from './layout.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
+import { makeOwnedFolder } from './owned-folder.ts';
 import type { PlainPacks } from './plain-packs.ts';
+import { publishIndex } from './scratch-results.ts';
+import { type TreeTools, withWorktree } from './snapshot.ts';
 import { headOf } from './sync.ts';
 import { readRecord, writeRecord } from './ticket-record.ts';
 import type { Trash } from './trash.ts';
 
-type Deps = { git: Git; layout: Layout; trash: Trash };
+type Deps = { tools: TreeTools; layout: Layout; trash: Trash };
 type UnparkDeps = Deps & { plainPacks: Pick<PlainPacks, 'objectsFor'> };
 
 /**
  * Removes the files of a workspace and keeps its git directory, from which they come back. Files that git ignores do not.
  * @returns why it was left as it is; undefined when it is parked now
  */
-export async function park({ git, layout, trash }: Deps, ticket: OpenTicket): Promise<string | undefined> {
+export async function park({ tools, layout, trash }: Deps, ticket: OpenTicket): Promise<string | undefined> {
+  const { git } = tools;
   const { gitDir, workspace, branch } = ticket;
   if (ticket.parked) return undefined;
   checkHead(gitDir, branch);
   // Changes, too; but told by their own name.
-  if ((await touchedSubmodules(git, ticket, join(gitDir, 'index'))).length > 0) {
+  if ((await withWorktree(tools, ticket, undefined, touchedSubmodules)).length > 0) {
     return 'It holds files in the folder of a submodule.';
   }
-  const { dirty, unpushed } = await statusOf(git, layout.data.staging, ticket);
+  const { dirty, unpushed } = await statusOf(tools, ticket);
   if (dirty) return 'It holds changes that are not committed.';
   if (unpushed) return 'It holds commits that are not pushed.';
   const record = readRecord(gitDir);
@@ -42,29 +45,30 @@ export async function park({ git, layout, trash }: Deps, ticket: OpenTicket): Pr
 
 /** Checks the files of a parked workspace out again, aside, and publishes them by a rename; nothing else is needed. */
 export async function unpark(
-  { git, layout, trash, plainPacks }: UnparkDeps,
+  { tools, layout, trash, plainPacks }: UnparkDeps,
   ticket: OpenTicket,
   options: CheckoutOptions,
 ): Promise<void> {
+  const { git, identities } = tools;
   const { gitDir, workspace } = ticket;
   const head = await headOf(git, ticket);
   const work = (await git.ask(gitDir).commit(WORK_REF)) ?? head;
   const staged = join(layout.tickets.staging, randomUUID());
-  const scratch = join(layout.data.staging, randomUUID());
-  const indexFile = join(scratch, 'index');
   try {
-    await mkdir(staged);
-    await mkdir(scratch);
-    const where = { gitDir, workTree: staged, indexFile, alsoObjects: await plainPacks.objectsFor(ticket.mirror) };
-    await git.run(['read-tree', '-m', '-u', '-v', work], { ...where, ...options });
-    // What was not committed when the ticket was saved is not committed now.
-    if (work !== head) await git.run(['read-tree', '-m', head], { gitDir, indexFile });
-    await writeGitFile(staged, gitDir);
-    await rename(indexFile, join(gitDir, 'index'));
+    await makeOwnedFolder(identities, staged);
+    const alsoObjects = await plainPacks.objectsFor(ticket.mirror);
+    await withWorktree(tools, { ...ticket, workspace: staged }, options.signal, async (worktree) => {
+      const where = { ...worktree.writing, alsoObjects, onProgress: options.onProgress };
+      await git.run(['read-tree', '--empty'], worktree.indexed);
+      await git.run(['read-tree', '-m', '-u', '-v', work], where);
+      // What was not committed when the ticket was saved is not committed now.
+      if (work !== head) await git.run(['read-tree', '-m', head], worktree.indexed);
+      await writeGitFile(staged, gitDir);
+      await publishIndex(worktree);
+    });
     await rename(staged, workspace);
   } finally {
     await trash.discard(staged, layout.tickets.trash);
-    await rm(scratch, { recursive: true, force: true });
   }
   await git.run(['update-ref', '-d', WORK_REF], { gitDir });
   const record = readRecord(gitDir);

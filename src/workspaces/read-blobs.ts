@@ -1,3 +1,4 @@
+import { Writable } from 'node:stream';
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 
@@ -15,7 +16,13 @@ export async function readBlobs(
   if (blobs.length === 0) return;
   const input = blobs.map((blob) => `${blob}\n`).join('');
   const reader = createBatchReader(onPiece);
-  await git.run(['cat-file', '--batch', '--buffer'], { gitDir, input, onStdout: reader.read });
+  const output = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      reader.read(chunk);
+      done();
+    },
+  });
+  await git.run(['cat-file', '--batch', '--buffer'], { gitDir, input, output });
   if (reader.complete() !== blobs.length) {
     throw new AppError('workspace_tampered', 'The files of the commit could not all be read back.');
   }

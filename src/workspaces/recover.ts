@@ -1,13 +1,13 @@
 import { chmod, mkdir, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Logger } from '../config/logger.ts';
-import type { Git } from '../git/git.ts';
 import type { Layout } from './layout.ts';
 import { removeLeftovers } from './leftovers.ts';
 import type { Mirrors } from './mirrors.ts';
 import { finishMove } from './move-workspace.ts';
 import { findTicket } from './open-ticket.ts';
 import { claimTicketsRoot } from './owner.ts';
+import type { TreeTools } from './snapshot.ts';
 import type { Trash } from './trash.ts';
 
 /**
@@ -16,20 +16,19 @@ import type { Trash } from './trash.ts';
  * @throws Error when TICKETS_ROOT is not that of DATA_DIR
  */
 export async function recoverFolders(deps: {
-  git: Git;
+  tools: TreeTools;
   layout: Layout;
   mirrors: Mirrors;
   trash: Trash;
   logger: Logger | undefined;
 }): Promise<void> {
-  const { git, layout, mirrors, trash, logger } = deps;
+  const { tools, layout, mirrors, trash, logger } = deps;
   const { data, tickets } = layout;
-  for (const folder of Object.values(data)) await mkdir(folder, { recursive: true, mode: 0o700 });
+  // Set-id programs that an agent leaves behind, and private code, are for no other user of the machine.
+  for (const folder of Object.values(data)) await makePrivate(folder);
+  await chmod(dirname(data.tmp), 0o700);
   await claimTicketsRoot(layout);
-  for (const folder of [tickets.staging, tickets.trash, tickets.quarantine]) {
-    await mkdir(folder, { recursive: true });
-    await chmod(folder, 0o700);
-  }
+  for (const folder of [tickets.root, tickets.staging, tickets.trash, tickets.quarantine]) await makePrivate(folder);
 
   for (const name of await readdir(data.tmp)) await trash.discard(join(data.tmp, name), data.trash);
   for (const name of await readdir(data.staging)) await trash.discard(join(data.staging, name), data.trash);
@@ -49,13 +48,16 @@ export async function recoverFolders(deps: {
 
   /** Whether there is such a ticket. */
   async function recoverTicket(ticketId: string, gitDir: string): Promise<boolean> {
-    const ticket = await findTicket(git, layout, ticketId);
+    const ticket = await findTicket(tools.git, layout, ticketId);
     if (!ticket) {
       await trash.discard(gitDir, data.trash);
       return false;
     }
     await removeLeftovers(gitDir, '.');
-    if (!ticket.parked) await finishMove(git, ticket, data.staging, ticket.ref);
+    if (ticket.parked) return true;
+    await chmod(ticket.workspace, 0o700);
+    await ownWorkspace(tools, ticket.workspace);
+    await finishMove(tools, ticket, ticket.ref);
     return true;
   }
 
@@ -68,4 +70,16 @@ export async function recoverFolders(deps: {
       return true;
     }
   }
+}
+
+async function makePrivate(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await chmod(folder, 0o700);
+}
+
+/** Where the server is root, a workspace of an older version, or one that was copied, may be root's. */
+async function ownWorkspace({ identities, programs }: TreeTools, workspace: string): Promise<void> {
+  if (process.getuid?.() !== 0 || identities.owner(workspace) !== 0) return;
+  await identities.assign(workspace);
+  await programs.unifyOwner(workspace);
 }

@@ -1,14 +1,14 @@
 import { copyFile, link } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { toAppError } from '../errors/app-error.ts';
-import type { Git } from '../git/git.ts';
 import { copyFolder, eachEntry } from './copy-folder.ts';
 import { hasCode } from './file-errors.ts';
 import { finishMove } from './move-workspace.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
 import { plainObjects } from './plain-packs.ts';
+import { keepObjects } from './scratch-results.ts';
 import { shown } from './show-paths.ts';
-import { checkWorkspace, listChanges, withScratchIndex, writeTree } from './snapshot.ts';
+import { checkWorkspace, listChanges, type TreeTools, withWorktree, writeTree } from './snapshot.ts';
 import { headOf } from './sync.ts';
 import { readRecord, writeRecord } from './ticket-record.ts';
 
@@ -18,10 +18,10 @@ import { readRecord, writeRecord } from './ticket-record.ts';
  * @param folder becomes the git directory; it still borrows the mirror's objects
  * @returns what could not be kept, for a person
  */
-export async function saveTicket(git: Git, ticket: OpenTicket, folder: string, staging: string): Promise<string[]> {
+export async function saveTicket(tools: TreeTools, ticket: OpenTicket, folder: string): Promise<string[]> {
   const lost: string[] = [];
   if (!ticket.parked) {
-    await finishMove(git, ticket, staging, ticket.ref).catch((error) => {
+    await finishMove(tools, ticket, ticket.ref).catch((error) => {
       // What says so is copied, too: the move is completed where the ticket comes back.
       lost.push(`the end of a move to other commits: ${whyNotSaved(error)}`);
     });
@@ -31,7 +31,7 @@ export async function saveTicket(git: Git, ticket: OpenTicket, folder: string, s
   if (record !== undefined) await writeRecord(folder, { parked_at: new Date().toISOString(), ...record });
   if (ticket.parked) return lost;
   try {
-    lost.push(...(await saveWork(git, ticket, folder, staging)));
+    lost.push(...(await saveWork(tools, ticket, folder)));
   } catch (error) {
     lost.push(`what is not committed: ${whyNotSaved(error)}`);
   }
@@ -48,14 +48,15 @@ export function whyNotSaved(error: unknown): string {
   return message;
 }
 
-async function saveWork(git: Git, ticket: OpenTicket, gitDir: string, staging: string): Promise<string[]> {
+async function saveWork(tools: TreeTools, ticket: OpenTicket, gitDir: string): Promise<string[]> {
+  const { git } = tools;
   await checkWorkspace(ticket);
-  const place = { workspace: ticket.workspace, gitDir };
-  return withScratchIndex(gitDir, staging, async ({ indexFile }) => {
-    const changes = await listChanges(git, place, indexFile);
-    const { tree } = await writeTree(git, place, indexFile, changes);
+  return withWorktree(tools, { ...ticket, gitDir }, undefined, async (worktree) => {
+    const changes = await listChanges(worktree);
+    const { tree } = await writeTree(worktree, changes);
     const head = await headOf(git, ticket);
     if (tree !== (await git.ask(ticket.gitDir).tree(head))) {
+      await keepObjects(git, worktree, tree, head);
       const { stdout } = await git.run(['commit-tree', '-p', head, tree], { gitDir, input: 'Uncommitted work\n' });
       await git.run(['update-ref', WORK_REF, stdout.toString().trim()], { gitDir });
     }

@@ -4,7 +4,7 @@ import type { Redactor } from '../redaction/redactor.ts';
 import { createShapeSearch } from './credential-shapes.ts';
 import { readBlobs } from './read-blobs.ts';
 import { list, shown } from './show-paths.ts';
-import { splitZ } from './snapshot.ts';
+import { splitZ } from './null-separated.ts';
 
 const NO_OBJECT = /^0+$/;
 

@@ -2,10 +2,35 @@ import { randomUUID } from 'node:crypto';
 import { copyFile, lstat, mkdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
-import type { Git } from '../git/git.ts';
+import type { Git, GitOptions } from '../git/git.ts';
+import type { Identities } from '../sandbox/identity.ts';
 import { isMissing } from './file-errors.ts';
+import { joinZ, splitZ } from './null-separated.ts';
+import type { TreePrograms } from './tree-programs.ts';
 
-export type Place = { workspace: string; gitDir: string };
+/** A workspace, its git directory and the mirror that this borrows objects from. */
+export type Place = { workspace: string; gitDir: string; mirror: string };
+
+/** What works on the files of workspaces. */
+export type TreeTools = {
+  git: Git;
+  programs: TreePrograms;
+  identities: Identities;
+  /** Folder for what lasts no longer than a piece of work. */
+  staging: string;
+};
+
+/** A workspace with an index and objects that are lent for a piece of work. */
+export type Worktree = Place & {
+  git: Git;
+  programs: TreePrograms;
+  scratch: string;
+  /** For git commands: that read the work tree, that write it, and that need the index and the objects only. */
+  reading: GitOptions;
+  writing: GitOptions;
+  indexed: GitOptions;
+  signal: AbortSignal | undefined;
+};
 
 /** Paths as bytes: a file name need not be text. */
 export type Changes = {
@@ -23,40 +48,59 @@ export const MAX_FILE_BYTES = 95 * 1024 * 1024;
  * Makes sure the workspace is still the folder the server made, not a link to another place.
  * @throws AppError `workspace_tampered`
  */
-export async function checkWorkspace({ workspace }: Place): Promise<void> {
+export async function checkWorkspace({ workspace }: Pick<Place, 'workspace'>): Promise<void> {
   const found = await lstat(workspace).catch(() => undefined);
   if (found?.isDirectory()) return;
   throw new AppError('workspace_tampered', 'The workspace is missing, or is not a folder any more.');
 }
 
 /**
- * Lends an index to work with, like the ticket's own, in a folder that is deleted in the end. git updates an index in
- * place under a lock; a copy that is moved over the original leaves neither a lock nor a half-done index when killed.
+ * Lends an index to work with, like the ticket's own, and room for objects, in a folder that is deleted in the end. git updates
+ * an index in place under a lock; one that is moved over the original leaves neither a lock nor a half-done index when killed.
+ * @param place its workspace need not exist
  */
-export async function withScratchIndex<T>(
-  gitDir: string,
-  staging: string,
-  work: (scratch: { folder: string; indexFile: string }) => Promise<T>,
+export async function withWorktree<T>(
+  { git, programs, identities, staging }: TreeTools,
+  place: Place,
+  signal: AbortSignal | undefined,
+  work: (tree: Worktree) => Promise<T>,
 ): Promise<T> {
-  const folder = join(staging, randomUUID());
-  const indexFile = join(folder, 'index');
-  await mkdir(folder);
+  const scratch = join(staging, randomUUID());
   try {
-    await copyIndex(join(gitDir, 'index'), indexFile);
-    return await work({ folder, indexFile });
+    await prepareScratch(scratch, place, identities);
+    const view = { scratch, mirror: place.mirror };
+    const options = { gitDir: place.gitDir, signal };
+    return await work({
+      ...place,
+      git,
+      programs,
+      scratch,
+      reading: { ...options, view: { ...view, workTree: place.workspace } },
+      writing: { ...options, view: { ...view, workTree: place.workspace, writes: true } },
+      indexed: { ...options, view },
+      signal,
+    });
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(scratch, { recursive: true, force: true });
   }
 }
 
-/** What differs between the workspace and an index, as far as git is to know of it: ignored files are left out. */
-export async function listChanges(git: Git, place: Place, indexFile: string): Promise<Changes> {
-  const where = { gitDir: place.gitDir, workTree: place.workspace, indexFile };
-  const untracked = await git.run(['ls-files', '-z', '--others', '--exclude-standard'], where);
-  const tracked = await git.run(
-    ['diff-files', '-z', '--name-status', '--no-renames', '--ignore-submodules=all'],
-    where,
-  );
+async function prepareScratch(scratch: string, { workspace, gitDir }: Place, identities: Identities): Promise<void> {
+  const objects = join(scratch, 'objects');
+  await mkdir(join(objects, 'info'), { recursive: true, mode: 0o755 });
+  await writeFile(join(objects, 'info', 'alternates'), `${join(gitDir, 'objects')}\n`);
+  await copyIndex(join(gitDir, 'index'), join(scratch, 'index'));
+  // Of a parked ticket, nothing but objects is read.
+  if (identities.owner(workspace) === undefined) await identities.assign(scratch);
+  else await identities.share(workspace, [scratch]);
+  await identities.share(scratch, [objects]);
+}
+
+/** Lists what differs between the workspace and an index, as far as git is to know of it: ignored files are left out. */
+export async function listChanges({ git, programs, workspace, reading, signal }: Worktree): Promise<Changes> {
+  const untracked = await git.run(['ls-files', '-z', '--others', '--exclude-standard'], reading);
+  const flags = ['-z', '--name-status', '--no-renames', '--ignore-submodules=all'];
+  const tracked = await git.run(['diff-files', ...flags], reading);
 
   const changes: Changes = { written: [], deleted: [], nested: [], tooLarge: [] };
   const candidates: Buffer[] = [];
@@ -71,65 +115,35 @@ export async function listChanges(git: Git, place: Place, indexFile: string): Pr
     if (records[index]?.toString() === 'D') changes.deleted.push(path);
     else candidates.push(path);
   }
-  for (const path of candidates) {
-    const bytes = await fileSize(place.workspace, path);
-    if (bytes > MAX_FILE_BYTES) changes.tooLarge.push({ path, bytes });
-    else changes.written.push(path);
-  }
+  changes.tooLarge = await programs.largeFiles(workspace, candidates, MAX_FILE_BYTES, signal);
+  const tooLarge = new Set(changes.tooLarge.map(({ path }) => path.toString('latin1')));
+  changes.written = candidates.filter((path) => !tooLarge.has(path.toString('latin1')));
   return changes;
 }
 
 /**
- * Puts changes into an index and makes a tree of it, by plumbing that reads these very paths and enters no repository.
- * @param objects where new objects go; the ticket's own git directory when left out
+ * Puts changes into the index and makes a tree of it, by plumbing that reads these very paths and enters no repository. Its
+ * objects are in the scratch folder only.
  * @returns the tree, and the names of files that git leaves out of every tree, since some file system takes them for
  *   `.git`
  */
 export async function writeTree(
-  git: Git,
-  place: Place,
-  indexFile: string,
-  changes: Changes,
-  objects?: string,
+  { git, reading, indexed }: Worktree,
+  changes: Pick<Changes, 'written' | 'deleted'>,
 ): Promise<{ tree: string; leftOut: string[] }> {
-  const where = {
-    gitDir: place.gitDir,
-    workTree: place.workspace,
-    indexFile,
-    ...(objects === undefined ? {} : { objects }),
-  };
   const leftOut: string[] = [];
   // Deletions first: a file may have taken the place of a folder, or the other way round.
   if (changes.deleted.length > 0) {
-    await git.run(['update-index', '-z', '--force-remove', '--stdin'], { ...where, input: joinZ(changes.deleted) });
+    const input = joinZ(changes.deleted);
+    await git.run(['update-index', '-z', '--force-remove', '--stdin'], { ...reading, input });
   }
   if (changes.written.length > 0) {
     const flags = ['-z', '--add', '--remove', '--replace', '--stdin'];
-    const { stderr } = await git.run(['update-index', ...flags], { ...where, input: joinZ(changes.written) });
+    const { stderr } = await git.run(['update-index', ...flags], { ...reading, input: joinZ(changes.written) });
     leftOut.push(...[...stderr.matchAll(/^Ignoring path (.*)$/gm)].map(([, path = '']) => path));
   }
-  const { stdout } = await git.run(['write-tree'], where);
+  const { stdout } = await git.run(['write-tree'], indexed);
   return { tree: stdout.toString().trim(), leftOut };
-}
-
-/**
- * The tree a commit would have now, without a trace left: for looking at work that is not committed.
- * @param use called with the tree and the folder that holds its new objects, which is gone afterwards
- */
-export async function withWorkingTree<T>(
-  git: Git,
-  place: Place,
-  staging: string,
-  use: (view: { tree: string; objects: string; complete: boolean }) => Promise<T>,
-): Promise<T> {
-  return withScratchIndex(place.gitDir, staging, async ({ folder, indexFile }) => {
-    const objects = join(folder, 'objects');
-    await mkdir(join(objects, 'info'), { recursive: true });
-    await writeFile(join(objects, 'info', 'alternates'), `${join(place.gitDir, 'objects')}\n`);
-    const changes = await listChanges(git, place, indexFile);
-    const { tree } = await writeTree(git, place, indexFile, changes, objects);
-    return use({ tree, objects, complete: changes.nested.length === 0 && changes.tooLarge.length === 0 });
-  });
 }
 
 /**
@@ -137,39 +151,14 @@ export async function withWorkingTree<T>(
  * the index was written. So a copy must not look younger than the original; older, it only costs a few comparisons.
  */
 async function copyIndex(from: string, to: string): Promise<void> {
-  const { mtimeMs } = await stat(from);
-  await copyFile(from, to);
-  const seconds = Math.floor(mtimeMs / 1000);
-  await utimes(to, seconds, seconds);
-}
-
-async function fileSize(workspace: string, path: Buffer): Promise<number> {
   try {
-    const found = await lstat(pathIn(workspace, path));
-    return found.isFile() ? found.size : 0;
+    const { mtimeMs } = await stat(from);
+    await copyFile(from, to);
+    const seconds = Math.floor(mtimeMs / 1000);
+    await utimes(to, seconds, seconds);
   } catch (error) {
-    if (isMissing(error)) return 0;
-    throw error;
+    if (!isMissing(error)) throw error;
   }
-}
-
-export function pathIn(workspace: string, path: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(`${workspace}/`), path]);
 }
 
 const SLASH = 0x2f;
-
-/** Splits what `-z` prints, or joins what it reads. */
-export function splitZ(output: Buffer): Buffer[] {
-  const parts: Buffer[] = [];
-  let start = 0;
-  for (let end = output.indexOf(0); end !== -1; end = output.indexOf(0, start)) {
-    parts.push(output.subarray(start, end));
-    start = end + 1;
-  }
-  return parts;
-}
-
-export function joinZ(paths: readonly Buffer[]): Buffer {
-  return Buffer.concat(paths.flatMap((path) => [path, Buffer.of(0)]));
-}

@@ -1,17 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, rename, rmdir } from 'node:fs/promises';
+import { readdir, rename, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
-import type { Git } from '../git/git.ts';
 import { diskSpace } from '../telemetry/disk-space.ts';
 import type { NewGitDir } from './git-dir.ts';
 import type { Layout } from './layout.ts';
 import type { MirrorCare } from './mirror-care.ts';
 import { exists } from './open-ticket.ts';
+import { makeOwnedFolder } from './owned-folder.ts';
 import { WORTH_IT } from './plain-packs.ts';
-import { pathIn } from './snapshot.ts';
+import { publishIndex } from './scratch-results.ts';
+import { type TreeTools, withWorktree } from './snapshot.ts';
 import type { Trash } from './trash.ts';
 
 /** The files of a commit and the index that belongs to them, both where nothing but the server works. */
@@ -33,14 +34,14 @@ export type SpareCheckouts = ReturnType<typeof createSpareCheckouts>;
  */
 export function createSpareCheckouts(deps: {
   config: Pick<Config, 'SPARE_CHECKOUTS' | 'MIN_FREE_DISK_MB'>;
-  git: Git;
+  tools: TreeTools;
   layout: Layout;
   trash: Trash;
   care: MirrorCare;
   makeGitDir: (gitDir: string, wanted: NewGitDir) => Promise<void>;
   logger: Logger | undefined;
 }) {
-  const { config, git, layout, trash, care, makeGitDir, logger } = deps;
+  const { config, tools, layout, trash, care, makeGitDir, logger } = deps;
   const closing = new AbortController();
   const ready = new Map<string, SpareCheckout>();
   const making = new Map<string, Promise<void>>();
@@ -84,10 +85,14 @@ export function createSpareCheckouts(deps: {
     };
     const begun = performance.now();
     try {
-      await mkdir(paths.folder);
+      await makeOwnedFolder(tools.identities, paths.folder);
       await makeGitDir(paths.gitDir, { branch: 'spare', refs: {}, mirror });
-      const where = { gitDir: paths.gitDir, workTree: paths.folder, alsoObjects: await alsoObjects() };
-      await git.run(['read-tree', '-m', '-u', commit], { ...where, signal: closing.signal });
+      const place = { workspace: paths.folder, gitDir: paths.gitDir, mirror };
+      const more = { alsoObjects: await alsoObjects() };
+      await withWorktree(tools, place, closing.signal, async (tree) => {
+        await tools.git.run(['read-tree', '-m', '-u', commit], { ...tree.writing, ...more });
+        await publishIndex(tree);
+      });
     } catch (error) {
       await discard(paths);
       throw error;
@@ -157,7 +162,8 @@ export async function moveInto(spare: SpareCheckout, folder: string, gitDir: str
   if (folder !== spare.folder) {
     // Not the folder itself: the empty one may be where an agent waits.
     for (const name of await readdir(spare.folder, 'buffer')) {
-      await rename(pathIn(spare.folder, name), pathIn(folder, name));
+      const [from, to] = [spare.folder, folder].map((parent) => Buffer.concat([Buffer.from(`${parent}/`), name]));
+      if (from && to) await rename(from, to);
     }
     await rmdir(spare.folder);
   }

@@ -4,7 +4,6 @@ import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
 import { checkHead } from './commit.ts';
-import type { Layout } from './layout.ts';
 import { mergeCommits } from './merge.ts';
 import type { Mirrors, RefreshOptions } from './mirrors.ts';
 import { moveWorkspace } from './move-workspace.ts';
@@ -12,7 +11,7 @@ import type { OpenTicket } from './open-ticket.ts';
 import { chooseBase, type RemoteHeads } from './remote-heads.ts';
 import { cutOffLike, SHALLOW } from './shallow.ts';
 import { shown } from './show-paths.ts';
-import { checkWorkspace } from './snapshot.ts';
+import { checkWorkspace, type TreeTools } from './snapshot.ts';
 
 export type Synced = { head: string; base: string; updated: boolean; notes: string[] };
 
@@ -25,11 +24,12 @@ export type UpToDate = Map<string, { heads: WeakRef<RemoteHeads>; refs: string; 
  * @throws AppError `merge_conflict` with the workspace unchanged; `base_branch_not_found`; those of a fetch
  */
 export async function syncTicket(
-  deps: { git: Git; layout: Layout; mirrors: Mirrors; allowedHosts: readonly string[]; upToDate: UpToDate },
+  deps: { tools: TreeTools; mirrors: Mirrors; allowedHosts: readonly string[]; upToDate: UpToDate },
   ticket: OpenTicket,
   options: RefreshOptions,
 ): Promise<Synced> {
-  const { git, layout, mirrors, allowedHosts, upToDate } = deps;
+  const { tools, mirrors, allowedHosts, upToDate } = deps;
+  const { git } = tools;
   const { ticketId, gitDir, branch, baseBranch, ref } = ticket;
   checkHead(gitDir, branch);
   await checkWorkspace(ticket);
@@ -62,7 +62,7 @@ export async function syncTicket(
   const withPushed = pushed === undefined ? before : await merge(before, pushed, `origin/${branch}`);
   const head = await merge(withPushed, base, baseBranch);
   const inTheWay =
-    head === before ? undefined : await moveWorkspace(git, ticket, layout.data.staging, ref, before, head);
+    head === before ? undefined : await moveWorkspace(tools, ticket, ref, before, head, options.signal);
   if (inTheWay === undefined) {
     noteUpToDate(upToDate, ticket, heads, { head, base });
     return { head, base, updated: head !== before, notes: [] };

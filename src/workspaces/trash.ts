@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../config/logger.ts';
-import { isMissing } from './file-errors.ts';
+import type { Confine } from '../sandbox/confine.ts';
+import { removeTree } from '../sandbox/remove-tree.ts';
+import { hasCode, isMissing } from './file-errors.ts';
 
 export type Trash = {
   /** Moves a path into a trash folder of its own file system, at once, and deletes it later. Missing is fine. */
@@ -16,19 +18,20 @@ export type Trash = {
 };
 
 /** Deletion is off the request path and one at a time: a hundred thousand files take seconds. */
-export function createTrash(logger: Logger | undefined): Trash {
+export function createTrash(confine: Confine, logger: Logger | undefined): Trash {
+  const stopped = new AbortController();
+  const queued = new Set<string>();
   let last: Promise<void> = Promise.resolve();
-  let stopped = false;
 
   function deleteLater(path: string): void {
+    if (queued.has(path)) return;
+    queued.add(path);
     last = last.then(async () => {
-      if (stopped) return;
-      try {
-        await removeTree(path);
-      } catch (err) {
-        // Tried again at the next start; until then it is only disk space.
-        logger?.warn({ err, path }, 'trash could not be deleted');
-      }
+      if (stopped.signal.aborted) return;
+      const failure = await removeTree(confine, path, stopped.signal);
+      queued.delete(path);
+      // The next clean-up tries again; until then it is only disk space.
+      if (failure !== undefined && !stopped.signal.aborted) logger?.warn({ err: failure, path }, 'trash left undeleted');
     });
   }
 
@@ -36,7 +39,7 @@ export function createTrash(logger: Logger | undefined): Trash {
     async discard(path, trashFolder) {
       const target = join(trashFolder, randomUUID());
       try {
-        await rename(path, target);
+        await moveFolder(path, target);
       } catch (error) {
         if (isMissing(error)) return;
         throw error;
@@ -47,25 +50,17 @@ export function createTrash(logger: Logger | undefined): Trash {
       for (const name of await readdir(trashFolder)) deleteLater(join(trashFolder, name));
     },
     settled: () => last,
-    stop() {
-      stopped = true;
-    },
+    stop: () => stopped.abort(),
   };
 }
 
-async function removeTree(path: string): Promise<void> {
+/** Its owner may have taken the right to write from a folder of the server, which moving it needs. */
+async function moveFolder(path: string, target: string): Promise<void> {
   try {
-    await rm(path, { recursive: true, force: true });
-  } catch {
-    // Package caches, Go's for one, hold folders without write permission.
-    await makeWritable(path);
-    await rm(path, { recursive: true, force: true });
-  }
-}
-
-async function makeWritable(folder: string): Promise<void> {
-  await chmod(folder, 0o700);
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
-    if (entry.isDirectory()) await makeWritable(join(folder, entry.name));
+    await rename(path, target);
+  } catch (error) {
+    if (!hasCode(error, 'EACCES')) throw error;
+    await chmod(path, 0o700);
+    await rename(path, target);
   }
 }

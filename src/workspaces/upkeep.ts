@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { WorkspacePlace } from '../../schemas/ticket.ts';
-import type { Git } from '../git/git.ts';
 import { tellFullDisk } from './file-errors.ts';
 import type { KeyedMutex } from './keyed-mutex.ts';
 import type { Layout } from './layout.ts';
@@ -11,6 +10,7 @@ import { finishMove } from './move-workspace.ts';
 import { findTicket, openTicket } from './open-ticket.ts';
 import { park } from './parking.ts';
 import { saveMirror, saveTicket, whyNotSaved } from './save.ts';
+import type { TreeTools } from './snapshot.ts';
 import type { SpareCheckouts } from './spare-checkouts.ts';
 import type { Trash } from './trash.ts';
 
@@ -18,14 +18,15 @@ export type Upkeep = ReturnType<typeof createUpkeep>;
 
 /** What keeps the folders of workspaces and mirrors small. */
 export function createUpkeep(deps: {
-  git: Git;
+  tools: TreeTools;
   layout: Layout;
   trash: Trash;
   care: MirrorCare;
   spareCheckouts: SpareCheckouts;
   oneAtATime: KeyedMutex;
 }) {
-  const { git, layout, trash, care, spareCheckouts, oneAtATime } = deps;
+  const { tools, layout, trash, care, spareCheckouts, oneAtATime } = deps;
+  const { git } = tools;
 
   return {
     async place(ticketId: string): Promise<WorkspacePlace> {
@@ -45,8 +46,8 @@ export function createUpkeep(deps: {
         const ticket = await openTicket(git, layout, ticketId);
         if (ticket.parked) return undefined;
         if (!(await isIdle())) return 'It is in use.';
-        await finishMove(git, ticket, layout.data.staging, ticket.ref);
-        return park({ git, layout, trash }, ticket);
+        await finishMove(tools, ticket, ticket.ref);
+        return park({ tools, layout, trash }, ticket);
       }).catch((error) => {
         throw tellFullDisk(error);
       });
@@ -93,7 +94,7 @@ export function createUpkeep(deps: {
         const saving = oneAtATime(ticketId.toLowerCase(), undefined, async () => {
           const ticket = await findTicket(git, layout, ticketId);
           if (ticket === undefined) return;
-          const lost = await saveTicket(git, ticket, copy, layout.data.staging);
+          const lost = await saveTicket(tools, ticket, copy);
           tickets.push(ticketId);
           leftOut.push(...lost.map((what) => ({ ticket_id: ticketId, what })));
           borrowed.add(ticket.mirror);

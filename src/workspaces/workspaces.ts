@@ -10,12 +10,14 @@ import type { GitProgress } from '../git/git-progress.ts';
 import type { CommitLine } from '../git/git-questions.ts';
 import { parseRepoUrl, type RepoRef, remoteUrl } from '../git/repo-url.ts';
 import type { Redactor } from '../redaction/redactor.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
 import { checkpointOf } from './checkpoint.ts';
 import { type Committed, commitWorkspace } from './commit.ts';
 import type { CommitText } from './commit-message.ts';
 import { buildWorkspace } from './create-workspace.ts';
 import { tellFullDisk } from './file-errors.ts';
 import { type FileSystem, probeFileSystem } from './file-system.ts';
+import { hasGitFile, restoreGitFile } from './git-file.ts';
 import { createGitDirs } from './git-dir.ts';
 import { commitsOf, diffOf, statusOf, type WorkspaceStatus } from './inspect.ts';
 import { createKeyedMutex } from './keyed-mutex.ts';
@@ -30,7 +32,9 @@ import { recoverFolders } from './recover.ts';
 import { chooseBase, listRemote } from './remote-heads.ts';
 import { createSpareCheckouts } from './spare-checkouts.ts';
 import { headOf, noBranch, noteUpToDate, type Synced, syncTicket, type UpToDate } from './sync.ts';
+import { createSharedFlights } from './shared-flight.ts';
 import { createTrash } from './trash.ts';
+import { createTreePrograms } from './tree-programs.ts';
 import { createTreeSurveys } from './tree-survey.ts';
 import { createUpkeep, type Upkeep } from './upkeep.ts';
 
@@ -81,9 +85,14 @@ export type Workspaces = {
    */
   push(ticketId: string, options?: WorkOptions): Promise<{ ref: string; sha: string }>;
   /** Keeps what is not committed as a commit on no branch; undefined when there is nothing. @param name of the ref */
-  checkpoint(ticketId: string, name: string): Promise<{ ref: string; sha: string } | undefined>;
-  diff(ticketId: string): Promise<Diff>;
-  status(ticketId: string): Promise<WorkspaceStatus>;
+  checkpoint(
+    ticketId: string,
+    name: string,
+    options?: Pick<WorkOptions, 'signal'>,
+  ): Promise<{ ref: string; sha: string } | undefined>;
+  /** Readers at the same time share one comparison; it ends with the last of them. */
+  diff(ticketId: string, options?: Pick<WorkOptions, 'signal'>): Promise<Diff>;
+  status(ticketId: string, options?: Pick<WorkOptions, 'signal'>): Promise<WorkspaceStatus>;
   commits(ticketId: string, since?: string): Promise<CommitLine[]>;
   /**
    * Removes a workspace and everything it held, also what a creation left that failed; its disk space is freed later. None
@@ -116,13 +125,18 @@ export function createWorkspaces(deps: {
     | 'MIN_FREE_DISK_MB'
   >;
   git: Git;
+  sandbox: Pick<Sandbox, 'confine' | 'identities'>;
   redactor: Redactor;
   logger?: Logger;
 }): Workspaces {
-  const { config, git, redactor, logger } = deps;
+  const { config, git, sandbox, redactor, logger } = deps;
+  const { confine, identities } = sandbox;
   const allowedHosts = config.ALLOWED_REPO_HOSTS;
   const layout = createLayout(config);
-  const trash = createTrash(logger);
+  const { staging } = layout.data;
+  const programs = createTreePrograms(confine, identities);
+  const tools = { git, programs, identities, staging };
+  const trash = createTrash(confine, logger);
   const care = createMirrorCare(git);
   const mirrors = createMirrors({ config, git, layout, trash, care });
   const plainPacks = createPlainPacks({ git, layout, trash, care, logger });
@@ -133,9 +147,9 @@ export function createWorkspaces(deps: {
   };
   const ignoresCase = async () => (await fileSystem()).ignoresCase;
   const makeGitDir = createGitDirs(git, layout, ignoresCase);
-  const spareCheckouts = createSpareCheckouts({ config, git, layout, trash, care, makeGitDir, logger });
+  const spareCheckouts = createSpareCheckouts({ config, tools, layout, trash, care, makeGitDir, logger });
   const building = {
-    git,
+    tools,
     layout,
     trash,
     plainPacks,
@@ -146,7 +160,7 @@ export function createWorkspaces(deps: {
   };
   const oneAtATime = createKeyedMutex();
   const upToDate: UpToDate = new Map();
-  const { staging } = layout.data;
+  const quarantineOf = (ticketId: string) => join(layout.tickets.quarantine, ticketId);
 
   /** Work that changes a ticket: alone with it, and with nothing of an earlier one left half done. */
   async function change<T>(
@@ -157,7 +171,7 @@ export function createWorkspaces(deps: {
     return oneAtATime(ticketId.toLowerCase(), signal, async () => {
       const ticket = await openTicket(git, layout, ticketId);
       if (ticket.parked) await unpark(building, ticket, { signal });
-      await finishMove(git, ticket, staging, ticket.ref);
+      await finishMove(tools, ticket, ticket.ref, signal);
       return work(ticket);
     }).catch(rethrow);
   }
@@ -174,6 +188,10 @@ export function createWorkspaces(deps: {
       return rethrow(error);
     }
   }
+
+  const diffs = createSharedFlights<string, Diff, never>(([ticketId = ''], { signal }) =>
+    look(ticketId, (ticket) => diffOf(tools, ticket, signal)),
+  );
 
   async function createNew(
     { ticketId, repo, baseBranch, place }: CreateRequest,
@@ -233,7 +251,7 @@ export function createWorkspaces(deps: {
   return {
     async recover() {
       await git.checkVersion();
-      await recoverFolders({ git, layout, mirrors, trash, logger }).catch(rethrow);
+      await recoverFolders({ tools, layout, mirrors, trash, logger }).catch(rethrow);
       const { type, ignoresCase } = await fileSystem().catch(rethrow);
       logger?.info({ file_system: type, ignores_case: ignoresCase }, 'workspaces are checked out by git');
     },
@@ -254,18 +272,17 @@ export function createWorkspaces(deps: {
     sync: (ticketId, options = {}) =>
       change(ticketId, options.signal, async (ticket) => {
         await options.check?.();
-        return syncTicket({ git, layout, mirrors, allowedHosts, upToDate }, ticket, options);
+        const restored = (await hasGitFile(ticket.workspace))
+          ? []
+          : await restoreGitFile(programs, ticket, quarantineOf(ticketId), options.signal);
+        const synced = await syncTicket({ tools, mirrors, allowedHosts, upToDate }, ticket, options);
+        return { ...synced, notes: [...restored, ...synced.notes] };
       }),
 
     commit: (ticketId, text, { signal } = {}) =>
       change(ticketId, signal, (ticket) =>
         commitWorkspace(
-          {
-            git,
-            redactor,
-            folders: { staging, quarantine: join(layout.tickets.quarantine, ticketId) },
-            protectedPaths: config.PROTECTED_PATHS,
-          },
+          { tools, redactor, quarantine: quarantineOf(ticketId), protectedPaths: config.PROTECTED_PATHS },
           ticket,
           ticket.branch,
           text,
@@ -290,13 +307,13 @@ export function createWorkspaces(deps: {
         return { ref, sha };
       }),
 
-    checkpoint: (ticketId, name) =>
-      change(ticketId, undefined, async (ticket) =>
-        checkpointOf(git, staging, ticket, await headOf(git, ticket), name),
+    checkpoint: (ticketId, name, { signal } = {}) =>
+      change(ticketId, signal, async (ticket) =>
+        checkpointOf(tools, ticket, await headOf(git, ticket), name, signal),
       ),
 
-    diff: (ticketId) => look(ticketId, (ticket) => diffOf(git, staging, ticket)),
-    status: (ticketId) => look(ticketId, (ticket) => statusOf(git, staging, ticket)),
+    diff: (ticketId, { signal } = {}) => diffs(ticketId, ticketId, { signal }),
+    status: (ticketId, { signal } = {}) => look(ticketId, (ticket) => statusOf(tools, ticket, signal)),
     commits: async (ticketId, since) => commitsOf(git, await openTicket(git, layout, ticketId), since),
 
     remove: (ticketId, repoUrl) =>
@@ -306,7 +323,7 @@ export function createWorkspaces(deps: {
         if (ticket !== undefined) {
           await trash.discard(ticket.workspace, layout.tickets.trash);
           await trash.discard(ticket.gitDir, layout.data.trash);
-          await trash.discard(join(layout.tickets.quarantine, ticketId), layout.tickets.trash);
+          await trash.discard(quarantineOf(ticketId), layout.tickets.trash);
         }
         const mirror = ticket?.mirror ?? layout.mirror(repoUrl);
         if (await exists(mirror)) await mirrors.release(mirror, ticketId);
@@ -318,7 +335,7 @@ export function createWorkspaces(deps: {
     },
 
     fileSystem,
-    upkeep: createUpkeep({ git, layout, trash, care, spareCheckouts, oneAtATime }),
+    upkeep: createUpkeep({ tools, layout, trash, care, spareCheckouts, oneAtATime }),
     async close() {
       trash.stop();
       await mirrors.close();

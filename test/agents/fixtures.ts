@@ -48,7 +48,7 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
         agent: 'gemini',
         mode,
         workspace,
-        readOnlyPaths: [],
+        git: undefined,
         text: (remembered) => {
           continued = remembered;
           return text;

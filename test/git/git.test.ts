@@ -136,7 +136,7 @@ t.test('a redirect is not followed', async (t) => {
 });
 
 t.test('a command ends with all its processes', async (t) => {
-  const { dir, github, git, parentEnv, config } = await makeWorld(t);
+  const { dir, github, git, sandbox, parentEnv, config } = await makeWorld(t);
   await github.addRepository('acme/stalled', { private: true });
   const target = repo('acme/stalled');
   const gitDir = join(dir, 'x.git');
@@ -162,6 +162,7 @@ t.test('a command ends with all its processes', async (t) => {
     config: { ...config, GIT_TIMEOUT_SECONDS: 1 },
     parentEnv,
     token: async () => TOKEN,
+    confine: sandbox.confine,
     redactor: createRedactor(),
   });
   // Whether it is reached depends on how busy the machine is; the command does not end by itself either way.

@@ -9,6 +9,7 @@ import { parseRepoUrl, remoteUrl } from '../../src/git/repo-url.ts';
 import { createGitHub } from '../../src/github/pull-requests.ts';
 import { createTokenSource } from '../../src/github/token.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
+import { createSandbox } from '../../src/sandbox/sandbox.ts';
 import { startGitHub } from '../../standins/github.ts';
 
 const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -44,7 +45,7 @@ async function setUp(t: Test, env: Record<string, string> = {}) {
 t.test('git and gh work as the app, with a token of the least rights', async (t) => {
   const { standIn, config, redactor, parentEnv, token, issued } = await setUp(t);
   const target = parseRepoUrl('https://github.com/acme/widgets', config.ALLOWED_REPO_HOSTS);
-  const git = createGit({ config, parentEnv, token, redactor });
+  const git = createGit({ config, parentEnv, token, confine: createSandbox({ config }).confine, redactor });
   const { stdout } = await git.run(['ls-remote', '--', remoteUrl(target)], { repo: target });
   t.match(stdout.toString(), 'refs/heads/ticket_A-1');
   const github = createGitHub({ config, parentEnv, token, redactor });
@@ -81,7 +82,7 @@ t.test('an expired token is refused, as GitHub does', async (t) => {
   const { standIn, app, config, redactor, parentEnv, token } = await setUp(t);
   app.lifetimeSeconds = -1;
   const target = parseRepoUrl('https://github.com/acme/widgets', config.ALLOWED_REPO_HOSTS);
-  const git = createGit({ config, parentEnv, token, redactor });
+  const git = createGit({ config, parentEnv, token, confine: createSandbox({ config }).confine, redactor });
   await t.rejects(git.run(['ls-remote', '--', remoteUrl(target)], { repo: target }), { code: 'github_auth' });
   t.ok(standIn.requests.length > 1);
 });

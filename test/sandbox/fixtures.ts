@@ -1,11 +1,13 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createIdentities } from '../../src/sandbox/identity.ts';
 import { createSandbox, type Sandbox, type SandboxDependencies } from '../../src/sandbox/sandbox.ts';
 
 export type Owner = { teardown(work: () => unknown): unknown };
 
-export const LIMITS = { EGRESS_ALLOW: [], MAX_WORKSPACE_MB: 1024 };
+const SANDBOX_UIDS = { first: 1_900_000_000, last: 1_900_065_535 };
+export const LIMITS = { EGRESS_ALLOW: [], MAX_WORKSPACE_MB: 1024, SANDBOX_UIDS };
 
 /** Folders of a server with one workspace, outside of what a sandbox shows. */
 export async function makeFolders(t: Owner) {
@@ -16,14 +18,26 @@ export async function makeFolders(t: Owner) {
   await mkdir(workspace, { recursive: true });
   await mkdir(folders.DATA_DIR);
   await writeFile(join(workspace, 'README.md'), '# Widgets\n');
+  await giveAway(folders.TICKETS_ROOT, workspace);
   return { root, ...folders, workspace };
+}
+
+/** Gives a workspace to a uid of its own, as a server that is root does. */
+export async function giveAway(TICKETS_ROOT: string, workspace: string): Promise<void> {
+  const identities = createIdentities({ SANDBOX_UIDS, TICKETS_ROOT });
+  await identities.assign(workspace);
+  const names = await readdir(workspace, { recursive: true });
+  await identities.share(
+    workspace,
+    names.map((name) => join(workspace, name)),
+  );
 }
 
 /** A sandbox, and a way to run a shell script in it. */
 export function makeSandbox(
   folders: { DATA_DIR: string; TICKETS_ROOT: string; workspace: string },
   SANDBOX: 'auto' | 'none',
-  settings: Partial<SandboxDependencies['config']> = {},
+  settings: Partial<Omit<SandboxDependencies['config'], 'SANDBOX_UIDS'>> = {},
 ) {
   const config = { SANDBOX, ...LIMITS, ...folders, ...settings };
   const sandbox: Sandbox = createSandbox({ config, parentEnv: process.env });

@@ -188,12 +188,12 @@ t.test('git works inside, with the git directory and the borrowed objects shown 
   writeFileSync(join(workspace, 'README.md'), '# Gadgets\n');
 
   const { sh } = makeSandbox(folders, 'auto');
-  const readOnlyPaths = [gitDir, mirror];
-  const { output } = await sh('git log --format=%s; git status --short; git diff', { readOnlyPaths });
+  const repository = { git: { dir: gitDir, mirror } };
+  const { output } = await sh('git log --format=%s; git status --short; git diff', repository);
   t.match(output, /^First\n M README.md\ndiff --git/);
   t.match(output, /\+# Gadgets/);
-  t.not((await sh(`git ${identity.join(' ')} commit -qam x`, { readOnlyPaths })).code, 0, 'it cannot commit');
-  t.not((await sh(`echo x > ${gitDir}/config`, { readOnlyPaths })).code, 0, 'nor configure');
+  t.not((await sh(`git ${identity.join(' ')} commit -qam x`, repository)).code, 0, 'it cannot commit');
+  t.not((await sh(`echo x > ${gitDir}/config`, repository)).code, 0, 'nor configure');
 });
 
 t.test('a .git that is a link is not followed', async (t) => {

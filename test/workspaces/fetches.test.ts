@@ -176,7 +176,7 @@ async function spoil(objects: string, object: string): Promise<void> {
   const index = plainGit(['verify-pack', '-v', pack]).split('\n');
   const line = index.find((one) => one.startsWith(object)) ?? '';
   const [, , , , offset] = line.split(/\s+/);
-  await chmod(pack, 0o600);
+  await chmod(pack, 0o644);
   const file = await open(pack, 'r+');
   await file.write(Buffer.from('spoilt'), 0, 6, Number(offset) + 1);
   await file.close();

@@ -80,7 +80,7 @@ t.test('what is new since then is brought in', async (t) => {
 });
 
 t.test('files go into the folder in which an agent waits', async (t) => {
-  const { workspaces, directory, create, spared, waiting, inode, read, path } = await setTheStage(t);
+  const { workspaces, sandbox, directory, create, spared, waiting, inode, read, path } = await setTheStage(t);
   const ready = spared();
   await create('P-1');
   await ready;
@@ -89,6 +89,7 @@ t.test('files go into the folder in which an agent waits', async (t) => {
   commitEntries(directory, [{ path: 'README.md', content: 'read me again\n' }]);
   const place = path('tickets', '.staging', 'slot');
   await mkdir(place);
+  await sandbox.identities.assign(place);
   const slot = await inode('.staging', 'slot');
   await create('P-2', () => place);
   t.equal(await inode('P-2'), slot);

@@ -6,12 +6,16 @@ import type { Logger } from '../../src/config/logger.ts';
 import { createGit } from '../../src/git/git.ts';
 import { parseRepoUrl, type RepoRef } from '../../src/git/repo-url.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
+import { createSandbox } from '../../src/sandbox/sandbox.ts';
 import { createWorkspaces } from '../../src/workspaces/workspaces.ts';
 import { startGitHub } from '../../standins/github.ts';
 
 export const TOKEN = 'ghp_0123456789abcdefTESTtoken';
 /** Another secret of the server, with characters that encodings change. */
 export const API_KEY = 'key+with/"odd" \\characters & ümlaut';
+
+/** The uids of which a server that is root gives each workspace one. */
+export const SANDBOX_UIDS = { first: 1_900_000_000, last: 1_900_065_535 };
 
 type Owner = { teardown(work: () => unknown): unknown };
 type Settings = { FETCH_TTL_SECONDS?: number; SPARE_CHECKOUTS?: number; DATA_DIR?: string; TICKETS_ROOT?: string };
@@ -24,14 +28,14 @@ export async function makeWorld(t: Owner, { parent = tmpdir(), logger, ...settin
   const github = await startGitHub({ root: join(dir, 'github') });
   github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
   const parentEnv = { PATH: process.env.PATH, ...github.environment() };
-  const { git, workspaces, config } = setUp(dir, parentEnv, TOKEN, logger, settings);
+  const { git, sandbox, workspaces, config } = setUp(dir, parentEnv, TOKEN, logger, settings);
   await workspaces.recover();
   t.teardown(async () => {
     await workspaces.close();
     await github.close();
     await rm(dir, { recursive: true, force: true });
   });
-  return { dir, github, parentEnv, config, git, workspaces, path: (...parts: string[]) => join(dir, ...parts) };
+  return { dir, github, parentEnv, config, git, sandbox, workspaces, path: (...parts: string[]) => join(dir, ...parts) };
 }
 
 /** Workspaces of a folder, as a server that starts there has them. */
@@ -53,12 +57,17 @@ export function setUp(
     FETCH_TTL_SECONDS: 0,
     SPARE_CHECKOUTS: 0,
     MIN_FREE_DISK_MB: 0,
+    SANDBOX: 'bubblewrap' as const,
+    SANDBOX_UIDS,
+    EGRESS_ALLOW: [],
+    MAX_WORKSPACE_MB: 10_240,
     ...settings,
   };
   const redactor = createRedactor([token, API_KEY]);
   const deps = { config, redactor, ...(logger ? { logger } : {}) };
-  const git = createGit({ ...deps, parentEnv, token: async () => token });
-  return { config, git, workspaces: createWorkspaces({ ...deps, git }) };
+  const sandbox = createSandbox({ config, parentEnv });
+  const git = createGit({ ...deps, parentEnv, token: async () => token, confine: sandbox.confine });
+  return { config, git, sandbox, workspaces: createWorkspaces({ ...deps, git, sandbox }) };
 }
 
 export function repo(fullName: string): RepoRef {
@@ -76,6 +85,10 @@ export function plainGit(args: readonly string[], options: { cwd?: string; input
       PATH: process.env.PATH,
       HOME: '/nonexistent',
       GIT_CONFIG_NOSYSTEM: '1',
+      // Where the server is root, a workspace belongs to a uid of its own.
+      GIT_CONFIG_COUNT: '1',
+      GIT_CONFIG_KEY_0: 'safe.directory',
+      GIT_CONFIG_VALUE_0: '*',
       GIT_AUTHOR_NAME: 'Someone',
       GIT_AUTHOR_EMAIL: 'someone@example.org',
       GIT_COMMITTER_NAME: 'Someone',

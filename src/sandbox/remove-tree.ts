@@ -1,0 +1,46 @@
+import { lstat, rmdir, unlink } from 'node:fs/promises';
+import type { Confine } from './confine.ts';
+import { runProgram } from './programs.ts';
+
+const TIMEOUT_MS = 120_000;
+const LIMITS = { cpuSeconds: 60, memoryMib: 1024, fileMib: 1 };
+/** Each pass deletes more of a tree that is too large for one. */
+const MAX_PASSES = 20;
+
+/**
+ * Deletes a folder that an agent shaped, of any depth and whatever its modes, names and kinds of files; or a file.
+ * @param path which nothing but the server can replace
+ * @returns why some of it is left, if so; never throws
+ */
+export async function removeTree(confine: Confine, path: string, signal?: AbortSignal): Promise<Error | undefined> {
+  try {
+    const found = await lstat(path).catch(() => undefined);
+    if (found === undefined) return undefined;
+    if (!found.isDirectory()) {
+      await unlink(path);
+      return undefined;
+    }
+    const failure = await empty(confine, path, signal);
+    if (failure !== undefined) return failure;
+    await rmdir(path);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** Deletes what a folder holds. The folder itself is where it is mounted, and is deleted from outside. */
+async function empty(confine: Confine, path: string, signal: AbortSignal | undefined): Promise<Error | undefined> {
+  const program = { user: 'file-keeper', readable: [], writable: [path], limits: LIMITS } as const;
+  const remove = { ...program, argv: ['find', path, '-mindepth', '1', '-delete'] } as const;
+  // Package caches, Go's for one, hold folders without write permission.
+  const open = { ...program, argv: ['chmod', '-R', 'u+rwx', '--', path] } as const;
+  for (let pass = 1; ; pass += 1) {
+    const { ended, exitCode, stderr } = await runProgram(confine, remove, { signal, timeoutMs: TIMEOUT_MS });
+    if (ended === 'by itself' && exitCode === 0) return undefined;
+    if (pass === MAX_PASSES || signal?.aborted || (pass > 1 && ended === 'by itself')) {
+      return new Error(`The folder could not be emptied: ${stderr.slice(-500) || ended}`);
+    }
+    if (ended === 'by itself') await runProgram(confine, open, { signal, timeoutMs: TIMEOUT_MS });
+  }
+}

@@ -1,0 +1,105 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AppError } from '../errors/app-error.ts';
+import { canceled } from '../git/abortable.ts';
+import type { Confine, ProgramLimits } from '../sandbox/confine.ts';
+import type { Identities } from '../sandbox/identity.ts';
+import { unifyOwner } from '../sandbox/ownership.ts';
+import { runProgram, unreadable } from '../sandbox/programs.ts';
+import type { Place } from '../sandbox/types.ts';
+import { joinZ, splitZ } from './null-separated.ts';
+
+/** What the server does with the files of a workspace beside git, confined to them. */
+export type TreePrograms = ReturnType<typeof createTreePrograms>;
+
+type Options = { input?: string | Uint8Array; signal?: AbortSignal | undefined; writes?: boolean };
+
+const NODE: Place = { host: process.execPath, inside: '/opt/node/bin/node' };
+const TOOL: Place = { host: fileURLToPath(new URL('tree-tool.mjs', import.meta.url)), inside: '/opt/tree-tool.mjs' };
+const LIMITS: ProgramLimits = { cpuSeconds: 20, memoryMib: 1024, fileMib: 1 };
+const SECONDS = 30;
+
+export function createTreePrograms(confine: Confine, identities: Identities) {
+  async function run(operation: string, tree: string, args: readonly string[], options: Options): Promise<Buffer> {
+    const { input, signal, writes = false } = options;
+    const program = {
+      argv: [NODE.inside, TOOL.inside, operation, tree, ...args],
+      user: 'file-keeper',
+      readable: writes ? [] : [tree],
+      writable: writes ? [tree] : [],
+      mounts: [NODE, TOOL],
+      limits: LIMITS,
+    } as const;
+    const given = input === undefined ? {} : { input };
+    const result = await runProgram(confine, program, { ...given, signal, timeoutMs: SECONDS * 1000 });
+    if (result.ended === 'canceled') throw canceled(signal);
+    const endless = unreadable('A look at the files', result, SECONDS);
+    if (endless) throw endless;
+    if (result.exitCode === 0) return result.stdout;
+    throw new AppError('workspace_tampered', 'The files of the workspace could not be read or moved.', {
+      cause: new Error(result.stderr),
+    });
+  }
+
+  return {
+    /** Finds the regular files above a size in bytes. */
+    async largeFiles(
+      tree: string,
+      paths: readonly Buffer[],
+      limit: number,
+      signal?: AbortSignal,
+    ): Promise<{ path: Buffer; bytes: number }[]> {
+      if (paths.length === 0) return [];
+      const records = splitZ(await run('large', tree, [String(limit)], { input: joinZ(paths), signal }));
+      return records.map((record) => {
+        const space = record.indexOf(' ');
+        return { bytes: Number(record.subarray(0, space)), path: record.subarray(space + 1) };
+      });
+    },
+
+    /** Finds the folders that are not empty folders. */
+    async occupied(tree: string, folders: readonly Buffer[], signal?: AbortSignal): Promise<Buffer[]> {
+      return folders.length === 0 ? [] : splitZ(await run('occupied', tree, [], { input: joinZ(folders), signal }));
+    },
+
+    /** Finds the paths that are folders. */
+    async folders(tree: string, paths: readonly Buffer[], signal?: AbortSignal): Promise<Buffer[]> {
+      return paths.length === 0 ? [] : splitZ(await run('folders', tree, [], { input: joinZ(paths), signal }));
+    },
+
+    /**
+     * Makes sure that the `.git` of a tree is a file with this text.
+     * @param quarantine folder that takes what was in its place
+     * @returns whether something else was there
+     */
+    async restoreGitFile(tree: string, text: string, quarantine: string, signal?: AbortSignal): Promise<boolean> {
+      const name = nameForMoving();
+      const said = await run('restore', tree, [name], { input: text, signal, writes: true });
+      const moved = said.toString() === 'moved';
+      if (moved) await takeOut(tree, name, quarantine);
+      return moved;
+    },
+
+    /** Gives all that a tree holds to the owner of the tree, where the server is root. */
+    unifyOwner: (tree: string): Promise<void> => unifyOwner(confine, identities, tree),
+
+    /** Moves the `.git` of a folder in the tree to a folder outside, so that the files beside it are files like any other. */
+    async unnest(tree: string, folder: Buffer, quarantine: string, signal?: AbortSignal): Promise<void> {
+      const name = nameForMoving();
+      await run('unnest', tree, [name], { input: joinZ([folder]), signal, writes: true });
+      await takeOut(tree, name, quarantine);
+    },
+  };
+}
+
+function nameForMoving(): string {
+  return `.pullwright-${randomUUID()}`;
+}
+
+/** A name directly in the tree, which the server made: nothing on the way can be a link. The name itself is not followed. */
+async function takeOut(tree: string, name: string, quarantine: string): Promise<void> {
+  await mkdir(quarantine, { recursive: true, mode: 0o700 });
+  await rename(join(tree, name), join(quarantine, randomUUID()));
+}

@@ -4,6 +4,7 @@ import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
+import { ownKeyring } from './own-keyring.ts';
 import { type Service, serveOnSocket } from './service.ts';
 import type { Confinement, Place, SandboxHome, SandboxRequest } from './types.ts';
 
@@ -66,7 +67,7 @@ export function createBubblewrap(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT
       // instrumentation of the server may add variables to whatever it starts.
       return {
         file: 'env',
-        args: ['-i', 'bwrap', '--args', '3', '--', ...limits(), ...bridged(request.argv, inlets)],
+        args: ['-i', ...ownKeyring(), 'bwrap', '--args', '3', '--', ...limits(), ...bridged(request.argv, inlets)],
         env: {},
         cwd: '/',
         input: options.map((option) => `${option}\0`).join(''),

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import { ownKeyring } from './own-keyring.ts';
+import { procMount } from './proc.ts';
 import { type Service, serveOnSocket } from './service.ts';
 import type { Confinement, Place, SandboxHome, SandboxRequest } from './types.ts';
 
@@ -105,7 +106,8 @@ function system(): string[] {
     ...['--ro-bind', '/usr', '/usr', ...SYSTEM_FOLDERS.flatMap(asItIs), '--dir', '/etc'],
     ...ETC.flatMap((name) => asItIs(`/etc/${name}`)),
     ...OWN_ETC.flatMap((name) => ['--ro-bind', ownFile(`etc/${name}`), `/etc/${name}`]),
-    ...['--proc', '/proc', '--dev', '/dev'],
+    ...procMount(),
+    ...['--dev', '/dev'],
     ...tmpfs('/dev/shm', 64),
     ...tmpfs('/tmp', 512),
     ...['--perms', '0700', ...tmpfs(HOME, 512)],

@@ -6,6 +6,7 @@ import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import { ownKeyring } from './own-keyring.ts';
 import { procMount } from './proc.ts';
+import { readSeccompFilter } from './seccomp/filter.ts';
 import { type Service, serveOnSocket } from './service.ts';
 import type { Confinement, Place, SandboxHome, SandboxRequest } from './types.ts';
 
@@ -71,7 +72,7 @@ export function createBubblewrap(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT
         args: ['-i', ...ownKeyring(), 'bwrap', '--args', '3', '--', ...limits(), ...bridged(request.argv, inlets)],
         env: {},
         cwd: '/',
-        input: options.map((option) => `${option}\0`).join(''),
+        inputs: [options.map((option) => `${option}\0`).join(''), await readSeccompFilter()],
       };
     },
   };
@@ -97,7 +98,7 @@ function isolation(): string[] {
       '--hostname',
       'sandbox',
     ],
-    ...['--cap-drop', 'ALL', '--die-with-parent', '--new-session', '--clearenv'],
+    ...['--cap-drop', 'ALL', '--die-with-parent', '--new-session', '--clearenv', '--seccomp', '4'],
   ];
 }
 

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/load-config.ts';
+import { AppError } from '../errors/app-error.ts';
 import { runProcess } from './run-process.ts';
 import { serveOnLoopback } from './service.ts';
 import { canMeasure } from './size-watch.ts';
@@ -55,6 +56,7 @@ export async function testConfinement(
     }
     return { ok: true };
   } catch (error) {
+    if (error instanceof AppError) return failure(error.message, error.remedy);
     return failure(`bubblewrap could not be tried: ${error instanceof Error ? error.message : error}.`);
   } finally {
     await listener.close();
@@ -119,6 +121,11 @@ type Seen = {
   processes: string;
   /** Masks, in hexadecimal. */
   capabilities: string[];
+  /** Paths that could be opened. */
+  writesKernel: string[];
+  readsKernel: string[];
+  filtersCalls: boolean;
+  setsUserId: boolean;
   makesUserNamespace: boolean;
   interfaces: string[];
   reachesHost: boolean;
@@ -135,6 +142,10 @@ function leakIn(seen: Seen, writable: boolean, secrets: readonly string[], proce
     return 'it has capabilities';
   }
   if (seen.makesUserNamespace) return 'a further user namespace can be made';
+  if (seen.writesKernel.length > 0) return `settings of the kernel can be written (${seen.writesKernel.join(', ')})`;
+  if (seen.readsKernel.length > 0) return `the kernel can be inspected (${seen.readsKernel.join(', ')})`;
+  if (!seen.filtersCalls) return 'system calls are not filtered';
+  if (seen.setsUserId) return 'a program can be given a set-id bit';
   const network = seen.interfaces.filter((name) => name !== 'lo');
   if (network.length > 0) return `the network can be reached (${network.join(', ')})`;
   if (seen.reachesHost) return 'services of the host can be reached';

@@ -10,12 +10,17 @@ const PIPES_MS = 1000;
  * Starts a command with pipes for stdin, stdout and stderr, in a process group of its own.
  * @throws the system's error, such as ENOENT, when it cannot be started
  */
-export async function startProcess({ file, args, env, cwd, input }: Command): Promise<SandboxedProcess> {
+export async function startProcess({ file, args, env, cwd, inputs = [] }: Command): Promise<SandboxedProcess> {
   const child = execa(file, args, {
     cwd,
     env,
     extendEnv: false,
-    stdio: ['pipe', 'pipe', 'pipe', ...(input === undefined ? [] : [new TextEncoder().encode(input)])],
+    stdio: [
+      'pipe',
+      'pipe',
+      'pipe',
+      ...inputs.map((input) => (typeof input === 'string' ? new TextEncoder().encode(input) : input)),
+    ],
     buffer: false,
     reject: false,
     // The whole group gets the signal, and nothing less than SIGKILL: agents ignore the others.

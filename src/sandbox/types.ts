@@ -58,8 +58,8 @@ export type Command = {
   args: readonly string[];
   env: Readonly<Record<string, string>>;
   cwd: string;
-  /** Text that the process finds on file descriptor 3. */
-  input?: string;
+  /** What the process reads from file descriptors 3, 4 and so on. */
+  inputs?: readonly (string | Uint8Array)[];
 };
 
 /** One way to confine a process, or not to. */

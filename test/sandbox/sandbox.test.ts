@@ -26,6 +26,9 @@ async function startStubborn(sandbox: Sandbox, workspace: string) {
 }
 
 const FORK_BOMB = fileURLToPath(new URL('fork-bomb.ts', import.meta.url));
+const FILTER = fileURLToPath(
+  new URL(`../../src/sandbox/seccomp/${process.arch === 'arm64' ? 'arm64' : 'x86-64'}.bpf`, import.meta.url),
+);
 const SERVER = fileURLToPath(new URL('server.ts', import.meta.url));
 
 t.test('the walls hold', async (t) => {
@@ -343,6 +346,16 @@ t.test('where no sandbox can be made, nothing is started', async (t) => {
   const forbidden = without('--unshare-user', '--disable-userns');
   t.match(forbidden, { check: { ok: false }, code: 'agent_unavailable', detail: /does not work on this machine/ });
   t.match(forbidden.remedy, /unprivileged user namespaces[\s\S]*SANDBOX=none/);
+  const filter = readFileSync(FILTER);
+  filter[0] = 6;
+  writeFileSync(join(folders.root, 'filter'), filter);
+  const altered = without('--ro-bind', join(folders.root, 'filter'), FILTER);
+  t.match(altered, {
+    check: { ok: false },
+    code: 'agent_unavailable',
+    detail: /seccomp filter .* is not the original/,
+  });
+  t.match(altered.remedy, /Install the server again/);
   t.notOk(existsSync(join(folders.workspace, 'made')));
 });
 

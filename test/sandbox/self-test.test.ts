@@ -8,6 +8,9 @@ import { makeFolders } from './fixtures.ts';
 
 const SECRETS = { GEMINI_API_KEY: 'AIzaSyStandInKey0123456789', GITHUB_TOKEN: 'ghp_standin0123456789' };
 
+/** A filter of one instruction: `return SECCOMP_RET_ALLOW`. */
+const ALLOW_ALL = Uint8Array.of(6, 0, 0, 0, 0, 0, 0xff, 0x7f);
+
 /** One wall less: what is done to the command that starts the sandbox, and what the self-test says then. */
 const BREACHES: [name: string, breach: (command: Command, folders: { DATA_DIR: string }) => Command, said: RegExp][] = [
   [
@@ -15,7 +18,23 @@ const BREACHES: [name: string, breach: (command: Command, folders: { DATA_DIR: s
     options(['--unshare-all'], ['--unshare-all', '--share-net']),
     /network|services of the host/,
   ],
-  ['user namespaces can be nested', options(['--disable-userns'], []), /a further user namespace can be made/],
+  [
+    'user namespaces can be nested',
+    (command) => options(['--seccomp', '4'], [])(options(['--disable-userns'], [])(command)),
+    /a further user namespace can be made/,
+  ],
+  ['/proc can be written', options(['--remount-ro', '/proc'], []), /settings of the kernel can be written/],
+  [
+    'keys of the machine are listed',
+    options(['--ro-bind', '/dev/null', '/proc/keys'], []),
+    /the kernel can be inspected \(\/proc\/keys\)/,
+  ],
+  ['system calls are not filtered', options(['--seccomp', '4'], []), /system calls are not filtered/],
+  [
+    'the filter allows every call',
+    ({ inputs = [], ...command }) => ({ ...command, inputs: [...inputs.slice(0, 1), ALLOW_ALL] }),
+    /set-id bit/,
+  ],
   ['capabilities are kept', options(['--cap-drop', 'ALL'], ['--cap-add', 'ALL']), /capabilities/],
   [
     '.git can be written',
@@ -68,7 +87,8 @@ const BREACHES: [name: string, breach: (command: Command, folders: { DATA_DIR: s
 ];
 
 function withInput(command: Command, change: (text: string) => string): Command {
-  return { ...command, input: change(command.input ?? '') };
+  const [text, ...others] = command.inputs ?? [];
+  return { ...command, inputs: [change(String(text)), ...others] };
 }
 
 function options(found: string[], instead: string[]): (command: Command) => Command {

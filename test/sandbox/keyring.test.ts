@@ -19,6 +19,10 @@ for (const { name, skip, run } of USERS) {
     t.same(await outputs([], false), ['denied', 'nothing']);
     t.same(await outputs([], true), ['denied', 'nothing'], 'the filter suffices');
     t.same(await outputs([SECCOMP_OPTION], false), ['left', 'nothing'], 'the keyring suffices');
-    t.same(await outputs([SECCOMP_OPTION], true), ['left', 'found'], 'without both, the second finds the key of the first');
+    t.same(
+      await outputs([SECCOMP_OPTION], true),
+      ['left', 'found'],
+      'without both, the second finds the key of the first',
+    );
   });
 }

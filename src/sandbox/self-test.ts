@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -107,7 +107,19 @@ async function findProblem(confinement: Confinement, trial: Trial, writable: boo
     return failure('The sandbox has no limits: the command prlimit is missing.', 'Run apt-get install util-linux.');
   }
   const leak = leakIn(seen, writable, trial.secrets, await readlink('/proc/self/ns/pid'));
-  return leak === undefined ? undefined : failure(`The sandbox does not hold: ${leak}.`);
+  if (leak !== undefined) return failure(`The sandbox does not hold: ${leak}.`);
+  if (writable && (await isOwnedByRoot(join(workspace, 'written')))) {
+    return failure(
+      'The sandbox does not hold: its programs are root of the host.',
+      'Run the server as a user of its own.',
+    );
+  }
+  return undefined;
+}
+
+/** The owner of what a program in the sandbox created is its user on the host; /proc/self/uid_map ends at the next namespace. */
+async function isOwnedByRoot(path: string): Promise<boolean> {
+  return (await stat(path)).uid === 0;
 }
 
 /** What probe.mjs reports. */

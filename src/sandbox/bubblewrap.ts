@@ -6,8 +6,10 @@ import { AppError } from '../errors/app-error.ts';
 import { type BwrapOption, bwrapCommand } from './bwrap-command.ts';
 import type { Identities } from './identity.ts';
 import { becoming, isolation, uidInside } from './isolation.ts';
+import { ownKeyring } from './own-keyring.ts';
+import { readSeccompFilter } from './seccomp/filter.ts';
 import { type Service, serveOnSocket } from './service.ts';
-import { cover, isWithin, ownFile, parents, system, tmpfs, users } from './system-mounts.ts';
+import { cover, isWithin, ownFile, parents, system, textFile, tmpfs, users } from './system-mounts.ts';
 import type { Confinement, Place, SandboxHome, SandboxRequest } from './types.ts';
 
 const HOME = '/home/agent';
@@ -42,6 +44,7 @@ export function createBubblewrap(
       const sockets = inlets.flatMap(({ folder }) => [folder, join(folder, 'socket')]);
       if (user !== 'server') await Promise.all(sockets.map((path) => chown(path, user, user)));
       const options: BwrapOption[] = [
+        ...['--seccomp', await readSeccompFilter()],
         ...isolation(user),
         ...system(),
         ...users(uidInside(user)),
@@ -54,7 +57,7 @@ export function createBubblewrap(
         ...environment({ ...request.env, ...bridge(inlets) }),
         ...['--remount-ro', '/dev', '--remount-ro', '/'],
       ];
-      return bwrapCommand(options, [...limits(), ...becoming(user), ...bridged(request.argv, inlets)]);
+      return bwrapCommand(options, [...limits(), ...becoming(user), ...bridged(request.argv, inlets)], ownKeyring());
     },
   };
 }
@@ -103,7 +106,7 @@ async function gitFile(workspace: string, gitDir: string, mount: string): Promis
   // A repository that the agent made in an earlier turn.
   if (found?.isDirectory()) return ['--tmpfs', join(mount, '.git'), '--remount-ro', join(mount, '.git')];
   if (found && !found.isFile()) throw new AppError('workspace_tampered', 'The .git of the workspace is not a file.');
-  return ['--ro-bind-data', new TextEncoder().encode(`gitdir: ${gitDir}\n`), join(mount, '.git')];
+  return textFile(join(mount, '.git'), [`gitdir: ${gitDir}`]);
 }
 
 function environment(env: SandboxRequest['env'] = {}): string[] {

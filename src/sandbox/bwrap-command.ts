@@ -11,9 +11,14 @@ const OPTIONS_FD = 3;
  * every variable, is public. `env -i` because --clearenv leaves bubblewrap's own environment as it was, for all to read in
  * /proc/1/environ, and because instrumentation of the server may add variables to whatever it starts.
  * https://github.com/containers/bubblewrap
+ * @param launcher words before bubblewrap: a program that starts it
  * @throws TypeError when an option holds a NUL character
  */
-export function bwrapCommand(options: readonly BwrapOption[], argv: readonly string[]): Command {
+export function bwrapCommand(
+  options: readonly BwrapOption[],
+  argv: readonly string[],
+  launcher: readonly string[] = [],
+): Command {
   const data: Uint8Array[] = [];
   const words = options.map((option) => {
     if (typeof option === 'string') return option;
@@ -23,7 +28,7 @@ export function bwrapCommand(options: readonly BwrapOption[], argv: readonly str
   if (words.some((word) => word.includes('\0'))) throw new TypeError('An option holds a NUL character.');
   return {
     file: 'env',
-    args: ['-i', 'bwrap', '--args', String(OPTIONS_FD), '--', ...argv],
+    args: ['-i', ...launcher, 'bwrap', '--args', String(OPTIONS_FD), '--', ...argv],
     env: {},
     cwd: '/',
     inputs: [new TextEncoder().encode(words.map((word) => `${word}\0`).join('')), ...data],

@@ -1,4 +1,4 @@
-import { lstatSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { CHILD_MARK } from '../config/child-mark.ts';
 import type { Config } from '../config/load-config.ts';
@@ -89,7 +89,7 @@ function foldersOutsideSystem(program: string, path: string): string[] {
   if (isAbsolute(program)) return [];
   const folder = path
     .split(delimiter)
-    .find((candidate) => isAbsolute(candidate) && lstatSync(join(candidate, program), { throwIfNoEntry: false }));
+    .find((candidate) => isAbsolute(candidate) && existsSync(join(candidate, program)));
   return folder === undefined || SYSTEM.some((system) => isWithin(system, folder)) ? [] : [folder];
 }
 

@@ -1,6 +1,16 @@
 // Runs inside a sandbox and says what it can see and do there, as JSON; see self-test.ts.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 
@@ -9,6 +19,26 @@ const [workspace, port, ...outside] = process.argv.slice(2);
 function canWrite(path) {
   try {
     writeFileSync(path, '');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Opens files and writes nothing: the kernel decides at the opening. */
+function canOpen(path, flags) {
+  try {
+    closeSync(openSync(path, flags));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function canSetUserId(path) {
+  try {
+    writeFileSync(path, '');
+    chmodSync(path, 0o4700);
     return true;
   } catch {
     return false;
@@ -34,6 +64,10 @@ function startedWith(file) {
   });
 }
 
+/** The first belongs to this process: where it can be written, nothing but its owner protects the others. */
+const KERNEL_SETTINGS = ['/proc/self/comm', '/proc/sys/kernel/core_pattern', '/proc/sysrq-trigger'];
+const KERNEL_FACTS = ['/proc/keys', '/proc/key-users', '/proc/kallsyms', '/proc/kcore', '/proc/kmsg'];
+
 const status = readFileSync('/proc/self/status', 'utf8');
 const limits = readFileSync('/proc/self/limits', 'utf8');
 
@@ -46,6 +80,10 @@ process.stdout.write(
     arguments: startedWith('cmdline'),
     processes: readlinkSync('/proc/self/ns/pid'),
     capabilities: [...status.matchAll(/^Cap\w+:\s*(\w+)$/gm)].map(([, mask]) => mask),
+    writesKernel: KERNEL_SETTINGS.filter((path) => canOpen(path, constants.O_WRONLY)),
+    readsKernel: KERNEL_FACTS.filter((path) => canOpen(path, constants.O_RDONLY)),
+    filtersCalls: /^Seccomp:\s*2$/m.test(status),
+    setsUserId: canSetUserId('/tmp/set-id'),
     makesUserNamespace: spawnSync('unshare', ['--user', 'true']).status === 0,
     interfaces: Object.keys(networkInterfaces()),
     reachesHost: await canConnect('127.0.0.1'),

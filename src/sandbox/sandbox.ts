@@ -74,8 +74,8 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     }
   }
 
-  function watch(request: SandboxRequest, child: SandboxedProcess): () => void {
-    if (!request.writable) return () => {};
+  function watch(request: SandboxRequest, child: SandboxedProcess): () => Promise<void> {
+    if (!request.writable) return async () => {};
     const limit = {
       folders: [request.workspace, ...Object.values(request.home?.writable ?? {})],
       maxMib: config.MAX_WORKSPACE_MB,
@@ -95,9 +95,9 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
       const env = { ...request.env, ...(egress ? proxyVariables(egress.url) : {}) };
       const child = await start({ ...request, services, env });
       const stopWatch = watch(request, child);
-      const closed = child.exited.then(() => {
-        stopWatch();
-        return egress?.close();
+      const closed = child.exited.then(async () => {
+        await stopWatch();
+        await egress?.close();
       });
       return {
         ...child,

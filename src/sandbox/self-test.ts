@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/load-config.ts';
 import type { Confine } from './confine.ts';
 import type { Identities } from './identity.ts';
+import { AppError } from '../errors/app-error.ts';
 import { runProcess } from './run-process.ts';
 import { serveOnLoopback } from './service.ts';
 import { canMeasure } from './size-watch.ts';
@@ -59,6 +60,7 @@ export async function testConfinement(
     }
     return { ok: true };
   } catch (error) {
+    if (error instanceof AppError) return failure(error.message, error.remedy);
     return failure(`bubblewrap could not be tried: ${error instanceof Error ? error.message : error}.`);
   } finally {
     await listener.close();
@@ -73,6 +75,7 @@ async function prepare(identities: Identities, folder: string, port: string, con
   for (const path of [workspace, neighbour, git.dir, git.mirror]) await mkdir(path);
   await writeFile(join(workspace, '.git'), `gitdir: ${git.dir}\n`);
   await identities.assign(workspace);
+  await identities.share(workspace, [join(workspace, '.git')]);
   const tickets = await readdir(config.TICKETS_ROOT).catch(() => []);
   return {
     workspace,
@@ -112,7 +115,19 @@ async function findProblem(confinement: Confinement, trial: Trial, writable: boo
     return failure('The sandbox has no limits: the command prlimit is missing.', 'Run apt-get install util-linux.');
   }
   const leak = leakIn(seen, writable, trial.secrets, await readlink('/proc/self/ns/pid'));
-  return leak === undefined ? undefined : failure(`The sandbox does not hold: ${leak}.`);
+  if (leak !== undefined) return failure(`The sandbox does not hold: ${leak}.`);
+  if (writable && (await isOwnedByRoot(join(workspace, 'written')))) {
+    return failure(
+      'The sandbox does not hold: its programs are root of the host.',
+      'Run the server as a user of its own.',
+    );
+  }
+  return undefined;
+}
+
+/** The owner of what a program in the sandbox created is its user on the host; /proc/self/uid_map ends at the next namespace. */
+async function isOwnedByRoot(path: string): Promise<boolean> {
+  return (await stat(path)).uid === 0;
 }
 
 /** What probe.mjs reports. */
@@ -126,6 +141,11 @@ type Seen = {
   processes: string;
   /** Masks, in hexadecimal. */
   capabilities: string[];
+  /** Paths that could be opened. */
+  writesKernel: string[];
+  readsKernel: string[];
+  filtersCalls: boolean;
+  setsUserId: boolean;
   makesUserNamespace: boolean;
   interfaces: string[];
   reachesHost: boolean;
@@ -142,6 +162,10 @@ function leakIn(seen: Seen, writable: boolean, secrets: readonly string[], proce
     return 'it has capabilities';
   }
   if (seen.makesUserNamespace) return 'a further user namespace can be made';
+  if (seen.writesKernel.length > 0) return `settings of the kernel can be written (${seen.writesKernel.join(', ')})`;
+  if (seen.readsKernel.length > 0) return `the kernel can be inspected (${seen.readsKernel.join(', ')})`;
+  if (!seen.filtersCalls) return 'system calls are not filtered';
+  if (seen.setsUserId) return 'a program can be given a set-id bit';
   const network = seen.interfaces.filter((name) => name !== 'lo');
   if (network.length > 0) return `the network can be reached (${network.join(', ')})`;
   if (seen.reachesHost) return 'services of the host can be reached';

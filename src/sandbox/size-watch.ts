@@ -16,11 +16,16 @@ export type SizeLimit = {
 /**
  * Measures folders again and again, and calls back once when together they take more of the disk than they may.
  * Between two measurements they can grow as fast as the disk is.
- * @returns stops it
+ * @returns stops it, and resolves when nothing of it runs
  */
-export function watchSize(confine: Confine, limit: SizeLimit, onTooLarge: (error: AppError) => void): () => void {
+export function watchSize(
+  confine: Confine,
+  limit: SizeLimit,
+  onTooLarge: (error: AppError) => void,
+): () => Promise<void> {
   const stop = new AbortController();
   let timer: NodeJS.Timeout | undefined;
+  let checking: Promise<void>;
 
   async function check(): Promise<void> {
     const begun = performance.now();
@@ -28,13 +33,16 @@ export function watchSize(confine: Confine, limit: SizeLimit, onTooLarge: (error
     if (stop.signal.aborted) return;
     if (error) return onTooLarge(error);
     const pause = Math.max(LEAST_PAUSE_MS, PAUSE_FACTOR * (performance.now() - begun));
-    timer = setTimeout(() => void check(), pause).unref();
+    timer = setTimeout(() => {
+      checking = check();
+    }, pause).unref();
   }
 
-  void check();
-  return () => {
+  checking = check();
+  return async () => {
     stop.abort();
     clearTimeout(timer);
+    await checking;
   };
 }
 

@@ -3,6 +3,9 @@ import { realpath } from 'node:fs/promises';
 import { dirname, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import type { BwrapOption } from './bwrap-command.ts';
+import { procMount } from './proc.ts';
+
 const MIB = 1024 * 1024;
 
 /** Tops of the system that are folders on some distributions and links into /usr on most. */
@@ -37,18 +40,23 @@ export function system(): string[] {
     ...parents(ETC.map((name) => `/etc/${name}`)),
     ...etc(ETC.filter((name) => !LINKER.includes(name))),
     ...OWN_ETC.flatMap((name) => ['--ro-bind', ownFile(`etc/${name}`), `/etc/${name}`]),
-    ...['--proc', '/proc', '--dev', '/dev'],
+    ...procMount(),
+    ...['--dev', '/dev'],
     ...tmpfs('/dev/shm', 64, '1777'),
     ...tmpfs('/tmp', 512, '1777'),
   ];
 }
 
 /** The users that are known inside, passwd(5) and group(5): of a program that has this uid. */
-export function users(uid: number): (string | Uint8Array)[] {
-  const text = (lines: string[]) => new TextEncoder().encode(`${lines.join('\n')}\n`);
+export function users(uid: number): BwrapOption[] {
   const passwd = [`root:x:0:0:root:/:/usr/sbin/nologin`, `agent:x:${uid}:${uid}:agent:/home/agent:/bin/sh`];
   const group = ['root:x:0:', `agent:x:${uid}:`];
-  return ['--ro-bind-data', text(passwd), '/etc/passwd', '--ro-bind-data', text(group), '/etc/group'];
+  return [...textFile('/etc/passwd', passwd), ...textFile('/etc/group', group)];
+}
+
+/** A file that exists in the sandbox only, which everybody inside can read. */
+export function textFile(path: string, lines: readonly string[]): BwrapOption[] {
+  return ['--perms', '0644', '--ro-bind-data', new TextEncoder().encode(`${lines.join('\n')}\n`), path];
 }
 
 /** A server may live below /usr, which is shown whole: its folders and the one with its `.env` are covered. */

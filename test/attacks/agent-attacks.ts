@@ -96,6 +96,12 @@ const hook = (event: string, file: string) => ({
   hooks: { [event]: [{ hooks: [{ type: 'command', command: `touch fired-by-${file}` }] }] },
 });
 
+/** A system call by its numbers on x86-64 and arm64, with `@words` for arguments that are texts. */
+const perl = (numbers: readonly [number, number], args: string, then: string) =>
+  `perl -MPOSIX -e 'my @words = ("user", "words", "x"); my $call = (uname)[4] eq "aarch64" ? ${numbers[1]} : ${numbers[0]}; my $got = syscall($call, ${args}); ${then}'`;
+const ADD_KEY = [248, 217] as const;
+const KEYCTL = [250, 219] as const;
+
 const BY_REPOSITORY: readonly AgentAttack[] = [
   {
     name: 'a server of tools that is a program of the repository',
@@ -427,6 +433,52 @@ const BY_COMMANDS: readonly AgentAttack[] = [
     harm: tells('was-unshared'),
   },
   {
+    name: 'a setting of the kernel, written as it is',
+    during: 'dev',
+    // A server that is root could; what is written changes nothing.
+    calls: () =>
+      shell('cd /proc/sys/kernel && cat core_pattern > ~/.core && cat ~/.core > core_pattern && echo was-"wr"itten'),
+    harm: tells('was-written'),
+  },
+  {
+    name: 'the memory of the agent, opened to be written',
+    during: 'dev',
+    calls: () => shell('exec 3<> /proc/$PPID/mem && echo was-"op"ened'),
+    harm: tells('was-opened'),
+  },
+  {
+    name: 'the keys of all users of the machine, listed',
+    during: 'dev',
+    calls: () => shell('cat /proc/keys'),
+    harm: ({ output }) => / keyring +\S/.test(output),
+  },
+  {
+    name: 'words left in the keyring of the user, for another sandbox',
+    during: 'next dev',
+    by: 'the run before adds them to the keyring; this one looks for them',
+    calls: () =>
+      shell(perl(KEYCTL, '10, -4, @words[0, 1], 0', 'print "was-" . "found" if $got > 0; syscall($call, 9, $got, -4)')),
+    harm: tells('was-found'),
+  },
+  {
+    name: 'a program that runs with the rights of the server',
+    during: 'dev',
+    calls: () => shell('cp /bin/true set-id; chmod 4755 set-id; test -u set-id && echo was-"se"t; rm set-id'),
+    harm: tells('was-set'),
+  },
+  {
+    name: 'a socket that configures the kernel',
+    during: 'dev',
+    calls: () => shell('perl -e \'print "was-" . "opened" if socket(my $generic, 16, 3, 16)\''),
+    harm: tells('was-opened'),
+  },
+  {
+    name: 'a ring of calls that no filter sees',
+    during: 'dev',
+    calls: () => shell(perl([425, 425], '4, my $parameters = "\\0" x 120', 'print "was-" . "made" if $got >= 0')),
+    harm: tells('was-made'),
+  },
+  {
     name: 'more rights by a program that gives them',
     during: 'dev',
     calls: () => shell('grep NoNewPrivs /proc/self/status'),
@@ -448,14 +500,17 @@ const BY_COMMANDS: readonly AgentAttack[] = [
 
 /** Calls that prepare an attack, or are the work without which a run ends as failed. */
 export const BESIDES: Partial<Record<Prompt, readonly ToolCall[]>> = {
-  dev: shell(
-    [
-      'mkdir -p ~/.gemini/extensions/evil/hooks',
-      `echo '{"name":"evil","version":"1.0.0"}' > ~/.gemini/extensions/evil/gemini-extension.json`,
-      `echo '{"hooks":{"BeforeAgent":[{"hooks":[{"type":"command","command":"touch fired-by-home"}]}]}}' > ~/.gemini/extensions/evil/hooks/hooks.json`,
-      'echo work > work.txt',
-    ].join(' && '),
-  ),
+  dev: [
+    ...shell(perl(ADD_KEY, '@words, 1, -4', '')),
+    ...shell(
+      [
+        'mkdir -p ~/.gemini/extensions/evil/hooks',
+        `echo '{"name":"evil","version":"1.0.0"}' > ~/.gemini/extensions/evil/gemini-extension.json`,
+        `echo '{"hooks":{"BeforeAgent":[{"hooks":[{"type":"command","command":"touch fired-by-home"}]}]}}' > ~/.gemini/extensions/evil/hooks/hooks.json`,
+        'echo work > work.txt',
+      ].join(' && '),
+    ),
+  ],
   'next dev': shell('echo more > more.txt'),
 };
 

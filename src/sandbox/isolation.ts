@@ -1,8 +1,11 @@
 /** The programs inside see themselves as this user where a user namespace can call the server's own uid so. */
 const INSIDE_UID = 1000;
 
-/** What root needs to leave root behind: setpriv(1) runs with these, and drops them with the uid. */
-const TO_CHANGE_USER = ['CAP_SETUID', 'CAP_SETGID', 'CAP_SETPCAP'];
+/**
+ * What root needs to enter the folder of another user, and to leave root behind: setpriv(1) runs with these, and drops
+ * them with the uid.
+ */
+const TO_CHANGE_USER = ['CAP_DAC_READ_SEARCH', 'CAP_SETUID', 'CAP_SETGID', 'CAP_SETPCAP'];
 /** What maintenance of files needs that belong to others, or are readable for nobody. */
 const OVER_FILES = ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_DAC_READ_SEARCH', 'CAP_FOWNER'];
 

@@ -28,15 +28,32 @@ export type ModelCall = {
   converses: boolean;
 };
 
+/** Words of the server for the agent, behind the first `after` entries of its conversation. */
+export type Note = { after: number; text: string };
+
 /** The conversation in a call of the model. */
 export type Conversation = {
-  /** Number of its entries. */
-  length: number;
+  /** Oldest first: whether the agent itself speaks, and the place in the body behind the last part, in bytes. */
+  entries: readonly { isAgents: boolean; end: number }[];
   /** The newest call of a tool, if it failed, and how many times in a row the very same failed in the same way. */
   repeated: { call: string; times: number } | undefined;
-  /** The request with further words, each behind an entry; never in the agent's own, and last where the entry is gone. */
-  with(notes: readonly { after: number; text: string }[]): Buffer;
 };
+
+/** A call as it may be forwarded: what the allow-list of its API admits, in canonical form. */
+export type ModelRequest = {
+  body: Uint8Array<ArrayBuffer>;
+  /** Of a call that converses. */
+  conversation?: Conversation;
+};
+
+/** Checks the parsed body of a call against the allow-list of its API, or names the field that is not on it. */
+export type RequestReader = (
+  body: unknown,
+  call: Pick<ModelCall, 'model' | 'costs' | 'converses'>,
+) => ModelRequest | { refused: string };
+
+/** The APIs whose requests the server can read. */
+export type RequestFormat = 'gemini';
 
 /** What becomes of a call that the model did not answer: it is tried again, the turn ends, or the agent is told. */
 export type ModelTrouble = {
@@ -61,8 +78,12 @@ export type ModelApi = {
   errorBody(status: number, message: string): object;
   /** What an answer with an error status means. @param body without secrets */
   trouble(status: number, body: string): ModelTrouble;
-  /** The conversation in a request; none when it has another form. */
-  conversation(request: Buffer): Conversation | undefined;
+  /** Which allow-list holds for its requests. */
+  format: RequestFormat;
+  /** The models that the settings let the agent use. */
+  models: ReadonlySet<string>;
+  /** The body of a call with words of the server; never in the agent's own, and last where the entry is gone. */
+  addNotes(body: Uint8Array, conversation: Conversation, notes: readonly Note[]): Uint8Array;
 };
 
 /** How to start the agent: the part of a sandbox request that the agent decides. */

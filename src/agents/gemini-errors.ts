@@ -1,6 +1,7 @@
 import { AppError } from '../errors/app-error.ts';
 import { isRecord } from './acp-updates.ts';
 import type { AgentFailure } from './agent-definition.ts';
+import { NOT_FORWARDED } from './model-refusal.ts';
 
 export const AUTH =
   /API key (?:not valid|expired|is missing)|API_KEY_INVALID|Authentication required|unregistered callers|IneligibleTier/i;
@@ -11,6 +12,12 @@ const UNREACHABLE = /fetch failed|^terminated$|ENOTFOUND|ECONNREFUSED|ECONNRESET
 /** What an error of Gemini CLI means. Over ACP, its `code` is the HTTP status of the model, or one of JSON-RPC (< 0). */
 export function classifyGeminiError({ code, message }: AgentFailure): AppError | undefined {
   const said = wordsOf(message);
+  if (said.startsWith(NOT_FORWARDED)) {
+    return new AppError('model_failed', said, {
+      remedy:
+        'Use the version of the agent that the server was installed with, and for another model set GEMINI_MODEL.',
+    });
+  }
   if (code === 401 || code === 403 || AUTH.test(message)) {
     return new AppError('agent_auth', `The model refused the key: ${said}`);
   }

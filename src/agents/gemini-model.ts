@@ -1,7 +1,8 @@
 import type { Config } from '../config/load-config.ts';
 import { isRecord } from './acp-updates.ts';
 import type { ModelApi } from './agent-definition.ts';
-import { readConversation } from './gemini-history.ts';
+import { addNotes } from './gemini-history.ts';
+import { geminiModels } from './gemini-names.ts';
 import { geminiTrouble } from './gemini-trouble.ts';
 
 const PUBLIC_API = 'https://generativelanguage.googleapis.com';
@@ -11,11 +12,17 @@ const CALL =
   /^\/v1(?:alpha|beta)?\/models\/([a-zA-Z0-9][\w.-]{0,99}):(generateContent|streamGenerateContent|countTokens)(?:\?alt=(?:sse|json))?$/;
 
 /** The Gemini API, or the relay that the operator has put in its place. */
-export function geminiModel({ GEMINI_API_KEY = '', GOOGLE_GEMINI_BASE_URL = PUBLIC_API }: Config): ModelApi {
+export function geminiModel({
+  GEMINI_API_KEY = '',
+  GEMINI_MODEL,
+  GOOGLE_GEMINI_BASE_URL = PUBLIC_API,
+}: Config): ModelApi {
   const base = GOOGLE_GEMINI_BASE_URL.replace(/\/+$/, '');
   return {
     keyHeader: 'x-goog-api-key',
     key: GEMINI_API_KEY,
+    format: 'gemini',
+    models: geminiModels(GEMINI_MODEL),
 
     call(method, target) {
       const [, model, operation] = (method === 'POST' && CALL.exec(target)) || [];
@@ -29,7 +36,7 @@ export function geminiModel({ GEMINI_API_KEY = '', GOOGLE_GEMINI_BASE_URL = PUBL
       error: { code, message, status: code === 403 ? 'PERMISSION_DENIED' : 'UNKNOWN' },
     }),
     trouble: geminiTrouble,
-    conversation: readConversation,
+    addNotes,
   };
 }
 

@@ -11,6 +11,7 @@ import type { AgentDefinition, AgentMode, LaunchContext } from './agent-definiti
 import { prepareGeminiLoad } from './gemini-conversation.ts';
 import { classifyGeminiError } from './gemini-errors.ts';
 import { geminiModel } from './gemini-model.ts';
+import { geminiModelConfigs } from './gemini-names.ts';
 
 const PACKAGE = '@google/gemini-cli';
 
@@ -187,6 +188,6 @@ function settings({ GEMINI_MODEL }: Config) {
     skills: { enabled: false },
     hooksConfig: { enabled: false },
     experimental: { enableAgents: false },
-    ...(GEMINI_MODEL === undefined ? {} : { model: { name: GEMINI_MODEL } }),
+    ...(GEMINI_MODEL && { model: { name: GEMINI_MODEL }, modelConfigs: geminiModelConfigs(GEMINI_MODEL) }),
   };
 }

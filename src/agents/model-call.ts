@@ -20,7 +20,7 @@ const JITTER = 0.25;
 const MAX_ERROR = 64 * 1024;
 const NO_JSON = 'what it answered is no JSON';
 
-const REQUEST_HEADERS = ['content-type', 'accept', 'user-agent', 'x-goog-api-client'];
+const REQUEST_HEADERS = ['accept', 'user-agent', 'x-goog-api-client'];
 const ANSWER_HEADERS = ['content-type', 'retry-after'];
 
 export type Exchange = {
@@ -29,7 +29,7 @@ export type Exchange = {
   redactor: Redactor;
   call: ModelCall;
   request: IncomingMessage;
-  body: Buffer;
+  body: Uint8Array;
   response: ServerResponse;
   meter: Meter;
 };
@@ -85,6 +85,8 @@ async function attemptCall({
 }: Exchange): Promise<Failed | undefined> {
   const outgoing = upstream.post(call.url, {
     ...pick(request.headers, REQUEST_HEADERS),
+    // The API reads the body as it was checked, in no other encoding or format.
+    'content-type': 'application/json',
     'content-length': body.length,
     'accept-encoding': 'identity',
     [api.keyHeader]: api.key,
@@ -130,7 +132,7 @@ async function attemptCall({
   }
 }
 
-async function send(outgoing: ReturnType<Upstream['post']>, body: Buffer): Promise<IncomingMessage> {
+async function send(outgoing: ReturnType<Upstream['post']>, body: Uint8Array): Promise<IncomingMessage> {
   const answered = Promise.withResolvers<IncomingMessage>();
   outgoing.once('response', answered.resolve).once('error', answered.reject);
   outgoing.end(body);

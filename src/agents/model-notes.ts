@@ -1,4 +1,4 @@
-import type { Conversation } from './agent-definition.ts';
+import type { Conversation, Note } from './agent-definition.ts';
 import type { LimitWatch } from './model-limits.ts';
 
 /** How often the same failing call of a tool is noticed, and how often in one turn. */
@@ -19,27 +19,26 @@ export type NoteSource = {
  * does not keep it.
  */
 export function createNotes(source: NoteSource, limits: LimitWatch) {
-  const notes: { after: number; text: string }[] = [];
+  const notes: Note[] = [];
   let warned = false;
   let advised = 0;
   let failures = 0;
 
   return {
-    /** The request with what the agent is to be told. */
-    addTo(conversation: Conversation): Buffer {
-      const after = conversation.length;
+    /** What the agent is to be told in a call of its model. */
+    of({ entries, repeated }: Conversation): readonly Note[] {
+      const after = entries.length;
       const near = warned ? undefined : limits.near();
       if (near) {
         warned = true;
         notes.push({ after, text: source.onLimitNear(near) });
       }
-      const { repeated } = conversation;
       if (repeated && advised < MAX_ADVICE && repeated.times % REPEATED === 0 && repeated.times !== failures) {
         advised += 1;
         notes.push({ after, text: source.onRepeatedFailure(repeated.call, repeated.times) });
       }
       failures = repeated?.times ?? 0;
-      return conversation.with(notes);
+      return notes;
     },
   };
 }

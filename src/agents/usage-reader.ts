@@ -1,5 +1,6 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { Usage } from '../../schemas/run.ts';
+import { createJsonScan } from './json-scan.ts';
 
 /** Longest part of an answer that is looked into, in characters. */
 const MAX_PART = 16 * 1024 * 1024;
@@ -16,6 +17,10 @@ export function createUsageReader(contentType: string, usageOf: (value: unknown)
   let garbled = false;
 
   function take(json: string): void {
+    if (!createJsonScan().push(Buffer.from(json))) {
+      garbled = true;
+      return;
+    }
     try {
       for (const value of [JSON.parse(json)].flat()) usage = usageOf(value) ?? usage;
     } catch {

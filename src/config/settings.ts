@@ -263,7 +263,7 @@ export const Settings = Type.Object({
   GEMINI_API_KEY_FILE: Type.Optional(text('File that holds the key, instead of GEMINI_API_KEY.')),
   GEMINI_MODEL: Type.Optional(
     text(
-      'Model to use, such as gemini-2.5-pro; when unset, the Gemini CLI asks its model which to use, one call more before each turn.',
+      'Model to use, such as gemini-2.5-pro; when unset, the Gemini CLI asks its model which to use, one call more before each turn. The server refuses calls of other models, but for the flash models that the Gemini CLI has for small tasks.',
     ),
   ),
   GOOGLE_GEMINI_BASE_URL: Type.Optional(

@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { EventDraft } from '../../schemas/event.ts';
+import type { AgentDefinition } from '../../src/agents/agent-definition.ts';
 import { gemini } from '../../src/agents/gemini.ts';
 import { prepareGeminiLoad } from '../../src/agents/gemini-conversation.ts';
 import { classifyGeminiError } from '../../src/agents/gemini-errors.ts';
+import { geminiModel } from '../../src/agents/gemini-model.ts';
 import { serveOnLoopback } from '../../src/sandbox/service.ts';
 import { startGeminiApi } from '../../standins/gemini-api.ts';
 import type { ModelRequest } from '../../standins/gemini-request.ts';
@@ -323,6 +325,26 @@ t.test('what the model refuses comes with its reason', async (t) => {
   const none = world.agents({ GOOGLE_GEMINI_BASE_URL: api.url });
   await t.rejects(world.prompt(none, 'read', 'hello'), { code: 'agent_auth', message: /GEMINI_API_KEY is not set/ });
   t.match(await none.list(), [{ healthy: false, detail: /GEMINI_API_KEY is not set/, remedy: /aistudio/ }]);
+});
+
+t.test('a run whose agent calls a model that the settings do not name ends with that reason', async (t) => {
+  const { api, settings } = await makeModel(t);
+  const definition: AgentDefinition = {
+    ...gemini,
+    model: (config) => ({ ...geminiModel(config), models: new Set(['gemini-other']) }),
+  };
+  const world = await makeWorld(t);
+  const events: EventDraft[] = [];
+  const onEvent = (draft: EventDraft) => events.push(draft);
+  await t.rejects(world.prompt(world.agents(settings, [definition]), 'read', 'hello', { onEvent }), {
+    code: 'model_failed',
+    message:
+      /^The server does not forward this call to the model: the settings do not name the model gemini-2\.5-pro\.$/,
+    remedy: /GEMINI_MODEL/,
+  });
+  const text = 'A call of the model was refused: the settings do not name the model gemini-2.5-pro.';
+  t.match(events, [{ type: 'log', data: { level: 'warn', text } }]);
+  t.same(api.requests, []);
 });
 
 t.test('without its policy, exactly as it is, no agent starts', async (t) => {

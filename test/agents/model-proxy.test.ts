@@ -1,97 +1,38 @@
 import { once } from 'node:events';
-import { type ClientRequest, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { geminiModel } from '../../src/agents/gemini-model.ts';
-import type { Limit } from '../../src/agents/model-limits.ts';
-import { createModelProxy } from '../../src/agents/model-proxy.ts';
-import { createUpstream } from '../../src/agents/upstream.ts';
-import { loadConfig } from '../../src/config/load-config.ts';
-import { createRedactor } from '../../src/redaction/redactor.ts';
 import { serveOnLoopback } from '../../src/sandbox/service.ts';
-import type { Owner } from './fixtures.ts';
-
-const KEY = 'AIzaSyRealKey0123456789';
-const STREAM = '/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse';
-const PLAIN = '/v1beta/models/gemini-2.5-pro:generateContent';
-const COUNT = '/v1beta/models/gemini-2.5-pro:countTokens';
-
-async function answerTo(sent: ClientRequest): Promise<IncomingMessage> {
-  const answer = Promise.withResolvers<IncomingMessage>();
-  sent.once('response', answer.resolve).once('error', answer.reject);
-  return answer.promise;
-}
-
-type Seen = { method: string | undefined; url: string | undefined; headers: IncomingMessage['headers']; body: string };
-
-/** A proxy in front of a model that answers as it is told, and an agent's calls to it. */
-async function makeProxy(t: Owner, answer: (response: ServerResponse, seen: Seen) => unknown, path = '') {
-  const seen: Seen[] = [];
-  const model = createServer(async (incoming, response) => {
-    const { method, url, headers } = incoming;
-    const body = await text(incoming).catch(() => undefined);
-    if (body === undefined) return;
-    const request = { method, url, headers, body };
-    seen.push(request);
-    answer(response, request);
-  });
-  const address = await serveOnLoopback(model);
-  t.teardown(address.close);
-  return { seen, ...(await proxyTo(t, address.url + path)) };
-}
-
-async function proxyTo(t: Owner, address: string, env: Record<string, string> = {}) {
-  const config = loadConfig({ GEMINI_API_KEY: KEY, GOOGLE_GEMINI_BASE_URL: address }, '/nonexistent');
-  const upstream = createUpstream(env);
-  t.teardown(upstream.close);
-  const proxy = createModelProxy(geminiModel(config), upstream, createRedactor([KEY]));
-  const service = await serveOnLoopback(proxy.server);
-  t.teardown(service.close);
-  const told: object[] = [];
-  const begin = (limit?: { limit: number; used: number; unit?: Limit['unit'] }) =>
-    proxy.begin({
-      limits: limit ? [{ setting: 'THE_LIMIT', unit: 'tokens', ...limit }] : [],
-      onCall() {},
-      onUsage: (usage, model) => told.push({ ...usage, model }),
-      onWarning: (warning) => told.push({ warning }),
-      onWait() {},
-      onFailure: ({ code, message, retryAfter }) => told.push({ code, message, retryAfter }),
-      onLimitNear: ({ setting, detail }) => `near ${setting}: ${detail}`,
-      onRepeatedFailure: (call, times) => `failed ${times} times: ${call}`,
-    });
-  const send = (path: string, options: { method?: string; headers?: Record<string, string>; body?: string } = {}) => {
-    const { method = 'POST', headers = {}, body = '{}' } = options;
-    const sent = request(service.url, { path, method, headers: { 'x-goog-api-key': proxy.token, ...headers } });
-    sent.on('error', () => {});
-    sent.end(method === 'GET' ? undefined : body);
-    return sent;
-  };
-  const call = async (...args: Parameters<typeof send>) => {
-    const answer = await answerTo(send(...args));
-    return { status: answer.statusCode, headers: answer.headers, body: await text(answer) };
-  };
-  return { proxy, begin, send, call, told };
-}
-
-const event = (value: object) => `data: ${JSON.stringify(value)}\r\n\r\n`;
-const usage = (prompt: number, candidates: number) => ({
-  usageMetadata: { promptTokenCount: prompt, candidatesTokenCount: candidates, totalTokenCount: prompt + candidates },
-});
-const json = (response: ServerResponse, value: unknown) =>
-  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+import {
+  answerTo,
+  asking,
+  COUNT,
+  event,
+  json,
+  KEY,
+  makeProxy,
+  PLAIN,
+  proxyTo,
+  type Seen,
+  STREAM,
+  textIn,
+  usage,
+} from './proxied-model.ts';
 
 t.test('only the calls of the agent get through, with the key in place of the token', async (t) => {
-  const { begin, call, seen, told, proxy } = await makeProxy(t, (response) => json(response, usage(3, 4)), '/relay/');
+  const { begin, call, seen, told, proxy } = await makeProxy(t, (response) => json(response, usage(3, 4)), {
+    path: '/relay/',
+  });
   t.equal((await call(PLAIN)).status, 403, 'nothing outside of a turn');
   const end = begin();
   const headers = { cookie: 'a=b', authorization: 'Bearer x', 'x-forwarded-for': 'y', 'content-type': 'text/x' };
-  t.match(await call(PLAIN, { headers, body: '{"a":1}' }), { status: 200, body: /usageMetadata/ });
-  t.match(seen[0], { method: 'POST', url: `/relay${PLAIN}`, body: '{"a":1}' }, 'below the address of the relay');
+  t.match(await call(PLAIN, { headers, body: asking('x') }), { status: 200, body: /usageMetadata/ });
+  t.match(seen[0], { method: 'POST', url: `/relay${PLAIN}`, body: asking('x') }, 'below the address of the relay');
   const { host, connection, ...sent } = seen[0]?.headers ?? {};
   t.same(sent, {
-    'content-type': 'text/x',
-    'content-length': '7',
+    'content-type': 'application/json',
+    'content-length': String(asking('x').length),
     'accept-encoding': 'identity',
     'x-goog-api-key': KEY,
   });
@@ -116,7 +57,7 @@ t.test('only the calls of the agent get through, with the key in place of the to
     t.equal((await call(PLAIN, { headers: { 'x-goog-api-key': token } })).status, 403, `token ${token.length}`);
   }
   t.equal(seen.length, before, 'no refused call reached the model');
-  t.match(told.at(-1), { warning: 'A request to the model was refused: OPTIONS /v1beta/models/gemini-2.5-pro' });
+  t.match(told.at(-1), { warning: 'agents have no use for OPTIONS /v1beta/models/gemini-2.5-pro' });
   end();
   t.equal((await call(PLAIN)).status, 403);
 });
@@ -154,16 +95,20 @@ t.test('tokens are counted in every form of an answer', async (t) => {
     [usage(1, 1), usage(1, 2)],
     spoof,
     { usageMetadata: { promptTokenCount: -5, candidatesTokenCount: 1e300 } },
-    'x'.repeat(398),
+    'x'.repeat(396),
   ];
   const { begin, call, told } = await makeProxy(t, (response) => json(response, answers.shift() ?? {}));
   begin();
-  for (let index = 0; index < 5; index += 1) await call(PLAIN, { body: '' });
+  for (let index = 0; index < 5; index += 1) await call(PLAIN);
   await call(COUNT);
   const counts = told.map((usage) => Object.values(usage).slice(0, 3));
   t.same(counts[0], [103, 27, 60], 'thoughts are output, and what tools brought is input');
   t.same(counts[1], [1, 2, 0], 'a list counts by its last element');
-  t.same(counts[2], [Math.ceil(JSON.stringify(spoof).length / 4), 0, 0], 'what the model says is no count');
+  t.same(
+    counts[2],
+    [Math.ceil(('{}'.length + JSON.stringify(spoof).length) / 4), 0, 0],
+    'what the model says is no count',
+  );
   t.same(counts[3], [0, 0, 0], 'nor is nonsense');
   t.same(counts[4], [100, 0, 0], 'an answer without a count counts by its size');
   t.equal(counts.length, 5, 'counting tokens is free');
@@ -186,8 +131,7 @@ t.test('a budget is checked before each call, one call at a time', async (t) => 
 });
 
 t.test('calls that are broken off count', async (t) => {
-  const { begin, send, told } = await makeProxy(t, (response, { body }) => {
-    if (body === 'silent') return;
+  const { begin, send, told } = await makeProxy(t, (response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write(event(usage(10, 2)));
   });
   const end = begin();
@@ -205,7 +149,7 @@ t.test('a call that the agent leaves before its answer counts by its size', asyn
   const arrived = Promise.withResolvers<void>();
   const { begin, send, told } = await makeProxy(t, () => arrived.resolve());
   const end = begin();
-  const sent = send(PLAIN, { body: 'x'.repeat(400) });
+  const sent = send(PLAIN, { body: asking('x'.repeat(400 - asking('').length)) });
   await arrived.promise;
   sent.destroy();
   end();
@@ -215,13 +159,13 @@ t.test('a call that the agent leaves before its answer counts by its size', asyn
 t.test('what no trying mends reaches the agent as it is, without the key', async (t) => {
   const words = `Consumer 'api_key:${KEY}' is tired`;
   const { begin, call, told } = await makeProxy(t, (response, { body }) => {
-    const status = Number(body);
+    const status = Number(textIn(body));
     response.writeHead(status, { 'content-type': 'application/json', 'retry-after': '7', location: 'http://x/' });
     response.end(status === 413 ? '<html>' : JSON.stringify({ error: { code: status, message: words } }));
   });
   begin();
   for (const status of [302, 400, 404, 413]) {
-    const answer = await call(PLAIN, { body: String(status) });
+    const answer = await call(PLAIN, { body: asking(String(status)) });
     t.equal(answer.status, status);
     t.equal(answer.headers['retry-after'], '7');
     t.notOk(answer.headers.location);
@@ -276,11 +220,11 @@ t.test('what passes is tried again, as late as the model asks, and said', async 
     else response.writeHead(200, { 'content-type': 'text/event-stream' }).end(event(usage(4, 2)));
   });
   begin();
-  const first = await call(STREAM, { body: '{"a":1}' });
+  const first = await call(STREAM, { body: asking('x') });
   t.match(first, { status: 200, body: event(usage(4, 2)) }, 'of all this the agent sees nothing');
   t.same(
     seen.map(({ body }) => body),
-    Array(5).fill('{"a":1}'),
+    Array(5).fill(asking('x')),
   );
   t.match(told, [
     { warning: /^The model limits the rate \(429\): Too fast\. .* Trying again in 2 s \(2 of 5\)\.$/ },

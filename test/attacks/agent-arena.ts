@@ -129,6 +129,7 @@ export async function createAgentArena(
         tools: requests[0]?.tools ?? [],
         model: JSON.stringify(requests.map(({ body }) => body)),
         modelPaths: gemini.requests.map(({ path }) => path),
+        modelPrompts: gemini.requests.map((request) => request.prompt),
         published,
         visits,
         decoyLives: decoy.exitCode === null && decoy.signalCode === null,

@@ -1,0 +1,62 @@
+/** Deepest nesting of a request or an answer. Schemas of tools and arguments of calls nest some twenty levels; recursion over the rest is safe. */
+const MAX_DEPTH = 64;
+/** Most values and keys. A conversation of a thousand calls of tools has some thirty thousand. */
+const MAX_VALUES = 250_000;
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const BACKSLASH = 0x5c;
+/** Tells `[` and `{`, and `]` and `}`, apart in one bit each. */
+const OPENING = 0x5b;
+const CLOSING = 0x5d;
+const CURLY = 0x20;
+
+/**
+ * Bounds JSON before it is parsed, in one pass over its UTF-8 bytes as they arrive, in constant memory. It accepts text that is
+ * not JSON: the parser rejects that.
+ */
+export function createJsonScan() {
+  let depth = 0;
+  let values = 0;
+  let inString = false;
+  let isEscaped = false;
+
+  /** @returns the index behind the end of the string, or of the bytes */
+  function skipString(bytes: Uint8Array, from: number): number {
+    for (let index = from; index < bytes.length; index += 1) {
+      const byte = bytes[index];
+      if (isEscaped) isEscaped = false;
+      else if (byte === BACKSLASH) isEscaped = true;
+      else if (byte === QUOTE) {
+        inString = false;
+        return index + 1;
+      }
+    }
+    return bytes.length;
+  }
+
+  return {
+    /** @returns false once the text nests too deeply or holds too many values */
+    push(bytes: Uint8Array): boolean {
+      let index = inString ? skipString(bytes, 0) : 0;
+      while (index < bytes.length) {
+        const byte = bytes[index] ?? 0;
+        index += 1;
+        if (byte === QUOTE) {
+          inString = true;
+          values += 1;
+          index = skipString(bytes, index);
+        } else if (byte === COMMA) {
+          values += 1;
+        } else if ((byte | CURLY) === (OPENING | CURLY)) {
+          values += 1;
+          depth += 1;
+        } else if ((byte | CURLY) === (CLOSING | CURLY)) {
+          depth -= 1;
+        }
+        if (depth > MAX_DEPTH || values > MAX_VALUES) return false;
+      }
+      return true;
+    },
+  };
+}

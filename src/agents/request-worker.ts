@@ -1,0 +1,10 @@
+import { parentPort } from 'node:worker_threads';
+import { parseBody, type RequestKind } from './request-readers.ts';
+
+/** A thread that reads large bodies of calls, one at a time: `read-request.ts` starts it. */
+export type WorkerTask = { body: Uint8Array<ArrayBuffer>; kind: RequestKind };
+
+parentPort?.on('message', ({ body, kind }: WorkerTask) => {
+  const result = parseBody(body, kind);
+  parentPort?.postMessage(result, 'body' in result ? [result.body.buffer] : []);
+});

@@ -1,0 +1,202 @@
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import t from 'tap';
+import { ADMITTED, REFUSED, REFUSED_TEXTS, snakeCase, snakeName } from './model-bodies.ts';
+import { answerTo, asking, COUNT, event, json, makeProxy, PLAIN, STREAM, usage } from './proxied-model.ts';
+
+/** The model's name as it is in a request that is counted. */
+const model = 'models/gemini-2.5-pro';
+const counted = (request: object) => ({ generateContentRequest: { model, ...request } });
+const NOT_FORWARDED = 'The server does not forward this call to the model:';
+
+t.test('a request with every field of the allow-list is forwarded in one form, whatever its spelling', async (t) => {
+  const { begin, call, seen, told } = await makeProxy(t, (response) => json(response, {}));
+  begin();
+  for (const version of ['v1', 'v1beta', 'v1alpha']) {
+    for (const [path, request] of [
+      [STREAM, ADMITTED],
+      [PLAIN, ADMITTED],
+      [COUNT, { contents: ADMITTED.contents }],
+      [COUNT, counted(ADMITTED)],
+    ] as const) {
+      for (const body of [request, snakeCase(request)]) {
+        const answer = await call(path.replace('v1beta', version), { body: ` ${JSON.stringify(body, null, 1)}\n` });
+        t.equal(answer.status, 200, answer.body);
+        const sent = seen.at(-1)?.body ?? '';
+        t.same(JSON.parse(sent), request, `${version} ${path}`);
+        t.equal(sent, JSON.stringify(JSON.parse(sent)), 'in canonical form');
+      }
+    }
+  }
+  t.notOk(told.some((one) => 'warning' in one));
+});
+
+t.test('a field that is not on the allow-list is refused, named, and goes nowhere', async (t) => {
+  const { begin, call, seen, told } = await makeProxy(t, (response) => json(response, {}));
+  begin();
+  const refused = async (path: string, target: string, body: string) => {
+    const answer = await call(target, { body });
+    const message = `${NOT_FORWARDED} it may not hold ${path}.`;
+    t.match(answer, {
+      status: 403,
+      body: JSON.stringify({ error: { code: 403, message, status: 'PERMISSION_DENIED' } }),
+    });
+    t.same(told.at(-1), { warning: `A call of the model was refused: it may not hold ${path}.` });
+  };
+  for (const [path, request] of REFUSED) {
+    const whole = { ...ADMITTED, ...request };
+    for (const target of [STREAM, PLAIN]) await refused(path, target, JSON.stringify(whole));
+    await refused(snakeName(path), PLAIN, JSON.stringify(snakeCase(whole)));
+    await refused(`generateContentRequest.${path}`, COUNT, JSON.stringify(counted(request)));
+  }
+  for (const [path, body] of REFUSED_TEXTS) await refused(path, PLAIN, body);
+  for (const [path, request] of [
+    ['model', { model, contents: [] }],
+    ['tools', { contents: [], tools: [] }],
+    ['generateContentRequest.model', { generateContentRequest: { ...ADMITTED } }],
+    ['generateContentRequest.model', { generateContentRequest: { ...ADMITTED, model: 'models/gemini-ultra' } }],
+  ] as const) {
+    await refused(path, COUNT, JSON.stringify(request));
+  }
+  await refused('model', PLAIN, JSON.stringify({ model, contents: [] }));
+  t.same(seen, [], 'the model saw none of them');
+});
+
+t.test('what a sender chose is bounded and visible in the warning about it', async (t) => {
+  const { begin, call, told } = await makeProxy(t, (response) => json(response, {}));
+  begin();
+  const name = `${'x'.repeat(500)}`;
+  t.equal((await call(PLAIN, { body: JSON.stringify({ 'a\nb\u202e': 1 }) })).status, 403);
+  t.equal((await call(PLAIN, { body: JSON.stringify({ tools: [{ [name]: 1 }] }) })).status, 403);
+  t.same(told, [
+    { warning: 'A call of the model was refused: it may not hold a\\u{a}b\\u{202e}.' },
+    { warning: `A call of the model was refused: it may not hold tools[0].${'x'.repeat(60)}….` },
+  ]);
+});
+
+t.test('a model that the settings do not name is refused', async (t) => {
+  for (const [settings, allowed, refused] of [
+    [{}, ['gemini-3.1-pro-preview', 'gemini-2.5-pro', 'gemini-3.5-flash-lite'], ['gemini-ultra', 'gemini-2.5-pro-exp']],
+    [{ GEMINI_MODEL: 'gemini-2.5-flash' }, ['gemini-2.5-flash', 'gemini-3.5-flash-lite'], ['gemini-2.5-pro', 'veo-3']],
+  ] as const) {
+    const { begin, call, seen, told } = await makeProxy(t, (response) => json(response, {}), { settings });
+    begin();
+    const ask = async (name: string) => (await call(PLAIN.replace('gemini-2.5-pro', name))).status;
+    for (const name of allowed) t.equal(await ask(name), 200, name);
+    for (const name of refused) {
+      t.equal(await ask(name), 403, name);
+      t.same(told.at(-1), { warning: `A call of the model was refused: the settings do not name the model ${name}.` });
+    }
+    t.equal(seen.length, allowed.length);
+  }
+});
+
+const MIB = 1024 * 1024;
+
+t.test('a body that is nested too deeply, has too many values or is not JSON is refused', async (t) => {
+  const { begin, call, seen, told } = await makeProxy(t, (response) => json(response, {}));
+  begin();
+  const inArgs = (value: string) =>
+    `{"contents":[{"role":"model","parts":[{"functionCall":{"name":"x","args":{"a":${value}}}}]}]}`;
+  const nested = (depth: number) => inArgs('['.repeat(depth) + ']'.repeat(depth));
+  for (const [status, body] of [
+    [200, nested(50)],
+    [413, nested(60)],
+    [413, inArgs(`${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`)],
+    [413, '['.repeat(100)],
+    [413, '['.repeat(31 * MIB)],
+    [413, '{"a":'.repeat(6 * MIB)],
+    [413, inArgs(`[${'0,'.repeat(MIB)}0]`)],
+    [413, inArgs(`[${'{},'.repeat(MIB)}0]`)],
+    [413, inArgs(`{${'"":0,'.repeat(MIB)}"":0}`)],
+    [413, '""'.repeat(MIB)],
+    [200, inArgs(JSON.stringify('[{",\\'.repeat(MIB)))],
+    [400, ''],
+    [400, '{'],
+    [400, ' '.repeat(MIB)],
+    [400, "{'tools':[]}"],
+    [400, '{"tools":[]}{}'],
+    [400, '/**/{}'],
+    [400, '\ufeff{}'],
+  ] as const) {
+    const before = [seen.length, told.length];
+    t.equal((await call(STREAM, { body })).status, status, `${body.slice(0, 90)} (${body.length})`);
+    if (status === 200) t.equal(seen.length, Number(before[0]) + 1);
+    else t.match(told.slice(before[1]), [{ warning: /its body is (?:nested too deeply, or holds|not JSON)/ }]);
+  }
+});
+
+t.test('a large request is checked as a small one is, and the agent is told in it too', async (t) => {
+  const { begin, call, seen, told } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+  begin({ unit: 'turns', limit: 10, used: 9 });
+  const long = { inlineData: { mimeType: 'text/plain', data: 'ü'.repeat(8 * MIB) } };
+  const parts = [{ text: 'mend it' }, long];
+  const answer = await call(STREAM, { body: JSON.stringify({ contents: [{ role: 'user', parts }], tools: [] }) });
+  t.equal(answer.status, 200);
+  const note = { text: 'near THE_LIMIT: 9 turns are used of 10' };
+  t.same(JSON.parse(seen[0]?.body ?? ''), { contents: [{ role: 'user', parts: [...parts, note] }], tools: [] });
+
+  begin();
+  const asked = { contents: [{ role: 'user', parts }], tools: [{ urlContext: {} }] };
+  t.equal((await call(STREAM, { body: JSON.stringify(asked) })).status, 403);
+  t.match(told.at(-1), { warning: /it may not hold tools\[0\]\.urlContext/ });
+  t.equal(seen.length, 1);
+});
+
+t.test('notes go behind the right entry, whatever an entry holds', async (t) => {
+  const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+  begin({ unit: 'turns', limit: 10, used: 9 });
+  const contents = [
+    { role: 'user', parts: [{ text: ']}' }] },
+    { role: 'model', parts: [] },
+    { parts: [], role: 'user' },
+  ];
+  await call(STREAM, { body: JSON.stringify({ systemInstruction: { parts: [] }, contents }) });
+  const near = { text: 'near THE_LIMIT: 9 turns are used of 10' };
+  t.same(JSON.parse(seen[0]?.body ?? ''), {
+    contents: [contents[0], contents[1], { role: 'user', parts: [near] }],
+    systemInstruction: { parts: [] },
+  });
+});
+
+t.test('an answer that is nested too deeply is none', async (t) => {
+  const deep = `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
+  const { begin, call, told } = await makeProxy(t, (response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write(event(usage(1, 1)));
+    response.end(`data: ${deep}\n\n`);
+  });
+  begin();
+  await t.rejects(call(STREAM));
+  t.match(told.at(-1), { code: 'model_failed', message: /what it answered is no JSON/ });
+});
+
+t.test('a call whose body is complete only after the turn is not forwarded', async (t) => {
+  const { begin, proxy, url, seen } = await makeProxy(t, (response) => json(response, {}));
+  const admitted = Promise.withResolvers<void>();
+  const end = begin(undefined, admitted.resolve);
+  const body = asking('x');
+  const sent = request(url + PLAIN, {
+    method: 'POST',
+    headers: { 'x-goog-api-key': proxy.token, 'content-length': body.length },
+  });
+  sent.write(body.slice(0, 10));
+  await admitted.promise;
+  end();
+  sent.end(body.slice(10));
+  t.equal((await answerTo(sent)).statusCode, 403);
+  t.same(seen, []);
+});
+
+t.test('calls that come one behind another on a connection are bounded in number', async (t) => {
+  const { begin, url, proxy, seen } = await makeProxy(t, (response) => json(response, {}));
+  begin();
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  const body = asking('x');
+  const head = `POST ${PLAIN} HTTP/1.1\r\nhost: x\r\nx-goog-api-key: ${proxy.token}\r\ncontent-length: ${body.length}\r\n`;
+  socket.write(`${head}\r\n${body}`.repeat(99).concat(`${head}connection: close\r\n\r\n${body}`));
+  const answers = await text(socket);
+  t.equal(answers.match(/^HTTP\/1\.1 200/gm)?.length, 64);
+  t.match(answers, /HTTP\/1\.1 403 Forbidden[\s\S]*Too many calls are under way\./);
+  t.equal(seen.length, 64);
+});

@@ -1,0 +1,99 @@
+import { type ClientRequest, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { geminiModel } from '../../src/agents/gemini-model.ts';
+import type { Limit } from '../../src/agents/model-limits.ts';
+import { createModelProxy } from '../../src/agents/model-proxy.ts';
+import { createUpstream } from '../../src/agents/upstream.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
+import { createRedactor } from '../../src/redaction/redactor.ts';
+import { serveOnLoopback } from '../../src/sandbox/service.ts';
+import type { Owner } from './fixtures.ts';
+
+export const KEY = 'AIzaSyRealKey0123456789';
+export const STREAM = '/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse';
+export const PLAIN = '/v1beta/models/gemini-2.5-pro:generateContent';
+export const COUNT = '/v1beta/models/gemini-2.5-pro:countTokens';
+
+export async function answerTo(sent: ClientRequest): Promise<IncomingMessage> {
+  const answer = Promise.withResolvers<IncomingMessage>();
+  sent.once('response', answer.resolve).once('error', answer.reject);
+  return answer.promise;
+}
+
+export type Seen = {
+  method: string | undefined;
+  url: string | undefined;
+  headers: IncomingMessage['headers'];
+  body: string;
+};
+
+type SendOptions = { method?: string; headers?: Record<string, string>; body?: string | Buffer };
+
+/** A proxy in front of a model that answers as it is told, and an agent's calls to it. */
+export async function makeProxy(
+  t: Owner,
+  answer: (response: ServerResponse, seen: Seen) => unknown,
+  { path = '', settings = {} }: { path?: string; settings?: Record<string, string> } = {},
+) {
+  const seen: Seen[] = [];
+  const model = createServer(async (incoming, response) => {
+    const { method, url, headers } = incoming;
+    const body = await text(incoming).catch(() => undefined);
+    if (body === undefined) return;
+    const request = { method, url, headers, body };
+    seen.push(request);
+    answer(response, request);
+  });
+  const address = await serveOnLoopback(model);
+  t.teardown(address.close);
+  return { seen, ...(await proxyTo(t, address.url + path, {}, settings)) };
+}
+
+export async function proxyTo(
+  t: Owner,
+  address: string,
+  env: Record<string, string> = {},
+  settings: Record<string, string> = {},
+) {
+  const variables = { GEMINI_API_KEY: KEY, GOOGLE_GEMINI_BASE_URL: address, ...settings };
+  const config = loadConfig(variables, '/nonexistent');
+  const upstream = createUpstream(env);
+  t.teardown(upstream.close);
+  const proxy = createModelProxy(geminiModel(config), upstream, createRedactor([KEY]));
+  const service = await serveOnLoopback(proxy.server);
+  t.teardown(service.close);
+  const told: object[] = [];
+  const begin = (limit?: { limit: number; used: number; unit?: Limit['unit'] }, onCall = () => {}) =>
+    proxy.begin({
+      limits: limit ? [{ setting: 'THE_LIMIT', unit: 'tokens', ...limit }] : [],
+      onCall,
+      onUsage: (usage, model) => told.push({ ...usage, model }),
+      onWarning: (warning) => told.push({ warning }),
+      onWait() {},
+      onFailure: ({ code, message, retryAfter }) => told.push({ code, message, retryAfter }),
+      onLimitNear: ({ setting, detail }) => `near ${setting}: ${detail}`,
+      onRepeatedFailure: (call, times) => `failed ${times} times: ${call}`,
+    });
+  const send = (path: string, options: SendOptions = {}) => {
+    const { method = 'POST', headers = {}, body = '{}' } = options;
+    const sent = request(service.url, { path, method, headers: { 'x-goog-api-key': proxy.token, ...headers } });
+    sent.on('error', () => {});
+    sent.end(method === 'GET' ? undefined : body);
+    return sent;
+  };
+  const call = async (...args: Parameters<typeof send>) => {
+    const answer = await answerTo(send(...args));
+    return { status: answer.statusCode, headers: answer.headers, body: await text(answer) };
+  };
+  return { url: service.url, proxy, begin, send, call, told };
+}
+
+export const event = (value: object) => `data: ${JSON.stringify(value)}\r\n\r\n`;
+export const usage = (prompt: number, candidates: number) => ({
+  usageMetadata: { promptTokenCount: prompt, candidatesTokenCount: candidates, totalTokenCount: prompt + candidates },
+});
+/** A request with one word of a person. */
+export const asking = (text: string) => JSON.stringify({ contents: [{ role: 'user', parts: [{ text }] }] });
+export const textIn = (body: string) => JSON.parse(body).contents[0].parts[0].text;
+export const json = (response: ServerResponse, value: unknown) =>
+  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));

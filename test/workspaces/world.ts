@@ -14,7 +14,13 @@ export const TOKEN = 'ghp_0123456789abcdefTESTtoken';
 export const API_KEY = 'key+with/"odd" \\characters & ümlaut';
 
 type Owner = { teardown(work: () => unknown): unknown };
-type Settings = { FETCH_TTL_SECONDS?: number; SPARE_CHECKOUTS?: number; DATA_DIR?: string; TICKETS_ROOT?: string };
+type Settings = {
+  PROTECTED_PATHS?: readonly string[];
+  FETCH_TTL_SECONDS?: number;
+  SPARE_CHECKOUTS?: number;
+  DATA_DIR?: string;
+  TICKETS_ROOT?: string;
+};
 type WorldOptions = Settings & { parent?: string; logger?: Logger };
 export type World = Awaited<ReturnType<typeof makeWorld>>;
 

@@ -4,6 +4,7 @@ import type { Git } from '../git/git.ts';
 import type { CommitLine } from '../git/git-questions.ts';
 import { touchedSubmodules } from './commit.ts';
 import { diffTrees } from './diff.ts';
+import { hidingAttributes } from './hiding-attributes.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
 import { checkWorkspace, withWorkingTree } from './snapshot.ts';
 import { headOf } from './sync.ts';
@@ -43,14 +44,25 @@ export async function statusOf(git: Git, staging: string, ticket: OpenTicket): P
  * wants to see both. Files that a commit would refuse are left out.
  */
 export async function diffOf(git: Git, staging: string, ticket: OpenTicket): Promise<Diff> {
-  const ask = git.ask(ticket.gitDir);
   const head = await headOf(git, ticket);
-  const newestBase = (await ask.commit(ticket.baseRef)) ?? head;
-  const base = (await ask.mergeBase(head, newestBase)) ?? newestBase;
+  const base = await startOf(git, ticket, head);
   const compared = await withWork(git, ticket, staging, ({ tree, objects }) =>
     diffTrees(git, { gitDir: ticket.gitDir, objects }, base, tree),
   );
   return { base, head, ...compared };
+}
+
+/** Lines of attributes that are new on the branch, and by which changes may be hidden from review. */
+export async function hidingAttributesOf(git: Git, ticket: OpenTicket): Promise<string[]> {
+  const head = await headOf(git, ticket);
+  return hidingAttributes(git, ticket.gitDir, await startOf(git, ticket, head), head);
+}
+
+/** The commit of the base branch that the ticket's work starts from. */
+async function startOf(git: Git, ticket: OpenTicket, head: string): Promise<string> {
+  const ask = git.ask(ticket.gitDir);
+  const newest = (await ask.commit(ticket.baseRef)) ?? head;
+  return (await ask.mergeBase(head, newest)) ?? newest;
 }
 
 /** The tree a commit would have now; that of a parked workspace lies in its git directory. */

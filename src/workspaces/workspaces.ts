@@ -17,7 +17,7 @@ import { buildWorkspace } from './create-workspace.ts';
 import { tellFullDisk } from './file-errors.ts';
 import { type FileSystem, probeFileSystem } from './file-system.ts';
 import { createGitDirs } from './git-dir.ts';
-import { commitsOf, diffOf, statusOf, type WorkspaceStatus } from './inspect.ts';
+import { commitsOf, diffOf, hidingAttributesOf, statusOf, type WorkspaceStatus } from './inspect.ts';
 import { createKeyedMutex } from './keyed-mutex.ts';
 import { createLayout } from './layout.ts';
 import { createMirrorCare } from './mirror-care.ts';
@@ -85,6 +85,8 @@ export type Workspaces = {
   diff(ticketId: string): Promise<Diff>;
   status(ticketId: string): Promise<WorkspaceStatus>;
   commits(ticketId: string, since?: string): Promise<CommitLine[]>;
+  /** Lines of attributes that are new on the branch, and by which changes may be hidden from review; for a person. */
+  hidingAttributes(ticketId: string): Promise<string[]>;
   /**
    * Removes a workspace and everything it held, also what a creation left that failed; its disk space is freed later. None
    * there is harmless.
@@ -298,6 +300,7 @@ export function createWorkspaces(deps: {
     diff: (ticketId) => look(ticketId, (ticket) => diffOf(git, staging, ticket)),
     status: (ticketId) => look(ticketId, (ticket) => statusOf(git, staging, ticket)),
     commits: async (ticketId, since) => commitsOf(git, await openTicket(git, layout, ticketId), since),
+    hidingAttributes: async (ticketId) => hidingAttributesOf(git, await openTicket(git, layout, ticketId)),
 
     remove: (ticketId, repoUrl) =>
       oneAtATime(ticketId.toLowerCase(), undefined, async () => {

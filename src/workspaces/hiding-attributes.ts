@@ -6,7 +6,7 @@ import { splitZ } from './snapshot.ts';
 /**
  * Attributes by which GitHub folds the changes of a file, or counts it as nobody's work:
  * https://docs.github.com/en/repositories/working-with-files/managing-files/customizing-how-changed-files-appear-on-github.
- * The files that set them are not protected, since most attributes have to do with the work; a person is told instead.
+ * The files that set them are not protected, since most attributes belong to the work; the pull request names the lines.
  */
 const HIDING = ['linguist-generated', 'linguist-vendored', 'linguist-documentation', 'diff', 'binary'];
 const FILE = '.gitattributes';

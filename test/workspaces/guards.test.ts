@@ -197,7 +197,7 @@ for (const [name, heldBack, deed] of TRICKS) {
   });
 }
 
-t.test('what CI systems and review rules obey is held back by default', async (t) => {
+t.test('commit() holds back by default the files that CI systems and review rules obey', async (t) => {
   const { paths, problems } = readProtectedPaths(['default', 'infra/']);
   t.strictSame(problems, []);
   const { write, commit, tree } = await makeTicket(t, { PROTECTED_PATHS: paths });
@@ -212,7 +212,7 @@ t.test('what CI systems and review rules obey is held back by default', async (t
   t.strictSame(tree(), [...before, 'packages/a/Jenkinsfile', 'src/owners.ts'].toSorted());
 });
 
-t.test('a commit knows no bit but that of a program', async (t) => {
+t.test('commit() drops set-id bits from modes', async (t) => {
   const { write, commit, workspace, gitDir } = await makeTicket(t);
   await write('program', '#!/bin/sh\n');
   await write('plain', 'x\n');
@@ -231,8 +231,8 @@ t.test('a commit knows no bit but that of a program', async (t) => {
   t.equal(modes, '100644 plain\n100755 program');
 });
 
-/** What a person reads of new attributes, and what makes them. */
-const ATTRIBUTES: [name: string, told: string[], files: Record<string, string>][] = [
+/** Files of attributes, and the lines that a person reads of them. */
+const ATTRIBUTES: [name: string, named: string[], files: Record<string, string>][] = [
   ['that folds files', ['.gitattributes: *.ts linguist-generated'], { '.gitattributes': '*.ts linguist-generated\n' }],
   [
     'with a value',
@@ -275,8 +275,8 @@ const ATTRIBUTES: [name: string, told: string[], files: Record<string, string>][
   ],
 ];
 
-for (const [name, told, files] of ATTRIBUTES) {
-  t.test(`attributes are named by which a review may miss changes: one ${name}`, async (t) => {
+for (const [name, named, files] of ATTRIBUTES) {
+  t.test(`hidingAttributes() names a line that hides changes: one ${name}`, async (t) => {
     const world = await makeWorld(t);
     const { directory } = await world.github.addRepository('acme/widgets');
     commitEntries(directory, [
@@ -290,7 +290,7 @@ for (const [name, told, files] of ATTRIBUTES) {
       await writeFile(`${workspace}/${path}`, content);
     }
     await world.workspaces.commit('G-1', { subject: 'Work' });
-    t.strictSame((await world.workspaces.hidingAttributes('G-1')).toSorted(), told.toSorted());
+    t.strictSame((await world.workspaces.hidingAttributes('G-1')).toSorted(), named.toSorted());
   });
 }
 

@@ -57,7 +57,7 @@ export const WORD_ATTACKS: readonly WordAttack[] = [
   { name: 'one by entities', words: '&lbrack;skip ci&#93;', effect: 'skip' },
 
   { name: 'a picture of somebody else', words: '![x](https://e.test/?a)', effect: 'link' },
-  { name: 'a link whose text lies', words: '[github.com](//e.test)', effect: 'link' },
+  { name: 'a link whose text lies', words: '[github.com](https://e.test)', effect: 'link' },
   { name: 'a link by reference', words: '[a][b]\n\n[b]: //e.test', effect: 'link' },
   { name: 'an address', words: 'www.e.test', effect: 'link' },
   { name: 'HTML', words: '</details><h2>Approved</h2>', effect: 'html' },

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { TSchema } from '@sinclair/typebox';
+import { DEFAULT_PROTECTED_PATHS } from '../src/config/protected-paths.ts';
 import { Settings } from '../src/config/settings.ts';
 
 /** `docs/configuration.md` from the settings. With `--check`, writes nothing and fails when the file is not up to date. */
@@ -86,6 +87,7 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'AGENT_START_SECONDS',
       'AGENT_SILENCE_SECONDS',
       'SANDBOX',
+      'SANDBOX_UIDS',
       'ASK_PERMISSION',
       'PERMISSION_TIMEOUT_SECONDS',
       'EGRESS_ALLOW',
@@ -117,6 +119,23 @@ set: \`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\`, \`SSL_CERT_DIR\`. The cal
 this is seen by agents; they get proxy variables of their own where \`EGRESS_ALLOW\` names hosts.
 `;
 
+/** The paths of `PROTECTED_PATHS=default`, by who obeys them. */
+function protectedPaths(): string {
+  const rows = Object.entries(Object.groupBy(DEFAULT_PROTECTED_PATHS, ([, obeyedBy]) => obeyedBy)).map(
+    ([obeyedBy, paths = []]) => `| ${cell(obeyedBy)} | ${paths.map(([path]) => `\`${path}\``).join(', ')} |`,
+  );
+  return `## Protected paths
+
+What \`PROTECTED_PATHS=default\` protects, from the top of the repository, a folder with all that is in it. Build scripts
+are not in it, since they are the work itself. \`.gitattributes\` is not either; new lines in it by which GitHub folds a
+change are named in the run and the pull request.
+
+| who obeys them | paths |
+| --- | --- |
+${rows.join('\n')}
+`;
+}
+
 /** The whole document. Throws when a setting is in no group, or in two. */
 function document(): string {
   const grouped = GROUPS.flatMap(([, names]) => names);
@@ -125,7 +144,7 @@ function document(): string {
   if (wrong.length > 0)
     throw new Error(`Not in exactly one group of scripts/configuration-docs.ts: ${wrong.join(', ')}`);
   const sections = GROUPS.map(([title, names]) => `## ${title}\n\n${table(names)}\n`);
-  return [INTRODUCTION, ...sections, NOT_SETTINGS].join('\n');
+  return [INTRODUCTION, ...sections, protectedPaths(), NOT_SETTINGS].join('\n');
 }
 
 function table(names: readonly (keyof Settings)[]): string {

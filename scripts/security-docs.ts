@@ -3,6 +3,7 @@ import { AGENT_ATTACKS, type AgentArena, type AgentAttack } from '../test/attack
 import { CLIENT_ATTACKS, type ClientAttack, type Conditions } from '../test/attacks/client-attacks.ts';
 import { EGRESS_ATTACKS, type EgressAttack } from '../test/attacks/egress-attacks.ts';
 import { GIT_ATTACKS, type GitAttack } from '../test/attacks/git-attacks.ts';
+import { LINE_ATTACKS, WORD_ATTACKS, type WordAttack } from '../test/attacks/word-attacks.ts';
 
 /** The cases in `docs/security.md` from the attacks. With `--check`, writes nothing and fails when they are not up to date. */
 
@@ -24,10 +25,12 @@ const NAMES: AgentArena = {
   mark: 'MARK',
 };
 
+const BY_WORDS = [...WORD_ATTACKS, ...LINE_ATTACKS];
+
 function cases(): string {
   const proved = AGENT_ATTACKS.filter(({ notProved }) => notProved === undefined).length;
   return `
-${AGENT_ATTACKS.length + GIT_ATTACKS.length + CLIENT_ATTACKS.length + EGRESS_ATTACKS.length} cases. None of them may do its harm, and each is a test.
+${AGENT_ATTACKS.length + GIT_ATTACKS.length + BY_WORDS.length + CLIENT_ATTACKS.length + EGRESS_ATTACKS.length} cases. None of them may do its harm, and each is a test.
 
 ### On the agent
 
@@ -43,6 +46,14 @@ With the whole \`.git\` in the agent's hands. \`node test/attacks/prove-git-atta
 fails when one of them does no harm there.
 
 ${table(['attack', 'by'], GIT_ATTACKS.map(gitRow))}
+
+### By words that go to GitHub
+
+Each is what a model says, and the plan, its headings, the name of a file, and the title of the ticket or the goal of the plan.
+None may have its effect in a commit or a pull request. \`node test/attacks/prove-word-attacks.ts\` publishes all
+${BY_WORDS.length} by a server that hands them on as they are, and fails when one has no effect there.
+
+${table(['attack', 'words', 'effect'], BY_WORDS.map(wordRow))}
 
 ### By clients
 
@@ -71,6 +82,11 @@ function agentRow({ name, during, by, settings, repository, calls, notProved }: 
 
 function gitRow({ name, upstream, plant }: GitAttack): string[] {
   return [name, [upstream && 'the repository', plant && 'the agent'].filter(Boolean).join(', ')];
+}
+
+function wordRow({ name, words, effect }: WordAttack): string[] {
+  const visible = words.replace(/[^\n\x20-\x7e]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
+  return [name, code(visible.replaceAll('\n', '\\n')), effect];
 }
 
 function clientRow({ name, by, without, notProved }: ClientAttack): string[] {

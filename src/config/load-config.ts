@@ -7,6 +7,7 @@ import { parseEnv } from 'node:util';
 import { FormatRegistry, type TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { parseOtlpHeaders } from './otlp-headers.ts';
+import { readProtectedPaths } from './protected-paths.ts';
 import { Settings } from './settings.ts';
 
 FormatRegistry.Set('uri', (value) => URL.canParse(value));
@@ -113,6 +114,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
     ...rest
   } = settings;
   const verify = VERIFY_COMMAND === undefined ? undefined : parseCommand(VERIFY_COMMAND, problems);
+  const protectedPaths = readProtectedPaths(split(PROTECTED_PATHS));
+  problems.push(...protectedPaths.problems);
   const repoHosts = split(ALLOWED_REPO_HOSTS).map((host) => host.toLowerCase());
   const config: Config = {
     ...rest,
@@ -131,8 +134,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
     SANDBOX_UIDS: parseUids(SANDBOX_UIDS, problems),
     TRUST_PROXY: split(TRUST_PROXY),
     EGRESS_ALLOW: split(EGRESS_ALLOW).map((host) => host.toLowerCase()),
-    // An empty value counts as unset, so it takes a word to protect nothing.
-    PROTECTED_PATHS: PROTECTED_PATHS === 'none' ? [] : split(PROTECTED_PATHS),
+    PROTECTED_PATHS: protectedPaths.paths,
     ...secret('GITHUB_TOKEN', settings.GITHUB_TOKEN, settings.GITHUB_TOKEN_FILE, problems),
     ...secret('GITHUB_APP_PRIVATE_KEY', undefined, settings.GITHUB_APP_PRIVATE_KEY_FILE, problems),
     ...secret('GEMINI_API_KEY', settings.GEMINI_API_KEY, settings.GEMINI_API_KEY_FILE, problems),

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { DEFAULT_WORD } from './protected-paths.ts';
 
 const flag = (fallback: boolean, description: string) => Type.Boolean({ default: fallback, description });
 const count = (fallback: number, minimum: number, maximum: number, description: string) =>
@@ -138,8 +139,8 @@ export const Settings = Type.Object({
   ),
   GITHUB_HTTP_UNIX_SOCKET: Type.Optional(text('Unix socket through which gh reaches the API, for a local relay.')),
   PROTECTED_PATHS: list(
-    '.github/workflows/,.github/actions/',
-    'Files and folders whose changes are never committed: they stay in the workspace, and the run and the pull request say so. `none` protects nothing.',
+    DEFAULT_WORD,
+    'Files and folders, from the top of the repository, whose changes are never committed: they stay in the workspace, and the run and the pull request name them. `default` stands for the list below, as in `default,infra/`; `none` protects nothing.',
   ),
   GIT_AUTHOR_NAME: text('Author of the commits.', 'Pullwright'),
   GIT_AUTHOR_EMAIL: text('Their e-mail address.', 'pullwright@users.noreply.github.com'),

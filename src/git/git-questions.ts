@@ -6,6 +6,8 @@ export type GitQuestions = {
   commit(ref: string): Promise<string | undefined>;
   /** The tree of a commit. */
   tree(commit: string): Promise<string>;
+  /** The object at `COMMIT:PATH`, or undefined when there is none. */
+  blob(name: string): Promise<string | undefined>;
   /** Refs below a prefix such as `refs/heads/`, by full name. */
   refs(prefix: string): Promise<Map<string, string>>;
   /** The best common ancestor, or undefined when the histories have nothing in common. */
@@ -29,6 +31,7 @@ export function createAskGit(env: Readonly<Record<string, string>>, timeoutMs: n
       // --quiet makes "no such ref" an empty answer; anything else wrong is still an error.
       commit: async (ref) => (await git.revparse(['--verify', '--quiet', `${ref}^{commit}`])) || undefined,
       tree: (commit) => git.revparse(['--verify', `${commit}^{tree}`]),
+      blob: async (name) => (await git.revparse(['--verify', '--quiet', name])) || undefined,
       async refs(prefix) {
         const lines = await git.raw(['for-each-ref', '--format=%(objectname) %(refname)', prefix]);
         return new Map(

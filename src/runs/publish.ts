@@ -3,7 +3,7 @@ import type { Plan } from '../../schemas/plan.ts';
 import type { RunResult } from '../../schemas/run.ts';
 import { AppError } from '../errors/app-error.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
-import { pullRequestText } from '../github/pull-request-text.ts';
+import { type PullRequestFacts, pullRequestText } from '../github/pull-request-text.ts';
 import { planGoal } from '../plans/plan-text.ts';
 import type { RunRow } from '../store/runs.ts';
 import type { CommitText } from '../workspaces/commit-message.ts';
@@ -43,16 +43,23 @@ async function ensurePullRequest(deps: ActionDeps, { run, ticket, writer, signal
   const { progress } = writer;
   return writer.step('pull_request', async () => {
     const commits = await deps.workspaces.commits(run.ticket_id);
-    const text = pullRequestText({
+    const hiding = await deps.workspaces.hidingAttributes(run.ticket_id);
+    if (hiding.length > 0) {
+      const text = `Changes may be folded when they are reviewed, by new lines of attributes: ${list(hiding, 20)}.`;
+      writer.emit({ type: 'log', data: { level: 'warn', text } });
+    }
+    const facts: PullRequestFacts = {
       ticketId: run.ticket_id,
       subject: ticket.title ?? planGoal(plan.body),
       plan: { version: plan.version, body: plan.body },
       summary: progress.agent?.text,
       commits,
       heldBack: progress.heldBack,
+      hiding,
       cutShort: progress.cutShort?.setting,
       check: deps.config.VERIFY_COMMAND,
-    });
+    };
+    const text = pullRequestText(facts, deps.redactor.text);
     const pull = await deps.github.ensurePullRequest({
       repo: parseRepoUrl(ticket.repo_url, deps.config.ALLOWED_REPO_HOSTS),
       ticketId: run.ticket_id,
@@ -76,8 +83,8 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer, signal }: Run
   return writer.step('commit', async () => {
     const goal = ticket.title ?? planGoal(plan.body) ?? 'carry out the plan';
     const text: CommitText = {
-      subject: `${run.ticket_id}: ${goal.replace(/\s+/g, ' ')}`.slice(0, 100),
-      body: progress.agent?.text.slice(0, 4000) ?? '',
+      subject: `${run.ticket_id}: ${goal}`,
+      body: progress.agent?.text ?? '',
       trailers: [
         ['Ticket', run.ticket_id],
         ['Plan-Version', String(plan.version)],

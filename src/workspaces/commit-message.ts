@@ -1,25 +1,32 @@
-export type CommitText = { subject: string; body?: string; trailers?: readonly (readonly [string, string])[] };
+import { inertLine, inertQuote, type Redact } from '../git/inert-text.ts';
 
-const MAX_SUBJECT = 200;
-const MAX_BODY = 20_000;
+export type CommitText = {
+  /** By an agent or a ticket, like the body; behind words of the server, such as the id of the ticket. */
+  subject: string;
+  body?: string;
+  /** The server's own, and what a person chose: the only ones of the commit. */
+  trailers?: readonly (readonly [string, string])[];
+};
 
-/** A commit message as git likes it: subject, blank line, body, blank line, trailers. Control characters are dropped. */
-export function commitMessage({ subject, body, trailers = [] }: CommitText): { subject: string; text: string } {
-  const oneLine = singleLine(subject).slice(0, MAX_SUBJECT) || 'Update';
-  const parts = [oneLine];
-  const paragraphs = printable(body ?? '')
-    .slice(0, MAX_BODY)
-    .trim();
-  if (paragraphs !== '') parts.push(paragraphs);
-  if (trailers.length > 0) parts.push(trailers.map(([name, value]) => `${name}: ${singleLine(value)}`).join('\n'));
-  return { subject: oneLine, text: `${parts.join('\n\n')}\n`.toWellFormed() };
+const MAX_SUBJECT = 100;
+const MAX_BODY = 4_000;
+
+/**
+ * Composes a commit message: an inert subject, the body as an inert quotation, and the trailers. git reads trailers from
+ * the last paragraph only, and up to a line of dashes or scissors; the quotation can be none of these
+ * (https://git-scm.com/docs/git-interpret-trailers).
+ */
+export function commitMessage(
+  { subject, body = '', trailers = [] }: CommitText,
+  redact: Redact,
+): { subject: string; text: string } {
+  const line = inertLine(subject, redact, MAX_SUBJECT) || 'Update';
+  const quote = inertQuote(body, redact, MAX_BODY);
+  const block = trailers.map(([name, value]) => `${name}: ${singleLine(value)}`).join('\n');
+  const parts = [line, quote, block].filter((part) => part !== '');
+  return { subject: line, text: `${parts.join('\n\n')}\n`.toWellFormed() };
 }
 
 function singleLine(text: string): string {
-  return printable(text).replace(/\s+/g, ' ').trim();
-}
-
-function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be dropped
-  return text.replace(/\r\n?/g, '\n').replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '');
+  return text.replace(/[\p{Cc}\s]+/gu, ' ').trim();
 }

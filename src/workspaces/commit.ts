@@ -97,7 +97,7 @@ export async function commitWorkspace(
     let commit: Commit | undefined;
     if (filesChanged > 0) {
       notes.push(...(await checkForSecrets(git, gitDir, redactor, parent, tree)));
-      const message = redactor.value(commitMessage(text));
+      const message = redactor.value(commitMessage(text, redactor.text));
       const made = await git.run(['commit-tree', '-p', parent, tree], { gitDir, input: message.text });
       const sha = made.stdout.toString().trim();
       if (signal?.aborted) throw canceled(signal);

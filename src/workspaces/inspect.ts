@@ -3,6 +3,7 @@ import type { Git } from '../git/git.ts';
 import type { CommitLine } from '../git/git-questions.ts';
 import { touchedSubmodules } from './commit.ts';
 import { diffTrees } from './diff.ts';
+import { hidingAttributes } from './hiding-attributes.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
 import { checkWorkspace, listChanges, type TreeTools, type Worktree, withWorktree, writeTree } from './snapshot.ts';
 import { headOf } from './sync.ts';
@@ -45,10 +46,8 @@ export async function statusOf(tools: TreeTools, ticket: OpenTicket, signal?: Ab
  */
 export async function diffOf(tools: TreeTools, ticket: OpenTicket, signal?: AbortSignal): Promise<Diff> {
   const { git } = tools;
-  const ask = git.ask(ticket.gitDir);
   const head = await headOf(git, ticket);
-  const newestBase = (await ask.commit(ticket.baseRef)) ?? head;
-  const base = (await ask.mergeBase(head, newestBase)) ?? newestBase;
+  const base = await startOf(git, ticket, head);
   if (!ticket.parked) await checkWorkspace(ticket);
   return withWorktree(tools, ticket, signal, async (worktree) => {
     const work = ticket.parked ? await parkedWork(tools, ticket) : await presentWork(worktree);
@@ -57,6 +56,19 @@ export async function diffOf(tools: TreeTools, ticket: OpenTicket, signal?: Abor
     const omitted_files = work.omitted + files.length - shown.length;
     return { base, head, ...compared, files: shown, omitted_files };
   });
+}
+
+/** Lines of attributes that are new on the branch, and by which changes may be hidden from review. */
+export async function hidingAttributesOf(git: Git, ticket: OpenTicket): Promise<string[]> {
+  const head = await headOf(git, ticket);
+  return hidingAttributes(git, ticket.gitDir, await startOf(git, ticket, head), head);
+}
+
+/** The commit of the base branch that the ticket's work starts from. */
+async function startOf(git: Git, ticket: OpenTicket, head: string): Promise<string> {
+  const ask = git.ask(ticket.gitDir);
+  const newest = (await ask.commit(ticket.baseRef)) ?? head;
+  return (await ask.mergeBase(head, newest)) ?? newest;
 }
 
 /** The tree a commit would have now, and how many changed files are not in it. */

@@ -1,5 +1,6 @@
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
+import { inertLine } from '../git/inert-text.ts';
 import { list } from './show-paths.ts';
 import { splitZ } from './null-separated.ts';
 
@@ -27,9 +28,14 @@ export async function mergeCommits(
   const [tree = '', ...files] = splitZ(merged.stdout).map(String);
   if (merged.exitCode === 1) throw conflict(`${names.theirs} and ${names.ours} both changed ${list(files, 20)}.`);
 
-  const message = `Merge branch '${names.theirs}' into ${names.ours}\n`;
-  const made = await git.run(['commit-tree', '-p', ours, '-p', theirs, tree], { gitDir, input: message });
+  const input = `Merge branch '${inertBranch(names.theirs)}' into ${inertBranch(names.ours)}\n`;
+  const made = await git.run(['commit-tree', '-p', ours, '-p', theirs, tree], { gitDir, input });
   return made.stdout.toString().trim();
+}
+
+/** Anybody may have named a branch, on a remote that knows the name already. */
+function inertBranch(name: string): string {
+  return inertLine(name, (known) => known, 250);
 }
 
 function conflict(detail: string): AppError {

@@ -1,19 +1,21 @@
+import { foldedNames } from '../config/protected-paths.ts';
 import type { Changes } from './snapshot.ts';
 
 /**
  * Takes out of the changes those that a protected path keeps from being committed: what lies at it or below, and what
  * is in its way, such as a link in place of the folder that it is in. A rename out of a protected path, or into one, is
  * a deletion and an addition here.
- * @param protectedPaths of files or folders, from the top of the repository, with or without a slash at the end
+ * @param protectedPaths of files or folders, from the top of the repository, with or without a slash at the end; each
+ *   has a name, which the settings see to
  * @returns the changes that are left, and the paths that were taken out, as text
  */
 export function holdBack(
   changes: Changes,
   protectedPaths: readonly string[],
 ): { changes: Changes; heldBack: string[] } {
-  const rules = protectedPaths.map(foldedParts).filter((rule) => rule.length > 0);
+  const rules = protectedPaths.map(foldedNames);
   const isProtected = (path: Buffer) => {
-    const parts = foldedParts(path.toString());
+    const parts = foldedNames(path.toString());
     return rules.some((rule) => rule.every((name, depth) => depth >= parts.length || isSameName(name, parts[depth])));
   };
   const paths = [...changes.written, ...changes.deleted, ...changes.tooLarge.map(({ path }) => path)];
@@ -28,22 +30,6 @@ export function holdBack(
     },
     heldBack: [...heldBack].sort(),
   };
-}
-
-/**
- * The names in a path, such that two which some file system takes for one are equal: HFS+ and APFS ignore case, the
- * form of Unicode and characters that are not seen; NTFS ignores case, dots and spaces at the end, and what follows a
- * colon, and knows a backslash as a separator.
- */
-function foldedParts(path: string): string[] {
-  return path
-    .normalize('NFKC')
-    .replace(/\p{Default_Ignorable_Code_Point}/gu, '')
-    .toLowerCase()
-    .normalize('NFKC')
-    .split(/[/\\]/)
-    .map((name) => name.replace(/:.*$/s, '').replace(/[. ]+$/, ''))
-    .filter((name) => name !== '');
 }
 
 /** Whether a name is the protected one, or may be its short name on NTFS, as `GITHUB~1` is of `.github`. */

@@ -19,7 +19,7 @@ import { tellFullDisk } from './file-errors.ts';
 import { type FileSystem, probeFileSystem } from './file-system.ts';
 import { hasGitFile, restoreGitFile } from './git-file.ts';
 import { createGitDirs } from './git-dir.ts';
-import { commitsOf, diffOf, statusOf, type WorkspaceStatus } from './inspect.ts';
+import { commitsOf, diffOf, hidingAttributesOf, statusOf, type WorkspaceStatus } from './inspect.ts';
 import { createKeyedMutex } from './keyed-mutex.ts';
 import { createLayout } from './layout.ts';
 import { createMirrorCare } from './mirror-care.ts';
@@ -94,6 +94,8 @@ export type Workspaces = {
   diff(ticketId: string, options?: Pick<WorkOptions, 'signal'>): Promise<Diff>;
   status(ticketId: string, options?: Pick<WorkOptions, 'signal'>): Promise<WorkspaceStatus>;
   commits(ticketId: string, since?: string): Promise<CommitLine[]>;
+  /** Lines of attributes that are new on the branch, and by which changes may be hidden from review; for a person. */
+  hidingAttributes(ticketId: string): Promise<string[]>;
   /**
    * Removes a workspace and everything it held, also what a creation left that failed; its disk space is freed later. None
    * there is harmless.
@@ -315,6 +317,7 @@ export function createWorkspaces(deps: {
     diff: (ticketId, { signal } = {}) => diffs(ticketId, ticketId, { signal }),
     status: (ticketId, { signal } = {}) => look(ticketId, (ticket) => statusOf(tools, ticket, signal)),
     commits: async (ticketId, since) => commitsOf(git, await openTicket(git, layout, ticketId), since),
+    hidingAttributes: async (ticketId) => hidingAttributesOf(git, await openTicket(git, layout, ticketId)),
 
     remove: (ticketId, repoUrl) =>
       oneAtATime(ticketId.toLowerCase(), undefined, async () => {

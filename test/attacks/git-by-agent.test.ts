@@ -84,7 +84,9 @@ world.github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
 await mkdir(join(world.dir, 'arena'));
 const arenas = await createArenas(join(world.dir, 'arena'), world.github, join(world.dir, 'gh'));
 t.teardown(() => arenas.close());
-const server = await startServer(t, world, { SANDBOX: 'bubblewrap', GITHUB_TOKEN: TOKEN, HOME: arenas.home });
+// Nothing is held back, such as .gitmodules, so that it is git that the attacks meet.
+const settings = { SANDBOX: 'bubblewrap', GITHUB_TOKEN: TOKEN, HOME: arenas.home, PROTECTED_PATHS: 'none' };
+const server = await startServer(t, world, settings);
 
 for (const [index, { name, upstream = [], shell }] of ATTACKS.entries()) {
   t.test(name, async (t) => {

@@ -155,6 +155,26 @@ t.test('protected paths stay behind, and that is said', async (t) => {
   t.equal(git('branch', '--list', 'ticket_GUARD-2'), '');
 });
 
+t.test('attributes that hide changes are named', async (t) => {
+  await makeTicket('GUARD-3');
+  gemini.on(/Action: dev.*GUARD-3/s, [
+    { calls: [write('.gitattributes', '*.ts linguist-generated\n'), write('src/y.ts', 'y\n')] },
+    { text: 'Done.' },
+  ]);
+  const { run: ended, events: seen } = await run(server, 'GUARD-3', { action: 'dev' });
+  t.match(ended, { state: 'succeeded', result: { files_changed: 2 } });
+  const warnings = seen.flatMap((event) =>
+    event.type === 'log' && event.data.level === 'warn' ? [event.data.text] : [],
+  );
+  t.match(warnings, [/folded.*\.gitattributes: \*\.ts linguist-generated/]);
+  const named = /## Hidden from review\n\n.*\n\n- \.gitattributes: \\\*\.ts linguist-generated\n/;
+  t.match(github.pulls('acme/duration').at(-1)?.body, named);
+
+  gemini.on('once more', [{ calls: [write('src/z.ts', 'z\n')] }, { text: 'Done.' }]);
+  await run(server, 'GUARD-3', { action: 'dev', message: 'once more' });
+  t.match(github.pulls('acme/duration').at(-1)?.body, named, 'also by a later run that leaves them');
+});
+
 t.test('a secret that is too short to be masked is told at the start', async (t) => {
   const other = await startServer(t, world, {
     GEMINI_API_KEY: 'short',

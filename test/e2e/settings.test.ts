@@ -55,6 +55,27 @@ t.test('a server that others can reach needs a sandbox', async (t) => {
   t.match(stderr, /SANDBOX is "none"/);
 });
 
+t.test('a server does not start when a protected path protects nothing', async (t) => {
+  for (const wrong of [
+    '...',
+    '/',
+    '\u200b',
+    '. /',
+    ':x',
+    '..\\.',
+    'a,\u2060/...',
+    '*.yml',
+    'ci/?.yml',
+    '../ci.yml',
+    ',',
+    'none,a',
+  ]) {
+    const { status, stderr } = start(t, { PROTECTED_PATHS: wrong });
+    t.equal(status, 1, wrong);
+    t.match(stderr, /PROTECTED_PATHS holds .+\. .+\./, wrong);
+  }
+});
+
 t.test('proxies are addresses and ranges', async (t) => {
   for (const wrong of ['proxy.example.org', '10.0.0.0/33', '10.0.0.0/0', '::1/129', '1', '10.0.0.0/8/8', 'true']) {
     t.match(start(t, { TRUST_PROXY: wrong }).stderr, `TRUST_PROXY holds "${wrong}"`);

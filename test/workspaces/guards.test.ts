@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, open, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import t, { type Test } from 'tap';
+import { DEFAULT_PROTECTED_PATHS, readProtectedPaths } from '../../src/config/protected-paths.ts';
 import { API_KEY, commitEntries, makeWorld, plainGit, repo, TOKEN } from './world.ts';
 
 const WORKFLOW = '.github/workflows/ci.yml';
 
 /** A ticket G-1 on a repository with a workflow. */
-async function makeTicket(t: Test) {
-  const world = await makeWorld(t);
+async function makeTicket(t: Test, settings: { PROTECTED_PATHS?: readonly string[] } = {}) {
+  const world = await makeWorld(t, settings);
   const { directory } = await world.github.addRepository('acme/widgets');
   commitEntries(directory, [
     { path: WORKFLOW, content: 'on: push\n' },
@@ -193,6 +194,103 @@ for (const [name, heldBack, deed] of TRICKS) {
     t.equal(plainGit(['--git-dir', ticket.gitDir, 'show', `HEAD:${WORKFLOW}`]), 'on: push');
     t.match(await ticket.workspaces.status('G-1'), { dirty: true }, 'they stay in the workspace');
     t.match(await ticket.commit(), { commit: undefined, heldBack: heldBack.toSorted() });
+  });
+}
+
+t.test('commit() holds back by default the files that CI systems and review rules obey', async (t) => {
+  const { paths, problems } = readProtectedPaths(['default', 'infra/']);
+  t.strictSame(problems, []);
+  const { write, commit, tree } = await makeTicket(t, { PROTECTED_PATHS: paths });
+  const before = tree();
+  const files = ['infra/', ...DEFAULT_PROTECTED_PATHS.map(([path]) => path)].map((path) =>
+    path.endsWith('/') ? `${path}new.yml` : path,
+  );
+  for (const path of files) await write(path, 'on: push\n');
+  await write('packages/a/Jenkinsfile', 'only the one at the top is obeyed\n');
+  await write('src/owners.ts', 'work\n');
+  t.match(await commit(), { commit: { filesChanged: 2 }, heldBack: files.toSorted() });
+  t.strictSame(tree(), [...before, 'packages/a/Jenkinsfile', 'src/owners.ts'].toSorted());
+});
+
+t.test('commit() drops set-id bits from modes', async (t) => {
+  const { write, commit, workspace, gitDir } = await makeTicket(t);
+  await write('program', '#!/bin/sh\n');
+  await write('plain', 'x\n');
+  await chmod(`${workspace}/program`, 0o7755);
+  await chmod(`${workspace}/plain`, 0o6644);
+  await commit();
+  const modes = plainGit([
+    '--git-dir',
+    gitDir,
+    'ls-tree',
+    '--format=%(objectmode) %(path)',
+    'HEAD',
+    'program',
+    'plain',
+  ]);
+  t.equal(modes, '100644 plain\n100755 program');
+});
+
+/** Files of attributes, and the lines that a person reads of them. */
+const ATTRIBUTES: [name: string, named: string[], files: Record<string, string>][] = [
+  ['that folds files', ['.gitattributes: *.ts linguist-generated'], { '.gitattributes': '*.ts linguist-generated\n' }],
+  [
+    'with a value',
+    ['.gitattributes: *.ts linguist-generated=true text'],
+    { '.gitattributes': ' *.ts linguist-generated=true text' },
+  ],
+  ['behind a pattern in quotes', ['.gitattributes: "a b" -diff'], { '.gitattributes': '"a b" -diff\n' }],
+  [
+    'in a folder',
+    ['src/.gitattributes: * binary', 'src/.gitattributes: x diff=none'],
+    { 'src/.gitattributes': '* binary\r\nx diff=none\r\n' },
+  ],
+  [
+    'by a macro',
+    ['.gitattributes: [attr]dull -diff', 'src/.gitattributes: * dull'],
+    { '.gitattributes': '[attr]dull -diff\n', 'src/.gitattributes': '* dull\n' },
+  ],
+  [
+    'that is no longer there',
+    ['lib/.gitattributes, removed: *.js -linguist-generated'],
+    { 'lib/.gitattributes': '*.js text\n* linguist-vendored\n' },
+  ],
+  [
+    'in another order',
+    [
+      'lib/.gitattributes, in another order: * linguist-vendored',
+      'lib/.gitattributes, in another order: *.js -linguist-generated',
+    ],
+    { 'lib/.gitattributes': '* linguist-vendored\n*.js -linguist-generated\n' },
+  ],
+  [
+    'too long to be read',
+    ['.gitattributes: too long to be looked through'],
+    { '.gitattributes': `${'#\n'.repeat(150_000)}* -diff\n` },
+  ],
+  [
+    'of another kind',
+    [],
+    { '.gitattributes': '# *.ts binary\n*.ts text eol=lf\nbinary text\n', gitattributes: '* binary\n' },
+  ],
+];
+
+for (const [name, named, files] of ATTRIBUTES) {
+  t.test(`hidingAttributes() names a line that hides changes: one ${name}`, async (t) => {
+    const world = await makeWorld(t);
+    const { directory } = await world.github.addRepository('acme/widgets');
+    commitEntries(directory, [
+      { path: 'lib/.gitattributes', content: '*.js -linguist-generated\n* linguist-vendored\n' },
+    ]);
+    await world.workspaces.create({ ticketId: 'G-1', repo: repo('acme/widgets') });
+    const { workspace } = await world.workspaces.paths('G-1');
+    t.strictSame(await world.workspaces.hidingAttributes('G-1'), [], 'those of the base are not');
+    for (const [path, content] of Object.entries(files)) {
+      await mkdir(dirname(`${workspace}/${path}`), { recursive: true });
+      await writeFile(`${workspace}/${path}`, content);
+    }
+    await world.workspaces.commit('G-1', { subject: 'Work' });
+    t.strictSame((await world.workspaces.hidingAttributes('G-1')).toSorted(), named.toSorted());
   });
 }
 

@@ -90,7 +90,7 @@ t.test('work is committed, pushed and shown', async (t) => {
   t.equal(
     plainGit(['--git-dir', gitDir, 'log', '-1', '--format=%an <%ae>|%cn <%ce>|%P|%B', sha]),
     `Pull Wright <pull@wright.example>|Pull Wright <pull@wright.example>|${base}|` +
-      'Change things[31m\n\nWhy:\n\tthis\n\nPlan-Version: 3\nRun-Id: x Signed-off-by: Nobody',
+      'Change things[31m\n\n> Why:\n> \tthis\n\nPlan-Version: 3\nRun-Id: x Signed-off-by: Nobody',
   );
   t.notOk(treeOf(sha).some((path) => path === '.git' || path.endsWith('.log')));
   t.match(await workspaces.status('W-1'), { head: sha, dirty: false, unpushed: true, ahead: 1 });

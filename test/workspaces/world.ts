@@ -18,7 +18,13 @@ export const API_KEY = 'key+with/"odd" \\characters & ümlaut';
 export const SANDBOX_UIDS = { first: 1_900_000_000, last: 1_900_065_535 };
 
 type Owner = { teardown(work: () => unknown): unknown };
-type Settings = { FETCH_TTL_SECONDS?: number; SPARE_CHECKOUTS?: number; DATA_DIR?: string; TICKETS_ROOT?: string };
+type Settings = {
+  PROTECTED_PATHS?: readonly string[];
+  FETCH_TTL_SECONDS?: number;
+  SPARE_CHECKOUTS?: number;
+  DATA_DIR?: string;
+  TICKETS_ROOT?: string;
+};
 type WorldOptions = Settings & { parent?: string; logger?: Logger };
 export type World = Awaited<ReturnType<typeof makeWorld>>;
 

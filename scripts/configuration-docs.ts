@@ -86,6 +86,8 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'AGENT_START_SECONDS',
       'AGENT_SILENCE_SECONDS',
       'SANDBOX',
+      'SANDBOX_MEMORY_MB',
+      'SANDBOX_CPUS',
       'ASK_PERMISSION',
       'PERMISSION_TIMEOUT_SECONDS',
       'EGRESS_ALLOW',

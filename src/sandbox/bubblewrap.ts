@@ -30,8 +30,11 @@ const ETC = [
 /** Of /etc, what is the same in every sandbox. */
 const OWN_ETC = ['passwd', 'group', 'hosts', 'nsswitch.conf', 'gitconfig'];
 
+/** Processes and threads of a sandbox. */
+export const MAX_PROCESSES = 1024;
+
 /** Per process of the sandbox; only the number of processes counts for all of them together. */
-const LIMITS = ['--nproc=1024', '--nofile=4096', `--fsize=${1024 * MIB}`, '--core=0', `--data=${4096 * MIB}`];
+const LIMITS = [`--nproc=${MAX_PROCESSES}`, '--nofile=4096', `--fsize=${1024 * MIB}`, '--core=0'];
 
 /**
  * Confinement by bubblewrap 0.8 or newer: namespaces of its own, the system read-only, nothing else of the host but
@@ -46,7 +49,7 @@ export function createBubblewrap(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT
     path: (place) => place.inside,
     layout: () => ({ workspace, home: HOME, node: NODE.inside }),
     serve: (server, port) => serveOnSocket(server, port, join(config.DATA_DIR, 'tmp')),
-    async command(request) {
+    async command(request, processMib) {
       const inlets = (request.services ?? []).flatMap(({ inlet }) => inlet ?? []);
       const options = [
         ...isolation(),
@@ -66,7 +69,7 @@ export function createBubblewrap(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT
       // instrumentation of the server may add variables to whatever it starts.
       return {
         file: 'env',
-        args: ['-i', 'bwrap', '--args', '3', '--', ...limits(), ...bridged(request.argv, inlets)],
+        args: ['-i', 'bwrap', '--args', '3', '--', ...limits(processMib), ...bridged(request.argv, inlets)],
         env: {},
         cwd: '/',
         input: options.map((option) => `${option}\0`).join(''),
@@ -173,8 +176,9 @@ function bridged([program, ...args]: SandboxRequest['argv'], inlets: Inlets): st
   return [NODE.inside, BRIDGE.inside, program, ...args];
 }
 
-function limits(): string[] {
-  return existsSync('/usr/bin/prlimit') ? ['/usr/bin/prlimit', ...LIMITS, '--'] : [];
+function limits(processMib: number | undefined): string[] {
+  if (!existsSync('/usr/bin/prlimit')) return [];
+  return ['/usr/bin/prlimit', ...LIMITS, ...(processMib === undefined ? [] : [`--data=${processMib * MIB}`]), '--'];
 }
 
 function tmpfs(path: string, mib: number): string[] {

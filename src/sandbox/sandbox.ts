@@ -1,6 +1,7 @@
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
-import { createBubblewrap } from './bubblewrap.ts';
+import { createBubblewrap, MAX_PROCESSES } from './bubblewrap.ts';
+import { type CgroupCheck, createCgroups } from './cgroup.ts';
 import { createEgressProxy } from './egress-proxy.ts';
 import { type RunLimits, type RunResult, runProcess } from './run-process.ts';
 import { type SandboxCheck, testConfinement } from './self-test.ts';
@@ -13,9 +14,14 @@ import { createUnconfined } from './unconfined.ts';
 /** Loopback port of the proxy to the outside, in every sandbox that has one. */
 const EGRESS_PORT = 41_702;
 
+/** Least limit of the data of a process, where no cgroup limits the sandbox: Node reserves much more than it uses. */
+const MIN_PROCESS_MIB = 4096;
+
 export type Sandbox = Pick<Confinement, 'kind' | 'path' | 'layout' | 'serve'> & {
   /** Whether sandboxes hold on this machine, found out by starting some; a good answer is kept. */
   check(): Promise<SandboxCheck>;
+  /** Whether a cgroup limits each sandbox as a whole. Without one, memory is limited for each process. */
+  checkLimits(): Promise<CgroupCheck>;
   /** @throws AppError `agent_unavailable` when the sandbox does not hold or the program cannot be started */
   spawn(request: SandboxRequest): Promise<SandboxedProcess>;
   /**
@@ -26,8 +32,11 @@ export type Sandbox = Pick<Confinement, 'kind' | 'path' | 'layout' | 'serve'> & 
 };
 
 export type SandboxDependencies = {
-  config: Pick<Config, 'SANDBOX' | 'DATA_DIR' | 'TICKETS_ROOT' | 'EGRESS_ALLOW' | 'MAX_WORKSPACE_MB'> &
-    Partial<Pick<Config, 'GEMINI_API_KEY' | 'GITHUB_TOKEN' | 'API_KEY'>>;
+  config: Pick<
+    Config,
+    'SANDBOX' | 'DATA_DIR' | 'TICKETS_ROOT' | 'EGRESS_ALLOW' | 'MAX_WORKSPACE_MB' | 'SANDBOX_MEMORY_MB'
+  > &
+    Partial<Pick<Config, 'SANDBOX_CPUS' | 'GEMINI_API_KEY' | 'GITHUB_TOKEN' | 'API_KEY'>>;
   /** Environment of the server; without a sandbox its PATH is passed on. */
   parentEnv?: Readonly<Record<string, string | undefined>>;
 };
@@ -35,6 +44,7 @@ export type SandboxDependencies = {
 /** The place where agents and the commands of repositories run. Bubblewrap, unless `SANDBOX=none` asks for no walls. */
 export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): Sandbox {
   const confinement = config.SANDBOX === 'none' ? createUnconfined(parentEnv) : createBubblewrap(config);
+  const cgroups = createCgroups(config, MAX_PROCESSES);
   const path = parentEnv.PATH ?? '/usr/bin:/bin';
   let checked: Promise<SandboxCheck> | undefined;
 
@@ -54,10 +64,15 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
   }
 
   async function start(request: SandboxRequest): Promise<SandboxedProcess> {
-    const command = await confinement.command(request);
+    const whole = confinement.kind === 'bubblewrap' && (await cgroups.check()).ok;
+    const command = await confinement.command(
+      request,
+      whole ? undefined : Math.max(MIN_PROCESS_MIB, config.SANDBOX_MEMORY_MB),
+    );
     try {
-      return await startProcess(command);
+      return await (whole ? cgroups.start(command) : startProcess(command));
     } catch (cause) {
+      if (cause instanceof AppError) throw cause;
       throw new AppError('agent_unavailable', `The program ${command.file} cannot be started.`, { cause });
     }
   }
@@ -107,6 +122,7 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     layout: confinement.layout,
     serve: confinement.serve,
     check,
+    checkLimits: cgroups.check,
     spawn,
     async run(request) {
       request.signal?.throwIfAborted();

@@ -5,7 +5,7 @@ import { createSandbox, type Sandbox, type SandboxDependencies } from '../../src
 
 export type Owner = { teardown(work: () => unknown): unknown };
 
-export const LIMITS = { EGRESS_ALLOW: [], MAX_WORKSPACE_MB: 1024 };
+export const LIMITS = { EGRESS_ALLOW: [], MAX_WORKSPACE_MB: 1024, SANDBOX_MEMORY_MB: 4096 };
 
 /** Folders of a server with one workspace, outside of what a sandbox shows. */
 export async function makeFolders(t: Owner) {

@@ -33,13 +33,21 @@ export default fp(
     async function sayState(): Promise<void> {
       const fields = { sandbox: sandbox.kind, egress: config.EGRESS_ALLOW };
       if (sandbox.kind === 'none') return app.log.warn(fields, 'agents run without walls: SANDBOX=none');
+      const result = await sandbox.check();
+      await logLimits();
+      if (result.ok) app.log.info(fields, 'the sandbox holds');
+      else app.log.error({ ...fields, ...result }, 'the sandbox does not hold: agents are not started');
+    }
+    async function logLimits(): Promise<void> {
+      const limits = await sandbox.checkLimits();
+      const { SANDBOX_MEMORY_MB: memory_mb, SANDBOX_CPUS: cpus } = config;
+      if (limits.ok) return app.log.info({ cgroup: limits.version, memory_mb, cpus }, 'a cgroup limits each sandbox');
+      const { detail, remedy } = limits;
+      app.log.warn({ detail, remedy, memory_mb }, 'memory is limited per process, not per sandbox');
       if (process.getuid?.() === 0) {
         const remedy = 'Run it as a user of its own, or limit the processes of its service or container.';
         app.log.warn({ remedy }, 'the server runs as root, so the number of processes in a sandbox has no limit');
       }
-      const result = await sandbox.check();
-      if (result.ok) app.log.info(fields, 'the sandbox holds');
-      else app.log.error({ ...fields, ...result }, 'the sandbox does not hold: agents are not started');
     }
     let said: Promise<void> | undefined;
     // The server answers meanwhile; an agent waits for the same result.

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type Parent, processesOf } from './cgroup-parents.ts';
 
 const REMOVAL_TIMEOUT_MS = 5000;
-const REMOVAL_RETRY_MS = 10;
+const REMOVAL_RETRY_MS = 2;
 
 /** PID namespace, id and start time of the process that made the cgroup, and something random. */
 const NAME = /^pullwright-(\d+)-(\d+)-(\d+)-[0-9a-f]+$/;

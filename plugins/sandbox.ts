@@ -18,8 +18,16 @@ export default fp(
       const fields = { sandbox: sandbox.kind, egress: config.EGRESS_ALLOW };
       if (sandbox.kind === 'none') return app.log.warn(fields, 'agents run without walls: SANDBOX=none');
       const result = await sandbox.check();
+      await logLimits();
       if (result.ok) app.log.info(fields, 'sandbox self-test passed');
       else app.log.error({ ...fields, ...result }, 'sandbox self-test failed: agents are not started');
+    }
+    async function logLimits(): Promise<void> {
+      const limits = await sandbox.checkLimits();
+      const { SANDBOX_MEMORY_MB: memory_mb, SANDBOX_CPUS: cpus } = config;
+      if (limits.ok) return app.log.info({ cgroup: limits.version, memory_mb, cpus }, 'a cgroup limits each sandbox');
+      const { detail, remedy } = limits;
+      app.log.warn({ detail, remedy, memory_mb }, 'memory is limited per process, not per sandbox');
     }
     let logged: Promise<void> | undefined;
     // The server answers meanwhile; an agent waits for the same result.

@@ -88,6 +88,8 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'AGENT_SILENCE_SECONDS',
       'SANDBOX',
       'SANDBOX_UIDS',
+      'SANDBOX_MEMORY_MB',
+      'SANDBOX_CPUS',
       'ASK_PERMISSION',
       'PERMISSION_TIMEOUT_SECONDS',
       'EGRESS_ALLOW',

@@ -10,6 +10,7 @@ import {
   RequestError,
 } from '@agentclientprotocol/sdk';
 import { AppError } from '../errors/app-error.ts';
+import { outOfMemoryText } from '../sandbox/run-process.ts';
 import type { SandboxedProcess } from '../sandbox/types.ts';
 import { createTurn, type Turn, type TurnOptions } from './acp-turn.ts';
 import { isRecord } from './acp-updates.ts';
@@ -209,6 +210,7 @@ function explainer({ process, definition, redactor }: ConnectionOptions): (error
     const words = lastLines.join('\n');
     const how = exit.signal ?? `exit code ${exit.code}`;
     const cause = new Error(words, { cause: error });
+    if (exit.outOfMemory) throw new AppError('out_of_memory', outOfMemoryText(exit.outOfMemory.limitMib), { cause });
     throw (
       definition.classifyError({ message: words }) ??
       new AppError('agent_crashed', `${definition.title} ended unexpectedly (${how}).`, { cause })

@@ -231,7 +231,9 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
 }
 
 /** After these, the process is gone or not to be relied on. */
-const ENDS_AGENT: ReadonlySet<string> = new Set(['agent_crashed', 'agent_protocol', 'agent_unavailable', 'agent_auth']);
+const ENDS_AGENT: ReadonlySet<string> = new Set([
+  ...['agent_crashed', 'agent_protocol', 'agent_unavailable', 'agent_auth', 'out_of_memory'],
+]);
 
 async function installedVersion(definition: AgentDefinition): Promise<string | undefined> {
   try {

@@ -225,6 +225,19 @@ export const Settings = Type.Object({
     description:
       'Where the server is root: the uids from which each workspace, and the agents in it, get one of their own. No user of the machine may have one of these.',
   }),
+  SANDBOX_MEMORY_MB: count(
+    4096,
+    256,
+    100_000_000,
+    'Memory in MiB that all processes of a sandbox may use together, its `/tmp` included. Where the server cannot make cgroups (see `pullwright doctor`), it limits each process instead, to no less than 4096.',
+  ),
+  SANDBOX_CPUS: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 10_000,
+      description: 'Processors that a sandbox may use at once, where the server can make cgroups; no limit when unset.',
+    }),
+  ),
   ASK_PERMISSION: list(
     '',
     'Kinds of tool calls that a person is asked about in dev, of read, edit, delete, move, search, execute, fetch and other; nobody is asked when empty.',

@@ -223,6 +223,12 @@ export const ERROR_CODES = {
     false,
     'Raise MAX_WORKSPACE_MB, or delete the ticket with force=true and ask for less.',
   ),
+  out_of_memory: row(
+    422,
+    'The sandbox ran out of memory',
+    false,
+    'Raise SANDBOX_MEMORY_MB, or ask for less at once; the work is kept in the workspace.',
+  ),
   plan_empty: row(
     502,
     'The agent wrote no plan',

@@ -1,4 +1,5 @@
 import { AppError } from '../errors/app-error.ts';
+import type { RunResult } from '../sandbox/run-process.ts';
 import { takeTurn } from './agent-turn.ts';
 import { verifyFailedPrompt } from './prompts.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
@@ -28,7 +29,7 @@ export async function verify(deps: ActionDeps, { run, writer, signal }: RunConte
       });
       if (check.code === 0) return;
       writer.emit({ type: 'log', data: { level: 'warn', text: check.output } });
-      const said = check.timedOut ? 'took too long' : `failed with exit code ${check.code}`;
+      const said = describeFailure(check);
       if (attempt >= attempts) {
         throw new AppError(
           'verify_failed',
@@ -39,4 +40,9 @@ export async function verify(deps: ActionDeps, { run, writer, signal }: RunConte
       await takeTurn(deps, { run, mode: 'write', prompt, writer, signal });
     }
   });
+}
+
+function describeFailure({ code, timedOut, outOfMemory }: RunResult): string {
+  if (timedOut) return 'took too long';
+  return outOfMemory ? 'ran out of memory' : `failed with exit code ${code}`;
 }

@@ -18,8 +18,11 @@ const BRIDGE: Place = { host: ownFile('bridge.mjs'), inside: '/opt/bridge.mjs' }
 const SERVICES = '/run/pullwright';
 const MIB = 1024 * 1024;
 
+/** Processes and threads of a sandbox. */
+export const MAX_PROCESSES = 1024;
+
 /** Per process of the sandbox; only the number of processes counts for all of them together. */
-const LIMITS = ['--nproc=1024', '--nofile=4096', `--fsize=${1024 * MIB}`, '--core=0', `--data=${4096 * MIB}`];
+const LIMITS = [`--nproc=${MAX_PROCESSES}`, '--nofile=4096', `--fsize=${1024 * MIB}`, '--core=0'];
 
 /**
  * Confinement by bubblewrap 0.8 or newer: namespaces of its own, the system read-only, nothing else of the host but
@@ -37,7 +40,7 @@ export function createBubblewrap(
     path: (place) => place.inside,
     layout: () => ({ workspace, home: HOME, node: NODE.inside }),
     serve: (server, port) => serveOnSocket(server, port, join(config.DATA_DIR, 'tmp')),
-    async command(request) {
+    async command(request, processMib) {
       const user = identities.of(request.workspace) ?? 'server';
       const inlets = (request.services ?? []).flatMap(({ inlet }) => inlet ?? []);
       // A socket takes connections from those who may write it.
@@ -57,7 +60,7 @@ export function createBubblewrap(
         ...environment({ ...request.env, ...bridge(inlets) }),
         ...['--remount-ro', '/dev', '--remount-ro', '/'],
       ];
-      return bwrapCommand(options, [...limits(), ...becoming(user), ...bridged(request.argv, inlets)], ownKeyring());
+      return bwrapCommand(options, [...limits(processMib), ...becoming(user), ...bridged(request.argv, inlets)], ownKeyring());
     },
   };
 }
@@ -136,6 +139,7 @@ function bridged([program, ...args]: SandboxRequest['argv'], inlets: Inlets): st
   return [NODE.inside, BRIDGE.inside, program, ...args];
 }
 
-function limits(): string[] {
-  return existsSync('/usr/bin/prlimit') ? ['/usr/bin/prlimit', ...LIMITS, '--'] : [];
+function limits(processMib: number | undefined): string[] {
+  if (!existsSync('/usr/bin/prlimit')) return [];
+  return ['/usr/bin/prlimit', ...LIMITS, ...(processMib === undefined ? [] : [`--data=${processMib * MIB}`]), '--'];
 }

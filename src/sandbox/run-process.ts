@@ -7,6 +7,8 @@ export type RunResult = {
   /** What it wrote to stdout and stderr, in the order it came; of too much, the end. */
   output: string;
   timedOut: boolean;
+  /** Whether the kernel killed a process because the sandbox had no memory left; `output` ends with a sentence about it. */
+  outOfMemory: boolean;
 };
 
 /**
@@ -24,11 +26,17 @@ export async function runProcess(process: SandboxedProcess, limits: RunLimits): 
   const end = () => void process.kill();
   stop.addEventListener('abort', end);
   if (stop.aborted) end();
-  const { code } = await process.exited;
+  const { code, outOfMemory } = await process.exited;
   stop.removeEventListener('abort', end);
   await process.kill();
   limits.signal?.throwIfAborted();
-  return { code, output: tail.text(), timedOut: timeout.aborted };
+  const output = tail.text() + (outOfMemory ? `\n${outOfMemoryText(outOfMemory.limitMib)}\n` : '');
+  return { code, output, timedOut: timeout.aborted, outOfMemory: outOfMemory !== undefined };
+}
+
+/** One sentence about a sandbox that exceeded its limit of memory. */
+export function outOfMemoryText(limitMib: number): string {
+  return `The sandbox ran out of memory: all its processes together may use ${limitMib} MiB (SANDBOX_MEMORY_MB).`;
 }
 
 function keepTail(maxBytes: number) {

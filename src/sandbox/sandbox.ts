@@ -1,6 +1,7 @@
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
-import { createBubblewrap } from './bubblewrap.ts';
+import { createBubblewrap, MAX_PROCESSES } from './bubblewrap.ts';
+import { type CgroupCheck, createCgroups } from './cgroup.ts';
 import { type Confine, createConfine } from './confine.ts';
 import { createEgressProxy } from './egress-proxy.ts';
 import { createIdentities, type Identities } from './identity.ts';
@@ -16,9 +17,14 @@ import { createUnconfined } from './unconfined.ts';
 /** Loopback port of the proxy to the outside, in every sandbox that has one. */
 const EGRESS_PORT = 41_702;
 
+/** Least limit of the data of a process, where no cgroup limits the sandbox: Node reserves much more than it uses. */
+const MIN_PROCESS_MIB = 4096;
+
 export type Sandbox = Pick<Confinement, 'kind' | 'path' | 'layout' | 'serve'> & {
   /** Whether sandboxes hold on this machine, found out by starting some; a good answer is kept. */
   check(): Promise<SandboxCheck>;
+  /** Whether a cgroup limits each sandbox as a whole. Without one, memory is limited for each process. */
+  checkLimits(): Promise<CgroupCheck>;
   /** @throws AppError `agent_unavailable` when the sandbox does not hold or the program cannot be started */
   spawn(request: SandboxRequest): Promise<SandboxedProcess>;
   /**
@@ -32,8 +38,17 @@ export type Sandbox = Pick<Confinement, 'kind' | 'path' | 'layout' | 'serve'> & 
 };
 
 export type SandboxDependencies = {
-  config: Pick<Config, 'SANDBOX' | 'SANDBOX_UIDS' | 'DATA_DIR' | 'TICKETS_ROOT' | 'EGRESS_ALLOW' | 'MAX_WORKSPACE_MB'> &
-    Partial<Pick<Config, 'GEMINI_API_KEY' | 'GITHUB_TOKEN' | 'API_KEY'>>;
+  config: Pick<
+    Config,
+    | 'SANDBOX'
+    | 'SANDBOX_UIDS'
+    | 'DATA_DIR'
+    | 'TICKETS_ROOT'
+    | 'EGRESS_ALLOW'
+    | 'MAX_WORKSPACE_MB'
+    | 'SANDBOX_MEMORY_MB'
+  > &
+    Partial<Pick<Config, 'SANDBOX_CPUS' | 'GEMINI_API_KEY' | 'GITHUB_TOKEN' | 'API_KEY'>>;
   /** Environment of the server; without a sandbox its PATH is passed on. */
   parentEnv?: Readonly<Record<string, string | undefined>>;
 };
@@ -43,6 +58,7 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
   const identities = createIdentities(config);
   const confine = createConfine(config, identities, parentEnv);
   const confinement = config.SANDBOX === 'none' ? createUnconfined(parentEnv) : createBubblewrap(config, identities);
+  const cgroups = createCgroups(config, MAX_PROCESSES);
   let checked: Promise<SandboxCheck> | undefined;
 
   async function check(): Promise<SandboxCheck> {
@@ -66,10 +82,15 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
         await giveToOwnerOf(confine, identities, request.workspace, folder);
       }
     }
-    const command = await confinement.command(request);
+    const whole = confinement.kind === 'bubblewrap' && (await cgroups.check()).ok;
+    const command = await confinement.command(
+      request,
+      whole ? undefined : Math.max(MIN_PROCESS_MIB, config.SANDBOX_MEMORY_MB),
+    );
     try {
-      return await startProcess(command);
+      return await (whole ? cgroups.start(command) : startProcess(command));
     } catch (cause) {
+      if (cause instanceof AppError) throw cause;
       throw new AppError('agent_unavailable', `The program ${command.file} cannot be started.`, { cause });
     }
   }
@@ -120,6 +141,7 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     check,
     confine,
     identities,
+    checkLimits: cgroups.check,
     spawn,
     async run(request) {
       request.signal?.throwIfAborted();

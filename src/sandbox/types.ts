@@ -38,7 +38,12 @@ export type SandboxRequest = {
   onTooLarge?: (error: AppError) => void;
 };
 
-export type Exit = { code: number | null; signal: NodeJS.Signals | null };
+export type Exit = {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  /** Set when the kernel killed a process of the sandbox because all of them together exceeded this limit of memory. */
+  outOfMemory?: { limitMib: number };
+};
 
 export type SandboxedProcess = {
   /** Id on the host: of the sandbox, not of the program in it. */
@@ -72,7 +77,8 @@ export type Confinement = {
    * @param port loopback port at which they find it, where the confinement can choose
    */
   serve(server: Server, port: number): Promise<Service>;
-  command(request: SandboxRequest): Promise<Command>;
+  /** @param processMib limit in MiB of the data of each process; none when left out */
+  command(request: SandboxRequest, processMib?: number): Promise<Command>;
 };
 
 /** Absolute paths as the process inside sees them. */

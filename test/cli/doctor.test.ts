@@ -21,12 +21,15 @@ t.test('all is well', async (t) => {
   t.match(found, { code: 0, ok: true, stderr: '' });
   t.same(
     found.names,
-    'node,git,gh,data folder,tickets folder,store,sandbox,port,gemini cli,gemini key,github login,clock,repository'.split(
+    'node,git,gh,data folder,tickets folder,store,sandbox,sandbox limits,port,gemini cli,gemini key,github login,clock,repository'.split(
       ',',
     ),
   );
   t.match(found.of('github login'), { status: 'ok', detail: /pullwright-bot/ });
   t.match(found.of('repository'), { status: 'ok' });
+  const limits = found.of('sandbox limits');
+  t.match(limits?.detail, /^(cgroup v[12]: )?4096 MiB of memory for each /);
+  t.match(limits?.status, limits?.detail.startsWith('cgroup') ? 'ok' : 'warn');
   t.notMatch(`${found.stdout}${found.stderr}`, KEY, 'the key is not printed');
 });
 

@@ -305,8 +305,10 @@ t.test('the systemd unit leaves the sandbox working and the keys out of the envi
   t.same(values('ExecStart'), ['/opt/pullwright/node_modules/.bin/node src/main.ts']);
   t.notMatch(values('User'), [/^(root|0|)$/]);
   t.ok(secondsOf(values('TimeoutStopSec')[0] ?? '') > load({}).SHUTDOWN_SECONDS);
+  t.match(values('Delegate')[0], /memory.*pids.*cpu/, 'the server may make cgroups');
+  t.same([values('DelegateSubgroup'), values('OOMPolicy')], [['pullwright.server'], ['continue']]);
   const breaking =
-    /^(RestrictNamespaces|PrivateUsers|Protect(Hostname|Proc|KernelTunables|KernelLogs)|ProcSubset|MemoryDenyWriteExecute)=/;
+    /^(RestrictNamespaces|PrivateUsers|Protect(ControlGroups|Hostname|Proc|KernelTunables|KernelLogs)|ProcSubset|MemoryDenyWriteExecute)=/;
   t.same(
     lines.filter((line) => breaking.test(line)),
     [],

@@ -21,7 +21,9 @@ t.test('the server says what its sandbox is, and a run ends with its budget', as
     sandbox: 'bubblewrap',
     egress: ['registry.example.org'],
   });
-  if (process.getuid?.() === 0) {
+  const limits = await server.logged(({ msg }) => /a cgroup limits|limited per process/.test(msg ?? ''));
+  t.match(limits, { memory_mb: 4096, ...(limits.cgroup === undefined ? { remedy: /Delegate/ } : { level: 30 }) });
+  if (limits.cgroup === undefined && process.getuid?.() === 0) {
     const told = await server.logged(({ msg }) => /runs as root/.test(msg ?? ''));
     t.match(told, { level: 40, remedy: /user of its own/ }, 'what does not hold for root is said');
   }

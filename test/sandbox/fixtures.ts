@@ -7,7 +7,7 @@ import { createSandbox, type Sandbox, type SandboxDependencies } from '../../src
 export type Owner = { teardown(work: () => unknown): unknown };
 
 const SANDBOX_UIDS = { first: 1_900_000_000, last: 1_900_065_535 };
-export const LIMITS = { EGRESS_ALLOW: [], MAX_WORKSPACE_MB: 1024, SANDBOX_UIDS };
+export const LIMITS = { EGRESS_ALLOW: [], MAX_WORKSPACE_MB: 1024, SANDBOX_MEMORY_MB: 4096, SANDBOX_UIDS };
 
 /** Folders of a server with one workspace, outside of what a sandbox shows. */
 export async function makeFolders(t: Owner) {

@@ -67,6 +67,7 @@ export function setUp(
     SANDBOX_UIDS,
     EGRESS_ALLOW: [],
     MAX_WORKSPACE_MB: 10_240,
+    SANDBOX_MEMORY_MB: 4096,
     ...settings,
   };
   const redactor = createRedactor([token, API_KEY]);

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
+import type { Config } from '../../config/load-config.ts';
 import { createSandbox } from '../../sandbox/sandbox.ts';
 import { checkStore, refuseUnfinished, STORE_FILE, STORE_IN_USE } from '../../store/store-file.ts';
 import { diskSpace } from '../../telemetry/disk-space.ts';
@@ -35,8 +36,21 @@ export function machineChecks({ config, env }: Surroundings): Check[] {
         return walls.ok ? ok('its walls hold') : fail(walls.detail, walls.remedy);
       },
     },
+    { name: 'sandbox limits', run: () => sandboxLimits(config) },
     { name: 'port', run: () => port(HOST, PORT) },
   ];
+}
+
+async function sandboxLimits(config: Config): Promise<Finding> {
+  if (config.SANDBOX === 'none') return warn('SANDBOX=none: agents run without limits.', 'Set SANDBOX=auto.');
+  const limits = await createSandbox({ config }).checkLimits();
+  const memory = `${config.SANDBOX_MEMORY_MB} MiB of memory`;
+  if (limits.ok) return ok(`cgroup v${limits.version}: ${memory} for each sandbox as a whole`);
+  // A server started another way, by systemd for one, has another cgroup than this command.
+  return warn(
+    `${memory} for each process, not for a sandbox as a whole, when the server starts as this command did: ${limits.detail}.`,
+    limits.remedy,
+  );
 }
 
 async function folder(path: string): Promise<Finding> {

@@ -205,7 +205,8 @@ export const Diff = Type.Object(
     files: Type.Array(FileChange, { description: 'At most 3,000 of them.' }),
     omitted_files: Type.Integer({
       minimum: 0,
-      description: 'Changed files that are not in `files`: too many, too large, or in a repository within the repository.',
+      description:
+        'Changed files that are not in `files`: too many, too large, or in a repository within the repository.',
     }),
     patch: Type.String({ description: 'Unified diff; cut at 5 MB, then `truncated` is true.' }),
     truncated: Type.Boolean(),

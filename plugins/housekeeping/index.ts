@@ -24,10 +24,10 @@ export default fp(
       logger: app.log,
     });
     app.decorate('housekeeper', housekeeper);
-    app.decorate('backups', createBackups({ config, store, workspaces }));
+    app.decorate('backups', createBackups({ config, store, workspaces, confine: app.sandbox.confine }));
     app.addHook('onListen', async () => housekeeper.start());
     app.addHook('preClose', () => housekeeper.stop());
     await app.register(housekeepingRoutes);
   },
-  { name: 'housekeeping', dependencies: ['store', 'workspaces', 'agents', 'runs', 'disk', 'openapi'] },
+  { name: 'housekeeping', dependencies: ['store', 'sandbox', 'workspaces', 'agents', 'runs', 'disk', 'openapi'] },
 );

@@ -1,6 +1,7 @@
 import type { Usage } from '../../schemas/run.ts';
 import type { Config } from '../config/load-config.ts';
 import type { AppError } from '../errors/app-error.ts';
+import type { Confine } from '../sandbox/confine.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { SandboxRequest } from '../sandbox/types.ts';
 
@@ -108,8 +109,11 @@ export type AgentDefinition = {
    * for safety is checked here. @throws AppError `agent_unavailable`
    */
   prepareLaunch(context: LaunchContext): Promise<Launch>;
-  /** Readies the files of a conversation for `session/load`; false when there are none. No process may be using them. */
-  prepareLoad(conversation: string, sessionId: string): Promise<boolean>;
+  /**
+   * Readies the files of a conversation for `session/load`; false when there are none. No process may be using them. What an
+   * agent could write is touched by confined programs only.
+   */
+  prepareLoad(confine: Confine, conversation: string, sessionId: string): Promise<boolean>;
   /** Kind of the update that is the last of a replay, for an agent that answers `session/load` before it has replayed. */
   replayEndsWith?: string;
   /** The prompt in a form that the agent takes for words to the model, whatever it begins with. */

@@ -6,6 +6,7 @@ import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import { abortable } from '../git/abortable.ts';
 import type { Redactor } from '../redaction/redactor.ts';
+import { removeTree } from '../sandbox/remove-tree.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { SandboxRequest } from '../sandbox/types.ts';
 import { type AgentStart, measurements, secondsSince } from '../telemetry/measurements.ts';
@@ -63,6 +64,7 @@ export function createAgentPool(deps: {
     layout: createLayout(config),
     logger,
     hasRoom: () => care.hasRoom(),
+    removeFolder: (folder) => removeTree(sandbox.confine, folder),
     async start(place, signal) {
       if (!standard) throw new Error('There is no agent to start.');
       const options = { ...place, definition: standard, mode: 'read', git: undefined, onExcess: () => {} } as const;

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { renameSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AgentInfo, PoolState } from '../../schemas/agent.ts';
@@ -10,6 +9,7 @@ import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import { abortable } from '../git/abortable.ts';
 import type { Redactor } from '../redaction/redactor.ts';
+import { removeTree } from '../sandbox/remove-tree.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Session, StopReason } from './acp-session.ts';
 import type { AgentDefinition } from './agent-definition.ts';
@@ -163,6 +163,22 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     }
   }
 
+  /** Deletes the conversation of a ticket. @returns whether there was one */
+  async function deleteConversation(ticketId: string): Promise<boolean> {
+    const target = join(config.DATA_DIR, 'trash', randomUUID());
+    // Not to be interrupted: an agent that starts now must find the folder whole or make a new one.
+    try {
+      renameSync(join(config.DATA_DIR, 'conversations', ticketId), target);
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+      throw error;
+    }
+    const failure = await removeTree(sandbox.confine, target);
+    // The next clean-up tries again; nothing leads to it any more.
+    if (failure !== undefined) logger?.warn({ err: failure, ticket_id: ticketId }, 'conversation left in the trash');
+    return true;
+  }
+
   async function release(ticketId: string): Promise<void> {
     const turn = turns.get(ticketId);
     turn?.abort.abort(new AppError('canceled', 'The agent was ended.'));
@@ -206,20 +222,11 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     release,
     async forget(ticketId) {
       await release(ticketId);
-      await rm(join(config.DATA_DIR, 'conversations', ticketId), { recursive: true, force: true });
+      await deleteConversation(ticketId);
     },
     async dropConversation(ticketId) {
       if (turns.has(ticketId) || pool.has(ticketId)) return false;
-      const target = join(config.DATA_DIR, 'trash', randomUUID());
-      // Not to be interrupted: an agent that starts now must find the folder whole or make a new one.
-      try {
-        renameSync(join(config.DATA_DIR, 'conversations', ticketId), target);
-      } catch (error) {
-        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
-        throw error;
-      }
-      await rm(target, { recursive: true, force: true });
-      return true;
+      return deleteConversation(ticketId);
     },
     async close() {
       closing = true;

@@ -1,7 +1,10 @@
-import { readdir, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Confine } from '../sandbox/confine.ts';
+import { runNodeTool } from '../sandbox/node-tool.ts';
 
 const SESSION_ID = /^[0-9a-f]{8}-[0-9a-f-]{27}$/;
+const SCRIPT = fileURLToPath(new URL('gemini-chats.mjs', import.meta.url));
 
 /**
  * Readies the file of a session for `session/load`.
@@ -13,18 +16,9 @@ const SESSION_ID = /^[0-9a-f]{8}-[0-9a-f-]{27}$/;
  * @param chats folder of the session files; no process may be using it
  * @returns whether there is something to load
  */
-export async function prepareGeminiLoad(chats: string, sessionId: string): Promise<boolean> {
-  if (!SESSION_ID.test(sessionId)) return false;
-  const shortId = sessionId.slice(0, 8);
-  const entries = await readdir(chats, { withFileTypes: true }).catch(() => []);
-  const files = entries
-    .filter((entry) => entry.isFile() && entry.name.startsWith('session-') && entry.name.endsWith(`-${shortId}.jsonl`))
-    .map((entry) => join(chats, entry.name));
-  const sizes = await Promise.all(files.map(async (file) => ({ file, size: (await stat(file)).size })));
-  const [session, ...others] = sizes.sort((a, b) => b.size - a.size);
-  if (session === undefined) return false;
-
-  for (const { file } of others) await rm(file);
-  await rename(session.file, join(chats, `session-2000-01-01T00-00-${shortId}.jsonl`));
-  return true;
+export async function prepareGeminiLoad(confine: Confine, chats: string, sessionId: string): Promise<boolean> {
+  if (!SESSION_ID.test(sessionId) || !existsSync(chats)) return false;
+  const args = [chats, sessionId.slice(0, 8)];
+  const printed = await runNodeTool(confine, { script: SCRIPT, args, writable: [chats] });
+  return printed.toString() === 'ready';
 }

@@ -95,7 +95,7 @@ export const gemini: AgentDefinition = {
     };
   },
 
-  prepareLoad: (conversation, sessionId) => prepareGeminiLoad(join(conversation, 'chats'), sessionId),
+  prepareLoad: (confine, conversation, sessionId) => prepareGeminiLoad(confine, join(conversation, 'chats'), sessionId),
   replayEndsWith: 'available_commands_update',
   // A prompt that begins like this is taken for a command of Gemini CLI.
   promptText: (text) => (/^\s*[/$]/.test(text) ? `Request:\n${text}` : text),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '../config/logger.ts';
@@ -28,8 +28,10 @@ export function createSpares(deps: {
   logger: Logger | undefined;
   start(place: Omit<Spare, 'agent'>, signal: AbortSignal): Promise<StartedAgent>;
   hasRoom(): Promise<boolean>;
+  /** Removes a folder that the agent could write. */
+  removeFolder(folder: string): Promise<unknown>;
 }) {
-  const { wanted, layout, logger, start, hasRoom } = deps;
+  const { wanted, layout, logger, start, hasRoom, removeFolder } = deps;
   const closing = new AbortController();
   const ready = new Set<Spare>();
   let filling: Promise<void> | undefined;
@@ -37,6 +39,15 @@ export function createSpares(deps: {
   /** Ends one; nothing where it has been taken, since all that was its own belongs to a ticket then. */
   function discard(spare: Spare): Promise<void> | undefined {
     return ready.delete(spare) ? remove(spare) : undefined;
+  }
+
+  async function remove(spare: Spare): Promise<void> {
+    await spare.agent.close();
+    await removeFolders(spare);
+  }
+
+  async function removeFolders({ workspace, conversation }: Omit<Spare, 'agent'>): Promise<void> {
+    for (const folder of [workspace, conversation]) await removeFolder(folder);
   }
 
   async function add(): Promise<void> {
@@ -117,13 +128,4 @@ export function createSpares(deps: {
       await Promise.all([...ready].map(discard));
     },
   };
-}
-
-async function remove(spare: Spare): Promise<void> {
-  await spare.agent.close();
-  await removeFolders(spare);
-}
-
-async function removeFolders({ workspace, conversation }: Omit<Spare, 'agent'>): Promise<void> {
-  for (const folder of [workspace, conversation]) await rm(folder, { recursive: true, force: true });
 }

@@ -84,7 +84,8 @@ export async function startAgent(options: StartOptions): Promise<StartedAgent> {
       warn: connection.warn,
       answers: connection.answers,
       async open(sessionId, signal) {
-        const known = sessionId !== undefined && (await definition.prepareLoad(conversation, sessionId));
+        const known =
+          sessionId !== undefined && (await definition.prepareLoad(sandbox.confine, conversation, sessionId));
         return abortable(connection.open(known ? sessionId : undefined), signal);
       },
       async close() {

@@ -12,9 +12,9 @@ import { createGit } from '../git/git.ts';
 import { createBackups } from '../housekeeping/backup.ts';
 import { readManifest, restoreBackup } from '../housekeeping/restore.ts';
 import { createRedactor } from '../redaction/redactor.ts';
+import { createSandbox } from '../sandbox/sandbox.ts';
 import { openStore } from '../store/open-store.ts';
 import { STORE_FILE } from '../store/store-file.ts';
-import { createSandbox } from '../sandbox/sandbox.ts';
 import { createWorkspaces } from '../workspaces/workspaces.ts';
 import { CommandError } from './command-error.ts';
 import { NoAnswer, serverAddress, settings } from './connect.ts';
@@ -88,7 +88,7 @@ async function fromFolders(file: string, config: Config, url: string): Promise<v
     const git = createGit({ config, parentEnv, token: async () => undefined, confine, redactor });
     const workspaces = createWorkspaces({ config, git, sandbox, redactor });
     await told(() => workspaces.recover());
-    await write(file, await createBackups({ config, store, workspaces }).take());
+    await write(file, await createBackups({ config, store, workspaces, confine }).take());
     await workspaces.close();
   } finally {
     await store.close();

@@ -6,8 +6,11 @@ import { type Static, Type } from '@sinclair/typebox';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
+import type { Confine } from '../sandbox/confine.ts';
+import { copyTree } from '../sandbox/copy-tree.ts';
 import type { Store } from '../store/open-store.ts';
-import { copyFolder } from '../workspaces/copy-folder.ts';
+import { namesIn } from '../workspaces/leftovers.ts';
+import { whyNotSaved } from '../workspaces/save.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 
 /** What a backup says of itself, in its first file. */
@@ -32,9 +35,29 @@ export function createBackups(deps: {
   config: Pick<Config, 'DATA_DIR'>;
   store: Pick<Store, 'copyTo'>;
   workspaces: Pick<Workspaces, 'upkeep'>;
+  confine: Confine;
 }) {
-  const { config, store, workspaces } = deps;
+  const { config, store, workspaces, confine } = deps;
   let underWay = false;
+
+  /** Each by itself: one that an agent has made unreadable keeps none of the others out. */
+  async function copyConversations(folder: string): Promise<Manifest['left_out']> {
+    const conversations = join(config.DATA_DIR, 'conversations');
+    const leftOut: Manifest['left_out'] = [];
+    await mkdir(folder);
+    for (const ticket_id of await namesIn(conversations)) {
+      const copy = join(folder, ticket_id);
+      await mkdir(copy);
+      try {
+        const entries = await copyTree(confine, join(conversations, ticket_id), copy);
+        if (entries > 0) leftOut.push({ ticket_id, what: `${entries} entries of its conversation` });
+      } catch (error) {
+        leftOut.push({ ticket_id, what: `its conversation: ${whyNotSaved(error)}` });
+        await rm(copy, { recursive: true, force: true });
+      }
+    }
+    return leftOut;
+  }
 
   async function stage(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -42,8 +65,7 @@ export function createBackups(deps: {
     await store.copyTo(join(folder, 'pullwright.db'));
     await chmod(join(folder, 'pullwright.db'), 0o600);
     const { tickets, leftOut } = await workspaces.upkeep.save(folder);
-    // Agents may write in it meanwhile.
-    await copyFolder(join(config.DATA_DIR, 'conversations'), join(folder, 'conversations'));
+    leftOut.push(...(await copyConversations(join(folder, 'conversations'))));
     const manifest: Manifest = {
       format: 'pullwright-backup-1',
       version: packageJson.version,

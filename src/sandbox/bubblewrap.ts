@@ -60,7 +60,11 @@ export function createBubblewrap(
         ...environment({ ...request.env, ...bridge(inlets) }),
         ...['--remount-ro', '/dev', '--remount-ro', '/'],
       ];
-      return bwrapCommand(options, [...limits(processMib), ...becoming(user), ...bridged(request.argv, inlets)], ownKeyring());
+      return bwrapCommand(
+        options,
+        [...limits(processMib), ...becoming(user), ...bridged(request.argv, inlets)],
+        ownKeyring(),
+      );
     },
   };
 }

@@ -48,7 +48,13 @@ export function createCgroups(
     const found = await findParents(limits);
     await removeLeftovers(found.parents);
     const folders = await makeCgroup(found.parents);
-    const trial = await start(folders, found, { file: 'cat', args: ['/proc/self/cgroup'], env: {}, cwd: '/', inputs: [] });
+    const trial = await start(folders, found, {
+      file: 'cat',
+      args: ['/proc/self/cgroup'],
+      env: {},
+      cwd: '/',
+      inputs: [],
+    });
     const { output } = await runProcess(trial, { timeoutMs: 60_000, maxOutputBytes: 65_536 });
     const names = output.split('\n').map((line) => basename(line));
     if (folders.some((folder) => !names.includes(basename(folder)))) {

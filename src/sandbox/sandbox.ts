@@ -40,13 +40,7 @@ export type Sandbox = Pick<Confinement, 'kind' | 'path' | 'layout' | 'serve'> & 
 export type SandboxDependencies = {
   config: Pick<
     Config,
-    | 'SANDBOX'
-    | 'SANDBOX_UIDS'
-    | 'DATA_DIR'
-    | 'TICKETS_ROOT'
-    | 'EGRESS_ALLOW'
-    | 'MAX_WORKSPACE_MB'
-    | 'SANDBOX_MEMORY_MB'
+    'SANDBOX' | 'SANDBOX_UIDS' | 'DATA_DIR' | 'TICKETS_ROOT' | 'EGRESS_ALLOW' | 'MAX_WORKSPACE_MB' | 'SANDBOX_MEMORY_MB'
   > &
     Partial<Pick<Config, 'SANDBOX_CPUS' | 'GEMINI_API_KEY' | 'GITHUB_TOKEN' | 'API_KEY'>>;
   /** Environment of the server; without a sandbox its PATH is passed on. */

@@ -3,9 +3,9 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/load-config.ts';
+import { AppError } from '../errors/app-error.ts';
 import type { Confine } from './confine.ts';
 import type { Identities } from './identity.ts';
-import { AppError } from '../errors/app-error.ts';
 import { runProcess } from './run-process.ts';
 import { serveOnLoopback } from './service.ts';
 import { canMeasure } from './size-watch.ts';
@@ -18,7 +18,13 @@ type Settings = Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'> &
   Partial<Pick<Config, 'GEMINI_API_KEY' | 'GITHUB_TOKEN' | 'API_KEY'>>;
 
 /** A workspace to try with, and what must not be seen or reached from it. */
-type Trial = { workspace: string; git: NonNullable<SandboxRequest['git']>; outside: readonly string[]; port: string; secrets: readonly string[] };
+type Trial = {
+  workspace: string;
+  git: NonNullable<SandboxRequest['git']>;
+  outside: readonly string[];
+  port: string;
+  secrets: readonly string[];
+};
 
 const PROBE: Place = { host: fileURLToPath(new URL('probe.mjs', import.meta.url)), inside: '/opt/probe.mjs' };
 const EXPECTED_VARIABLES = new Set(['PATH', 'HOME', 'LANG', 'GIT_OPTIONAL_LOCKS', 'PWD']);

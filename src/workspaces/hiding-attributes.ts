@@ -1,7 +1,7 @@
 import type { Git } from '../git/git.ts';
+import { splitZ } from './null-separated.ts';
 import { readBlobs } from './read-blobs.ts';
 import { shown } from './show-paths.ts';
-import { splitZ } from './null-separated.ts';
 
 /**
  * Attributes by which GitHub folds the changes of a file, or counts it as nobody's work:

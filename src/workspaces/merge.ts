@@ -1,8 +1,8 @@
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 import { inertLine } from '../git/inert-text.ts';
-import { list } from './show-paths.ts';
 import { splitZ } from './null-separated.ts';
+import { list } from './show-paths.ts';
 
 /**
  * Brings a commit into another, in memory: no file is touched.

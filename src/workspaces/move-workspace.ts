@@ -45,12 +45,7 @@ export async function moveWorkspace(
  * began, so they are brought to their final state by force; all others stay as they are.
  * @throws AppError of `halfWay`
  */
-export async function finishMove(
-  tools: TreeTools,
-  place: Place,
-  ref: string,
-  signal?: AbortSignal,
-): Promise<void> {
+export async function finishMove(tools: TreeTools, place: Place, ref: string, signal?: AbortSignal): Promise<void> {
   const [from, to] = readJournal(place.gitDir);
   if (from === undefined || to === undefined) return;
   await checkWorkspace(place);
@@ -96,7 +91,13 @@ async function halfWay<T>(signal: AbortSignal | undefined, work: () => Promise<T
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof AppError) || signal?.aborted || error.code === 'disk_full' || error.code === 'storage_unavailable') throw error;
+    if (
+      !(error instanceof AppError) ||
+      signal?.aborted ||
+      error.code === 'disk_full' ||
+      error.code === 'storage_unavailable'
+    )
+      throw error;
     throw new AppError('workspace_tampered', `The workspace is half-way between two commits: ${error.message}`, {
       cause: error,
       remedy: 'Mend what the detail names, such as a folder without write permission; the next command completes it.',

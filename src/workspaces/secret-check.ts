@@ -2,9 +2,9 @@ import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { createShapeSearch } from './credential-shapes.ts';
+import { splitZ } from './null-separated.ts';
 import { readBlobs } from './read-blobs.ts';
 import { list, shown } from './show-paths.ts';
-import { splitZ } from './null-separated.ts';
 
 const NO_OBJECT = /^0+$/;
 

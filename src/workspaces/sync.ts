@@ -61,8 +61,7 @@ export async function syncTicket(
     mergeCommits(git, gitDir, ours, theirs, { ours: branch, theirs: name });
   const withPushed = pushed === undefined ? before : await merge(before, pushed, `origin/${branch}`);
   const head = await merge(withPushed, base, baseBranch);
-  const inTheWay =
-    head === before ? undefined : await moveWorkspace(tools, ticket, ref, before, head, options.signal);
+  const inTheWay = head === before ? undefined : await moveWorkspace(tools, ticket, ref, before, head, options.signal);
   if (inTheWay === undefined) {
     noteUpToDate(upToDate, ticket, heads, { head, base });
     return { head, base, updated: head !== before, notes: [] };

@@ -31,7 +31,8 @@ export function createTrash(confine: Confine, logger: Logger | undefined): Trash
       const failure = await removeTree(confine, path, stopped.signal);
       queued.delete(path);
       // The next clean-up tries again; until then it is only disk space.
-      if (failure !== undefined && !stopped.signal.aborted) logger?.warn({ err: failure, path }, 'trash left undeleted');
+      if (failure !== undefined && !stopped.signal.aborted)
+        logger?.warn({ err: failure, path }, 'trash left undeleted');
     });
   }
 

@@ -2,45 +2,29 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AppError } from '../errors/app-error.ts';
 import { canceled } from '../git/abortable.ts';
-import type { Confine, ProgramLimits } from '../sandbox/confine.ts';
+import type { Confine } from '../sandbox/confine.ts';
 import type { Identities } from '../sandbox/identity.ts';
+import { runNodeTool } from '../sandbox/node-tool.ts';
 import { unifyOwner } from '../sandbox/ownership.ts';
-import { runProgram, unreadable } from '../sandbox/programs.ts';
-import type { Place } from '../sandbox/types.ts';
 import { joinZ, splitZ } from './null-separated.ts';
 
 /** What the server does with the files of a workspace beside git, confined to them. */
 export type TreePrograms = ReturnType<typeof createTreePrograms>;
 
-type Options = { input?: string | Uint8Array; signal?: AbortSignal | undefined; writes?: boolean };
+type Options = { input: string | Uint8Array; signal?: AbortSignal | undefined; writes?: boolean };
 
-const NODE: Place = { host: process.execPath, inside: '/opt/node/bin/node' };
-const TOOL: Place = { host: fileURLToPath(new URL('tree-tool.mjs', import.meta.url)), inside: '/opt/tree-tool.mjs' };
-const LIMITS: ProgramLimits = { cpuSeconds: 20, memoryMib: 1024, fileMib: 1 };
-const SECONDS = 30;
+const SCRIPT = fileURLToPath(new URL('tree-tool.mjs', import.meta.url));
 
 export function createTreePrograms(confine: Confine, identities: Identities) {
   async function run(operation: string, tree: string, args: readonly string[], options: Options): Promise<Buffer> {
     const { input, signal, writes = false } = options;
-    const program = {
-      argv: [NODE.inside, TOOL.inside, operation, tree, ...args],
-      user: 'file-keeper',
-      readable: writes ? [] : [tree],
-      writable: writes ? [tree] : [],
-      mounts: [NODE, TOOL],
-      limits: LIMITS,
-    } as const;
-    const given = input === undefined ? {} : { input };
-    const result = await runProgram(confine, program, { ...given, signal, timeoutMs: SECONDS * 1000 });
-    if (result.ended === 'canceled') throw canceled(signal);
-    const endless = unreadable('A look at the files', result, SECONDS);
-    if (endless) throw endless;
-    if (result.exitCode === 0) return result.stdout;
-    throw new AppError('workspace_tampered', 'The files of the workspace could not be read or moved.', {
-      cause: new Error(result.stderr),
-    });
+    const seen = writes ? { writable: [tree] } : { readable: [tree] };
+    try {
+      return await runNodeTool(confine, { script: SCRIPT, args: [operation, tree, ...args], ...seen, input, signal });
+    } catch (error) {
+      throw signal?.aborted ? canceled(signal) : error;
+    }
   }
 
   return {

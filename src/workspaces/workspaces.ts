@@ -17,8 +17,8 @@ import type { CommitText } from './commit-message.ts';
 import { buildWorkspace } from './create-workspace.ts';
 import { tellFullDisk } from './file-errors.ts';
 import { type FileSystem, probeFileSystem } from './file-system.ts';
-import { hasGitFile, restoreGitFile } from './git-file.ts';
 import { createGitDirs } from './git-dir.ts';
+import { hasGitFile, restoreGitFile } from './git-file.ts';
 import { commitsOf, diffOf, hidingAttributesOf, statusOf, type WorkspaceStatus } from './inspect.ts';
 import { createKeyedMutex } from './keyed-mutex.ts';
 import { createLayout } from './layout.ts';
@@ -30,9 +30,9 @@ import { unpark } from './parking.ts';
 import { createPlainPacks } from './plain-packs.ts';
 import { recoverFolders } from './recover.ts';
 import { chooseBase, listRemote } from './remote-heads.ts';
+import { createSharedFlights } from './shared-flight.ts';
 import { createSpareCheckouts } from './spare-checkouts.ts';
 import { headOf, noBranch, noteUpToDate, type Synced, syncTicket, type UpToDate } from './sync.ts';
-import { createSharedFlights } from './shared-flight.ts';
 import { createTrash } from './trash.ts';
 import { createTreePrograms } from './tree-programs.ts';
 import { createTreeSurveys } from './tree-survey.ts';
@@ -310,9 +310,7 @@ export function createWorkspaces(deps: {
       }),
 
     checkpoint: (ticketId, name, { signal } = {}) =>
-      change(ticketId, signal, async (ticket) =>
-        checkpointOf(tools, ticket, await headOf(git, ticket), name, signal),
-      ),
+      change(ticketId, signal, async (ticket) => checkpointOf(tools, ticket, await headOf(git, ticket), name, signal)),
 
     diff: (ticketId, { signal } = {}) => diffs(ticketId, ticketId, { signal }),
     status: (ticketId, { signal } = {}) => look(ticketId, (ticket) => statusOf(tools, ticket, signal)),

@@ -10,6 +10,8 @@ import { gemini } from '../../src/agents/gemini.ts';
 import { prepareGeminiLoad } from '../../src/agents/gemini-conversation.ts';
 import { classifyGeminiError } from '../../src/agents/gemini-errors.ts';
 import { geminiModel } from '../../src/agents/gemini-model.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
+import { createSandbox } from '../../src/sandbox/sandbox.ts';
 import { serveOnLoopback } from '../../src/sandbox/service.ts';
 import { startGeminiApi } from '../../standins/gemini-api.ts';
 import type { ModelRequest } from '../../standins/gemini-request.ts';
@@ -397,7 +399,9 @@ t.test('session files are readied with care for what an agent may have left', as
     'session-folder-aaaaaaaa.jsonl': {},
   });
   await symlink('outside', join(chats, 'session-link-aaaaaaaa.jsonl'));
-  t.equal(await prepareGeminiLoad(chats, 'aaaaaaaa-0000-4000-8000-000000000000'), true);
+  const { confine } = createSandbox({ config: loadConfig({ DATA_DIR: t.testdirName }, 'no-env-file') });
+  const prepare = (folder: string, sessionId: string) => prepareGeminiLoad(confine, folder, sessionId);
+  t.equal(await prepare(chats, 'aaaaaaaa-0000-4000-8000-000000000000'), true);
   t.same((await readdir(chats)).toSorted(), [
     'outside',
     'session-2000-01-01T00-00-aaaaaaaa.jsonl',
@@ -409,9 +413,9 @@ t.test('session files are readied with care for what an agent may have left', as
     await readFile(join(chats, 'session-2000-01-01T00-00-aaaaaaaa.jsonl'), 'utf8'),
     'the conversation, some lines of it\n',
   );
-  t.equal(await prepareGeminiLoad(chats, 'cccccccc-0000-4000-8000-000000000000'), false);
-  t.equal(await prepareGeminiLoad(chats, '../../../etc'), false);
-  t.equal(await prepareGeminiLoad(join(chats, 'none'), 'aaaaaaaa-0000-4000-8000-000000000000'), false);
+  t.equal(await prepare(chats, 'cccccccc-0000-4000-8000-000000000000'), false);
+  t.equal(await prepare(chats, '../../../etc'), false);
+  t.equal(await prepare(join(chats, 'none'), 'aaaaaaaa-0000-4000-8000-000000000000'), false);
 });
 
 t.test('errors of the model are told apart', (t) => {

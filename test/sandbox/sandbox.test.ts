@@ -73,7 +73,11 @@ t.test('the walls hold', async (t) => {
     (await lines('env | cut -d= -f1 | sort', { env })).filter((name) => name !== '_'),
     [...['GIT_OPTIONAL_LOCKS', 'HOME', 'LANG', 'PATH', 'PWD', 'SECRET_VARIABLE']],
   );
-  t.equal((await sh('cat /proc/1/environ 2>/dev/null', { env })).output, '', 'the environment of the sandbox itself is empty');
+  t.equal(
+    (await sh('cat /proc/1/environ 2>/dev/null', { env })).output,
+    '',
+    'the environment of the sandbox itself is empty',
+  );
   t.match(await lines('node --version; which node'), [process.version, '/opt/node/bin/node']);
   t.same(await lines('grep -h Cap /proc/self/status | cut -f2 | sort -u'), ['0000000000000000']);
   t.not((await sh('unshare -U true')).code, 0, 'no further user namespace');
@@ -180,7 +184,8 @@ t.test('git works inside, with the git directory and the borrowed objects shown 
   const mirror = join(DATA_DIR, 'mirror.git');
   const gitDir = join(DATA_DIR, 'T-1.git');
   const identity = ['-c', 'user.name=A', '-c', 'user.email=a@example.org'];
-  const git = (...args: string[]) => execFileSync('git', ['-c', 'safe.directory=*', ...args], { cwd: workspace, encoding: 'utf8', stdio: 'pipe' });
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'safe.directory=*', ...args], { cwd: workspace, encoding: 'utf8', stdio: 'pipe' });
   git('init', '-q', '--bare', mirror);
   git('--git-dir', mirror, '--work-tree', workspace, 'add', 'README.md');
   git('--git-dir', mirror, '--work-tree', workspace, ...identity, 'commit', '-q', '-m', 'First');
@@ -345,7 +350,11 @@ t.test('where no sandbox can be made, nothing is started', async (t) => {
   t.match(missing, { check: { ok: false }, code: 'agent_unavailable', detail: /is not installed/ });
   t.match(missing.remedy, /apt-get install bubblewrap.*SANDBOX=none/);
   const forbidden = without('--unshare-user', '--disable-userns');
-  t.match(forbidden, { check: { ok: false }, code: 'agent_unavailable', detail: /does not work on this machine|do not exist here/ });
+  t.match(forbidden, {
+    check: { ok: false },
+    code: 'agent_unavailable',
+    detail: /does not work on this machine|do not exist here/,
+  });
   t.match(forbidden.remedy, /unprivileged user namespaces[\s\S]*SANDBOX=none|user of its own/);
   const filter = readFileSync(FILTER);
   filter[0] = 6;

@@ -41,7 +41,16 @@ export async function makeWorld(t: Owner, { parent = tmpdir(), logger, ...settin
     await github.close();
     await rm(dir, { recursive: true, force: true });
   });
-  return { dir, github, parentEnv, config, git, sandbox, workspaces, path: (...parts: string[]) => join(dir, ...parts) };
+  return {
+    dir,
+    github,
+    parentEnv,
+    config,
+    git,
+    sandbox,
+    workspaces,
+    path: (...parts: string[]) => join(dir, ...parts),
+  };
 }
 
 /** Workspaces of a folder, as a server that starts there has them. */

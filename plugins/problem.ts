@@ -1,16 +1,8 @@
-import { ServerResponse, STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
-import type {
-  ConnectionError,
-  FastifyError,
-  FastifyReply,
-  FastifyRequest,
-  FastifySchemaValidationError,
-} from 'fastify';
+import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import fp from 'fastify-plugin';
-import type { Problem } from '../schemas/problem.ts';
 import { AppError, toAppError } from '../src/errors/app-error.ts';
 import type { ErrorCode } from '../src/errors/error-codes.ts';
+import { PROBLEM_TYPE, problemDocument } from '../src/errors/problem-document.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -27,14 +19,13 @@ const CODE_BY_STATUS: Record<number, ErrorCode> = {
   400: 'invalid_request',
   401: 'unauthorized',
   404: 'not_found',
+  405: 'method_not_allowed',
   406: 'not_acceptable',
   413: 'payload_too_large',
   415: 'unsupported_media_type',
   429: 'rate_limited',
   503: 'shutting_down',
 };
-
-const PROBLEM_TYPE = 'application/problem+json';
 
 /** Every error leaves as `application/problem+json` (RFC 9457). */
 export default fp(
@@ -60,48 +51,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     .code(status)
     .type(PROBLEM_TYPE)
     .serializer(JSON.stringify)
-    .send(request.server.redactor.value(problemBody(problem)));
-}
-
-/** Answers what is no request that Fastify could see, such as headers that are too large or never end. */
-export function answerConnectionError(error: ConnectionError, socket: Socket): void {
-  // An answer that has begun must not get this text into its body.
-  const response = '_httpMessage' in socket ? socket._httpMessage : undefined;
-  const answering = response instanceof ServerResponse && response.headersSent;
-  if (error.code === 'ECONNRESET' || !socket.writable || answering) return void socket.destroy();
-  const problem = connectionProblem(error.code);
-  const body = JSON.stringify(problemBody(problem));
-  socket.end(
-    [
-      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
-      `content-type: ${PROBLEM_TYPE}`,
-      `content-length: ${Buffer.byteLength(body)}`,
-      'connection: close',
-      '',
-      body,
-    ].join('\r\n'),
-    // Node has given the connection up: a client that never closes its side would hold it.
-    () => socket.destroy(),
-  );
-}
-
-function connectionProblem(code: string): AppError {
-  if (code === 'HPE_HEADER_OVERFLOW') return new AppError('headers_too_large', 'The headers are larger than 16 KiB.');
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return new AppError('request_timeout', 'The request did not arrive in time.');
-  return new AppError('invalid_request', 'This is not a request of HTTP/1.1.');
-}
-
-function problemBody(problem: AppError): Problem {
-  return {
-    type: `urn:pullwright:problem:${problem.code}`,
-    title: problem.title,
-    status: problem.status,
-    detail: problem.message,
-    code: problem.code,
-    remedy: problem.remedy,
-    ...(problem.errors === undefined ? {} : { errors: problem.errors }),
-  };
+    .send(request.server.redactor.value(problemDocument(problem)));
 }
 
 function toProblem(error: unknown): AppError {

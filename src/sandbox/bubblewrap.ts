@@ -1,9 +1,10 @@
-import { existsSync, lstatSync, readlinkSync } from 'node:fs';
+import { lstatSync, readlinkSync } from 'node:fs';
 import { lstat, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
+import { limitCommand } from './resource-limits.ts';
 import { type Service, serveOnSocket } from './service.ts';
 import type { Confinement, Place, SandboxHome, SandboxRequest } from './types.ts';
 
@@ -29,9 +30,6 @@ const ETC = [
 
 /** Of /etc, what is the same in every sandbox. */
 const OWN_ETC = ['passwd', 'group', 'hosts', 'nsswitch.conf', 'gitconfig'];
-
-/** Per process of the sandbox; only the number of processes counts for all of them together. */
-const LIMITS = ['--nproc=1024', '--nofile=4096', `--fsize=${1024 * MIB}`, '--core=0', `--data=${4096 * MIB}`];
 
 /**
  * Confinement by bubblewrap 0.8 or newer: namespaces of its own, the system read-only, nothing else of the host but
@@ -66,7 +64,7 @@ export function createBubblewrap(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT
       // instrumentation of the server may add variables to whatever it starts.
       return {
         file: 'env',
-        args: ['-i', 'bwrap', '--args', '3', '--', ...limits(), ...bridged(request.argv, inlets)],
+        args: ['-i', 'bwrap', '--args', '3', '--', ...limitCommand(), ...bridged(request.argv, inlets)],
         env: {},
         cwd: '/',
         input: options.map((option) => `${option}\0`).join(''),
@@ -171,10 +169,6 @@ function bridged([program, ...args]: SandboxRequest['argv'], inlets: Inlets): st
   if (inlets.length === 0) return [program, ...args];
   if (program === NODE.inside) return [program, '--import', BRIDGE.inside, ...args];
   return [NODE.inside, BRIDGE.inside, program, ...args];
-}
-
-function limits(): string[] {
-  return existsSync('/usr/bin/prlimit') ? ['/usr/bin/prlimit', ...LIMITS, '--'] : [];
 }
 
 function tmpfs(path: string, mib: number): string[] {

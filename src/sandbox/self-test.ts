@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/load-config.ts';
+import { lowLimits } from './resource-limits.ts';
 import { runProcess } from './run-process.ts';
 import { serveOnLoopback } from './service.ts';
 import { canMeasure } from './size-watch.ts';
@@ -37,6 +38,8 @@ export async function testConfinement(
   config: Settings,
   path = '/usr/bin:/bin',
 ): Promise<SandboxCheck> {
+  const tooLow = lowLimits().find((limit) => limit.tooLow);
+  if (tooLow !== undefined) return failure(tooLow.detail, tooLow.remedy);
   const folder = join(config.DATA_DIR, 'tmp');
   await mkdir(folder, { recursive: true });
   const folderOfTrial = await mkdtemp(join(folder, 'sandbox-check-'));

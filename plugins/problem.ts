@@ -1,10 +1,15 @@
 import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import fp from 'fastify-plugin';
+import { createPathHider } from '../src/config/hide-paths.ts';
 import { AppError, toAppError } from '../src/errors/app-error.ts';
 import type { ErrorCode } from '../src/errors/error-codes.ts';
 import { PROBLEM_TYPE, problemDocument } from '../src/errors/problem-document.ts';
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** Names the folders of the server in a text for clients. */
+    hidePaths(text: string): string;
+  }
   interface FastifyRequest {
     /** What the request was answered with, when that was an error. */
     problem?: AppError;
@@ -30,12 +35,13 @@ const CODE_BY_STATUS: Record<number, ErrorCode> = {
 /** Every error leaves as `application/problem+json` (RFC 9457). */
 export default fp(
   async (app) => {
+    app.decorate('hidePaths', createPathHider(app.config));
     app.setErrorHandler((error: FastifyError | AppError, request, reply) => sendProblem(error, request, reply));
     app.setNotFoundHandler((request, reply) =>
       sendProblem(new AppError('not_found', `No route answers ${request.method} here.`), request, reply),
     );
   },
-  { name: 'problem', dependencies: ['redaction'] },
+  { name: 'problem', dependencies: ['config', 'redaction'] },
 );
 
 /** Answers an error; also for what fails before a route is found, such as a malformed URL. */
@@ -46,12 +52,14 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (status >= 500) request.log.error({ err: error, code: problem.code }, 'request failed');
   else request.log.info({ code: problem.code, detail: problem.message }, 'request refused');
   if (problem.retryAfter !== undefined) reply.header('retry-after', Math.ceil(problem.retryAfter));
+  const { redactor, hidePaths } = request.server;
+  const body = redactor.value(problemDocument(problem));
   // Sent as text: the route's response schema is not the schema of a problem.
   return reply
     .code(status)
     .type(PROBLEM_TYPE)
     .serializer(JSON.stringify)
-    .send(request.server.redactor.value(problemDocument(problem)));
+    .send({ ...body, detail: hidePaths(body.detail), ...(body.remedy && { remedy: hidePaths(body.remedy) }) });
 }
 
 function toProblem(error: unknown): AppError {

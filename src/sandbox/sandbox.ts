@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import { createBubblewrap } from './bubblewrap.ts';
@@ -58,7 +59,7 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     try {
       return await startProcess(command);
     } catch (cause) {
-      throw new AppError('agent_unavailable', `The program ${command.file} cannot be started.`, { cause });
+      throw new AppError('agent_unavailable', `The program ${basename(command.file)} cannot be started.`, { cause });
     }
   }
 

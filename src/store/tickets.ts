@@ -5,6 +5,7 @@ import { inRepositories } from './repositories.ts';
 import type { Database, TicketTable } from './schema.ts';
 
 export type TicketRow = Selectable<TicketTable>;
+export type NewTicket = Insertable<TicketTable>;
 export type TicketStore = ReturnType<typeof createTicketStore>;
 
 /** `ticket_id` as the store compares it. */
@@ -19,7 +20,7 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
     },
 
     /** Inserts unless the id is taken; tells whether it did. */
-    async insert(row: Insertable<TicketTable>): Promise<boolean> {
+    async insert(row: NewTicket): Promise<boolean> {
       const inserted = await db
         .insertInto('tickets')
         .values(row)

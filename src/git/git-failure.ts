@@ -85,7 +85,7 @@ export function gitFailure(failure: GitFailure): AppError {
   const rule = RULES.find(([pattern]) => pattern.test(said));
   if (rule) return new AppError(rule[1], rule[2](failure, name), { cause });
   if (repo) return new AppError('clone_failed', `git ${command} failed for ${name}: ${gitSaid(failure)}`, { cause });
-  return new AppError('internal', `git ${command} failed.`, { cause });
+  return new AppError('internal', `git ${command} failed: ${gitSaid(failure)}`, { cause });
 }
 
 /** A remote's words and a repository's name could look like any rule. */

@@ -14,7 +14,7 @@ export default fp(
     if (!isLoopback(HOST) && ALLOWED_HOSTS.length === 0) return;
     app.addHook('onRequest', async (request, reply) => {
       // The header itself: `request.host` may be what a proxy, or a page that plays one, says it was.
-      const name = (request.headers.host ?? '').replace(/:\d+$/, '').toLowerCase();
+      const name = (request.headers.host ?? '').replace(/:\d*$/, '').toLowerCase();
       if (known.has(name)) return;
       // A flood is not to fill the audit log.
       await app.limits.request(request, reply);

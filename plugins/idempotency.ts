@@ -135,9 +135,10 @@ function withHeader(schema: FastifySchema = {}): FastifySchema {
 function readKey(header: string): string {
   const quoted = /^"(?<text>(?:[ !#-[\]-~]|\\["\\])*)"$/.exec(header)?.groups?.text?.replace(/\\(.)/g, '$1');
   const key = quoted ?? header;
-  if (/^[ -~]{1,255}$/.test(key)) return key;
+  const isHalfQuoted = quoted === undefined && header.startsWith('"');
+  if (/^[ -~]{1,255}$/.test(key) && !isHalfQuoted) return key;
   throw new AppError('invalid_request', 'The Idempotency-Key is not valid.', {
-    errors: [{ path: '/idempotency-key', message: 'must be 1 to 255 printable ASCII characters' }],
+    errors: [{ path: '/idempotency-key', message: 'must be 1 to 255 printable ASCII characters, bare or in quotes' }],
   });
 }
 

@@ -1,18 +1,15 @@
-import { ServerResponse, STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
-import type {
-  ConnectionError,
-  FastifyError,
-  FastifyReply,
-  FastifyRequest,
-  FastifySchemaValidationError,
-} from 'fastify';
+import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import fp from 'fastify-plugin';
-import type { Problem } from '../schemas/problem.ts';
+import { createPathHider } from '../src/config/hide-paths.ts';
 import { AppError, toAppError } from '../src/errors/app-error.ts';
 import type { ErrorCode } from '../src/errors/error-codes.ts';
+import { PROBLEM_TYPE, problemDocument } from '../src/errors/problem-document.ts';
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** Names the folders of the server in a text for clients. */
+    hidePaths(text: string): string;
+  }
   interface FastifyRequest {
     /** What the request was answered with, when that was an error. */
     problem?: AppError;
@@ -27,6 +24,7 @@ const CODE_BY_STATUS: Record<number, ErrorCode> = {
   400: 'invalid_request',
   401: 'unauthorized',
   404: 'not_found',
+  405: 'method_not_allowed',
   406: 'not_acceptable',
   413: 'payload_too_large',
   415: 'unsupported_media_type',
@@ -34,17 +32,16 @@ const CODE_BY_STATUS: Record<number, ErrorCode> = {
   503: 'shutting_down',
 };
 
-const PROBLEM_TYPE = 'application/problem+json';
-
 /** Every error leaves as `application/problem+json` (RFC 9457). */
 export default fp(
   async (app) => {
+    app.decorate('hidePaths', createPathHider(app.config));
     app.setErrorHandler((error: FastifyError | AppError, request, reply) => sendProblem(error, request, reply));
     app.setNotFoundHandler((request, reply) =>
       sendProblem(new AppError('not_found', `No route answers ${request.method} here.`), request, reply),
     );
   },
-  { name: 'problem', dependencies: ['redaction'] },
+  { name: 'problem', dependencies: ['config', 'redaction'] },
 );
 
 /** Answers an error; also for what fails before a route is found, such as a malformed URL. */
@@ -55,53 +52,14 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (status >= 500) request.log.error({ err: error, code: problem.code }, 'request failed');
   else request.log.info({ code: problem.code, detail: problem.message }, 'request refused');
   if (problem.retryAfter !== undefined) reply.header('retry-after', Math.ceil(problem.retryAfter));
+  const { redactor, hidePaths } = request.server;
+  const body = redactor.value(problemDocument(problem));
   // Sent as text: the route's response schema is not the schema of a problem.
   return reply
     .code(status)
     .type(PROBLEM_TYPE)
     .serializer(JSON.stringify)
-    .send(request.server.redactor.value(problemBody(problem)));
-}
-
-/** Answers what is no request that Fastify could see, such as headers that are too large or never end. */
-export function answerConnectionError(error: ConnectionError, socket: Socket): void {
-  // An answer that has begun must not get this text into its body.
-  const response = '_httpMessage' in socket ? socket._httpMessage : undefined;
-  const answering = response instanceof ServerResponse && response.headersSent;
-  if (error.code === 'ECONNRESET' || !socket.writable || answering) return void socket.destroy();
-  const problem = connectionProblem(error.code);
-  const body = JSON.stringify(problemBody(problem));
-  socket.end(
-    [
-      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
-      `content-type: ${PROBLEM_TYPE}`,
-      `content-length: ${Buffer.byteLength(body)}`,
-      'connection: close',
-      '',
-      body,
-    ].join('\r\n'),
-    // Node has given the connection up: a client that never closes its side would hold it.
-    () => socket.destroy(),
-  );
-}
-
-function connectionProblem(code: string): AppError {
-  if (code === 'HPE_HEADER_OVERFLOW') return new AppError('headers_too_large', 'The headers are larger than 16 KiB.');
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return new AppError('request_timeout', 'The request did not arrive in time.');
-  return new AppError('invalid_request', 'This is not a request of HTTP/1.1.');
-}
-
-function problemBody(problem: AppError): Problem {
-  return {
-    type: `urn:pullwright:problem:${problem.code}`,
-    title: problem.title,
-    status: problem.status,
-    detail: problem.message,
-    code: problem.code,
-    remedy: problem.remedy,
-    ...(problem.errors === undefined ? {} : { errors: problem.errors }),
-  };
+    .send({ ...body, detail: hidePaths(body.detail), ...(body.remedy && { remedy: hidePaths(body.remedy) }) });
 }
 
 function toProblem(error: unknown): AppError {

@@ -145,7 +145,7 @@ export default fp(
 function lastEventId(request: FastifyRequest): number | undefined {
   const header = request.headers['last-event-id'];
   if (header === undefined || header === '') return undefined;
-  if (typeof header === 'string' && /^\d{1,15}$/.test(header)) return Number(header);
+  if (typeof header === 'string' && /^(?:0|[1-9]\d{0,14})$/.test(header)) return Number(header);
   throw unknown('Last-Event-ID is not an id of this stream.');
 }
 

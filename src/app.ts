@@ -8,6 +8,7 @@ import auditLog from '../plugins/audit-log.ts';
 import auth from '../plugins/auth.ts';
 import command from '../plugins/command/index.ts';
 import config from '../plugins/config.ts';
+import { answerConnectionError } from '../plugins/connection-errors.ts';
 import cors from '../plugins/cors.ts';
 import dashboard from '../plugins/dashboard/index.ts';
 import disk from '../plugins/disk.ts';
@@ -17,14 +18,16 @@ import github from '../plugins/github.ts';
 import health from '../plugins/health/index.ts';
 import hostCheck from '../plugins/host-check.ts';
 import housekeeping from '../plugins/housekeeping/index.ts';
+import httpRules, { originForm } from '../plugins/http-rules.ts';
 import idempotency from '../plugins/idempotency.ts';
 import lifecycle from '../plugins/lifecycle.ts';
+import methods from '../plugins/methods.ts';
 import metrics from '../plugins/metrics/index.ts';
 import metricsRoutes from '../plugins/metrics/routes.ts';
 import openapi from '../plugins/openapi.ts';
 import permissions from '../plugins/permissions/index.ts';
 import plans from '../plugins/plans/index.ts';
-import problem, { answerConnectionError, sendProblem } from '../plugins/problem.ts';
+import problem, { sendProblem } from '../plugins/problem.ts';
 import rateLimit from '../plugins/rate-limit.ts';
 import redaction from '../plugins/redaction.ts';
 import repositoryLimits from '../plugins/repository-limits.ts';
@@ -75,10 +78,16 @@ export async function buildApp(options: AppOptions) {
     bodyLimit: 1_048_576,
     requestTimeout: PATIENCE.request,
     keepAliveTimeout: PATIENCE.idle,
-    http: { headersTimeout: PATIENCE.headers, connectionsCheckingInterval: PATIENCE.lookEvery, maxHeaderSize: 16_384 },
+    http: {
+      headersTimeout: PATIENCE.headers,
+      connectionsCheckingInterval: PATIENCE.lookEvery,
+      maxHeaderSize: 16_384,
+      requireHostHeader: false,
+    },
     // An empty list would have each request's headers looked through for proxies.
     trustProxy: options.config.TRUST_PROXY.length > 0 && [...options.config.TRUST_PROXY],
     clientErrorHandler: answerConnectionError,
+    rewriteUrl: ({ url = '/' }) => originForm(url),
     forceCloseConnections: 'idle',
     // The lifecycle plugin refuses them with a problem.
     return503OnClosing: false,
@@ -95,11 +104,13 @@ export async function buildApp(options: AppOptions) {
 
   // The door: what a request passes before its route sees it, in this order.
   await app.register(securityHeaders);
+  await app.register(httpRules);
   await app.register(cors);
   await app.register(rateLimit);
   await app.register(hostCheck);
   await app.register(requestLimits);
   await app.register(auth);
+  await app.register(methods);
   await app.register(auditLog);
   await app.register(disk);
   await app.register(validation);

@@ -24,9 +24,13 @@ export default fp(
       logger: app.log,
     });
     app.decorate('housekeeper', housekeeper);
-    app.decorate('backups', createBackups({ config, store, workspaces, confine: app.sandbox.confine }));
+    app.decorate(
+      'backups',
+      createBackups({ config, store, workspaces, confine: app.sandbox.confine, logger: app.log }),
+    );
     app.addHook('onListen', async () => housekeeper.start());
     app.addHook('preClose', () => housekeeper.stop());
+    app.addHook('onClose', () => app.backups.settled());
     await app.register(housekeepingRoutes);
   },
   { name: 'housekeeping', dependencies: ['store', 'sandbox', 'workspaces', 'agents', 'runs', 'disk', 'openapi'] },

@@ -87,7 +87,10 @@ function etag(version: number): string {
   return `"${version}"`;
 }
 
-/** Version named by `If-Match` (RFC 9110 §13.1.1); a plan has one strong validator, its number. */
+/** A list of entity tags, or any (RFC 9110 §8.8.3, §13.1.1). */
+const ENTITY_TAGS = /^(?:\*|(?:W\/)?"[^"\s]*"(?:\s*,\s*(?:W\/)?"[^"\s]*")*)$/;
+
+/** Version named by `If-Match`; a plan has one strong validator, its number. */
 function editedVersion(header: string | undefined): number {
   if (header === undefined) {
     throw new AppError(
@@ -95,7 +98,12 @@ function editedVersion(header: string | undefined): number {
       'Editing a plan needs If-Match with the ETag of the plan that was read.',
     );
   }
-  const version = /^\s*"(\d{1,9})"\s*$/.exec(header)?.[1];
+  if (!ENTITY_TAGS.test(header)) {
+    throw new AppError('invalid_request', 'If-Match is not valid.', {
+      errors: [{ path: '/if-match', message: 'must be an ETag in its quotes, as it was given' }],
+    });
+  }
+  const version = /^"([1-9]\d{0,8})"$/.exec(header)?.[1];
   if (version === undefined) {
     throw new AppError(
       'plan_version_mismatch',

@@ -37,6 +37,12 @@ export const ERROR_CODES = {
   permission_not_found: row(404, 'There is no such permission', false, 'List open ones with GET /v1/permissions.'),
   agent_not_found: row(404, 'There is no such agent', false, 'List agents with GET /v1/agents.'),
   key_not_found: row(404, 'There is no such key', false, 'List keys with GET /v1/keys.'),
+  method_not_allowed: row(
+    405,
+    'The resource does not have this method',
+    false,
+    'Use one of the methods that the header Allow names.',
+  ),
   not_acceptable: row(406, 'No acceptable representation', false, 'Ask for one of the types in the documentation.'),
   request_timeout: row(408, 'The request took too long to arrive', true, 'Send it again, faster.'),
   ticket_repo_mismatch: row(
@@ -89,6 +95,7 @@ export const ERROR_CODES = {
   payload_too_large: row(413, 'The request is too large', false, 'Send less.'),
   url_too_long: row(414, 'The URL is too long', false, 'Send less in the query.'),
   unsupported_media_type: row(415, 'The body must be JSON', false, 'Send `Content-Type: application/json`.'),
+  expectation_failed: row(417, 'The expectation cannot be met', false, 'Leave the header Expect out.'),
   idempotency_key_reused: row(
     422,
     'The Idempotency-Key belongs to another request',
@@ -109,6 +116,13 @@ export const ERROR_CODES = {
     true,
     'See the server log; please report it with the run id.',
   ),
+  not_implemented: row(
+    501,
+    'The server does not implement this',
+    false,
+    'Use the methods that /docs names, and send a body with its Content-Length or chunked.',
+  ),
+  http_version_not_supported: row(505, 'The version of HTTP is not supported', false, 'Use HTTP/1.1.'),
 
   // git and GitHub
   clone_failed: row(502, 'The repository could not be fetched', true, 'Try again; the detail says what git answered.'),

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { ErrorCode } from '../errors/error-codes.ts';
 import type { RepoRef } from './repo-url.ts';
@@ -11,6 +12,9 @@ export type GitFailure = {
   repo: RepoRef | undefined;
   hasToken: boolean;
 };
+
+/** A path in quotes, or a word that is one; a URL is none. */
+const ABSOLUTE_PATH = /(?<=')\/[^']+|(?<![\w:/.~'-])\/[^\s'":]+/g;
 
 type Rule = readonly [pattern: RegExp, code: ErrorCode, detail: (failure: GitFailure, name: string) => string];
 
@@ -89,10 +93,14 @@ function withoutForeignText(stderr: string): string {
   return stderr.replace(/^remote: .*$/gm, '').replace(/'https?:[^']*'/g, '');
 }
 
-/** The one line that says most: the last `fatal:` or `error:`. */
+/** The one line that says most: the last `fatal:` or `error:`. Of a path of the server, its name. */
 function gitSaid({ stderr }: GitFailure): string {
   const lines = printableLines(stderr).filter((line) => /^(fatal|error): /.test(line));
-  return bounded((lines.at(-1) ?? printableLines(stderr).at(-1) ?? 'it gave no reason.').replace(/^\w+: /, ''), 300);
+  const line = lines.at(-1) ?? printableLines(stderr).at(-1) ?? 'it gave no reason.';
+  return bounded(
+    line.replace(/^\w+: /, '').replace(ABSOLUTE_PATH, (path) => basename(path)),
+    300,
+  );
 }
 
 /** The server's own words are the remedy here (branch protection, push protection, a hook), so they are passed on. */

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { type Static, Type } from '@sinclair/typebox';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { Config } from '../config/load-config.ts';
+import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Confine } from '../sandbox/confine.ts';
 import { copyTree } from '../sandbox/copy-tree.ts';
@@ -25,6 +26,9 @@ export const Manifest = Type.Object({
 export type Manifest = Static<typeof Manifest>;
 export const MANIFEST = 'manifest.json';
 
+/** How long a backup waits for a reader that takes nothing of it: meanwhile there is no other, and it fills the disk. */
+const READER_TIMEOUT_MS = 60_000;
+
 export type Backups = ReturnType<typeof createBackups>;
 
 /**
@@ -36,9 +40,11 @@ export function createBackups(deps: {
   store: Pick<Store, 'copyTo'>;
   workspaces: Pick<Workspaces, 'upkeep'>;
   confine: Confine;
+  logger?: Logger;
 }) {
-  const { config, store, workspaces, confine } = deps;
-  let underWay = false;
+  const { config, store, workspaces, confine, logger } = deps;
+  /** Resolves when the present backup and its staging are gone. */
+  let present: Promise<void> | undefined;
 
   /** Each by itself: one that an agent has made unreadable keeps none of the others out. */
   async function copyConversations(folder: string): Promise<Manifest['left_out']> {
@@ -59,12 +65,12 @@ export function createBackups(deps: {
     return leftOut;
   }
 
-  async function stage(folder: string): Promise<void> {
+  async function stage(folder: string, signal: AbortSignal | undefined): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     // The store first: what it knows of is in the git directories that are copied later, like after a crash.
     await store.copyTo(join(folder, 'pullwright.db'));
     await chmod(join(folder, 'pullwright.db'), 0o600);
-    const { tickets, leftOut } = await workspaces.upkeep.save(folder);
+    const { tickets, leftOut } = await workspaces.upkeep.save(folder, signal);
     leftOut.push(...(await copyConversations(join(folder, 'conversations'))));
     const manifest: Manifest = {
       format: 'pullwright-backup-1',
@@ -74,26 +80,39 @@ export function createBackups(deps: {
       left_out: leftOut,
     };
     await writeFile(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
+    signal?.throwIfAborted();
+  }
+
+  async function remove(folder: string): Promise<void> {
+    try {
+      await rm(folder, { recursive: true, force: true });
+    } catch (err) {
+      // The next start tries again.
+      logger?.warn({ err }, 'staging of a backup could not be removed');
+    }
   }
 
   return {
     /**
      * Takes a backup.
-     * @returns a tar archive, compressed with gzip; it has to be read to its end, or destroyed
-     * @throws AppError `backup_under_way`, `disk_full`
+     * @param signal ends it before its first byte
+     * @returns a tar archive, compressed with gzip; it ends when it is read to its end, destroyed, or not read for a minute
+     * @throws AppError `backup_under_way`, `disk_full`, and the reason of the signal
      */
-    async take(): Promise<Readable> {
+    async take(signal?: AbortSignal): Promise<Readable> {
       // Only now: it would take megabytes of a server that nobody asks for a copy.
       const { create } = await import('tar');
-      if (underWay) throw new AppError('backup_under_way', 'A backup is being taken.', { retryAfter: 30 });
-      underWay = true;
+      if (present !== undefined) throw new AppError('backup_under_way', 'A backup is being taken.', { retryAfter: 30 });
+      const { promise, resolve } = Promise.withResolvers<void>();
+      present = promise;
       const folder = join(config.DATA_DIR, 'staging', randomUUID());
       const over = async () => {
-        await rm(folder, { recursive: true, force: true });
-        underWay = false;
+        await remove(folder);
+        present = undefined;
+        resolve();
       };
       try {
-        await stage(folder);
+        await stage(folder, signal);
       } catch (error) {
         await over();
         throw error;
@@ -102,7 +121,31 @@ export function createBackups(deps: {
       const archive = create({ cwd: folder, gzip: { level: 1 }, portable: true, strict: true }, [MANIFEST, ...names]);
       // The reader is told; one who has left must not leave an error that nobody catches.
       archive.on('error', () => {});
-      return Readable.from(archive).once('close', () => void over());
+      const timer = setTimeout(() => stream.destroy(stalled()), READER_TIMEOUT_MS);
+      const stream = Readable.from(passOn(archive, timer)).once('close', async () => {
+        clearTimeout(timer);
+        await over();
+        // What it has open keeps its space until it was read.
+        archive.resume();
+      });
+      return stream;
+    },
+
+    /** Resolves when no backup is being taken, and nothing is left of the last one. */
+    async settled(): Promise<void> {
+      await present;
     },
   };
+}
+
+/** Passes an archive on piece by piece, as its reader asks for them; each starts the timer again. */
+async function* passOn(archive: AsyncIterable<Buffer>, timer: NodeJS.Timeout): AsyncGenerator<Buffer> {
+  for await (const piece of archive) {
+    timer.refresh();
+    yield piece;
+  }
+}
+
+function stalled(): AppError {
+  return new AppError('request_timeout', 'The backup was not read for a minute.');
 }

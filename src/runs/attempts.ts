@@ -1,3 +1,4 @@
+import { createPathHider } from '../config/hide-paths.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
@@ -23,6 +24,7 @@ export type Attempt = {
 export function createAttempts(deps: ActionDeps & { log: EventLog; logger: Logger; isStopping: () => boolean }) {
   const { config, store, log, sandbox, logger, isStopping } = deps;
   const confined = sandbox.kind !== 'none';
+  const hidePaths = createPathHider(config);
 
   async function carryOut(attempt: Attempt): Promise<void> {
     const { row, controller } = attempt;
@@ -56,7 +58,7 @@ export function createAttempts(deps: ActionDeps & { log: EventLog; logger: Logge
     const { progress, usage } = writer;
     const change =
       beginAgain(row, outcome, config.RUN_MAX_ATTEMPTS) ??
-      ending(outcome, { action: row.action, progress, usage }, duration_ms);
+      ending(outcome, { action: row.action, progress, usage }, duration_ms, hidePaths);
     const write = () => log.append(row.run_id, row.attempt, [change.event], { ...change.patch, duration_ms });
     if (!(await untilWritten(write, { isStopping, logger: runLogger }))) return;
     const what = change.patch.state === 'queued' ? 'run will begin again' : 'run ended';

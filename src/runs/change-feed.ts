@@ -154,7 +154,7 @@ export function createChangeFeed({ store, tickets, viewsOfRuns, redactor, logger
 
   /** The place that an id names, if what follows it is still kept. */
   function placeOf(id: string | undefined): number | undefined {
-    const [, from, place] = /^([0-9a-f]{12})-(\d{1,15})$/.exec(id ?? '') ?? [];
+    const [, from, place] = /^([0-9a-f]{12})-(0|[1-9]\d{0,14})$/.exec(id ?? '') ?? [];
     return from === epoch ? Number(place) : undefined;
   }
 

@@ -21,6 +21,7 @@ export function ending(
   outcome: Outcome,
   run: { action: Action; progress: Progress; usage: Usage },
   duration_ms: number,
+  hidePaths: (text: string) => string,
 ) {
   const { usage } = run;
   const finished_at = new Date().toISOString();
@@ -29,7 +30,7 @@ export function ending(
     const patch: RunPatch = { state: 'succeeded', result: JSON.stringify(outcome.result), finished_at, duration_ms };
     return { event, patch } satisfies Change;
   }
-  const error = toRunError(tellWhatIsLeft(outcome.error, run.action, run.progress));
+  const error = toRunError(tellWhatIsLeft(outcome.error, run.action, run.progress), hidePaths);
   const state = failureState(error.code);
   const event: EventDraft = { type: `run.${state}`, data: { error, usage, duration_ms } };
   const patch: RunPatch = { state, error: JSON.stringify(error), finished_at, duration_ms };

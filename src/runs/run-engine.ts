@@ -1,4 +1,5 @@
 import type { Action, Budget, Run, RunState } from '../../schemas/run.ts';
+import { createPathHider } from '../config/hide-paths.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
@@ -24,6 +25,7 @@ type EngineDeps = ActionDeps & {
 export function createRunEngine(deps: EngineDeps) {
   const { config, store, log, agents, logger, mayStart } = deps;
   const waiting = createWaiting(store, config);
+  const hidePaths = createPathHider(config);
   const dispatcher = createDispatcher(
     { store, logger, maxAtOnce: config.MAX_CONCURRENT_RUNS, mayStart },
     (attempt: Attempt): Promise<void> => carryOut(attempt),
@@ -38,7 +40,7 @@ export function createRunEngine(deps: EngineDeps) {
   /** Ends a run that no attempt is under way at. */
   async function endNow(row: RunRow, error: AppError): Promise<void> {
     const run = { action: row.action, progress: JSON.parse(row.progress), usage: JSON.parse(row.usage) };
-    const { event, patch } = ending({ error }, run, row.duration_ms);
+    const { event, patch } = ending({ error }, run, row.duration_ms, hidePaths);
     await log.append(row.run_id, row.attempt, [event], patch);
   }
 

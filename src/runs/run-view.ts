@@ -28,13 +28,13 @@ export function toRun(row: RunRow, place?: Place): Run {
 }
 
 /** An error as the terminal event and the run show it. */
-export function toRunError(error: unknown): RunError {
+export function toRunError(error: unknown, hidePaths: (text: string) => string): RunError {
   const known: AppError = toAppError(error);
   return {
     code: known.code,
     title: known.title,
-    detail: known.message,
-    remedy: known.remedy,
+    detail: hidePaths(known.message),
+    remedy: hidePaths(known.remedy),
     retryable: known.retryable,
   };
 }

@@ -16,10 +16,15 @@ export async function usageReport(
   repositories: readonly string[] | undefined,
 ): Promise<UsageReport> {
   const last = to ?? dayOf(Date.now());
-  const first = from ?? dayOf(Date.parse(last) - (DEFAULT_DAYS - 1) * DAY_MS);
+  // Before 1970 there was no run, and the days of some years have no name of ten letters.
+  const first = from ?? dayOf(Math.max(0, Date.parse(last) - (DEFAULT_DAYS - 1) * DAY_MS));
   if (first > last) {
     throw new AppError('invalid_request', `The days end (${last}) before they begin (${first}).`, {
-      errors: [{ path: '/from', message: `must be at most ${last}` }],
+      errors: [
+        from === undefined
+          ? { path: '/to', message: `must be at least ${first}` }
+          : { path: '/from', message: `must be at most ${last}` },
+      ],
     });
   }
   const items = new Map<string | null, UsageItem>();

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { chown, lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/load-config.ts';
@@ -7,6 +6,7 @@ import { type BwrapOption, bwrapCommand } from './bwrap-command.ts';
 import type { Identities } from './identity.ts';
 import { becoming, isolation, uidInside } from './isolation.ts';
 import { ownKeyring } from './own-keyring.ts';
+import { limitAgent } from './resource-limits.ts';
 import { readSeccompFilter } from './seccomp/filter.ts';
 import { type Service, serveOnSocket } from './service.ts';
 import { cover, isWithin, ownFile, parents, system, textFile, tmpfs, users } from './system-mounts.ts';
@@ -16,13 +16,6 @@ const HOME = '/home/agent';
 const NODE: Place = { host: process.execPath, inside: '/opt/node/bin/node' };
 const BRIDGE: Place = { host: ownFile('bridge.mjs'), inside: '/opt/bridge.mjs' };
 const SERVICES = '/run/pullwright';
-const MIB = 1024 * 1024;
-
-/** Processes and threads of a sandbox. */
-export const MAX_PROCESSES = 1024;
-
-/** Per process of the sandbox; only the number of processes counts for all of them together. */
-const LIMITS = [`--nproc=${MAX_PROCESSES}`, '--nofile=4096', `--fsize=${1024 * MIB}`, '--core=0'];
 
 /**
  * Confinement by bubblewrap 0.8 or newer: namespaces of its own, the system read-only, nothing else of the host but
@@ -62,7 +55,7 @@ export function createBubblewrap(
       ];
       return bwrapCommand(
         options,
-        [...limits(processMib), ...becoming(user), ...bridged(request.argv, inlets)],
+        [...limitAgent(processMib), ...becoming(user), ...bridged(request.argv, inlets)],
         ownKeyring(),
       );
     },
@@ -141,9 +134,4 @@ function bridged([program, ...args]: SandboxRequest['argv'], inlets: Inlets): st
   if (inlets.length === 0) return [program, ...args];
   if (program === NODE.inside) return [program, '--import', BRIDGE.inside, ...args];
   return [NODE.inside, BRIDGE.inside, program, ...args];
-}
-
-function limits(processMib: number | undefined): string[] {
-  if (!existsSync('/usr/bin/prlimit')) return [];
-  return ['/usr/bin/prlimit', ...LIMITS, ...(processMib === undefined ? [] : [`--data=${processMib * MIB}`]), '--'];
 }

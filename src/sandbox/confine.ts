@@ -5,6 +5,7 @@ import type { Config } from '../config/load-config.ts';
 import { type BwrapOption, bwrapCommand } from './bwrap-command.ts';
 import type { Identities } from './identity.ts';
 import { becoming, isolation, type User } from './isolation.ts';
+import { limitCommand } from './resource-limits.ts';
 import { cover, isWithin, parents, programs } from './system-mounts.ts';
 import type { Command, Place } from './types.ts';
 
@@ -93,15 +94,7 @@ function foldersOutsideSystem(program: string, path: string): string[] {
   return folder === undefined || SYSTEM.some((system) => isWithin(system, folder)) ? [] : [folder];
 }
 
-/** The soft limit of the processor time lets a program say that it was stopped; the hard one cannot be passed. */
 function limited({ cpuSeconds, memoryMib, fileMib }: ProgramLimits): string[] {
-  const limits = [
-    `--cpu=${cpuSeconds}:${cpuSeconds + 1}`,
-    `--data=${memoryMib * MIB}`,
-    `--fsize=${fileMib * MIB}`,
-    `--nofile=${MAX_OPEN_FILES}`,
-    `--nproc=${MAX_PROCESSES}`,
-    '--core=0',
-  ];
-  return ['/usr/bin/prlimit', ...limits, '--'];
+  const bytes = { data: memoryMib * MIB, fsize: fileMib * MIB, core: 0 };
+  return limitCommand({ cpu: cpuSeconds, ...bytes, nofile: MAX_OPEN_FILES, nproc: MAX_PROCESSES });
 }

@@ -1,11 +1,13 @@
+import { basename } from 'node:path';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
-import { createBubblewrap, MAX_PROCESSES } from './bubblewrap.ts';
+import { createBubblewrap } from './bubblewrap.ts';
 import { type CgroupCheck, createCgroups } from './cgroup.ts';
 import { type Confine, createConfine } from './confine.ts';
 import { createEgressProxy } from './egress-proxy.ts';
 import { createIdentities, type Identities } from './identity.ts';
 import { giveToOwnerOf } from './ownership.ts';
+import { MAX_PROCESSES } from './resource-limits.ts';
 import { type RunLimits, type RunResult, runProcess } from './run-process.ts';
 import { type SandboxCheck, testConfinement } from './self-test.ts';
 import type { Service } from './service.ts';
@@ -85,7 +87,7 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
       return await (whole ? cgroups.start(command) : startProcess(command));
     } catch (cause) {
       if (cause instanceof AppError) throw cause;
-      throw new AppError('agent_unavailable', `The program ${command.file} cannot be started.`, { cause });
+      throw new AppError('agent_unavailable', `The program ${basename(command.file)} cannot be started.`, { cause });
     }
   }
 

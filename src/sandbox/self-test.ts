@@ -6,6 +6,7 @@ import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Confine } from './confine.ts';
 import type { Identities } from './identity.ts';
+import { lowLimits } from './resource-limits.ts';
 import { runProcess } from './run-process.ts';
 import { serveOnLoopback } from './service.ts';
 import { canMeasure } from './size-watch.ts';
@@ -48,6 +49,8 @@ export async function testConfinement(
 ): Promise<SandboxCheck> {
   const lacking = identities.problem();
   if (lacking !== undefined) return { ok: false, ...lacking };
+  const tooLow = lowLimits().find((limit) => limit.tooLow);
+  if (tooLow !== undefined) return failure(tooLow.detail, tooLow.remedy);
   const folder = join(config.DATA_DIR, 'tmp');
   await mkdir(folder, { recursive: true });
   const folderOfTrial = await mkdtemp(join(folder, 'sandbox-check-'));

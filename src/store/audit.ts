@@ -16,14 +16,14 @@ export function createAuditStore(db: Kysely<Database>, commit: GroupCommit) {
     /** A page, newest first. */
     async list(query: { cursor?: string | undefined; limit: number }) {
       let select = db.selectFrom('audit').selectAll();
-      if (query.cursor !== undefined) select = select.where('seq', '<', Number(decodeCursor(query.cursor, 1)[0]));
+      if (query.cursor !== undefined) select = select.where('seq', '<', Number(decodeCursor('audit', query.cursor)[0]));
       const rows = await select
         .orderBy('seq', 'desc')
         .limit(query.limit + 1)
         .execute();
       const items = rows.slice(0, query.limit);
       const last = rows.length > query.limit ? items.at(-1) : undefined;
-      return { items, nextCursor: last ? encodeCursor([String(last.seq)]) : null };
+      return { items, nextCursor: last ? encodeCursor('audit', [String(last.seq)]) : null };
     },
   };
 }

@@ -29,7 +29,7 @@ export function createKeyStore(db: Kysely<Database>, commit: GroupCommit) {
     async list(query: { cursor?: string | undefined; limit: number }) {
       let select = db.selectFrom('keys').selectAll();
       if (query.cursor !== undefined) {
-        const [createdAt = '', keyId = ''] = decodeCursor(query.cursor, 2);
+        const [createdAt = '', keyId = ''] = decodeCursor('keys', query.cursor);
         select = select.where((eb) =>
           eb.or([
             eb('created_at', '<', createdAt),
@@ -44,7 +44,7 @@ export function createKeyStore(db: Kysely<Database>, commit: GroupCommit) {
         .execute();
       const items = rows.slice(0, query.limit);
       const last = rows.length > query.limit ? items.at(-1) : undefined;
-      return { items, nextCursor: last ? encodeCursor([last.created_at, last.key_id]) : null };
+      return { items, nextCursor: last ? encodeCursor('keys', [last.created_at, last.key_id]) : null };
     },
   };
 }

@@ -46,14 +46,14 @@ export function createPermissionStore(db: Kysely<Database>) {
         );
       }
       if (query.cursor !== undefined)
-        select = select.where('permission_id', '>', decodeCursor(query.cursor, 1)[0] ?? '');
+        select = select.where('permission_id', '>', decodeCursor('permissions', query.cursor)[0] ?? '');
       const rows = await select
         .orderBy('permission_id')
         .limit(query.limit + 1)
         .execute();
       const items = rows.slice(0, query.limit);
       const last = rows.length > query.limit ? items.at(-1) : undefined;
-      return { items, nextCursor: last ? encodeCursor([last.permission_id]) : null };
+      return { items, nextCursor: last ? encodeCursor('permissions', [last.permission_id]) : null };
     },
   };
 }

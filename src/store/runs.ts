@@ -258,14 +258,14 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
           ),
         );
       }
-      if (query.cursor !== undefined) select = select.where('run_id', '<', decodeCursor(query.cursor, 1)[0] ?? '');
+      if (query.cursor !== undefined) select = select.where('run_id', '<', decodeCursor('runs', query.cursor)[0] ?? '');
       const rows = await select
         .orderBy('run_id', 'desc')
         .limit(query.limit + 1)
         .execute();
       const items = rows.slice(0, query.limit);
       const last = rows.length > query.limit ? items.at(-1) : undefined;
-      return { items, nextCursor: last ? encodeCursor([last.run_id]) : null };
+      return { items, nextCursor: last ? encodeCursor('runs', [last.run_id]) : null };
     },
   };
 }

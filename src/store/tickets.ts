@@ -5,6 +5,7 @@ import { inRepositories } from './repositories.ts';
 import type { Database, TicketTable } from './schema.ts';
 
 export type TicketRow = Selectable<TicketTable>;
+export type NewTicket = Insertable<TicketTable>;
 export type TicketStore = ReturnType<typeof createTicketStore>;
 
 /** `ticket_id` as the store compares it. */
@@ -19,7 +20,7 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
     },
 
     /** Inserts unless the id is taken; tells whether it did. */
-    async insert(row: Insertable<TicketTable>): Promise<boolean> {
+    async insert(row: NewTicket): Promise<boolean> {
       const inserted = await db
         .insertInto('tickets')
         .values(row)
@@ -91,7 +92,7 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
       if (query.state !== undefined) select = select.where('state', '=', query.state);
       if (query.repositories !== undefined) select = select.where(inRepositories(query.repositories));
       if (query.cursor !== undefined) {
-        const [createdAt = '', key = ''] = decodeCursor(query.cursor, 2);
+        const [createdAt = '', key = ''] = decodeCursor('tickets', query.cursor);
         select = select.where((eb) =>
           eb.or([
             eb('created_at', '<', createdAt),
@@ -106,7 +107,7 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
         .execute();
       const items = rows.slice(0, query.limit);
       const last = rows.length > query.limit ? items.at(-1) : undefined;
-      return { items, nextCursor: last ? encodeCursor([last.created_at, last.ticket_key]) : null };
+      return { items, nextCursor: last ? encodeCursor('tickets', [last.created_at, last.ticket_key]) : null };
     },
 
     inState(state: TicketRow['state']): Promise<TicketRow[]> {

@@ -6,6 +6,7 @@ import { type TicketRow, ticketKey } from '../store/tickets.ts';
 import { createKeyedMutex } from '../workspaces/keyed-mutex.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 import type { TryAgain } from './try-again.ts';
+import { whileThere } from './while-there.ts';
 
 type Deps = {
   store: Store;
@@ -54,14 +55,15 @@ export function createRemoval({ store, log, workspaces, agents, tryAgain }: Deps
      * Removes a ticket.
      * @param force also with runs that have not ended, and with work that would be lost
      * @param cancelRuns ends the runs of a ticket
-     * @throws AppError `ticket_busy`, `unpushed_work`
+     * @throws AppError `ticket_busy`, `unpushed_work`, `ticket_not_found` when another removal was faster
      */
     async remove(
-      { ticket_id, ticket_key, state }: TicketRow,
+      ticket: TicketRow,
       force: boolean,
       cancelRuns: (ticketId: string) => Promise<void>,
       closing: AbortSignal,
     ): Promise<void> {
+      const { ticket_id, ticket_key, state } = ticket;
       if (state === 'creating') {
         throw new AppError('ticket_busy', `Ticket ${ticket_id} is being created.`, { retryAfter: 5 });
       }
@@ -70,7 +72,7 @@ export function createRemoval({ store, log, workspaces, agents, tryAgain }: Deps
       if (!force) {
         if ((await store.runs.unfinished(ticket_id)).length > 0) throw busy();
         // Before it is marked: from then on it is removed, by the next start if need be, and nobody asks again.
-        await checkPushed(ticket_id);
+        await whileThere(store, ticket, () => checkPushed(ticket_id));
       }
       if (!(await store.tickets.startRemoval(ticket_id, force, lastRun))) throw busy();
       const work = () => finish(ticket_id, cancelRuns);

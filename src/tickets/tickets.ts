@@ -8,12 +8,13 @@ import { ticketBranch, validateBranchName } from '../git/branch-name.ts';
 import type { GitProgress } from '../git/git-progress.ts';
 import { parseRepoUrl, type RepoRef } from '../git/repo-url.ts';
 import type { Store } from '../store/open-store.ts';
-import { type TicketRow, ticketKey } from '../store/tickets.ts';
+import { type NewTicket, type TicketRow, ticketKey } from '../store/tickets.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 import { rememberViews } from './remember-views.ts';
 import { createRemoval, hasWorkspace } from './removal.ts';
 import { toTicket } from './ticket-view.ts';
 import { createTryAgain } from './try-again.ts';
+import { beingRemoved, checkThere, whileThere } from './while-there.ts';
 
 export type Tickets = ReturnType<typeof createTickets>;
 
@@ -73,7 +74,10 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
 
   async function look(ticketId: string): Promise<Ticket> {
     const known = await row(ticketId);
-    const [view, place] = await Promise.all([viewOf([known]), workspaces.upkeep.place(known.ticket_id)]);
+    const [view, place] = await Promise.all([
+      viewOf([known]),
+      whileThere(store, known, () => workspaces.upkeep.place(known.ticket_id)),
+    ]);
     const kept = known.workspace_kept;
     return { ...view(known), workspace: { place, ...(kept === null ? {} : { kept }) } };
   }
@@ -89,9 +93,9 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     ticketId: string,
     repo: RepoRef,
     baseBranch: string | undefined,
-    signal?: AbortSignal,
-    place?: () => string | undefined,
+    options: { signal: AbortSignal; place?: () => string | undefined; check?: () => Promise<void> },
   ) {
+    const { place, ...rest } = options;
     const key = ticketKey(ticketId);
     const onProgress = (progress: GitProgress) => {
       logger.info({ ticket_id: ticketId, ...progress }, 'checking out');
@@ -99,7 +103,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
       store.changes.tell({ type: 'ticket', ticketKey: key });
     };
     try {
-      return await workspaces.create({ ticketId, repo, baseBranch, place }, { signal, onProgress });
+      return await workspaces.create({ ticketId, repo, baseBranch, place }, { ...rest, onProgress });
     } finally {
       checkingOut.delete(key);
     }
@@ -115,7 +119,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     const { ticket_id } = request;
     const place = () => agents.giveSpare(ticket_id);
     try {
-      const { baseBranch, notes } = await checkout(ticket_id, repo, request.base_branch, signal, place);
+      const { baseBranch, notes } = await checkout(ticket_id, repo, request.base_branch, { signal, place });
       void readySpare(ticket_id);
       await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
       return { ticket: await get(ticket_id), created: true, fresh: true, notes };
@@ -143,23 +147,29 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
   }
 
   /** A ticket asked for again: takes over new words about it and brings the base branch in. */
-  async function refresh(request: CreateTicket, repo: RepoRef, signal: AbortSignal): Promise<CreatedTicket> {
-    const known = await row(request.ticket_id);
+  async function refresh(
+    known: TicketRow,
+    request: CreateTicket,
+    repo: RepoRef,
+    signal: AbortSignal,
+  ): Promise<CreatedTicket> {
     const { ticket_id } = known;
     if (known.repo_url.toLowerCase() !== repo.url.toLowerCase()) {
       // Which one is not for every key to know.
       throw new AppError('ticket_repo_mismatch', `Ticket ${ticket_id} works on another repository.`);
     }
-    if (known.state !== 'ready') {
-      const doing = known.state === 'creating' ? 'created' : 'removed';
-      throw new AppError('ticket_busy', `Ticket ${ticket_id} is being ${doing}.`, { retryAfter: 5 });
+    if (known.state === 'deleting') throw beingRemoved(ticket_id);
+    if (known.state === 'creating') {
+      throw new AppError('ticket_busy', `Ticket ${ticket_id} is being created.`, { retryAfter: 5 });
     }
     await store.tickets.update(ticket_id, {
       ...(request.title === undefined ? {} : { title: request.title }),
       ...(request.description === undefined ? {} : { description: request.description }),
     });
-    // Also mends a ticket whose workspace is gone.
-    const { created, notes } = await checkout(ticket_id, repo, request.base_branch ?? known.base_branch, signal);
+    // Also mends a ticket whose workspace is gone, but not for a removal, after which nobody would look for it.
+    const check = () => checkThere(store, known);
+    const baseBranch = request.base_branch ?? known.base_branch;
+    const { created, notes } = await checkout(ticket_id, repo, baseBranch, { signal, check });
     const told = created ? { fresh: true, notes: [] } : await bringIn(ticket_id, signal);
     views.clear();
     return { ticket: await get(ticket_id), created: false, fresh: told.fresh, notes: [...notes, ...told.notes] };
@@ -226,22 +236,18 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     async create(request: CreateTicket, signal: AbortSignal): Promise<CreatedTicket> {
       const repo = parseRepoUrl(request.repo_url, config.ALLOWED_REPO_HOSTS);
       if (request.base_branch !== undefined) validateBranchName(request.base_branch);
-      const now = new Date().toISOString();
-      const inserted = await store.tickets.insert({
-        ticket_key: ticketKey(request.ticket_id),
-        ticket_id: request.ticket_id,
-        repo_url: repo.url,
-        title: request.title ?? null,
-        description: request.description ?? null,
-        branch: ticketBranch(request.ticket_id),
-        base_branch: request.base_branch ?? '',
-        state: 'creating',
-        pull_request_number: null,
-        pull_request_url: null,
-        created_at: now,
-        updated_at: now,
-      });
-      return inserted ? createNew(request, repo, now, signal) : refresh(request, repo, signal);
+      try {
+        for (;;) {
+          const now = new Date().toISOString();
+          if (await store.tickets.insert(newRow(request, repo, now)))
+            return await createNew(request, repo, now, signal);
+          const known = await store.tickets.get(request.ticket_id);
+          // Without one, it was removed just now.
+          if (known !== undefined) return await whileThere(store, known, () => refresh(known, request, repo, signal));
+        }
+      } catch (error) {
+        throw toAppError(error).code === 'ticket_not_found' ? beingRemoved(request.ticket_id, error) : error;
+      }
     },
 
     get,
@@ -263,27 +269,21 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
      * unchanged; or what git could not do
      */
     async sync(ticketId: string, signal: AbortSignal): Promise<TicketSynced> {
-      const { ticket_id, state } = await row(ticketId);
+      const known = await row(ticketId);
+      const { ticket_id, state } = known;
       if (state !== 'ready') {
         const doing = state === 'creating' ? 'created' : 'removed';
         throw new AppError('ticket_busy', `Ticket ${ticket_id} is being ${doing}.`, { retryAfter: 5 });
       }
-      const { updated, head, base, notes } = await syncWithoutRun(ticket_id, { signal, fresh: true });
+      const synced = await whileThere(store, known, () => syncWithoutRun(ticket_id, { signal, fresh: true }));
+      const { updated, head, base, notes } = synced;
       return { ticket_id, updated, head, base, notes };
     },
 
     /** The ticket branch, with what is not committed yet, against its base. */
     async diff(ticketId: string): Promise<Diff> {
-      const { ticket_id } = await row(ticketId);
-      try {
-        return await workspaces.diff(ticket_id);
-      } catch (error) {
-        // The workspace may have been removed meanwhile.
-        if ((await row(ticketId)).state === 'deleting') {
-          throw new AppError('ticket_not_found', `Ticket ${ticket_id} is being removed.`, { cause: error });
-        }
-        throw error;
-      }
+      const known = await row(ticketId);
+      return whileThere(store, known, () => workspaces.diff(known.ticket_id));
     },
 
     /**
@@ -300,5 +300,22 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     ): Promise<void> {
       await removal.remove(await row(ticketId), force, cancelRuns, closing);
     },
+  };
+}
+
+function newRow(request: CreateTicket, repo: RepoRef, now: string): NewTicket {
+  return {
+    ticket_key: ticketKey(request.ticket_id),
+    ticket_id: request.ticket_id,
+    repo_url: repo.url,
+    title: request.title ?? null,
+    description: request.description ?? null,
+    branch: ticketBranch(request.ticket_id),
+    base_branch: request.base_branch ?? '',
+    state: 'creating',
+    pull_request_number: null,
+    pull_request_url: null,
+    created_at: now,
+    updated_at: now,
   };
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { GitProgress } from '../git/git-progress.ts';
 import type { RepoRef } from '../git/repo-url.ts';
@@ -140,10 +140,14 @@ async function publish(
   } catch (error) {
     await trash.discard(paths.gitDir, layout.data.trash);
     if (!hasCode(error, 'ENOTEMPTY') && !hasCode(error, 'EEXIST') && !hasCode(error, 'ENOTDIR')) throw error;
-    throw new AppError('workspace_tampered', `${paths.workspace} exists and is not a workspace of this server.`, {
-      cause: error,
-      remedy: 'Move it away, or use another ticket id.',
-    });
+    throw new AppError(
+      'workspace_tampered',
+      `${basename(paths.workspace)} in TICKETS_ROOT is not a workspace of this server.`,
+      {
+        cause: error,
+        remedy: 'Move it away, or use another ticket id.',
+      },
+    );
   }
 }
 

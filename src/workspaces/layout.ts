@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { TicketId } from '../../schemas/common.ts';
 import type { Config } from '../config/load-config.ts';
@@ -11,6 +12,12 @@ const TICKET_ID = new RegExp(TicketId.pattern ?? '');
 
 export function createLayout(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>) {
   const { DATA_DIR, TICKETS_ROOT } = config;
+
+  function mirrorAt(text: string): string {
+    const key = createHash('sha256').update(text).digest('hex').slice(0, 16);
+    return join(DATA_DIR, 'mirrors', `${key}.git`);
+  }
+
   return {
     data: {
       mirrors: join(DATA_DIR, 'mirrors'),
@@ -31,10 +38,16 @@ export function createLayout(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>) 
     /** In both folders, what says that they belong together. */
     owner: { data: join(DATA_DIR, 'owner-id'), tickets: join(TICKETS_ROOT, '.owner-id') },
 
-    /** @param repoUrl the normalised one */
+    /**
+     * The mirror of a repository, one for all spellings: git hosts compare owners and names without regard to case. Earlier
+     * versions made one for each spelling; such a one stays in use for its spelling while it exists, since tickets borrow
+     * from it.
+     * @param repoUrl `url` of a RepoRef
+     */
     mirror(repoUrl: string): string {
-      const key = createHash('sha256').update(repoUrl).digest('hex').slice(0, 16);
-      return join(DATA_DIR, 'mirrors', `${key}.git`);
+      const spelled = mirrorAt(repoUrl);
+      const shared = mirrorAt(repoUrl.toLowerCase());
+      return spelled !== shared && existsSync(spelled) ? spelled : shared;
     },
 
     /** @throws AppError `invalid_request` for an id that is not one: it would leave these folders */

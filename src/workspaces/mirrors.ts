@@ -69,7 +69,7 @@ export function createMirrors(deps: {
   const ttlMs = config.FETCH_TTL_SECONDS * 1000;
   const answers = new Map<string, Answer>();
   const closing = new AbortController();
-  /** Remotes that are being asked ahead. */
+  /** Remotes that are being asked ahead, by their mirrors, as all here. */
   const askingAhead = new Map<string, Promise<void>>();
   /** How often each was forgotten: an answer to a question from before is old when it comes. */
   const forgotten = new Map<string, number>();
@@ -77,16 +77,15 @@ export function createMirrors(deps: {
   const share = createSharedFlights<Want, RemoteHeads, GitProgress>(async (wants, options) => {
     const [first] = wants;
     if (!first) throw new Error('a flight without passengers');
-    const { url } = first.repo;
+    const mirror = layout.mirror(first.repo.url);
     const askedAt = performance.now();
-    const forgottenBefore = forgotten.get(url);
+    const forgottenBefore = forgotten.get(mirror);
     const heads = await listRemote(git, first.repo, options.signal);
     const names = new Set(wants.flatMap((want) => [want.baseBranch ?? heads.defaultBranch ?? '', want.ticketBranch]));
     const branches = [...names].flatMap((branch) => {
       const sha = heads.branches.get(branch);
       return sha === undefined ? [] : [{ branch, sha }];
     });
-    const mirror = layout.mirror(url);
     if (branches.length === 0) return heads;
     // What a branch has of its own cannot be told without its history.
     const mayBeShallow = wants.every(({ ticketBranch }) => !heads.branches.has(ticketBranch));
@@ -99,24 +98,24 @@ export function createMirrors(deps: {
     // A branch may have moved between the list and the fetch; what counts is what the mirror has.
     const present = new Map(heads.branches);
     for (const { branch, sha } of branches) present.set(branch, inMirror.get(fetchedRef(branch)) ?? sha);
-    const before = answers.get(url)?.heads;
+    const before = answers.get(mirror)?.heads;
     const now = { ...heads, branches: present };
     // The same answer is the same object, which tells at once that nothing is new.
     const told = before !== undefined && isDeepStrictEqual(before, now) ? before : now;
-    if (forgotten.get(url) === forgottenBefore) answers.set(url, { askedAt, heads: told, inMirror });
+    if (forgotten.get(mirror) === forgottenBefore) answers.set(mirror, { askedAt, heads: told, inMirror });
     return told;
   });
 
   /** What the remote said within some time, when that answers the question and the mirror is there. */
   async function recall({ repo, baseBranch, ticketBranch }: Want, withinMs: number): Promise<Answer | undefined> {
-    const answer = answers.get(repo.url);
+    const mirror = layout.mirror(repo.url);
+    const answer = answers.get(mirror);
     if (answer === undefined || age(answer) >= withinMs) return undefined;
     const { heads, inMirror } = answer;
     const has = (branch: string) => heads.branches.get(branch) === inMirror.get(fetchedRef(branch));
     const base = baseBranch ?? heads.defaultBranch ?? '';
     // A base branch that it did not have may be there now.
     if (!heads.branches.has(base) || !has(base) || !has(ticketBranch)) return undefined;
-    const mirror = layout.mirror(repo.url);
     return (await care.use(mirror, () => exists(mirror))) ? answer : undefined;
   }
 
@@ -125,17 +124,17 @@ export function createMirrors(deps: {
    * fails then is told when it is asked for.
    */
   function askAhead(want: Want): void {
-    const { url } = want.repo;
-    if (askingAhead.has(url) || closing.signal.aborted) return;
+    const mirror = layout.mirror(want.repo.url);
+    if (askingAhead.has(mirror) || closing.signal.aborted) return;
     const { signal } = closing;
     const asked = pause(AHEAD_MS, undefined, { signal, ref: false })
-      .then(() => share(url, want, { signal }))
+      .then(() => share(mirror, want, { signal }))
       .then(
         () => {},
         () => {},
       )
-      .finally(() => askingAhead.delete(url));
-    askingAhead.set(url, asked);
+      .finally(() => askingAhead.delete(mirror));
+    askingAhead.set(mirror, asked);
   }
 
   const fetchedRefs = (mirror: string) => git.ask(mirror).refs('refs/fetched/');
@@ -225,9 +224,10 @@ export function createMirrors(deps: {
       const withinMs = options.quick && ttlMs > 0 ? Math.max(ttlMs, QUICK_MS) : ttlMs;
       const known = options.fresh ? undefined : await recall(want, withinMs);
       if (known === undefined) {
-        const heads = await share(want.repo.url, want, options);
+        const mirror = layout.mirror(want.repo.url);
+        const heads = await share(mirror, want, options);
         // The rest of a history that was not waited for.
-        if (await isShallow(layout.mirror(want.repo.url))) askAhead(want);
+        if (await isShallow(mirror)) askAhead(want);
         return heads;
       }
       if (age(known) >= ttlMs) askAhead(want);
@@ -235,8 +235,9 @@ export function createMirrors(deps: {
     },
 
     forget({ url }) {
-      answers.delete(url);
-      forgotten.set(url, (forgotten.get(url) ?? 0) + 1);
+      const mirror = layout.mirror(url);
+      answers.delete(mirror);
+      forgotten.set(mirror, (forgotten.get(mirror) ?? 0) + 1);
     },
 
     async protect(mirror, ticketId, commits) {

@@ -81,14 +81,19 @@ export function createUpkeep(deps: {
     /**
      * Copies every ticket, parked and with its uncommitted work, and the mirrors they borrow from into `gitdirs` and
      * `mirrors` of a folder.
+     * @throws the reason of the signal, between two of them
      */
-    async save(folder: string): Promise<{ tickets: string[]; leftOut: { ticket_id: string; what: string }[] }> {
+    async save(
+      folder: string,
+      signal?: AbortSignal,
+    ): Promise<{ tickets: string[]; leftOut: { ticket_id: string; what: string }[] }> {
       const tickets: string[] = [];
       const leftOut: { ticket_id: string; what: string }[] = [];
       const borrowed = new Set<string>();
       await mkdir(join(folder, 'gitdirs'), { recursive: true });
       await mkdir(join(folder, 'mirrors'), { recursive: true });
       for (const name of await readdir(layout.data.gitDirs)) {
+        signal?.throwIfAborted();
         const ticketId = name.replace(/\.git$/, '');
         const copy = join(folder, 'gitdirs', name);
         const saving = oneAtATime(ticketId.toLowerCase(), undefined, async () => {
@@ -106,6 +111,7 @@ export function createUpkeep(deps: {
       }
       // After the tickets: whatever they borrow is there.
       for (const mirror of borrowed) {
+        signal?.throwIfAborted();
         await care.use(mirror, () => saveMirror(mirror, join(folder, 'mirrors', basename(mirror))));
       }
       return { tickets, leftOut };

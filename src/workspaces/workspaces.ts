@@ -67,8 +67,10 @@ export type Created = {
 export type Workspaces = {
   /** To be called once, before all else. Throws an Error when TICKETS_ROOT is not that of DATA_DIR. */
   recover(): Promise<void>;
-  /** Makes a ticket's workspace, all or nothing; again is harmless. Throws also `ticket_repo_mismatch`. */
-  create(request: CreateRequest, options?: WorkOptions): Promise<Created>;
+  /**
+   * Makes a ticket's workspace, all or nothing; again is harmless. Throws also `ticket_repo_mismatch`. `check` as for `sync`.
+   */
+  create(request: CreateRequest, options?: WorkOptions & { check?: () => Promise<void> }): Promise<Created>;
   /**
    * `check` is called when the ticket's turn has come, before anything changes; `fresh` asks the remote even when it was
    * asked within FETCH_TTL_SECONDS, `quick` does not wait for one that was asked within the last five minutes.
@@ -263,6 +265,7 @@ export function createWorkspaces(deps: {
       layout.ticket(ticketId);
       if (baseBranch !== undefined) refuseOwnBranch(validateBranchName(baseBranch), ticketBranch(ticketId));
       return oneAtATime(ticketId.toLowerCase(), options.signal, async () => {
+        await options.check?.();
         const existing = await findTicket(git, layout, ticketId);
         if (existing === undefined) return createNew(request, options);
         const described = await describeExisting(existing, request);

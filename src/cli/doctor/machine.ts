@@ -4,6 +4,7 @@ import { access, constants, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config/load-config.ts';
+import { lowLimits } from '../../sandbox/resource-limits.ts';
 import { createSandbox } from '../../sandbox/sandbox.ts';
 import { checkStore, refuseUnfinished, STORE_FILE, STORE_IN_USE } from '../../store/store-file.ts';
 import { diskSpace } from '../../telemetry/disk-space.ts';
@@ -33,7 +34,9 @@ export function machineChecks({ config, env }: Surroundings): Check[] {
         const sandbox = createSandbox({ config, parentEnv: env });
         if (sandbox.kind === 'none') return warn('SANDBOX=none: agents run without walls.', 'Set SANDBOX=auto.');
         const walls = await sandbox.check();
-        return walls.ok ? ok('its walls hold') : fail(walls.detail, walls.remedy);
+        if (!walls.ok) return fail(walls.detail, walls.remedy);
+        const [low] = lowLimits();
+        return low === undefined ? ok('its walls hold') : warn(low.detail, low.remedy);
       },
     },
     { name: 'sandbox limits', run: () => sandboxLimits(config) },

@@ -7,6 +7,7 @@ import { type Agents, createAgents, type PromptRequest } from '../../src/agents/
 import { loadConfig } from '../../src/config/load-config.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
 import { createSandbox } from '../../src/sandbox/sandbox.ts';
+import { giveAway } from '../sandbox/fixtures.ts';
 
 export type Owner = { teardown(work: () => unknown): unknown };
 
@@ -23,6 +24,7 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
     await mkdir(join(workspace, name, '..'), { recursive: true });
     await writeFile(join(workspace, name), content);
   }
+  await giveAway(join(root, 'tickets'), workspace);
 
   return {
     workspace,

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
 import { CleanUp } from '../../schemas/housekeeping.ts';
-import { AppError } from '../../src/errors/app-error.ts';
+import { untilClientLeaves } from '../client-gone.ts';
 
 const Archive = Type.Unsafe<Readable>({ type: 'string', format: 'binary' });
 
@@ -41,9 +41,7 @@ export const housekeepingRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (_request, reply) => {
       const name = `pullwright-${new Date().toISOString().replaceAll(/[:.]/g, '-')}.tar.gz`;
-      const gone = new AbortController();
-      reply.raw.once('close', () => gone.abort(new AppError('canceled', 'The client left before the backup began.')));
-      const archive = await app.backups.take(AbortSignal.any([gone.signal, app.closing]));
+      const archive = await app.backups.take(untilClientLeaves(reply));
       return reply
         .type('application/gzip')
         .header('content-disposition', `attachment; filename="${name}"`)

@@ -12,6 +12,7 @@ import {
   TicketQuery,
   TicketSynced,
 } from '../../schemas/ticket.ts';
+import { untilClientLeaves } from '../client-gone.ts';
 
 export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { tickets, problemResponse } = app;
@@ -132,7 +133,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const diff = await tickets.diff(request.params.ticket_id);
+      const diff = await tickets.diff(request.params.ticket_id, untilClientLeaves(reply));
       reply.varyBy('accept');
       if (/\btext\/x-diff\b/.test(request.headers.accept ?? '')) {
         return reply.type('text/x-diff; charset=utf-8').serializer(String).send(diff.patch);

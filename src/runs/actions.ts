@@ -56,7 +56,7 @@ async function dev(deps: ActionDeps, context: RunContext): Promise<RunResult> {
   if (writer.progress.commit === undefined) {
     await keepingWork(deps, context, async () => {
       if (writer.progress.agent === undefined) {
-        const unfinished = await unfinishedReason(deps, context.run.ticket_id);
+        const unfinished = await unfinishedReason(deps, context);
         await askAgent(deps, context, 'write', plan, unfinished);
       }
       await verify(deps, context);

@@ -97,8 +97,8 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer, signal }: Run
       progress.heldBack = heldBack;
     }
     for (const note of notes) writer.emit({ type: 'log', data: { level: 'warn', text: note } });
-    const own = commit ?? (await unrecorded(deps, run));
-    const made = own ?? (await unpublished(deps, run.ticket_id));
+    const own = commit ?? (await unrecorded(deps, run, signal));
+    const made = own ?? (await unpublished(deps, run.ticket_id, signal));
     if (made === undefined) throw nothingToPublish(heldBack);
     progress.commit = made;
     if (own !== undefined) {
@@ -120,18 +120,18 @@ function commitOf(run: RunRow): string | undefined {
 }
 
 /** The commit that an earlier attempt of this run made just before it was cut short. */
-async function unrecorded(deps: ActionDeps, { ticket_id, run_id }: RunRow) {
+async function unrecorded(deps: ActionDeps, { ticket_id, run_id }: RunRow, signal: AbortSignal) {
   const commits = await deps.workspaces.commits(ticket_id);
   const made = commits.findLast((commit) => commit.runId === run_id);
   if (made === undefined) return undefined;
-  const { files } = await deps.workspaces.diff(ticket_id);
-  return { sha: made.sha, subject: made.subject, filesChanged: files.length };
+  const { files, omitted_files } = await deps.workspaces.diff(ticket_id, { signal });
+  return { sha: made.sha, subject: made.subject, filesChanged: files.length + omitted_files };
 }
 
 /** A commit that an earlier run made and could not publish. */
-async function unpublished(deps: ActionDeps, ticketId: string) {
+async function unpublished(deps: ActionDeps, ticketId: string, signal: AbortSignal) {
   const [status, commits, run] = await Promise.all([
-    deps.workspaces.status(ticketId),
+    deps.workspaces.status(ticketId, { signal }),
     deps.workspaces.commits(ticketId),
     deps.store.runs.lastCommitted(ticketId),
   ]);
@@ -140,6 +140,6 @@ async function unpublished(deps: ActionDeps, ticketId: string) {
   // Others may have pushed to the branch since.
   const unfinished = run !== undefined && run.state !== 'succeeded' && commits.some(({ sha }) => sha === commitOf(run));
   if (!status.unpushed && !unfinished) return undefined;
-  const { files } = await deps.workspaces.diff(ticketId);
-  return { sha: last.sha, subject: last.subject, filesChanged: files.length };
+  const { files, omitted_files } = await deps.workspaces.diff(ticketId, { signal });
+  return { sha: last.sha, subject: last.subject, filesChanged: files.length + omitted_files };
 }

@@ -281,9 +281,9 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     },
 
     /** The ticket branch, with what is not committed yet, against its base. */
-    async diff(ticketId: string): Promise<Diff> {
+    async diff(ticketId: string, signal: AbortSignal): Promise<Diff> {
       const known = await row(ticketId);
-      return whileThere(store, known, () => workspaces.diff(known.ticket_id));
+      return whileThere(store, known, () => workspaces.diff(known.ticket_id, { signal }));
     },
 
     /**

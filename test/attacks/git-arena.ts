@@ -126,7 +126,12 @@ export async function createArenas(root: string, github: GitHub, repositories = 
           await writeFile(join(workspace, path), content);
         },
         git: (...args) =>
-          execFileSync('git', args, { cwd: workspace, env: environment, encoding: 'utf8', stdio: 'pipe' }).trimEnd(),
+          execFileSync('git', ['-c', 'safe.directory=*', ...args], {
+            cwd: workspace,
+            env: environment,
+            encoding: 'utf8',
+            stdio: 'pipe',
+          }).trimEnd(),
       };
     },
 

@@ -50,7 +50,8 @@ function elsewhere(world: World, name: string): Record<string, string> {
 
 /** A commit that exists nowhere else, and changes that are not committed, as a person leaves them. */
 function leaveWork(folder: string): string {
-  const git = (...args: string[]) => execFileSync('git', ['-C', folder, ...args], { encoding: 'utf8' });
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'safe.directory=*', '-C', folder, ...args], { encoding: 'utf8' });
   writeFileSync(join(folder, 'committed.txt'), 'committed\n');
   git('add', 'committed.txt');
   git('-c', 'user.name=A', '-c', 'user.email=a@example.org', 'commit', '-qm', 'Mine');
@@ -166,7 +167,8 @@ t.test('restored elsewhere, everything is there', async (t) => {
   const more = await run(server, 'B-1', { action: 'chat', message: 'second' }, asAdmin);
   t.equal(said(more.events), 'welcome back');
   const folder = join(place.TICKETS_ROOT ?? '', 'B-1');
-  const git = (...args: string[]) => execFileSync('git', ['-C', folder, ...args], { encoding: 'utf8' });
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'safe.directory=*', '-C', folder, ...args], { encoding: 'utf8' });
   t.equal(git('log', '--format=%H %s') + git('status', '--porcelain'), work, 'the workspace is what it was');
   t.equal(readFileSync(join(folder, 'new folder', 'ünïcode\nname'), 'utf8'), 'new\n');
   await server.stop();

@@ -148,7 +148,8 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
   t.equal((await run(server, 'PUSHED', { action: 'dev' })).run.state, 'succeeded');
   writeFileSync(folder('DIRTY', 'mine.txt'), 'mine\n');
   writeFileSync(folder('AHEAD', 'mine.txt'), 'mine\n');
-  const git = (...args: string[]) => execFileSync('git', ['-C', folder('AHEAD'), ...args], { encoding: 'utf8' });
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'safe.directory=*', '-C', folder('AHEAD'), ...args], { encoding: 'utf8' });
   git('add', 'mine.txt');
   git('-c', 'user.name=A', '-c', 'user.email=a@example.org', 'commit', '-qm', 'Mine');
   const mine = git('rev-parse', 'HEAD');
@@ -186,7 +187,12 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
   t.equal(said(back.events), 'yes', 'the next command brings it back');
   t.strictSame(readdirSync(folder('PUSHED')).sort(), files);
   t.equal(readFileSync(folder('PUSHED', 'NOTES.md'), 'utf8'), 'notes\n');
-  t.equal(execFileSync('git', ['-C', folder('PUSHED'), 'status', '--porcelain'], { encoding: 'utf8' }), '');
+  t.equal(
+    execFileSync('git', ['-c', 'safe.directory=*', '-C', folder('PUSHED'), 'status', '--porcelain'], {
+      encoding: 'utf8',
+    }),
+    '',
+  );
   t.strictSame((await call(server, 'GET', '/v1/tickets/PUSHED/diff')).body, diff);
   await server.stop();
 });

@@ -69,7 +69,8 @@ t.test('what keeps the base branch out and changes nothing does not keep from a 
 t.test('no turn is paid for in a workspace that is half moved, or is not on its branch', async (t) => {
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'S-2', repo_url: REPO });
   const workspace = join(world.dir, 'tickets', 'S-2');
-  const git = (...args: string[]) => execFileSync('git', ['-C', workspace, ...args], { encoding: 'utf8' }).trim();
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'safe.directory=*', '-C', workspace, ...args], { encoding: 'utf8' }).trim();
   await github.commit('acme/duration', { files: { 'README.md': 'new\n', 'hidden.txt': 'for a while\n' } });
   await writeFile(join(workspace, 'README.md'), 'in the way\n');
   t.match((await sync('S-2')).body, { updated: false, notes: [/README\.md/] }, 'fetched, and not brought in');

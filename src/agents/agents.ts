@@ -31,6 +31,8 @@ export type PromptRequest = AgentRequest &
     signal: AbortSignal;
     /** Asks a person about a tool call that the policy does not settle. */
     ask: AskPermission;
+    /** Returns a promise while what the agent said waits to be written: it may say no more until then. */
+    drained?(): Promise<void> | undefined;
     /** Called before the turn with the conversation it belongs to, which lasts whatever becomes of the turn. */
     onSession?(sessionId: string): void;
   };

@@ -4,6 +4,7 @@ import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
+import { NO_INSPECTOR } from './no-inspector.ts';
 import { type Service, serveOnSocket } from './service.ts';
 import type { Confinement, Place, SandboxHome, SandboxRequest } from './types.ts';
 
@@ -168,9 +169,9 @@ function bridge(inlets: Inlets): Record<string, string> {
 
 /** A program of Node takes the bridge along; for any other, one process of Node stands by. */
 function bridged([program, ...args]: SandboxRequest['argv'], inlets: Inlets): string[] {
-  if (inlets.length === 0) return [program, ...args];
-  if (program === NODE.inside) return [program, '--import', BRIDGE.inside, ...args];
-  return [NODE.inside, BRIDGE.inside, program, ...args];
+  const node = [NODE.inside, NO_INSPECTOR];
+  if (program === NODE.inside) return [...node, ...(inlets.length > 0 ? ['--import', BRIDGE.inside] : []), ...args];
+  return inlets.length > 0 ? [...node, BRIDGE.inside, program, ...args] : [program, ...args];
 }
 
 function limits(): string[] {

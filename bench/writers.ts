@@ -20,7 +20,7 @@ const title = 'x'.repeat(100);
 const begun = performance.now();
 await Promise.all(
   rows.map(async (row) => {
-    const writer = createRunWriter(log, row, (error) => {
+    const writer = createRunWriter({ log, config: { MAX_RUN_OUTPUT_MB: 100_000 } }, row, 0, (error) => {
       throw error;
     });
     for (let sent = 0; sent < Number(events); sent += BURST) {

@@ -94,6 +94,7 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
       'PERMISSION_TIMEOUT_SECONDS',
       'EGRESS_ALLOW',
       'MAX_WORKSPACE_MB',
+      'MAX_RUN_OUTPUT_MB',
       'MAX_TOKENS_PER_RUN',
       'MAX_TOKENS_PER_KEY_PER_DAY',
       'GEMINI_API_KEY',

@@ -1,25 +1,15 @@
-import { Readable, Writable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
-import {
-  type AnyMessage,
-  client,
-  MessageTooLargeError,
-  methods,
-  ndJsonStream,
-  PROTOCOL_VERSION,
-  RequestError,
-} from '@agentclientprotocol/sdk';
+import { client, methods, PROTOCOL_VERSION, RequestError } from '@agentclientprotocol/sdk';
 import { AppError } from '../errors/app-error.ts';
 import { outOfMemoryText } from '../sandbox/run-process.ts';
 import type { SandboxedProcess } from '../sandbox/types.ts';
+import { createAcpStream } from './acp-stream.ts';
 import { createTurn, type Turn, type TurnOptions } from './acp-turn.ts';
-import { isRecord } from './acp-updates.ts';
+import { bounded, isRecord } from './acp-updates.ts';
 import type { AgentDefinition } from './agent-definition.ts';
 import { CANCELED } from './permissions.ts';
 import { readLines } from './read-lines.ts';
 
-/** Longest message of an agent, in bytes; a longer one ends the connection. */
-const MAX_MESSAGE = 16 * 1024 * 1024;
 /** Longest wait for the mark that a replay has ended. */
 const REPLAY_MS = 2000;
 /** Longest wait for the end of a process whose pipes have closed. */
@@ -28,11 +18,15 @@ const MAX_SESSION_ID = 256;
 const STOP_REASONS = ['end_turn', 'max_tokens', 'max_turn_requests', 'refusal', 'cancelled'] as const;
 /** How many lines of stderr are kept to explain a crash. */
 const LAST_LINES = 20;
+/** Longest text of an error that is looked at, in bytes. */
+const MAX_ERROR = 8 * 1024;
 
 /** Why a turn ended: https://agentclientprotocol.com/protocol/prompt-turn#stop-reasons */
 export type StopReason = (typeof STOP_REASONS)[number];
 
-export type ConnectionOptions = Omit<TurnOptions, 'onEvent' | 'ask'> & {
+type PromptOptions = Pick<TurnOptions, 'onEvent' | 'ask' | 'drained'>;
+
+export type ConnectionOptions = Omit<TurnOptions, keyof PromptOptions> & {
   process: SandboxedProcess;
   definition: AgentDefinition;
 };
@@ -59,7 +53,7 @@ export type Session = {
    * One turn; every update becomes events while it lasts.
    * @throws AppError for what the model or the agent failed at
    */
-  prompt(text: string, turn: Pick<TurnOptions, 'onEvent' | 'ask'>): Promise<StopReason>;
+  prompt(text: string, turn: PromptOptions): Promise<StopReason>;
   /** Asks the agent to end the turn. */
   cancel(): void;
 };
@@ -71,27 +65,27 @@ export type Session = {
  */
 export async function connectAgent(options: ConnectionOptions): Promise<Connection> {
   const { process, definition, root } = options;
-  const explain = explainer(options);
+  const lastLines: string[] = [];
+  const explain = explainer(options, lastLines);
   const replayed = Promise.withResolvers<void>();
   let turn: Turn | undefined;
 
-  readLines(process.stderr, (line) => {
+  void readLines(process.stderr, (line) => {
+    lastLines.push(line);
+    if (lastLines.length > LAST_LINES) lastLines.shift();
     if (!definition.isNoise(line)) turn?.log(line);
   });
-  const updates = takeUpdates((update) => {
+  const stream = createAcpStream(process, definition.title, (update) => {
     if (isRecord(update) && update.sessionUpdate === definition.replayEndsWith) replayed.resolve();
     // Outside a turn, updates are a replay or news about the session.
-    turn?.update(update);
-  });
-  const stream = ndJsonStream(Writable.toWeb(process.stdin), Readable.toWeb(process.stdout), {
-    maxMessageBytes: MAX_MESSAGE,
+    return turn?.update(update);
   });
   const { agent } = client({ name: 'pullwright' })
     .onRequest(
       methods.client.session.requestPermission,
       ({ params }) => turn?.permission(params) ?? { outcome: CANCELED },
     )
-    .connect({ writable: stream.writable, readable: stream.readable.pipeThrough(updates) });
+    .connect(stream);
 
   async function begin(load: string | undefined): Promise<Pick<Session, 'sessionId' | 'continued'>> {
     if (load !== undefined && (await loadSession(load))) return { sessionId: load, continued: true };
@@ -132,8 +126,8 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
         sessionId,
         continued,
 
-        async prompt(text, { onEvent, ask }) {
-          const current = createTurn({ ...options, onEvent, ask });
+        async prompt(text, { onEvent, ask, drained }) {
+          const current = createTurn({ ...options, onEvent, ask, drained });
           turn = current;
           try {
             const answer: unknown = await agent.request(methods.agent.session.prompt, {
@@ -176,38 +170,24 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
 }
 
 /**
- * Takes the updates out of the messages before the SDK sees them: here they keep their place before the answer that
- * ends the turn, and one that the SDK does not know does no harm.
+ * Turns what went wrong with a process, as the SDK throws it, into what it means.
+ * @param lastLines of its stderr, as they are when it ends
  */
-function takeUpdates(onUpdate: (update: unknown) => void): TransformStream<AnyMessage, AnyMessage> {
-  return new TransformStream({
-    transform(message, controller) {
-      if (!('method' in message) || message.method !== methods.client.session.update) controller.enqueue(message);
-      else if (isRecord(message.params)) onUpdate(message.params.update);
-    },
-  });
-}
-
-/** Turns what went wrong with a process, as the SDK throws it, into what it means. */
-function explainer({ process, definition, redactor }: ConnectionOptions): (error: unknown) => Promise<never> {
-  const lastLines: string[] = [];
-  readLines(process.stderr, (line) => {
-    lastLines.push(redactor.text(line));
-    if (lastLines.length > LAST_LINES) lastLines.shift();
-  });
-
+function explainer(
+  { process, definition, redactor }: ConnectionOptions,
+  lastLines: readonly string[],
+): (error: unknown) => Promise<never> {
   return async (error) => {
     if (error instanceof AppError) throw error;
     if (error instanceof RequestError) {
-      const message = redactor.text(detailOf(error));
+      const message = bounded(redactor.text(detailOf(error)), MAX_ERROR);
       const meaning = definition.classifyError({ code: error.code, message });
       throw meaning ?? protocolError(definition, `${message} (${error.code})`, error);
     }
-    if (error instanceof MessageTooLargeError) throw protocolError(definition, error.message, error);
     // The connection is gone. The pipes close a little before the process is known to have ended.
     const exit = await Promise.race([process.exited, pause(EXIT_MS, undefined, { ref: false })]);
     if (!exit) throw protocolError(definition, error instanceof Error ? error.message : String(error), error);
-    const words = lastLines.join('\n');
+    const words = redactor.text(lastLines.join('\n'));
     const how = exit.signal ?? `exit code ${exit.code}`;
     const cause = new Error(words, { cause: error });
     if (exit.outOfMemory) throw new AppError('out_of_memory', outOfMemoryText(exit.outOfMemory.limitMib), { cause });

@@ -8,6 +8,8 @@ import { type AskPermission, CANCELED, type Decision, decidePermission, outcomeO
 
 const MAX_LOG_LINES = 200;
 const MAX_LOG_LINE = 2000;
+/** Tool calls of a turn that are remembered, to know which are new. */
+const MAX_TOOLS = 10_000;
 
 export type TurnOptions = {
   mode: AgentMode;
@@ -18,12 +20,14 @@ export type TurnOptions = {
   asked: readonly ToolKind[];
   ask: AskPermission;
   onEvent: (draft: EventDraft) => void;
+  /** Returns a promise while the events wait to be written: nothing more is read of the agent until it resolves. */
+  drained?: (() => Promise<void> | undefined) | undefined;
 };
 
 export type Turn = ReturnType<typeof createTurn>;
 
 /** Makes events of all that an agent sends while it works on one prompt. */
-export function createTurn({ mode, root, redactor, asked, ask, onEvent }: TurnOptions) {
+export function createTurn({ mode, root, redactor, asked, ask, onEvent, drained }: TurnOptions) {
   // Before texts are cut, which could leave the half of a secret; the event log does it for all that is whole.
   const context = { root, redact: redactor.text };
   const tools = new Set<string>();
@@ -36,7 +40,7 @@ export function createTurn({ mode, root, redactor, asked, ask, onEvent }: TurnOp
     if (draft.type === 'tool.started' || draft.type === 'tool.updated') {
       // Agents tell of some calls for the first time with an update or a permission request.
       const known = tools.has(draft.data.tool_call_id);
-      tools.add(draft.data.tool_call_id);
+      if (tools.size < MAX_TOOLS) tools.add(draft.data.tool_call_id);
       onEvent({ ...draft, type: known ? 'tool.updated' : 'tool.started' });
     } else {
       onEvent(draft);
@@ -66,9 +70,12 @@ export function createTurn({ mode, root, redactor, asked, ask, onEvent }: TurnOp
     /** Whether the agent said or did anything. */
     answered: () => answered,
 
-    /** `update` of a `session/update`. */
-    update(update: unknown): void {
-      for (const draft of mapUpdate(update, context)) emit(draft);
+    /** Takes the `update` of a `session/update`; resolves when there is room for the next one. */
+    async update(update: unknown): Promise<void> {
+      for (const draft of mapUpdate(update, context)) {
+        emit(draft);
+        await drained?.();
+      }
     },
 
     /** Answers a permission request: what the policy does not settle, a person does. */
@@ -77,6 +84,7 @@ export function createTurn({ mode, root, redactor, asked, ask, onEvent }: TurnOp
       for (const draft of toolCall('tool.started', request.toolCall, context)) emit(draft);
       const policy = decidePermission(mode, asked, request);
       const decision = policy === 'ask' ? await askPerson(request) : settle(request, policy);
+      await drained?.();
       return { outcome: outcomeOf(ended.signal.aborted ? 'canceled' : decision, request.options) };
     },
 

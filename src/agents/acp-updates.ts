@@ -8,8 +8,11 @@ export type UpdateContext = {
   redact: (text: string) => string;
 };
 
-/** Longest text of one field of an update, in bytes. */
+/** Longest text of one field of an update, and of all diffs in it, in bytes. */
 const MAX_TEXT = 64 * 1024;
+const MAX_DIFFS = 4 * MAX_TEXT;
+/** Longest piece of a message in one event, in characters. */
+const MAX_PIECE = 16 * 1024;
 /** Longest title, path or id, in bytes. */
 export const MAX_TITLE = 1024;
 const MAX_ITEMS = 100;
@@ -54,7 +57,7 @@ export function toolCall(type: 'tool.started' | 'tool.updated', call: unknown, c
 
   const locations = items(call.locations).flatMap((location) => toLocation(location, context));
   if (locations.length > 0) data.locations = locations;
-  const diff = items(call.content).flatMap((content) => toDiff(content, context));
+  const diff = firstOf(items(call.content).flatMap((content) => toDiff(content, context)));
   if (diff.length > 0) data.diff = diff;
   const output = items(call.content).flatMap(toText).join('\n');
   if (output !== '') data.output = bounded(context.redact(output), MAX_TEXT);
@@ -63,7 +66,20 @@ export function toolCall(type: 'tool.started' | 'tool.updated', call: unknown, c
 
 function delta(type: 'message.delta' | 'thought.delta', content: unknown): EventDraft[] {
   const text = isRecord(content) && content.type === 'text' ? content.text : undefined;
-  return typeof text === 'string' && text !== '' ? [{ type, data: { text } }] : [];
+  return typeof text === 'string' ? pieces(text).map((piece) => ({ type, data: { text: piece } })) : [];
+}
+
+/** The text in pieces, none of which ends in the middle of a character. */
+function pieces(text: string): string[] {
+  const all: string[] = [];
+  for (let start = 0; start < text.length; ) {
+    const end = start + MAX_PIECE;
+    const splits = end < text.length && /[\uD800-\uDBFF]/.test(text.charAt(end - 1));
+    const piece = text.slice(start, splits ? end - 1 : end);
+    all.push(piece);
+    start += piece.length;
+  }
+  return all;
 }
 
 function planEntry(entry: Record<string, unknown>, { redact }: UpdateContext) {
@@ -83,6 +99,15 @@ function toDiff(content: Record<string, unknown>, context: UpdateContext) {
   const text = (value: string) => bounded(context.redact(value), MAX_TEXT);
   const after = { path: toPath(content.path, context), new_text: text(content.newText) };
   return [typeof content.oldText === 'string' ? { ...after, old_text: text(content.oldText) } : after];
+}
+
+/** The first diffs, as many as may be in one event. */
+function firstOf<T extends { old_text?: string; new_text: string }>(diffs: T[]): T[] {
+  let size = 0;
+  return diffs.filter(({ old_text = '', new_text }) => {
+    size += Buffer.byteLength(old_text) + Buffer.byteLength(new_text);
+    return size <= MAX_DIFFS;
+  });
 }
 
 function toText(content: Record<string, unknown>): string[] {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { PoolState } from '../../schemas/agent.ts';
@@ -11,12 +12,14 @@ import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { SandboxRequest } from '../sandbox/types.ts';
 import { type AgentStart, measurements, secondsSince } from '../telemetry/measurements.ts';
 import { createLayout } from '../workspaces/layout.ts';
+import { createTrash } from '../workspaces/trash.ts';
 import type { AgentDefinition, AgentMode } from './agent-definition.ts';
 import { inTime, isCurrent, placeOf, suits } from './agent-fitness.ts';
 import { createCompileCache } from './compile-cache.ts';
 import { createEarlyWriters } from './early-writers.ts';
 import { createLiveAgents } from './live-agents.ts';
 import { createPoolCare } from './pool-care.ts';
+import { mayBeConversation, setAside } from './set-aside.ts';
 import { createSpares } from './spares.ts';
 import { type StartedAgent, type StartOptions, startAgent } from './start-agent.ts';
 import { createStarts } from './start-limit.ts';
@@ -56,12 +59,14 @@ export function createAgentPool(deps: {
   const live = createLiveAgents({ idleMs, logger, onIdle: () => void care.trim() });
   const compileCache = createCompileCache(deps);
   const starts = createStarts(availableParallelism());
+  const layout = createLayout(config);
+  const trash = createTrash(sandbox.confine, logger);
   const early = createEarlyWriters(idleMs, logger);
   // Without walls, an agent knows its folders by names that would change under it.
   const walls = sandbox.kind !== 'none';
   const spares = createSpares({
     wanted: walls && standard ? config.AGENT_POOL_SPARE : 0,
-    layout: createLayout(config),
+    layout,
     logger,
     hasRoom: () => care.hasRoom(),
     removeFolder: (folder) => removeTree(sandbox.confine, folder),
@@ -93,7 +98,10 @@ export function createAgentPool(deps: {
   type Launch = Omit<StartOptions, 'config' | 'sandbox' | 'redactor' | 'upstream' | 'compileCache' | 'signal'>;
   const launch = (options: Launch, signal: AbortSignal) => startAgent({ ...deps, compileCache, ...options, signal });
 
-  /** The ticket's agent if it fits the request, else a new one in its place. `settle` ends the use of it. */
+  /**
+   * The ticket's agent if it fits the request, else a new one in its place. `settle` ends the use of it. `isSetAside` when the
+   * agent could not open the ticket's conversation, and has a new one instead.
+   */
   async function obtain(definition: AgentDefinition, request: AgentRequest, signal: AbortSignal) {
     const { ticketId, mode, sessionId } = request;
     const place = await placeOf(request.workspace);
@@ -105,7 +113,7 @@ export function createAgentPool(deps: {
       if (session && isIt && !present.ending && present.place === place && suits(present.agent, definition, mode)) {
         tell(definition, present.fresh ? 'spare' : 'warm');
         present.fresh = false;
-        return { agent: present.agent, session, continued: sessionId !== undefined };
+        return { agent: present.agent, session, continued: sessionId !== undefined, isSetAside: false };
       }
     }
     await live.end(ticketId);
@@ -125,17 +133,26 @@ export function createAgentPool(deps: {
     const waiting = mode === 'write' ? await early.take(ticketId, fits, signal) : undefined;
     const conversation = conversationOf(ticketId, definition);
     const options = { ...launchOptions(definition, request), workspace, conversation };
-    const open = () =>
+    const isUsed = existsSync(conversation);
+    const open = (load?: string, started?: StartedAgent) =>
       inTime(config, definition, signal, async (both) => {
-        const agent = waiting ?? (await launch(options, both));
+        const agent = started ?? (await launch(options, both));
         try {
-          return { agent, session: await agent.open(sessionId, both) };
+          return { agent, session: await agent.open(load, both), isSetAside: false };
         } catch (error) {
           await agent.close();
           throw error;
         }
       });
-    const { agent, session } = await (waiting ? open() : starts.now(open, signal));
+    const first = () => open(sessionId, waiting);
+    const opened = await (waiting ? first() : starts.now(first, signal)).catch(async (error) => {
+      if (!isUsed || signal.aborted || !mayBeConversation(error)) throw error;
+      const again = () => setAside(conversation, { trash, trashFolder: layout.data.trash }, () => open());
+      const { agent, session } = await starts.now(again, signal);
+      logger?.warn({ err: error, run_id: runId, ticket_id: ticketId }, 'agent could not open its conversation');
+      return { agent, session, isSetAside: true };
+    });
+    const { agent, session, isSetAside } = opened;
     tell(definition, waiting ? 'early' : 'cold', begun);
     const { continued } = session;
     const about = { run_id: runId, ticket_id: ticketId, agent: definition.name, mode };
@@ -145,7 +162,7 @@ export function createAgentPool(deps: {
     const entry = live.enter(ticketId, agent, place);
     entry.opened.resolve(session);
     live.use(entry, runId);
-    return { agent, session, continued };
+    return { agent, session, continued, isSetAside };
   }
 
   function launchOptions(definition: AgentDefinition, { ticketId, mode, git }: AgentRequest) {
@@ -237,7 +254,8 @@ export function createAgentPool(deps: {
     async close(): Promise<void> {
       closing = true;
       closed.abort(new AppError('shutting_down', 'The server is stopping.'));
-      await Promise.all([care.close(), spares.close(), early.close()]);
+      trash.stop();
+      await Promise.all([care.close(), spares.close(), early.close(), trash.settled()]);
     },
   };
 }

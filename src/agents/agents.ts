@@ -22,6 +22,9 @@ import { createUpstream } from './upstream.ts';
 /** How long an agent may take to end a canceled turn by itself, which keeps its conversation tidy. */
 const CANCEL_MS = 1000;
 
+const SET_ASIDE =
+  'The agent could not open its conversation with this ticket. It has a new one, and is told what was said before.';
+
 export type PromptRequest = AgentRequest &
   MeteredTurn & {
     runId: string;
@@ -31,6 +34,8 @@ export type PromptRequest = AgentRequest &
     signal: AbortSignal;
     /** Asks a person about a tool call that the policy does not settle. */
     ask: AskPermission;
+    /** Returns a promise while what the agent said waits to be written: it may say no more until then. */
+    drained?(): Promise<void> | undefined;
     /** Called before the turn with the conversation it belongs to, which lasts whatever becomes of the turn. */
     onSession?(sessionId: string): void;
   };
@@ -128,7 +133,7 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
 
   async function carryOut(request: PromptRequest, signal: AbortSignal): Promise<PromptResult> {
     const { ticketId, sessionId } = request;
-    const { agent, session, continued } = await pool
+    const { agent, session, continued, isSetAside } = await pool
       .obtain(definitionOf(request.agent), request, signal)
       .catch(async (error) => {
         await pool.settle(ticketId);
@@ -138,6 +143,7 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     let turn: ReturnType<Session['prompt']> | undefined;
     try {
       request.onSession?.(session.sessionId);
+      if (isSetAside) request.onEvent({ type: 'log', data: { level: 'warn', text: SET_ASIDE } });
       turn = session.prompt(await request.text(continued), request);
       const stopReason = await abortable(turn, signal);
       metered.end();

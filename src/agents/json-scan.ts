@@ -1,7 +1,11 @@
-/** Deepest nesting of a request or an answer. Schemas of tools and arguments of calls nest some twenty levels; recursion over the rest is safe. */
-const MAX_DEPTH = 64;
-/** Most values and keys. A conversation of a thousand calls of tools has some thirty thousand. */
-const MAX_VALUES = 250_000;
+/** Deepest nesting, and most values and keys. */
+export type JsonLimits = { depth: number; values: number };
+
+/**
+ * For a request to a model, or an answer: schemas of tools and arguments of calls nest some twenty levels, and recursion over the
+ * rest is safe; a conversation of a thousand calls of tools has some thirty thousand values.
+ */
+const MODEL_LIMITS: JsonLimits = { depth: 64, values: 250_000 };
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -15,7 +19,7 @@ const CURLY = 0x20;
  * Bounds JSON before it is parsed, in one pass over its UTF-8 bytes as they arrive, in constant memory. It accepts text that is
  * not JSON: the parser rejects that.
  */
-export function createJsonScan() {
+export function createJsonScan(limits: JsonLimits = MODEL_LIMITS) {
   let depth = 0;
   let values = 0;
   let inString = false;
@@ -54,7 +58,7 @@ export function createJsonScan() {
         } else if ((byte | CURLY) === (CLOSING | CURLY)) {
           depth -= 1;
         }
-        if (depth > MAX_DEPTH || values > MAX_VALUES) return false;
+        if (depth > limits.depth || values > limits.values) return false;
       }
       return true;
     },

@@ -1,10 +1,15 @@
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
+import { createPace, readPaced } from './pace.ts';
 
+/** Longest line in characters. */
 const MAX_LINE = 64 * 1024;
 
-/** Calls back with each line of a stream that may hold anything; of a line that is too long, the first characters. */
-export function readLines(stream: Readable, onLine: (line: string) => void): void {
+/**
+ * Calls back with each line of a stream that may hold anything, until the stream ends or is destroyed; of a line that is
+ * too long, with the first characters.
+ */
+export async function readLines(stream: Readable, onLine: (line: string) => void): Promise<void> {
   const decoder = new StringDecoder('utf8');
   let line = '';
   const add = (text: string) => {
@@ -14,13 +19,17 @@ export function readLines(stream: Readable, onLine: (line: string) => void): voi
     if (line.trim() !== '') onLine(line.trimEnd());
     line = '';
   };
-  stream.on('data', (chunk: Buffer) => {
-    const [first = '', ...others] = decoder.write(chunk).split('\n');
-    add(first);
-    for (const next of others) {
-      end();
-      add(next);
+  try {
+    for await (const chunk of readPaced(stream, createPace())) {
+      const [first = '', ...others] = decoder.write(chunk).split('\n');
+      add(first);
+      for (const next of others) {
+        end();
+        add(next);
+      }
     }
-  });
-  stream.on('end', end);
+  } catch {
+    // The process was killed; its last line counts all the same.
+  }
+  end();
 }

@@ -258,6 +258,12 @@ export const Settings = Type.Object({
     100_000_000,
     'Largest size of a workspace in MiB while an agent or the check command may write it.',
   ),
+  MAX_RUN_OUTPUT_MB: count(
+    32,
+    1,
+    100_000,
+    'Largest size in MiB of the events of a run, which are what its agent says and does; a run whose agent sends more is ended.',
+  ),
   MAX_TOKENS_PER_RUN: Type.Optional(
     Type.Integer({
       minimum: 1,

@@ -243,6 +243,12 @@ export const ERROR_CODES = {
     false,
     'Raise SANDBOX_MEMORY_MB, or ask for less at once; the work is kept in the workspace.',
   ),
+  output_limit: row(
+    422,
+    'The agent sent too much',
+    false,
+    'Raise MAX_RUN_OUTPUT_MB if the agent has reason to, or ask for less; the work is kept in the workspace.',
+  ),
   plan_empty: row(
     502,
     'The agent wrote no plan',

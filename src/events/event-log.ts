@@ -1,13 +1,15 @@
 import { type EventDraft, type RunEvent, TERMINAL_EVENTS } from '../../schemas/event.ts';
 import { type EventRedaction, redactEvents } from '../redaction/redact-events.ts';
 import type { Redactor } from '../redaction/redactor.ts';
+import { eventSize } from '../store/event-size.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunPatch } from '../store/runs.ts';
 
 export type EventLog = ReturnType<typeof createEventLog>;
 
-/** How many of a run's newest events are kept in memory while somebody reads it. */
+/** How many of a run's newest events are kept in memory while somebody reads it, and how large they may be, in bytes. */
 const TAIL = 256;
+const MAX_TAIL = 4 * 1024 * 1024;
 
 /** What a reader is told: that there is more, or that there will be nothing any more. */
 export type Watcher = { wake(): void; end(): void };
@@ -15,7 +17,7 @@ export type Watcher = { wake(): void; end(): void };
 /** Sees each batch of events once it is durable. */
 export type Observer = (runId: string, events: readonly RunEvent[]) => void;
 
-type Reader = { tail: RunEvent[]; watchers: Set<Watcher> };
+type Reader = { tail: RunEvent[]; size: number; watchers: Set<Watcher> };
 
 /**
  * The log of events: appended by the run's worker, read by any number of cursors. An event is durable before any
@@ -44,6 +46,9 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events' | 'changes'>
     if (reader === undefined) return;
     reader.tail.push(...events);
     if (reader.tail.length > 2 * TAIL) reader.tail.splice(0, reader.tail.length - TAIL);
+    reader.size += events.reduce((sum, event) => sum + eventSize(event), 0);
+    // What readers miss there, they read from the store.
+    if (reader.size > MAX_TAIL) Object.assign(reader, { tail: [], size: 0 });
     for (const watcher of reader.watchers) watcher.wake();
   }
 
@@ -87,7 +92,7 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events' | 'changes'>
 
     /** Tells the watcher of each append to the run, until the returned function is called. */
     watch(runId: string, watcher: Watcher): () => void {
-      const reader = readers.get(runId) ?? { tail: [], watchers: new Set() };
+      const reader = readers.get(runId) ?? { tail: [], size: 0, watchers: new Set() };
       readers.set(runId, reader);
       reader.watchers.add(watcher);
       return () => {

@@ -16,6 +16,8 @@ export function planText(segments: readonly string[]): string | undefined {
 
 /** First sentence of a plan's goal, for titles; `undefined` when there is none. */
 export function planGoal(plan: string): string | undefined {
-  const section = /^#{1,6}\s+Goal\s*\n+([^\n#][^\n]*)/im.exec(plan)?.[1] ?? /^#{1,6}\s+(.+)$/m.exec(plan)?.[1];
+  // Neighbouring parts of the pattern have no character in common: otherwise a plan of blank lines would take minutes.
+  const section =
+    /^#{1,6}[^\S\n]+Goal[^\S\n]*\n\s*([^\s#][^\n]*)/im.exec(plan)?.[1] ?? /^#{1,6}\s+(.+)$/m.exec(plan)?.[1];
   return section?.replace(/[*_`]/g, '').trim() || undefined;
 }

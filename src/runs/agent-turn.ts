@@ -8,6 +8,7 @@ import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/runs.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
+import { createAnswer } from './answer.ts';
 import type { Permissions } from './permissions.ts';
 import { repeatedFailureNote, wrapUpNote } from './prompts.ts';
 import { runLimits } from './run-limits.ts';
@@ -49,21 +50,13 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     store.runs.lastSession(run.ticket_id, run.agent),
   ]);
   const before = writer.usage;
-  const segments: string[] = [];
-  let talking = false;
-
+  const answer = createAnswer();
   const silent = new AbortController();
   const silence = watchSilence(config.AGENT_SILENCE_SECONDS, (error) => silent.abort(error));
 
   const onEvent = (draft: EventDraft): void => {
     silence.hear(draft);
-    if (draft.type === 'message.delta') {
-      if (talking) segments.push((segments.pop() ?? '') + draft.data.text);
-      else segments.push(draft.data.text);
-      talking = true;
-    } else if (draft.type === 'tool.started') {
-      talking = false;
-    }
+    answer.take(draft);
     if (draft.type === 'usage.updated') {
       const total = add(before, draft.data);
       writer.setUsage(total);
@@ -87,6 +80,7 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     limits: await runLimits(config, store, run, spent),
     signal: AbortSignal.any([turn.signal, silent.signal]),
     onEvent,
+    drained: writer.drained,
     ask: (question, ended) => silence.hold(() => ask(question, ended)),
     onSession(id) {
       writer.setSession(id);
@@ -116,7 +110,7 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
   if (stopReason !== 'end_turn') {
     throw new AppError('agent_stopped', `The agent stopped before it was done (${stopReason}).`);
   }
-  return segments.map(redactor.text);
+  return answer.segments().map(redactor.text);
 }
 
 function add(a: Usage, b: Usage): Usage {

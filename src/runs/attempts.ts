@@ -33,7 +33,9 @@ export function createAttempts(deps: ActionDeps & { log: EventLog; logger: Logge
       ticket_id: row.ticket_id,
       ...(confined ? {} : { sandbox: sandbox.kind }),
     });
-    const writer = createRunWriter(log, row, (error) => controller.abort(error));
+    // A store that cannot be read takes no events either: the first of them ends the attempt.
+    const written = row.attempt === 1 ? 0 : await store.events.size(row.run_id).catch(() => 0);
+    const writer = createRunWriter(deps, row, written, (error) => controller.abort(error));
     const timeLeftMs = Math.max(0, timeLimit(config, row).limit * 1000 - writer.spentMs());
     const timeout = setTimeout(() => controller.abort(outOfTime(config, row)), timeLeftMs);
     const { signal } = controller;

@@ -1,15 +1,28 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { EventDraft, Step } from '../../schemas/event.ts';
+import type { EventDraft, EventType, Step } from '../../schemas/event.ts';
 import type { Usage } from '../../schemas/run.ts';
+import type { Config } from '../config/load-config.ts';
+import { AppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
+import { eventSize } from '../store/event-size.ts';
 import type { RunPatch, RunRow } from '../store/runs.ts';
 
 /** Events that nobody waits for: they are written with the next one, or after so many milliseconds. */
 const UNHURRIED: ReadonlySet<string> = new Set(['step.started', 'step.finished', 'usage.updated']);
 const UNHURRIED_MS = 50;
 
+const MIB = 1024 * 1024;
+
 /** Neighbouring text is joined up to this many characters an event. */
 const JOINED_CHARACTERS = 16_384;
+
+/** What may be queued before the agent has to wait, in bytes of events. */
+const MAX_QUEUED = 256 * 1024;
+
+/** Events of the agent alone: past the limit of a run there are none of them. */
+const OF_AGENT: ReadonlySet<string> = new Set<EventType>([
+  ...(['message.delta', 'thought.delta', 'tool.started', 'tool.updated', 'plan.entries'] as const),
+]);
 
 /** What the steps that are done left behind, kept with the run so that a later attempt goes on after them. */
 export type Progress = {
@@ -30,9 +43,19 @@ export type RunWriter = ReturnType<typeof createRunWriter>;
 /**
  * The only writer of a run's events. `emit` never waits: what arrives while the last batch is being made durable goes
  * into the next one, with neighbouring pieces of text joined.
- * @param onFailure called once when writing is over for this attempt, for example because another one took over
+ * @param written size of the events that the run has already, in bytes
+ * @param onFailure called when writing is over for this attempt, for example because another one took over, and when the
+ * events of the run have become larger than MAX_RUN_OUTPUT_MB
  */
-export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: unknown) => void) {
+export function createRunWriter(
+  { log, config }: { log: EventLog; config: Pick<Config, 'MAX_RUN_OUTPUT_MB'> },
+  row: RunRow,
+  written: number,
+  onFailure: (error: unknown) => void,
+) {
+  const maxSize = config.MAX_RUN_OUTPUT_MB * MIB;
+  let size = written;
+  let queued = 0;
   let pending: EventDraft[] = [];
   let patch: RunPatch = {};
   let writing: Promise<void> | undefined;
@@ -55,6 +78,7 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
       later = undefined;
       const [drafts, changes] = [pending, patch];
       pending = [];
+      queued = 0;
       patch = {};
       try {
         await log.append(row.run_id, row.attempt, drafts, { ...changes, duration_ms: Math.round(spentMs()) });
@@ -70,6 +94,16 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
     // With nothing to do, writeAll would be over before it is noted as under way, and then never be begun again.
     if (!isIdle()) writing ??= writeAll();
     await writing;
+  }
+
+  /** Counts an event that takes so many bytes; returns whether the run may have it. */
+  function admit({ type }: EventDraft, bytes: number): boolean {
+    const within = size <= maxSize;
+    if (!within && OF_AGENT.has(type)) return false;
+    size += bytes;
+    queued += bytes;
+    if (within && size > maxSize) onFailure(tooMuch(config));
+    return true;
   }
 
   const writer = {
@@ -90,19 +124,20 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
 
     /** Queues an event; it is durable, and then visible, soon: at once unless nobody waits for it. */
     emit(draft: EventDraft): void {
-      const last = pending.at(-1);
-      if (
-        last !== undefined &&
-        (last.type === 'message.delta' || last.type === 'thought.delta') &&
-        draft.type === last.type &&
-        last.data.text.length + draft.data.text.length <= JOINED_CHARACTERS
-      ) {
-        pending[pending.length - 1] = { type: draft.type, data: { text: last.data.text + draft.data.text } };
-      } else {
-        pending.push(draft);
+      if (failed !== undefined) return;
+      const joined = joinText(pending.at(-1), draft);
+      if (joined === undefined) {
+        if (admit(draft, eventSize(draft))) pending.push(draft);
+      } else if (admit(draft, Buffer.byteLength(joined.added))) {
+        pending[pending.length - 1] = joined.draft;
       }
       if (UNHURRIED.has(draft.type)) later ??= setTimeout(write, UNHURRIED_MS);
       else void write();
+    },
+
+    /** Returns a promise to wait for when much is queued; it resolves when all of it is durable. */
+    drained(): Promise<void> | undefined {
+      return queued > MAX_QUEUED ? write() : undefined;
     },
 
     /** Sets the tokens that the run has used so far. */
@@ -121,7 +156,7 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
      * @throws what stopped the writing, a FencedError when another attempt took over
      */
     async save(changes: RunPatch = {}, drafts: readonly EventDraft[] = []): Promise<void> {
-      pending.push(...drafts);
+      pending.push(...drafts.filter((draft) => admit(draft, eventSize(draft))));
       patch = { ...patch, ...changes };
       await write();
       if (failed !== undefined) throw failed.error;
@@ -148,4 +183,15 @@ export function createRunWriter(log: EventLog, row: RunRow, onFailure: (error: u
     },
   };
   return writer;
+}
+
+/** Joins text to the event before it; undefined when they are of different kinds, or too long together. */
+function joinText(last: EventDraft | undefined, draft: EventDraft): { draft: EventDraft; added: string } | undefined {
+  if (draft.type !== 'message.delta' && draft.type !== 'thought.delta') return undefined;
+  if (last?.type !== draft.type || last.data.text.length + draft.data.text.length > JOINED_CHARACTERS) return undefined;
+  return { draft: { type: draft.type, data: { text: last.data.text + draft.data.text } }, added: draft.data.text };
+}
+
+function tooMuch({ MAX_RUN_OUTPUT_MB: limit }: Pick<Config, 'MAX_RUN_OUTPUT_MB'>): AppError {
+  return new AppError('output_limit', `The agent sent more than the ${limit} MiB that MAX_RUN_OUTPUT_MB allows a run.`);
 }

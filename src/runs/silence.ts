@@ -1,6 +1,9 @@
 import type { EventDraft } from '../../schemas/event.ts';
 import { AppError } from '../errors/app-error.ts';
 
+/** Running tool calls that are remembered. */
+const MAX_TOOLS = 1000;
+
 export type Silence = ReturnType<typeof watchSilence>;
 
 /**
@@ -32,7 +35,7 @@ export function watchSilence(seconds: number, onSilence: (error: AppError) => vo
       if (event.type === 'tool.started' || event.type === 'tool.updated') {
         const { tool_call_id, status } = event.data;
         if (status === 'completed' || status === 'failed') tools.delete(tool_call_id);
-        else tools.add(tool_call_id);
+        else if (tools.size < MAX_TOOLS) tools.add(tool_call_id);
       }
       listen();
     },

@@ -5,6 +5,7 @@ import { AppError } from '../errors/app-error.ts';
 import { type BwrapOption, bwrapCommand } from './bwrap-command.ts';
 import type { Identities } from './identity.ts';
 import { becoming, isolation, uidInside } from './isolation.ts';
+import { NO_INSPECTOR } from './no-inspector.ts';
 import { ownKeyring } from './own-keyring.ts';
 import { limitAgent } from './resource-limits.ts';
 import { readSeccompFilter } from './seccomp/filter.ts';
@@ -131,7 +132,7 @@ function bridge(inlets: Inlets): Record<string, string> {
 
 /** A program of Node takes the bridge along; for any other, one process of Node stands by. */
 function bridged([program, ...args]: SandboxRequest['argv'], inlets: Inlets): string[] {
-  if (inlets.length === 0) return [program, ...args];
-  if (program === NODE.inside) return [program, '--import', BRIDGE.inside, ...args];
-  return [NODE.inside, BRIDGE.inside, program, ...args];
+  const node = [NODE.inside, NO_INSPECTOR];
+  if (program === NODE.inside) return [...node, ...(inlets.length > 0 ? ['--import', BRIDGE.inside] : []), ...args];
+  return inlets.length > 0 ? [...node, BRIDGE.inside, program, ...args] : [program, ...args];
 }

@@ -2,6 +2,7 @@ import { mkdir, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { CHILD_MARK } from '../config/child-mark.ts';
+import { NO_INSPECTOR } from './no-inspector.ts';
 import { serveOnLoopback } from './service.ts';
 import type { Confinement } from './types.ts';
 
@@ -25,7 +26,7 @@ export function createUnconfined(parentEnv: Readonly<Record<string, string | und
       for (const [path, host] of Object.entries(home?.writable ?? {})) await link(host, join(HOME, path));
       return {
         file,
-        args,
+        args: file === process.execPath ? [NO_INSPECTOR, ...args] : args,
         env: {
           PATH: path,
           HOME,

@@ -1,5 +1,6 @@
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import { type EventDraft, eventData, type RunEvent } from '../../schemas/event.ts';
+import { EVENT_OVERHEAD } from './event-size.ts';
 import type { Database, EventTable } from './schema.ts';
 
 export type EventStore = ReturnType<typeof createEventStore>;
@@ -29,6 +30,16 @@ export function createEventStore(db: Kysely<Database>) {
         .limit(1)
         .executeTakeFirst();
       return row?.seq;
+    },
+
+    /** Sums up the sizes of a run's events, in bytes; see event-size.ts. */
+    async size(runId: string): Promise<number> {
+      const row = await db
+        .selectFrom('events')
+        .select(sql<number>`coalesce(sum(octet_length(data)), 0) + count(*) * ${EVENT_OVERHEAD}`.as('size'))
+        .where('run_id', '=', runId)
+        .executeTakeFirstOrThrow();
+      return row.size;
     },
   };
 }

@@ -1,4 +1,6 @@
+import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
+import type { EventDraft } from '../../schemas/event.ts';
 import { mapUpdate } from '../../src/agents/acp-updates.ts';
 import { CANCELED, decidePermission, outcomeOf, questionOf } from '../../src/agents/permissions.ts';
 import { createStartLimit } from '../../src/agents/start-limit.ts';
@@ -8,6 +10,12 @@ import { makeWorld, type Owner } from './fixtures.ts';
 import { scripted } from './scripted.ts';
 
 const KEY = 'AIzaSyStandInKey0123456789';
+
+/** A line of the agent with a piece of its answer. */
+function chunk(text: string): string {
+  const update = { sessionUpdate: 'agent_message_chunk', content: { type: 'text', text } };
+  return JSON.stringify({ jsonrpc: '2.0', method: 'session/update', params: { sessionId: 's', update } });
+}
 
 async function makeScripted(t: Owner, oddity?: string, settings: Record<string, string> = {}) {
   const world = await makeWorld(t);
@@ -65,6 +73,17 @@ t.test('updates become events', (t) => {
   const output = cut?.type === 'tool.updated' ? (cut.data.output ?? '') : '';
   t.match(output, /^é+\n\[14464 bytes cut\]$/, 'too much output is cut and marked');
   t.equal(Buffer.byteLength(output), 65_536 + '\n[14464 bytes cut]'.length);
+
+  const message = { type: 'text', text: `${'x'.repeat(16_383)}\u{1f600}${'y'.repeat(16_384)}` };
+  const pieces = map({ sessionUpdate: 'agent_message_chunk', content: message });
+  t.same(
+    pieces.map((draft) => (draft.type === 'message.delta' ? draft.data.text.length : 0)),
+    [16_383, 16_384, 2],
+    'a long text is several events, and no character is split',
+  );
+  const diff = { type: 'diff', path: 'a', oldText: '', newText: 'x'.repeat(65_536) };
+  const [edit] = map({ sessionUpdate: 'tool_call', toolCallId: 'c1', content: new Array(100).fill(diff) });
+  t.match(edit, { data: { diff: { length: 4 } } }, 'one event shows so many changes only');
 
   for (const hostile of [
     ...[undefined, null, 1, 'x', [], {}, { sessionUpdate: 'brand_new' }, { sessionUpdate: 'agent_message_chunk' }],
@@ -234,7 +253,9 @@ t.test('an agent that breaks off or breaks the rules ends the turn with a reason
   const { play } = await makeScripted(t);
   const cases: [object[], { code: string; message?: RegExp }][] = [
     [[{ say: 'half' }, { exit: 3 }], { code: 'agent_crashed', message: /exit code 3/ }],
-    [[{ flood: 17 * 1024 * 1024 }, { hang: 1 }], { code: 'agent_protocol', message: /16777216 byte limit/ }],
+    [[{ flood: 9 * 1024 * 1024 }, { hang: 1 }], { code: 'agent_protocol', message: /more than 8388608 bytes/ }],
+    [[{ raw: '['.repeat(65) }, { hang: 1 }], { code: 'agent_protocol', message: /nested too deeply/ }],
+    [[{ raw: `[${'1,'.repeat(100_000)}1]` }, { hang: 1 }], { code: 'agent_protocol', message: /too many values/ }],
     [
       [{ error: { code: -32603, message: 'Internal error', data: { details: 'no luck' } } }],
       { code: 'agent_protocol', message: /no luck/ },
@@ -245,6 +266,49 @@ t.test('an agent that breaks off or breaks the rules ends the turn with a reason
   ];
   for (const [steps, expected] of cases) await t.rejects(play(steps), expected, JSON.stringify(steps).slice(0, 60));
   t.equal((await play([{ say: 'well again' }])).said, 'well again');
+});
+
+t.test('an agent is read no further while its events wait to be written', async (t) => {
+  const { play } = await makeScripted(t);
+  let waiting = false;
+  let waits = 0;
+  const early: EventDraft[] = [];
+  const turn = await play([{ repeat: { times: 200, line: chunk('PAD'), pad: 40_000 } }, { say: 'done' }], {
+    onEvent: (draft) => {
+      if (waiting) early.push(draft);
+    },
+    async drained() {
+      waiting = true;
+      waits += 1;
+      // Long enough for whatever was received to be handled.
+      for (let turns = 0; turns < 10; turns += 1) await setImmediate();
+      waiting = false;
+    },
+  });
+  t.match(turn, { stopReason: 'end_turn' });
+  t.ok(waits >= 600, 'each piece of a long text is waited for');
+  t.same(early, []);
+});
+
+t.test('an agent gets no answer to what is no request, and a short one to unknown requests', async (t) => {
+  const { play } = await makeScripted(t);
+  const junk = [1, null, [], {}, { id: 7 }, { id: {}, method: 'x' }, { id: 'x'.repeat(300), method: 'x' }];
+  const turn = await play([
+    ...junk.map((message) => ({ raw: JSON.stringify(message) })),
+    // Were these answered, as parts of a batch or each with its own text, the next answers would be others.
+    { raw: JSON.stringify([{ jsonrpc: '2.0', id: 'a', method: 'x' }]) },
+    { raw: JSON.stringify({ jsonrpc: '2.0', id: 'nobody asked', result: KEY }) },
+    {
+      request: [
+        { id: 'a', method: `fs/${'x'.repeat(100_000)}` },
+        { id: 'b', method: 'session/request_permission', params: { options: new Array(101).fill({}) } },
+      ],
+    },
+  ]);
+  t.same(JSON.parse(turn.said), [
+    { code: -32601, message: 'Method not found' },
+    { code: -32602, message: 'Invalid params' },
+  ]);
 });
 
 t.test('a conversation that cannot be loaded is begun anew', async (t) => {

@@ -1,5 +1,6 @@
 // An ACP agent that does what its prompt says: a JSON array of steps, carried out in order.
 // The argument names what is odd about it: `silent` never answers, `deaf` only what it knows, `forgetful` cannot load sessions.
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
@@ -19,8 +20,21 @@ const steps = {
   raw: (text) => process.stdout.write(`${text}\n`),
   stderr: (text) => process.stderr.write(`${text}\n`),
   flood: (bytes) => process.stdout.write('x'.repeat(bytes)),
+  // The same line `times` times, no faster than it is read; `PAD` in it stands for `pad` letters, `NUMBER` for its number.
+  async repeat({ times, line, pad = 0 }) {
+    const padded = line.replace('PAD', () => 'x'.repeat(pad));
+    for (let number = 1; number <= times; number += 1) {
+      if (!process.stdout.write(`${padded.replaceAll('NUMBER', number)}\n`)) await once(process.stdout, 'drain');
+    }
+  },
   fill: (bytes) => writeFileSync('filled', Buffer.alloc(bytes)),
   exit: (code) => process.exit(code),
+  // Says the answers to requests, which it sends as they are.
+  async request(requests) {
+    const all = requests.map(({ id }) => new Promise((resolve) => answers.set(id, resolve)));
+    for (const request of requests) send(request);
+    say(JSON.stringify(await Promise.all(all)));
+  },
   async permission(params) {
     const id = `permission-${nextId++}`;
     const answered = new Promise((resolve) => answers.set(id, resolve));
@@ -44,8 +58,10 @@ const steps = {
   hang: () => new Promise(() => setInterval(() => {}, 60_000)),
 };
 
+// The steps are the prompt, or what it quotes as the message of a person.
 async function prompt(text) {
-  for (const step of JSON.parse(text)) {
+  const quoted = /^BEGIN message$\n([\s\S]*)\n^END message$/m.exec(text)?.[1];
+  for (const step of JSON.parse(quoted ?? text)) {
     const [[name, value]] = Object.entries(step);
     if (name === 'stop') return { result: { stopReason: value } };
     if (name === 'error') return { error: value };
@@ -75,7 +91,7 @@ async function answer({ method, params }) {
 
 createInterface({ input: process.stdin }).on('line', async (line) => {
   const message = JSON.parse(line);
-  if (message.method === undefined) return answers.get(message.id)?.(message.result);
+  if (message.method === undefined) return answers.get(message.id)?.(message.result ?? message.error);
   if (message.id === undefined || oddity === 'silent') return;
   send({ id: message.id, ...(await answer(message)) });
 });

@@ -569,6 +569,23 @@ const BY_COMMANDS: readonly AgentAttack[] = [
     harm: ({ output }) => /NoNewPrivs:\s+0/.test(output),
   },
   {
+    name: 'the inspector of the agent, opened to execute code in it',
+    during: 'dev',
+    calls: () =>
+      shell(
+        "kill -USR1 $PPID; curl -sS -m 10 --noproxy '*' --retry 3 --retry-delay 1 --retry-connrefused http://127.0.0.1:9229/json",
+      ),
+    harm: tells('webSocketDebuggerUrl'),
+  },
+  {
+    name: 'words put into the mouth of the agent',
+    during: 'dev',
+    // Its stdout is a socket, which cannot be opened a second time as a pipe can.
+    calls: () => shell('echo "{}" > /proc/$PPID/fd/1 && echo was-"sp"oken'),
+    harm: tells('was-spoken'),
+    notProved: 'what the agent is started with there is a socket too',
+  },
+  {
     name: 'an extension left in the home of the agent',
     during: 'next dev',
     by: 'the run before writes `~/.gemini/extensions/evil` with a hook',

@@ -59,13 +59,14 @@ export function createConfine(
   return async ({ argv, env = {}, user, readable, writable, mounts = [], limits }) => {
     const { PATH: _, ...variables } = env;
     const as = userFor(identities, user);
+    const extra = foldersOutsideSystem(argv[0], path);
     const options: BwrapOption[] = [
       ...isolation(as),
       ...programs(),
       ...['--dev', '/dev'],
       ...(await cover([config.DATA_DIR, config.TICKETS_ROOT])),
-      ...parents([...mounts.map(({ inside }) => inside), ...readable, ...writable]),
-      ...foldersOutsideSystem(argv[0], path).flatMap(asItIs('--ro-bind')),
+      ...parents([...mounts.map(({ inside }) => inside), ...extra, ...readable, ...writable]),
+      ...extra.flatMap(asItIs('--ro-bind')),
       ...mounts.flatMap(({ host, inside }) => ['--ro-bind', host, inside]),
       ...readable.flatMap(asItIs('--ro-bind')),
       ...writable.flatMap(asItIs('--bind')),

@@ -7,6 +7,7 @@ import { diffTrees } from './diff.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
 import { checkWorkspace, withWorkingTree } from './snapshot.ts';
 import { headOf } from './sync.ts';
+import type { TreeScans } from './tree-scan.ts';
 
 export type WorkspaceStatus = {
   head: string;
@@ -42,11 +43,12 @@ export async function statusOf(git: Git, staging: string, ticket: OpenTicket): P
  * The ticket's work against the commit it started from: what is committed and what is not, as a person who reviews it
  * wants to see both. Files that a commit would refuse are left out.
  */
-export async function diffOf(git: Git, staging: string, ticket: OpenTicket): Promise<Diff> {
+export async function diffOf(git: Git, scans: TreeScans, staging: string, ticket: OpenTicket): Promise<Diff> {
   const ask = git.ask(ticket.gitDir);
   const head = await headOf(git, ticket);
   const newestBase = (await ask.commit(ticket.baseRef)) ?? head;
   const base = (await ask.mergeBase(head, newestBase)) ?? newestBase;
+  await scans.checkSize(ticket.gitDir, base);
   const compared = await withWork(git, ticket, staging, ({ tree, objects }) =>
     diffTrees(git, { gitDir: ticket.gitDir, objects }, base, tree),
   );

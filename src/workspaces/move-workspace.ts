@@ -1,8 +1,9 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { lstat, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AppError } from '../errors/app-error.ts';
+import { AppError, toAppError } from '../errors/app-error.ts';
 import type { Git, GitOptions } from '../git/git.ts';
+import { gitFailure } from '../git/git-failure.ts';
 import { isMissing } from './file-errors.ts';
 import { checkWorkspace, joinZ, type Place, pathIn, splitZ, withScratchIndex } from './snapshot.ts';
 
@@ -12,7 +13,7 @@ const JOURNAL = 'moving';
 /**
  * Moves a workspace and its branch from one commit to another, keeping work that is not committed.
  * @returns a path whose work is in the way, with nothing touched; undefined when the move is done
- * @throws AppError of `halfWay` when it broke off in the middle
+ * @throws AppError `workspace_tampered` when the move failed and was undone; those of `undoMove`
  */
 export async function moveWorkspace(
   git: Git,
@@ -30,24 +31,63 @@ export async function moveWorkspace(
     if (check.exitCode !== 0) return pathInTheWay(check.stderr);
 
     await writeFile(join(gitDir, JOURNAL), `${from} ${to}`, { flush: true });
-    return halfWay(async () => {
+    try {
       await git.run(['read-tree', '-m', '-u', from, to], where);
       await publish(git, place, indexFile, ref, to);
-      return undefined;
-    });
+    } catch (error) {
+      await undoMove(git, place, staging, ref, { from, to }, error);
+      throw new AppError('workspace_tampered', `The new commits were not brought in: ${toAppError(error).message}`, {
+        cause: error,
+        remedy: 'Fix what the detail names, such as a folder without write permission; the next command tries again.',
+      });
+    }
+    return undefined;
   });
 }
 
 /**
- * Completes a move that was cut short. The files it was to change were checked to hold no uncommitted work before it
- * began, so they are brought to their final state by force; all others stay as they are.
- * @throws AppError of `halfWay`
+ * Completes a move that was cut short, or undoes it where it cannot be completed.
+ * @throws AppError those of `undoMove`
  */
 export async function finishMove(git: Git, place: Place, staging: string, ref: string): Promise<void> {
   const [from, to] = readJournal(place.gitDir);
   if (from === undefined || to === undefined) return;
   await checkWorkspace(place);
-  const complete = async ({ indexFile }: { indexFile: string }) => {
+  await forceMove(git, place, staging, ref, { from, to }).catch((error) =>
+    undoMove(git, place, staging, ref, { from, to }, error),
+  );
+}
+
+type Move = { from: string; to: string };
+
+/**
+ * Brings a workspace back to the commit it came from.
+ * @throws AppError `workspace_tampered` when it stays between the two commits: whoever worked in it would lose that
+ * @throws `error` itself for a full or failing disk: the next command completes the move when there is room again
+ */
+async function undoMove(
+  git: Git,
+  place: Place,
+  staging: string,
+  ref: string,
+  { from, to }: Move,
+  error: unknown,
+): Promise<void> {
+  if (!(error instanceof AppError) || error.code === 'disk_full' || error.code === 'storage_unavailable') throw error;
+  await forceMove(git, place, staging, ref, { from: to, to: from }).catch(() => {
+    throw new AppError('workspace_tampered', `The workspace is half-way between two commits: ${error.message}`, {
+      cause: error,
+      remedy: 'Fix what the detail names, such as a folder without write permission; the next command completes it.',
+    });
+  });
+}
+
+/**
+ * Brings the files that differ between two commits to those of the second, whatever state they are in. They were checked to
+ * hold no uncommitted work before the move began; all other files stay as they are.
+ */
+async function forceMove(git: Git, place: Place, staging: string, ref: string, { from, to }: Move): Promise<void> {
+  await withScratchIndex(place.gitDir, staging, async ({ indexFile }) => {
     const where = { gitDir: place.gitDir, workTree: place.workspace, indexFile };
     const { stdout } = await git.run(['diff-tree', '-r', '-z', '--no-renames', '--name-status', from, to], where);
     const records = splitZ(stdout);
@@ -57,7 +97,7 @@ export async function finishMove(git: Git, place: Place, staging: string, ref: s
       const path = records[index + 1] ?? Buffer.alloc(0);
       if (records[index]?.toString() !== 'D') written.push(path);
       // Where a file gives way to a folder, the folder may be there already.
-      else if (!(await isFolder(pathIn(place.workspace, path)))) deleted.push(path);
+      else if (await isFile(pathIn(place.workspace, path))) deleted.push(path);
     }
     await alignIndex(git, where, from);
     const fromStdin = ['--pathspec-from-file=-', '--pathspec-file-nul'];
@@ -72,30 +112,13 @@ export async function finishMove(git: Git, place: Place, staging: string, ref: s
       await git.run(['checkout-index', '--force', '-u', '-z', '--stdin'], { ...where, input: joinZ(written) });
     }
     await publish(git, place, indexFile, ref, to);
-  };
-  await halfWay(() => withScratchIndex(place.gitDir, staging, complete));
+  });
 }
 
-/**
- * Does what must not be left half done: until it is completed, the workspace holds files of two commits, and whoever worked in
- * it would lose that.
- * @throws AppError `workspace_tampered` for what git could not do, but for a disk that takes nothing
- */
-async function halfWay<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof AppError) || error.code === 'disk_full' || error.code === 'storage_unavailable') throw error;
-    throw new AppError('workspace_tampered', `The workspace is half-way between two commits: ${error.message}`, {
-      cause: error,
-      remedy: 'Mend what the detail names, such as a folder without write permission; the next command completes it.',
-    });
-  }
-}
-
-async function isFolder(path: Buffer): Promise<boolean> {
+/** Whether a path exists, as anything but a folder. */
+async function isFile(path: Buffer): Promise<boolean> {
   return lstat(path).then(
-    (found) => found.isDirectory(),
+    (found) => !found.isDirectory(),
     () => false,
   );
 }
@@ -118,9 +141,7 @@ function pathInTheWay(stderr: string): string {
   const inTheWay = /^error: (?:Entry|Untracked working tree file|Updating) '(.+)' (?:not uptodate|would)/m;
   const path = inTheWay.exec(stderr)?.[1];
   if (path !== undefined) return path;
-  throw new AppError('internal', 'git could not tell whether the workspace may be changed.', {
-    cause: new Error(stderr),
-  });
+  throw gitFailure({ command: 'read-tree', stdout: '', stderr, repo: undefined, hasToken: false });
 }
 
 function readJournal(gitDir: string): (string | undefined)[] {

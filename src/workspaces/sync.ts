@@ -13,6 +13,7 @@ import { chooseBase, type RemoteHeads } from './remote-heads.ts';
 import { cutOffLike, SHALLOW } from './shallow.ts';
 import { shown } from './show-paths.ts';
 import { checkWorkspace } from './snapshot.ts';
+import type { TreeScans } from './tree-scan.ts';
 
 export type Synced = { head: string; base: string; updated: boolean; notes: string[] };
 
@@ -22,14 +23,21 @@ export type UpToDate = Map<string, { heads: WeakRef<RemoteHeads>; refs: string; 
 /**
  * Fetches, and brings into the ticket's branch what others pushed to it and what is new in the base branch. Work that
  * is not committed stays; when it is in the way, so does everything else, and a note says so.
- * @throws AppError `merge_conflict` with the workspace unchanged; `base_branch_not_found`; those of a fetch
+ * @throws AppError `merge_conflict` and those of TreeScans with the workspace unchanged; `base_branch_not_found`; those of a fetch
  */
 export async function syncTicket(
-  deps: { git: Git; layout: Layout; mirrors: Mirrors; allowedHosts: readonly string[]; upToDate: UpToDate },
+  deps: {
+    git: Git;
+    layout: Layout;
+    mirrors: Mirrors;
+    scans: TreeScans;
+    allowedHosts: readonly string[];
+    upToDate: UpToDate;
+  },
   ticket: OpenTicket,
   options: RefreshOptions,
 ): Promise<Synced> {
-  const { git, layout, mirrors, allowedHosts, upToDate } = deps;
+  const { git, layout, mirrors, scans, allowedHosts, upToDate } = deps;
   const { ticketId, gitDir, branch, baseBranch, ref } = ticket;
   checkHead(gitDir, branch);
   await checkWorkspace(ticket);
@@ -58,7 +66,7 @@ export async function syncTicket(
   }
 
   const merge = (ours: string, theirs: string, name: string) =>
-    mergeCommits(git, gitDir, ours, theirs, { ours: branch, theirs: name });
+    mergeCommits(git, scans, gitDir, ours, theirs, { ours: branch, theirs: name });
   const withPushed = pushed === undefined ? before : await merge(before, pushed, `origin/${branch}`);
   const head = await merge(withPushed, base, baseBranch);
   const inTheWay =

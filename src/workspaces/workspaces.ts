@@ -31,7 +31,8 @@ import { chooseBase, listRemote } from './remote-heads.ts';
 import { createSpareCheckouts } from './spare-checkouts.ts';
 import { headOf, noBranch, noteUpToDate, type Synced, syncTicket, type UpToDate } from './sync.ts';
 import { createTrash } from './trash.ts';
-import { createTreeSurveys } from './tree-survey.ts';
+import { createTreeLimits } from './tree-limits.ts';
+import { createTreeScans } from './tree-scan.ts';
 import { createUpkeep, type Upkeep } from './upkeep.ts';
 
 export type WorkOptions = {
@@ -114,6 +115,7 @@ export function createWorkspaces(deps: {
     | 'FETCH_TTL_SECONDS'
     | 'SPARE_CHECKOUTS'
     | 'MIN_FREE_DISK_MB'
+    | 'MAX_WORKSPACE_MB'
   >;
   git: Git;
   redactor: Redactor;
@@ -132,6 +134,7 @@ export function createWorkspaces(deps: {
     return probed;
   };
   const ignoresCase = async () => (await fileSystem()).ignoresCase;
+  const scans = createTreeScans(git, async () => createTreeLimits(await fileSystem(), layout, config.MAX_WORKSPACE_MB));
   const makeGitDir = createGitDirs(git, layout, ignoresCase);
   const spareCheckouts = createSpareCheckouts({ config, git, layout, trash, care, makeGitDir, logger });
   const building = {
@@ -140,9 +143,8 @@ export function createWorkspaces(deps: {
     trash,
     plainPacks,
     spareCheckouts,
-    survey: createTreeSurveys(git),
+    scans,
     makeGitDir,
-    ignoresCase,
   };
   const oneAtATime = createKeyedMutex();
   const upToDate: UpToDate = new Map();
@@ -254,7 +256,7 @@ export function createWorkspaces(deps: {
     sync: (ticketId, options = {}) =>
       change(ticketId, options.signal, async (ticket) => {
         await options.check?.();
-        return syncTicket({ git, layout, mirrors, allowedHosts, upToDate }, ticket, options);
+        return syncTicket({ git, layout, mirrors, scans, allowedHosts, upToDate }, ticket, options);
       }),
 
     commit: (ticketId, text, { signal } = {}) =>
@@ -295,7 +297,7 @@ export function createWorkspaces(deps: {
         checkpointOf(git, staging, ticket, await headOf(git, ticket), name),
       ),
 
-    diff: (ticketId) => look(ticketId, (ticket) => diffOf(git, staging, ticket)),
+    diff: (ticketId) => look(ticketId, (ticket) => diffOf(git, scans, staging, ticket)),
     status: (ticketId) => look(ticketId, (ticket) => statusOf(git, staging, ticket)),
     commits: async (ticketId, since) => commitsOf(git, await openTicket(git, layout, ticketId), since),
 

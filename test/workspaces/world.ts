@@ -14,7 +14,13 @@ export const TOKEN = 'ghp_0123456789abcdefTESTtoken';
 export const API_KEY = 'key+with/"odd" \\characters & ümlaut';
 
 type Owner = { teardown(work: () => unknown): unknown };
-type Settings = { FETCH_TTL_SECONDS?: number; SPARE_CHECKOUTS?: number; DATA_DIR?: string; TICKETS_ROOT?: string };
+type Settings = {
+  FETCH_TTL_SECONDS?: number;
+  SPARE_CHECKOUTS?: number;
+  MAX_WORKSPACE_MB?: number;
+  DATA_DIR?: string;
+  TICKETS_ROOT?: string;
+};
 type WorldOptions = Settings & { parent?: string; logger?: Logger };
 export type World = Awaited<ReturnType<typeof makeWorld>>;
 
@@ -53,6 +59,7 @@ export function setUp(
     FETCH_TTL_SECONDS: 0,
     SPARE_CHECKOUTS: 0,
     MIN_FREE_DISK_MB: 0,
+    MAX_WORKSPACE_MB: 1024,
     ...settings,
   };
   const redactor = createRedactor([token, API_KEY]);

@@ -97,7 +97,7 @@ async function forceMove(git: Git, place: Place, staging: string, ref: string, {
       const path = records[index + 1] ?? Buffer.alloc(0);
       if (records[index]?.toString() !== 'D') written.push(path);
       // Where a file gives way to a folder, the folder may be there already.
-      else if (await isFile(pathIn(place.workspace, path))) deleted.push(path);
+      else if (await canRemove(pathIn(place.workspace, path))) deleted.push(path);
     }
     await alignIndex(git, where, from);
     const fromStdin = ['--pathspec-from-file=-', '--pathspec-file-nul'];
@@ -115,12 +115,9 @@ async function forceMove(git: Git, place: Place, staging: string, ref: string, {
   });
 }
 
-/** Whether a path exists, as anything but a folder. */
-async function isFile(path: Buffer): Promise<boolean> {
-  return lstat(path).then(
-    (found) => !found.isDirectory(),
-    () => false,
-  );
+/** Whether `git rm` is to remove a path. Of a missing file it removes the empty folder; it fails at a name that is too long. */
+async function canRemove(path: Buffer): Promise<boolean> {
+  return lstat(path).then((found) => !found.isDirectory(), isMissing);
 }
 
 /** Makes an index that of a commit, keeping what it knows of the files that are the same. */

@@ -1,5 +1,6 @@
 import { Problem } from '../schemas/problem.ts';
 import { ERROR_CODES, type ErrorCode } from '../src/errors/error-codes.ts';
+import { TREE_REFUSALS } from '../src/workspaces/tree-limits.ts';
 
 /** What only these operations answer, beside what follows from the shape of a route. */
 const OF_OPERATION: Readonly<Record<string, readonly ErrorCode[]>> = {
@@ -9,6 +10,7 @@ const OF_OPERATION: Readonly<Record<string, readonly ErrorCode[]>> = {
     'repo_not_found',
     'base_branch_not_found',
     'merge_conflict',
+    ...TREE_REFUSALS,
   ],
   createTicketSeed: [
     'repo_url_invalid',
@@ -16,10 +18,11 @@ const OF_OPERATION: Readonly<Record<string, readonly ErrorCode[]>> = {
     'repo_not_found',
     'base_branch_not_found',
     'merge_conflict',
+    ...TREE_REFUSALS,
   ],
   backUp: ['backup_under_way'],
   deleteTicket: ['unpushed_work', 'ticket_busy'],
-  syncTicket: ['merge_conflict'],
+  syncTicket: ['merge_conflict', ...TREE_REFUSALS],
   getPlan: ['plan_not_found'],
   putPlan: ['plan_not_found', 'plan_version_mismatch', 'precondition_required'],
   approvePlan: ['plan_not_found', 'plan_stale'],

@@ -26,7 +26,8 @@ export async function* readMessages(stream: Readable, title: string): AsyncGener
       start = end + 1;
       if (line === undefined) throw tooLarge(title, `a message of more than ${MAX_MESSAGE} bytes`);
       await pace(MESSAGE_COST);
-      if (!createJsonScan(MAX_SHAPE).push(line)) throw tooLarge(title, 'a message nested too deeply, or of too many values');
+      if (!createJsonScan(MAX_SHAPE).push(line))
+        throw tooLarge(title, 'a message nested too deeply, or of too many values');
       const message = parse(line);
       if (message !== undefined) yield message;
     }

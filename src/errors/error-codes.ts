@@ -145,6 +145,12 @@ export const ERROR_CODES = {
     false,
     'Rename one of them, or use a case-sensitive file system for TICKETS_ROOT.',
   ),
+  path_unsupported: row(
+    422,
+    'A path of the repository cannot be checked out here',
+    false,
+    'Rename, shorten or remove the paths that the detail names, on the branch in the repository.',
+  ),
   network_unreachable: row(502, 'The git server was not reached', true, 'Check the network and try again.'),
   disk_full: row(507, 'The disk is full', true, 'Free space under DATA_DIR and TICKETS_ROOT.'),
   storage_unavailable: row(
@@ -233,7 +239,7 @@ export const ERROR_CODES = {
   ),
   workspace_too_large: row(
     422,
-    'The workspace has grown too large',
+    'The workspace is too large',
     false,
     'Raise MAX_WORKSPACE_MB, or delete the ticket with force=true and ask for less.',
   ),

@@ -67,6 +67,11 @@ const RULES: readonly Rule[] = [
     (failure, name) => `The git server of ${name} was not reached: ${gitSaid(failure)}`,
   ],
   [
+    /^error: invalid path '/m,
+    'path_unsupported',
+    (failure) => `git refuses a name that the repository holds: ${gitSaid(failure)}`,
+  ],
+  [
     /Unable to process path|unable to (index|stat) /,
     'workspace_tampered',
     (failure) => `The workspace holds a file that git cannot read: ${gitSaid(failure)}`,

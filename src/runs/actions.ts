@@ -4,6 +4,7 @@ import { AppError } from '../errors/app-error.ts';
 import type { ErrorCode } from '../errors/error-codes.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
 import { planText } from '../plans/plan-text.ts';
+import { TREE_REFUSALS } from '../workspaces/tree-limits.ts';
 import { takeTurn } from './agent-turn.ts';
 import { commandPrompt, PLAN_AGAIN_PROMPT } from './prompts.ts';
 import { publish } from './publish.ts';
@@ -14,6 +15,7 @@ import { verify } from './verify.ts';
 /** What keeps the base branch out, and leaves the workspace as it was. */
 const ONLY_NOT_BROUGHT_IN: ReadonlySet<ErrorCode> = new Set([
   'merge_conflict',
+  ...TREE_REFUSALS,
   'base_branch_not_found',
   'repo_empty',
   'repo_not_found',

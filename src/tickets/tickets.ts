@@ -9,6 +9,7 @@ import type { GitProgress } from '../git/git-progress.ts';
 import { parseRepoUrl, type RepoRef } from '../git/repo-url.ts';
 import type { Store } from '../store/open-store.ts';
 import { type NewTicket, type TicketRow, ticketKey } from '../store/tickets.ts';
+import { TREE_REFUSALS } from '../workspaces/tree-limits.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 import { rememberViews } from './remember-views.ts';
 import { createRemoval, hasWorkspace } from './removal.ts';
@@ -192,7 +193,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     } catch (error) {
       // The ticket is there and usable; a conflict is for a person or the agent to resolve.
       const { code, message } = toAppError(error);
-      if (code === 'merge_conflict') return { fresh: false, notes: [message] };
+      if (code === 'merge_conflict' || TREE_REFUSALS.has(code)) return { fresh: false, notes: [message] };
       if (code !== 'ticket_busy') throw error;
       return { fresh: false, notes: ['A run is under way, so the base branch was not brought in.'] };
     }

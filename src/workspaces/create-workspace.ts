@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { AppError } from '../errors/app-error.ts';
+import { abortable } from '../git/abortable.ts';
 import type { GitProgress } from '../git/git-progress.ts';
 import type { RepoRef } from '../git/repo-url.ts';
 import { hasCode } from './file-errors.ts';
@@ -15,7 +16,8 @@ import { list } from './show-paths.ts';
 import { type TreeTools, withWorktree } from './snapshot.ts';
 import { moveInto, type SpareCheckout, type SpareCheckouts } from './spare-checkouts.ts';
 import type { Trash } from './trash.ts';
-import type { TreeSurvey } from './tree-survey.ts';
+import { refuseWithoutRoom } from './tree-limits.ts';
+import type { TreeScan, TreeScans } from './tree-scan.ts';
 
 export type NewWorkspace = {
   ticketId: string;
@@ -42,17 +44,15 @@ export type BuildDeps = {
   trash: Trash;
   plainPacks: PlainPacks;
   spareCheckouts: SpareCheckouts;
-  survey: (mirror: string, commit: string) => Promise<TreeSurvey>;
+  scans: TreeScans;
   makeGitDir: (gitDir: string, wanted: NewGitDir) => Promise<void>;
-  /** Whether the disk of the workspaces does. */
-  ignoresCase: () => Promise<boolean>;
 };
 
 /**
  * Builds a workspace aside and publishes it by two renames, the workspace last: a workspace that exists is complete,
  * whenever the server is killed.
  * @returns notes for a person on what this server does not do with the repository
- * @throws AppError `path_clash`, `disk_full`
+ * @throws AppError `disk_full`; those of TreeScans, with no file written
  */
 export async function buildWorkspace(
   deps: BuildDeps,
@@ -61,13 +61,13 @@ export async function buildWorkspace(
 ): Promise<string[]> {
   const { layout, plainPacks, spareCheckouts } = deps;
   const mirror = layout.mirror(wanted.repo.url);
-  const survey = await spareCheckouts.with(mirror, (spare) => build(deps, wanted, mirror, spare, options));
-  plainPacks.renew(mirror, wanted.base, survey.files);
-  // A tree that was not looked at may hold what this disk cannot.
+  const scan = await spareCheckouts.with(mirror, (spare) => build(deps, wanted, mirror, spare, options));
+  plainPacks.renew(mirror, wanted.base, scan.files);
+  // Only a tree that was scanned: another one may hold what this disk cannot.
   if (wanted.remoteHead === undefined) {
-    spareCheckouts.renew(mirror, wanted.base, survey.files, () => plainPacks.newestFor(mirror));
+    spareCheckouts.renew(mirror, wanted.base, scan.files, () => plainPacks.newestFor(mirror));
   }
-  return notesOn(survey);
+  return notesOn(scan);
 }
 
 async function build(
@@ -76,7 +76,7 @@ async function build(
   mirror: string,
   spare: SpareCheckout | undefined,
   options: CheckoutOptions,
-): Promise<TreeSurvey> {
+): Promise<TreeScan> {
   const { tools, layout, trash, plainPacks } = deps;
   const { git, programs, identities } = tools;
   const { workspace, gitDir } = layout.ticket(wanted.ticketId);
@@ -84,16 +84,17 @@ async function build(
   const place = wanted.place?.() ?? spare?.folder;
   const staged = place ?? join(layout.tickets.staging, randomUUID());
   const head = wanted.remoteHead ?? wanted.base;
-  const looking = deps.survey(mirror, head);
-  // Told below, when its turn has come.
-  looking.catch(() => {});
+  const scanning = deps.scans.check(mirror, head);
+  // Awaited below, when its turn has come.
+  scanning.catch(() => {});
   try {
     const [alsoObjects] = await Promise.all([
       plainPacks.objectsFor(mirror),
       place === undefined ? makeOwnedFolder(identities, staged) : undefined,
       deps.makeGitDir(stagedGitDir, gitDirOf(wanted, mirror)),
     ]);
-    if (await deps.ignoresCase()) refuseClashes((await looking).clashes);
+    const scan = await abortable(scanning, options.signal);
+    if (!spare) await refuseWithoutRoom(scan, layout.tickets.root);
     if (spare) await moveInto(spare, staged, stagedGitDir);
     const newOwner = spare !== undefined && staged !== spare.folder && identities.of(staged) !== undefined;
     if (newOwner) await programs.unifyOwner(staged);
@@ -108,10 +109,9 @@ async function build(
       });
     }
     await writeGitFile(staged, gitDir);
-    const survey = await looking;
     await wanted.isKept;
     await publish(deps, { stagedGitDir, gitDir, staged, workspace });
-    return survey;
+    return scan;
   } catch (error) {
     await trash.discard(staged, layout.tickets.trash);
     await trash.discard(stagedGitDir, layout.data.trash);
@@ -151,16 +151,12 @@ async function publish(
   }
 }
 
-function refuseClashes(clashes: TreeSurvey['clashes']): void {
-  if (clashes.length === 0) return;
-  const pairs = clashes.map(([one, other]) => `${one} and ${other}`);
-  throw new AppError('path_clash', `These differ by case only, which the disk does not tell apart: ${list(pairs, 5)}.`);
-}
-
-function notesOn({ submodules, usesLfs }: { submodules: readonly string[]; usesLfs: boolean }): string[] {
+function notesOn({ submodules, usesLfs }: TreeScan): string[] {
   const notes: string[] = [];
-  if (submodules.length > 0)
-    notes.push(`Submodules are not followed; their folders are empty: ${list(submodules, 10)}.`);
+  const { paths, count } = submodules;
+  if (count > 0) {
+    notes.push(`Submodules are not followed; their folders are empty: ${list(paths, paths.length, count)}.`);
+  }
   if (usesLfs) notes.push('The repository uses Git LFS; its large files are pointers here.');
   return notes;
 }

@@ -1,13 +1,22 @@
 import { randomUUID } from 'node:crypto';
-import { rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { lstat, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { storageFailure } from '../errors/app-error.ts';
 
-/** What the disk of the workspaces is like, found out by trying. */
+/** Properties of the file system of the workspaces, found by trying. */
 export type FileSystem = {
   /** As Linux calls it, or the number that statfs(2) gives. */
   type: string;
   /** Whether names that differ by case only are one. */
   ignoresCase: boolean;
+  /** Longest name, link target and absolute path, in bytes. Links are not supported when `maxLinkBytes` is 0. */
+  maxNameBytes: number;
+  maxLinkBytes: number;
+  maxPathBytes: number;
+  /** Whether each name must be valid UTF-8. */
+  requiresUtf8: boolean;
+  /** Bytes that no name may contain, besides `/` and NUL. */
+  refusedBytes: ReadonlySet<number>;
 };
 
 /** From linux/magic.h; ext2 and ext3 have the number of ext4. */
@@ -20,10 +29,28 @@ const TYPES = new Map([
   [0x6969, 'nfs'],
 ]);
 
+/** NAME_MAX, and PATH_MAX without the NUL, of Linux: https://man7.org/linux/man-pages/man0/limits.h.0p.html */
+const NAME_MAX = 255;
+const PATH_MAX = 4095;
+
+/** What FAT, NTFS and SMB refuse in names: control characters and https://learn.microsoft.com/windows/win32/fileio/naming-a-file */
+const SUSPECT_BYTES = [...Array.from({ length: 31 }, (_, index) => index + 1), ...Buffer.from('"*:<>?\\|')];
+
 /** @param folder where a file may be made for a moment */
 export async function probeFileSystem(folder: string): Promise<FileSystem> {
   const { type } = await statfs(folder);
-  return { type: TYPES.get(type) ?? `0x${type.toString(16)}`, ignoresCase: await ignoresCase(folder) };
+  const probe = join(folder, randomUUID());
+  const takesLink = (length: number) => isTaken(probe, () => symlink('x'.repeat(length), probe));
+  const takesPath = (length: number) => isTaken(undefined, () => lstat(folder.padEnd(length, '/')));
+  return {
+    type: TYPES.get(type) ?? `0x${type.toString(16)}`,
+    ignoresCase: await ignoresCase(folder),
+    maxNameBytes: await longest(NAME_MAX, (length) => takesName(folder, Buffer.alloc(length, 'x'))),
+    maxLinkBytes: await longest(PATH_MAX, takesLink),
+    maxPathBytes: await longest(PATH_MAX, takesPath),
+    requiresUtf8: !(await takesName(folder, Buffer.of(0xff))),
+    refusedBytes: await findRefusedBytes(folder),
+  };
 }
 
 async function ignoresCase(folder: string): Promise<boolean> {
@@ -38,4 +65,45 @@ async function ignoresCase(folder: string): Promise<boolean> {
   } finally {
     await rm(probe);
   }
+}
+
+async function findRefusedBytes(folder: string): Promise<ReadonlySet<number>> {
+  if (await takesName(folder, Buffer.from(SUSPECT_BYTES))) return new Set();
+  const refused = new Set<number>();
+  for (const byte of SUSPECT_BYTES) {
+    if (!(await takesName(folder, Buffer.of(0x78, byte, 0x78)))) refused.add(byte);
+  }
+  return refused;
+}
+
+function takesName(folder: string, name: Buffer): Promise<boolean> {
+  const path = Buffer.concat([Buffer.from(`${folder}/`), name]);
+  return isTaken(path, () => writeFile(path, '', { flag: 'wx' }));
+}
+
+/**
+ * Whether an operation succeeds. A disk that takes nothing at all is no answer.
+ * @param made what the operation creates; it is removed
+ */
+async function isTaken(made: string | Buffer | undefined, operation: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await operation();
+  } catch (error) {
+    if (storageFailure(error)) throw error;
+    return false;
+  }
+  if (made !== undefined) await rm(made);
+  return true;
+}
+
+/** The largest length up to `most` that fits, where each shorter one fits too. */
+async function longest(most: number, fits: (length: number) => Promise<boolean>): Promise<number> {
+  if (await fits(most)) return most;
+  let [fitting, tooLong] = [0, most];
+  while (tooLong - fitting > 1) {
+    const middle = Math.floor((fitting + tooLong) / 2);
+    if (await fits(middle)) fitting = middle;
+    else tooLong = middle;
+  }
+  return fitting;
 }

@@ -7,6 +7,7 @@ import { hidingAttributes } from './hiding-attributes.ts';
 import { type OpenTicket, WORK_REF } from './open-ticket.ts';
 import { checkWorkspace, listChanges, type TreeTools, type Worktree, withWorktree, writeTree } from './snapshot.ts';
 import { headOf } from './sync.ts';
+import type { TreeScans } from './tree-scan.ts';
 
 /** Changed files whose content is read for a look at the work. */
 const MAX_COMPARED_FILES = 5000;
@@ -44,10 +45,16 @@ export async function statusOf(tools: TreeTools, ticket: OpenTicket, signal?: Ab
  * The ticket's work against the commit it started from: what is committed and what is not, as a person who reviews it
  * wants to see both. Files that a commit would refuse are left out, as is what is too much; `omitted_files` counts both.
  */
-export async function diffOf(tools: TreeTools, ticket: OpenTicket, signal?: AbortSignal): Promise<Diff> {
+export async function diffOf(
+  tools: TreeTools,
+  scans: TreeScans,
+  ticket: OpenTicket,
+  signal?: AbortSignal,
+): Promise<Diff> {
   const { git } = tools;
   const head = await headOf(git, ticket);
   const base = await startOf(git, ticket, head);
+  await scans.checkSize(ticket.gitDir, base);
   if (!ticket.parked) await checkWorkspace(ticket);
   return withWorktree(tools, ticket, signal, async (worktree) => {
     const work = ticket.parked ? await parkedWork(tools, ticket) : await presentWork(worktree);

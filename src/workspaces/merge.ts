@@ -3,15 +3,17 @@ import type { Git } from '../git/git.ts';
 import { inertLine } from '../git/inert-text.ts';
 import { splitZ } from './null-separated.ts';
 import { list } from './show-paths.ts';
+import type { TreeScans } from './tree-scan.ts';
 
 /**
  * Brings a commit into another, in memory: no file is touched.
  * @param names what a person calls the two, for the message: `theirs` comes into `ours`
  * @returns the commit that holds both: one of them, or a new merge
- * @throws AppError `merge_conflict` naming the files
+ * @throws AppError `merge_conflict` naming the files; those of TreeScans for `theirs` or a new merge
  */
 export async function mergeCommits(
   git: Git,
+  scans: TreeScans,
   gitDir: string,
   ours: string,
   theirs: string,
@@ -20,8 +22,10 @@ export async function mergeCommits(
   if (ours === theirs) return ours;
   const base = await git.ask(gitDir).mergeBase(ours, theirs);
   if (base === theirs) return ours;
+  await scans.check(gitDir, theirs);
   if (base === ours) return theirs;
   if (base === undefined) throw conflict(`${names.theirs} and ${names.ours} have no history in common.`);
+  await scans.checkSize(gitDir, base);
 
   const flags = ['--write-tree', '-z', '--name-only', '--no-messages'];
   const merged = await git.run(['merge-tree', ...flags, ours, theirs], { gitDir, exitCodes: [0, 1] });
@@ -30,7 +34,9 @@ export async function mergeCommits(
 
   const input = `Merge branch '${inertBranch(names.theirs)}' into ${inertBranch(names.ours)}\n`;
   const made = await git.run(['commit-tree', '-p', ours, '-p', theirs, tree], { gitDir, input });
-  return made.stdout.toString().trim();
+  const merge = made.stdout.toString().trim();
+  await scans.check(gitDir, merge);
+  return merge;
 }
 
 /** Anybody may have named a branch, on a remote that knows the name already. */

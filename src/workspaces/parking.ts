@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { abortable } from '../git/abortable.ts';
 import { checkHead, touchedSubmodules } from './commit.ts';
 import type { CheckoutOptions } from './create-workspace.ts';
 import { writeGitFile } from './git-file.ts';
@@ -14,9 +15,11 @@ import { type TreeTools, withWorktree } from './snapshot.ts';
 import { headOf } from './sync.ts';
 import { readRecord, writeRecord } from './ticket-record.ts';
 import type { Trash } from './trash.ts';
+import { refuseWithoutRoom } from './tree-limits.ts';
+import type { TreeScans } from './tree-scan.ts';
 
 type Deps = { tools: TreeTools; layout: Layout; trash: Trash };
-type UnparkDeps = Deps & { plainPacks: Pick<PlainPacks, 'objectsFor'> };
+type UnparkDeps = Deps & { plainPacks: Pick<PlainPacks, 'objectsFor'>; scans: TreeScans };
 
 /**
  * Removes the files of a workspace and keeps its git directory, from which they come back. Files that git ignores do not.
@@ -43,9 +46,12 @@ export async function park({ tools, layout, trash }: Deps, ticket: OpenTicket): 
   return undefined;
 }
 
-/** Checks the files of a parked workspace out again, aside, and publishes them by a rename; nothing else is needed. */
+/**
+ * Checks the files of a parked workspace out again, aside, and publishes them by a rename; nothing else is needed.
+ * @throws AppError `disk_full`; those of TreeScans, with the ticket still parked
+ */
 export async function unpark(
-  { tools, layout, trash, plainPacks }: UnparkDeps,
+  { tools, layout, trash, plainPacks, scans }: UnparkDeps,
   ticket: OpenTicket,
   options: CheckoutOptions,
 ): Promise<void> {
@@ -53,6 +59,7 @@ export async function unpark(
   const { gitDir, workspace } = ticket;
   const head = await headOf(git, ticket);
   const work = (await git.ask(gitDir).commit(WORK_REF)) ?? head;
+  await refuseWithoutRoom(await abortable(scans.check(gitDir, work), options.signal), layout.tickets.root);
   const staged = join(layout.tickets.staging, randomUUID());
   try {
     await makeOwnedFolder(identities, staged);

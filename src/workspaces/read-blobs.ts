@@ -1,6 +1,6 @@
-import { Writable } from 'node:stream';
 import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
+import { sink } from '../git/sink.ts';
 
 /**
  * Reads blobs one after another without holding any of them.
@@ -16,13 +16,7 @@ export async function readBlobs(
   if (blobs.length === 0) return;
   const input = blobs.map((blob) => `${blob}\n`).join('');
   const reader = createBatchReader(onPiece);
-  const output = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      reader.read(chunk);
-      done();
-    },
-  });
-  await git.run(['cat-file', '--batch', '--buffer'], { gitDir, input, output });
+  await git.run(['cat-file', '--batch', '--buffer'], { gitDir, input, output: sink(reader.read) });
   if (reader.complete() !== blobs.length) {
     throw new AppError('workspace_tampered', 'The files of the commit could not all be read back.');
   }

@@ -12,6 +12,7 @@ import { chooseBase, type RemoteHeads } from './remote-heads.ts';
 import { cutOffLike, SHALLOW } from './shallow.ts';
 import { shown } from './show-paths.ts';
 import { checkWorkspace, type TreeTools } from './snapshot.ts';
+import type { TreeScans } from './tree-scan.ts';
 
 export type Synced = { head: string; base: string; updated: boolean; notes: string[] };
 
@@ -21,14 +22,20 @@ export type UpToDate = Map<string, { heads: WeakRef<RemoteHeads>; refs: string; 
 /**
  * Fetches, and brings into the ticket's branch what others pushed to it and what is new in the base branch. Work that
  * is not committed stays; when it is in the way, so does everything else, and a note says so.
- * @throws AppError `merge_conflict` with the workspace unchanged; `base_branch_not_found`; those of a fetch
+ * @throws AppError `merge_conflict` and those of TreeScans with the workspace unchanged; `base_branch_not_found`; those of a fetch
  */
 export async function syncTicket(
-  deps: { tools: TreeTools; mirrors: Mirrors; allowedHosts: readonly string[]; upToDate: UpToDate },
+  deps: {
+    tools: TreeTools;
+    mirrors: Mirrors;
+    scans: TreeScans;
+    allowedHosts: readonly string[];
+    upToDate: UpToDate;
+  },
   ticket: OpenTicket,
   options: RefreshOptions,
 ): Promise<Synced> {
-  const { tools, mirrors, allowedHosts, upToDate } = deps;
+  const { tools, mirrors, scans, allowedHosts, upToDate } = deps;
   const { git } = tools;
   const { ticketId, gitDir, branch, baseBranch, ref } = ticket;
   checkHead(gitDir, branch);
@@ -58,10 +65,11 @@ export async function syncTicket(
   }
 
   const merge = (ours: string, theirs: string, name: string) =>
-    mergeCommits(git, gitDir, ours, theirs, { ours: branch, theirs: name });
+    mergeCommits(git, scans, gitDir, ours, theirs, { ours: branch, theirs: name });
   const withPushed = pushed === undefined ? before : await merge(before, pushed, `origin/${branch}`);
   const head = await merge(withPushed, base, baseBranch);
-  const inTheWay = head === before ? undefined : await moveWorkspace(tools, ticket, ref, before, head, options.signal);
+  const inTheWay =
+    head === before ? undefined : await moveWorkspace(tools, ticket, ref, { from: before, to: head }, options.signal);
   if (inTheWay === undefined) {
     noteUpToDate(upToDate, ticket, heads, { head, base });
     return { head, base, updated: head !== before, notes: [] };

@@ -48,9 +48,9 @@ export function createTreePrograms(confine: Confine, identities: Identities) {
       return folders.length === 0 ? [] : splitZ(await run('occupied', tree, [], { input: joinZ(folders), signal }));
     },
 
-    /** Finds the paths that are folders. */
-    async folders(tree: string, paths: readonly Buffer[], signal?: AbortSignal): Promise<Buffer[]> {
-      return paths.length === 0 ? [] : splitZ(await run('folders', tree, [], { input: joinZ(paths), signal }));
+    /** Finds the paths that no file can be removed from: folders, and those that the file system refuses. */
+    async unremovable(tree: string, paths: readonly Buffer[], signal?: AbortSignal): Promise<Buffer[]> {
+      return paths.length === 0 ? [] : splitZ(await run('unremovable', tree, [], { input: joinZ(paths), signal }));
     },
 
     /**

@@ -35,6 +35,15 @@ function moveAside(path, name) {
   renameSync(path, `${root}/${name}`);
 }
 
+/** Whether a file can be removed from a path: also when there is none. */
+function isRemovable(path) {
+  try {
+    return !lstatSync(inTree(path)).isDirectory();
+  } catch (error) {
+    return error.code === 'ENOENT' || error.code === 'ENOTDIR';
+  }
+}
+
 const OPERATIONS = {
   /** Of the files whose paths it reads, those above a size: `BYTES PATH`. */
   large([limit]) {
@@ -45,10 +54,9 @@ const OPERATIONS = {
     });
   },
 
-  /** Of the paths that it reads, those of folders. */
-  folders() {
-    const isFolder = (path) => attempt(() => lstatSync(inTree(path)))?.isDirectory();
-    return splitZ(input()).flatMap((path) => (isFolder(path) ? [path, END] : []));
+  /** Of the paths that it reads, those of folders, and those that the file system refuses. */
+  unremovable() {
+    return splitZ(input()).flatMap((path) => (isRemovable(path) ? [] : [path, END]));
   },
 
   /** Of the folders whose paths it reads, those that are something else now, or hold something. */

@@ -34,8 +34,9 @@ import { createSharedFlights } from './shared-flight.ts';
 import { createSpareCheckouts } from './spare-checkouts.ts';
 import { headOf, noBranch, noteUpToDate, type Synced, syncTicket, type UpToDate } from './sync.ts';
 import { createTrash } from './trash.ts';
+import { createTreeLimits } from './tree-limits.ts';
 import { createTreePrograms } from './tree-programs.ts';
-import { createTreeSurveys } from './tree-survey.ts';
+import { createTreeScans } from './tree-scan.ts';
 import { createUpkeep, type Upkeep } from './upkeep.ts';
 
 export type WorkOptions = {
@@ -127,6 +128,7 @@ export function createWorkspaces(deps: {
     | 'FETCH_TTL_SECONDS'
     | 'SPARE_CHECKOUTS'
     | 'MIN_FREE_DISK_MB'
+    | 'MAX_WORKSPACE_MB'
   >;
   git: Git;
   sandbox: Pick<Sandbox, 'confine' | 'identities'>;
@@ -150,6 +152,7 @@ export function createWorkspaces(deps: {
     return probed;
   };
   const ignoresCase = async () => (await fileSystem()).ignoresCase;
+  const scans = createTreeScans(git, async () => createTreeLimits(await fileSystem(), layout, config.MAX_WORKSPACE_MB));
   const makeGitDir = createGitDirs(git, layout, ignoresCase);
   const spareCheckouts = createSpareCheckouts({ config, tools, layout, trash, care, makeGitDir, logger });
   const building = {
@@ -158,9 +161,8 @@ export function createWorkspaces(deps: {
     trash,
     plainPacks,
     spareCheckouts,
-    survey: createTreeSurveys(git),
+    scans,
     makeGitDir,
-    ignoresCase,
   };
   const oneAtATime = createKeyedMutex();
   const upToDate: UpToDate = new Map();
@@ -194,7 +196,7 @@ export function createWorkspaces(deps: {
   }
 
   const diffs = createSharedFlights<string, Diff, never>(([ticketId = ''], { signal }) =>
-    look(ticketId, (ticket) => diffOf(tools, ticket, signal)),
+    look(ticketId, (ticket) => diffOf(tools, scans, ticket, signal)),
   );
 
   async function createNew(
@@ -280,7 +282,7 @@ export function createWorkspaces(deps: {
         const restored = (await hasGitFile(ticket.workspace))
           ? []
           : await restoreGitFile(programs, ticket, quarantineOf(ticketId), options.signal);
-        const synced = await syncTicket({ tools, mirrors, allowedHosts, upToDate }, ticket, options);
+        const synced = await syncTicket({ tools, mirrors, scans, allowedHosts, upToDate }, ticket, options);
         return { ...synced, notes: [...restored, ...synced.notes] };
       }),
 

@@ -66,7 +66,7 @@ t.test('what keeps the base branch out and changes nothing does not keep from a 
   t.match(told, [/not brought in: .*NEWS\.md/]);
 });
 
-t.test('no turn is paid for in a workspace that is half moved, or is not on its branch', async (t) => {
+t.test('no turn is paid for in a workspace that cannot be moved, or is not on its branch', async (t) => {
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'S-2', repo_url: REPO });
   const workspace = join(world.dir, 'tickets', 'S-2');
   const git = (...args: string[]) =>
@@ -86,7 +86,7 @@ t.test('no turn is paid for in a workspace that is half moved, or is not on its 
   for (const time of ['at first', 'and while it lasts']) {
     const { run: refused } = await ask();
     t.match(refused, { state: 'failed', error: { code: 'workspace_tampered', detail: /hidden\.txt/ } }, time);
-    t.match(refused.error?.remedy, /next command completes it/);
+    t.match(refused.error?.remedy, /next command tries again/);
   }
   await rename(`${blob}-away`, blob);
   git('symbolic-ref', 'HEAD', 'refs/heads/other');
@@ -94,6 +94,6 @@ t.test('no turn is paid for in a workspace that is half moved, or is not on its 
   t.equal(gemini.requests.length, before, 'nobody asked the model');
   git('symbolic-ref', 'HEAD', 'refs/heads/ticket_S-2');
   t.equal((await ask()).run.state, 'succeeded');
-  t.equal(await readFile(join(workspace, 'hidden.txt'), 'utf8'), 'for a while\n', 'the move is completed');
+  t.equal(await readFile(join(workspace, 'hidden.txt'), 'utf8'), 'for a while\n', 'the move is done');
   t.equal(git('status', '--porcelain'), '');
 });

@@ -32,9 +32,12 @@ t.test('broken tickets keep none from being saved, and lose no more than they mu
   t.match(await workspaces.sync('HALF'), { notes: [/README/] }, 'fetched, and not brought in');
   plainGit(['checkout', '--quiet', 'README.md'], { cwd: workspace });
   await writeFile(`${workspace}/draft.txt`, 'draft\n');
-  const sha = plainGit(['rev-parse', 'origin/main:hidden.txt'], { cwd: workspace });
-  const blob = `objects/${sha.slice(0, 2)}/${sha.slice(2)}`;
-  await rename(`${mirror}/${blob}`, `${mirror}/${blob}-away`);
+  // Neither the new files nor the old ones can be written.
+  const blobs = ['origin/main:hidden.txt', 'HEAD:README.md'].map((name) => {
+    const sha = plainGit(['rev-parse', name], { cwd: workspace });
+    return `${mirror}/objects/${sha.slice(0, 2)}/${sha.slice(2)}`;
+  });
+  for (const blob of blobs) await rename(blob, `${blob}-away`);
   await t.rejects(workspaces.sync('HALF'), { code: 'workspace_tampered', message: /hidden\.txt/ });
 
   const { tickets, leftOut } = await workspaces.upkeep.save(path('saved'));
@@ -48,7 +51,7 @@ t.test('broken tickets keep none from being saved, and lose no more than they mu
   for (const folder of ['data', 'tickets']) await rename(path(folder), path(`${folder}-before`));
   await rename(path('saved'), path('data'));
   await mkdir(path('tickets'));
-  await rename(`${mirror}/${blob}-away`, `${mirror}/${blob}`);
+  for (const blob of blobs) await rename(`${blob}-away`, blob);
   const restored = setUp(world.dir, world.parentEnv, TOKEN).workspaces;
   t.teardown(() => restored.close());
   await restored.recover();

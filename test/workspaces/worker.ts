@@ -4,7 +4,7 @@ import { repo, setUp, TOKEN } from './world.ts';
 
 /**
  * A server of one deed, in a process of its own: DIR ACTION REPOSITORY TICKET KILL_AT. Kills itself without a word when it has run
- * so many git commands; 0 lets it end, and it prints how many there were, or the code of what went wrong.
+ * so many git commands; 0 lets it end, and it prints how many there were, or the code and message of what went wrong.
  */
 const [, , dir = '', action = '', name = '', ticketId = '', killAt = '0'] = process.argv;
 let commands = 0;
@@ -29,5 +29,6 @@ try {
   if (action === 'commit') await workspaces.commit(ticketId, { subject: 'Commit in a killed process' });
   console.log(JSON.stringify({ commands }));
 } catch (error) {
-  console.log(JSON.stringify({ code: error instanceof AppError ? error.code : String(error) }));
+  const { code, message } = error instanceof AppError ? error : { code: String(error), message: '' };
+  console.log(JSON.stringify({ code, message }));
 }

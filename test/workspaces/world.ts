@@ -22,6 +22,7 @@ type Settings = {
   PROTECTED_PATHS?: readonly string[];
   FETCH_TTL_SECONDS?: number;
   SPARE_CHECKOUTS?: number;
+  MAX_WORKSPACE_MB?: number;
   DATA_DIR?: string;
   TICKETS_ROOT?: string;
 };

@@ -1,0 +1,118 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { objectsOf } from './hostile-trees.ts';
+import { makeWorld, plainGit, repo, setUp, TOKEN } from './world.ts';
+
+/** A ticket with a draft, and a base that changes, adds, deletes and replaces files; one of the new ones is missing in the mirror. */
+async function setTheStage(t: Test) {
+  const world = await makeWorld(t);
+  const { directory } = await world.github.addRepository('acme/widgets');
+  const { file, folder, commit } = objectsOf(directory);
+  const kept = file('kept.txt', 'kept\n');
+  commit([
+    file('README.md', 'old\n'),
+    folder('becomes-file', file('x', 'x\n')),
+    file('becomes-folder'),
+    file('deleted'),
+    kept,
+  ]);
+  await world.workspaces.create({ ticketId: 'M', repo: repo('acme/widgets') });
+  const { workspace, gitDir, mirror } = await world.workspaces.paths('M');
+  const { head: before } = await world.workspaces.status('M');
+  await writeFile(`${workspace}/draft.txt`, 'draft\n');
+  await writeFile(`${workspace}/kept.txt`, 'changed\n');
+
+  const after = commit([
+    file('README.md', 'new\n'),
+    file('added.txt', 'added\n'),
+    file('becomes-file', 'y\n'),
+    folder('becomes-folder', file('z', 'z\n')),
+    kept,
+    folder('sub', file('hidden.txt', 'for a while\n')),
+  ]);
+  // Work in its way: it is fetched, and not brought in.
+  await writeFile(`${workspace}/README.md`, 'mine\n');
+  t.match(await world.workspaces.sync('M'), { updated: false, notes: [/README/] });
+  await writeFile(`${workspace}/README.md`, 'old\n');
+
+  const blobPath = (name: string) => {
+    const blob = plainGit(['--git-dir', gitDir, 'rev-parse', name]);
+    return join(mirror, 'objects', blob.slice(0, 2), blob.slice(2));
+  };
+  const hide = async (name: string) => {
+    const path = blobPath(name);
+    await rename(path, `${path}-away`);
+    return () => rename(`${path}-away`, path);
+  };
+  return { ...world, workspace, gitDir, before, after, hide };
+}
+
+type Stage = Awaited<ReturnType<typeof setTheStage>>;
+
+async function isAsBefore(t: Test, { workspaces, workspace, gitDir, before }: Stage): Promise<void> {
+  t.match(await workspaces.status('M'), { head: before, dirty: true });
+  t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), ' M kept.txt\n?? draft.txt');
+  const names = ['.git', 'README.md', 'becomes-file', 'becomes-folder', 'deleted', 'draft.txt', 'kept.txt'];
+  t.strictSame((await readdir(workspace)).sort(), names);
+  t.equal(await readFile(`${workspace}/README.md`, 'utf8'), 'old\n');
+  t.notOk(existsSync(join(gitDir, 'moving')));
+}
+
+async function isMoved(t: Test, { workspaces, workspace, after }: Stage): Promise<void> {
+  t.match(await workspaces.status('M'), { head: after, dirty: true });
+  t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), ' M kept.txt\n?? draft.txt');
+  t.equal(await readFile(`${workspace}/sub/hidden.txt`, 'utf8'), 'for a while\n');
+}
+
+t.test('a move that fails is undone, and is tried again by the next command', async (t) => {
+  const stage = await setTheStage(t);
+  const { workspaces, workspace, hide } = stage;
+  const unhide = await hide('origin/main:sub/hidden.txt');
+  for (const _ of [1, 2]) {
+    await t.rejects(workspaces.sync('M'), {
+      code: 'workspace_tampered',
+      message: /^The new commits were not brought in: .*hidden\.txt/,
+      remedy: /the next command tries again/,
+    });
+    await isAsBefore(t, stage);
+  }
+  t.match(await workspaces.commit('M', { subject: 'Work' }), { commit: { filesChanged: 2 } }, 'work goes on meanwhile');
+  await unhide();
+  t.match(await workspaces.sync('M'), { updated: true });
+  t.equal(await readFile(`${workspace}/sub/hidden.txt`, 'utf8'), 'for a while\n');
+  t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), '');
+});
+
+t.test('a move that was cut short and cannot be completed is undone at the start', async (t) => {
+  const stage = await setTheStage(t);
+  const { dir, parentEnv, workspaces, workspace, gitDir, before, after, hide } = stage;
+  await workspaces.close();
+  await hide('origin/main:sub/hidden.txt');
+  await writeFile(join(gitDir, 'moving'), `${before} ${after}`);
+  await rm(`${workspace}/becomes-folder`);
+  await mkdir(`${workspace}/becomes-folder`);
+  await writeFile(`${workspace}/added.txt`, 'add');
+  await rm(`${workspace}/deleted`);
+  const restarted = setUp(dir, parentEnv, TOKEN).workspaces;
+  t.teardown(() => restarted.close());
+  await restarted.recover();
+  await isAsBefore(t, { ...stage, workspaces: restarted });
+});
+
+t.test('a move that can be neither completed nor undone is completed later', async (t) => {
+  const stage = await setTheStage(t);
+  const { workspaces, hide } = stage;
+  const unhide = [await hide('origin/main:sub/hidden.txt'), await hide('HEAD:README.md')];
+  for (const _ of [1, 2]) {
+    await t.rejects(workspaces.sync('M'), {
+      code: 'workspace_tampered',
+      message: /^The workspace is half-way between two commits: .*hidden\.txt/,
+      remedy: /the next command completes it/,
+    });
+  }
+  for (const show of unhide) await show();
+  t.match(await workspaces.sync('M'), { updated: false });
+  await isMoved(t, stage);
+});

@@ -117,6 +117,12 @@ export function createUpkeep(deps: {
       return { tickets, leftOut };
     },
 
+    /** Deletes what an earlier attempt left in the trash, later. */
+    async emptyTrash(): Promise<void> {
+      await trash.empty(layout.data.trash);
+      await trash.empty(layout.tickets.trash);
+    },
+
     /** Resolves when what was thrown away so far is deleted. */
     emptied: () => trash.settled(),
   };

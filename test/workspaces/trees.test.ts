@@ -132,6 +132,9 @@ t.test('a parked ticket comes back only where its files fit, and is kept until t
   t.match(await large.sync('PARKED'), { updated: false });
   await large.close();
 
+  // As a restore does.
+  const borrowed = path('saved', 'gitdirs', 'SAVED.git', 'objects', 'info', 'alternates');
+  await writeFile(borrowed, (await readFile(borrowed, 'utf8')).replace(path('data'), path('saved')));
   const folders = { DATA_DIR: path('saved'), TICKETS_ROOT: path('restored') };
   const restored = setUp(dir, parentEnv, TOKEN, undefined, { ...folders, MAX_WORKSPACE_MB: 5 }).workspaces;
   await restored.recover();

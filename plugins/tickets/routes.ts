@@ -100,7 +100,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'syncTicket',
         summary: 'Bring the base branch in',
         description:
-          'Fetches, and merges into the ticket branch what others pushed to it and what is new in the base branch. 409 `merge_conflict` names the files and leaves the workspace as it was; 409 `ticket_busy` while a run is under way. Each run does so itself when it begins.',
+          'Fetches, and merges into the ticket branch what others pushed to it and what is new in the base branch. 409 `merge_conflict` names the files and leaves the workspace as it was, as does 422 `path_unsupported`, `path_clash` or `workspace_too_large` when the disk cannot hold the new ones; 409 `ticket_busy` while a run is under way. Each run does so itself when it begins.',
         tags,
         params: TicketParams,
         response: { 200: TicketSynced, default: problemResponse },

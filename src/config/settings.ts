@@ -256,7 +256,7 @@ export const Settings = Type.Object({
     10_240,
     1,
     100_000_000,
-    'Largest size of a workspace in MiB while an agent or the check command may write it.',
+    'Largest size of a workspace in MiB, of the files that are checked out as well as of those that an agent or the check command writes.',
   ),
   MAX_RUN_OUTPUT_MB: count(
     32,

@@ -67,6 +67,11 @@ const RULES: readonly Rule[] = [
     (failure, name) => `The git server of ${name} was not reached: ${gitSaid(failure)}`,
   ],
   [
+    /^error: unable to read (?:sha1 file|blob object)/m,
+    'clone_failed',
+    (failure) => `The repository lacks the content of a file: ${gitSaid(failure)}`,
+  ],
+  [
     /^error: invalid path '/m,
     'path_unsupported',
     (failure) => `git refuses a name that the repository holds: ${gitSaid(failure)}`,

@@ -25,6 +25,9 @@ export type TreeEntry = {
 /** The codes of a tree that is refused before any of its files is written. */
 export const TREE_REFUSALS: ReadonlySet<ErrorCode> = new Set(['path_unsupported', 'path_clash', 'workspace_too_large']);
 
+/** Names that git never checks out. It has more of them, and refuses those before it writes a file. */
+const REFUSED_BY_GIT = /(?:^|\/)(?:\.{0,2}|\.git)(?:\/|$)/i;
+
 /** git evaluates these files for each path; no repository needs as much. */
 const RULE_FILES: ReadonlySet<string> = new Set(['.gitignore', '.gitattributes']);
 const MAX_RULE_FILE_BYTES = 1024 * 1024;
@@ -52,6 +55,7 @@ export function spaceOf({ size }: Pick<TreeEntry, 'size'>): number {
 /** Why the file system cannot hold an entry, as the end of a sentence about it; undefined when it can. */
 export function findProblem({ kind, path, size }: TreeEntry, limits: TreeLimits): string | undefined {
   if (path.length > limits.maxPathBytes) return `has a path of more than ${limits.maxPathBytes} bytes`;
+  if (REFUSED_BY_GIT.test(path.toString('latin1'))) return 'has a name that git refuses';
   const name = nameOf(path);
   if (name.length > limits.maxNameBytes) return tooMany('has a name', name.length, limits.maxNameBytes);
   if (limits.requiresUtf8 && !isUtf8(name)) return 'has a name that is not UTF-8';

@@ -133,10 +133,7 @@ function createProblems(limits: TreeLimits) {
 
     refusal(): AppError | undefined {
       if (unsupported.length > 0) {
-        return new AppError(
-          'path_unsupported',
-          `The disk of the workspaces cannot hold this: ${unsupported.join('; ')}.`,
-        );
+        return new AppError('path_unsupported', `This cannot be checked out here: ${unsupported.join('; ')}.`);
       }
       if (clashes.length === 0) return undefined;
       const detail = `These differ by case only, which the disk does not tell apart: ${clashes.join(', ')}.`;

@@ -93,7 +93,7 @@ export const HOSTILE_TREES: readonly HostileTree[] = [
   {
     name: 'a link target of 5,000 bytes',
     code: 'path_unsupported',
-    detail: /hold this: docs\/link is a link with a target of 5000 bytes \(at most \d+\)\.$/,
+    detail: /checked out here: docs\/link is a link with a target of 5000 bytes \(at most \d+\)\.$/,
     nodes: ({ folder, link }) => [folder('docs', link('link', 'x'.repeat(5000)))],
   },
   {
@@ -111,7 +111,7 @@ export const HOSTILE_TREES: readonly HostileTree[] = [
   {
     name: 'a file name of 256 bytes',
     code: 'path_unsupported',
-    detail: /hold this: n{40}\.\.\.n{20} has a name of 256 bytes \(at most 255\)/,
+    detail: /checked out here: n{40}\.\.\.n{20} has a name of 256 bytes \(at most 255\)/,
     nodes: ({ file }) => [file(LONG)],
   },
   {
@@ -147,13 +147,25 @@ export const HOSTILE_TREES: readonly HostileTree[] = [
   {
     name: 'a name that git refuses',
     code: 'path_unsupported',
-    detail: /invalid path '\.GIT\/config'/,
+    detail: /here: \.GIT has a name that git refuses/,
     nodes: ({ file, folder }) => [folder('.GIT', file('config', '[core]\n'))],
+  },
+  {
+    name: 'a name that some file systems take for .git',
+    code: 'path_unsupported',
+    detail: /git refuses .* invalid path 'git~1\/config'/,
+    nodes: ({ file, folder }) => [folder('git~1', file('config', '[core]\n'))],
+  },
+  {
+    name: 'a path from the root',
+    code: 'path_unsupported',
+    detail: /here: \/etc has a name that git refuses/,
+    nodes: ({ file }) => [file('/etc')],
   },
   {
     name: 'a way out of the workspace',
     code: 'path_unsupported',
-    detail: /invalid path '\.\.\/a'/,
+    detail: /here: \.\. has a name that git refuses/,
     nodes: ({ file, folder }) => [folder('..', file('a'))],
   },
   {

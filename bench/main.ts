@@ -7,6 +7,7 @@ import { agentServers } from './rows/agent-servers.ts';
 import { deliveries } from './rows/deliveries.ts';
 import { durable } from './rows/durable.ts';
 import { firstWord } from './rows/first-word.ts';
+import { getDiff } from './rows/get-diff.ts';
 import { getTicket } from './rows/get-ticket.ts';
 import { growth } from './rows/growth.ts';
 import { relay } from './rows/relay.ts';
@@ -25,6 +26,7 @@ const ROWS: readonly Row[] = [
   streams,
   durable,
   getTicket,
+  getDiff,
   start,
   growth,
 ];

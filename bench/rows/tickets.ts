@@ -130,7 +130,8 @@ async function filesWait({ folders }: Place): Promise<void> {
   const staging = join(folders.data, 'staging');
   for (;;) {
     for (const name of await readdir(staging)) {
-      if ((await readdir(join(staging, name)).catch((): string[] => [])).includes('index')) return;
+      const names = await readdir(join(staging, name)).catch((): string[] => []);
+      if (names.includes('HEAD') && names.includes('index')) return;
     }
     await pause(50);
   }

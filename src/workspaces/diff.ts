@@ -19,11 +19,10 @@ export async function diffTrees(
   from: string,
   to: string,
 ): Promise<Pick<Diff, 'files' | 'patch' | 'truncated'>> {
-  const summary = await git.run(['diff-tree', ...FLAGS, '-z', '--raw', '--numstat', from, to], where);
-  const { stdout, truncated } = await git.run(['diff-tree', ...FLAGS, '--patch', from, to], {
-    ...where,
-    maxOutput: MAX_PATCH_BYTES,
-  });
+  const [summary, { stdout, truncated }] = await Promise.all([
+    git.run(['diff-tree', ...FLAGS, '-z', '--raw', '--numstat', from, to], where),
+    git.run(['diff-tree', ...FLAGS, '--patch', from, to], { ...where, maxOutput: MAX_PATCH_BYTES }),
+  ]);
   const patch = truncated ? stdout.subarray(0, stdout.lastIndexOf('\n') + 1) : stdout;
   return { files: readSummary(splitZ(summary.stdout).map(String)), patch: patch.toString(), truncated };
 }

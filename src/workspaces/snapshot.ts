@@ -98,9 +98,12 @@ async function prepareScratch(scratch: string, { workspace, gitDir }: Place, ide
 
 /** Lists what differs between the workspace and an index, as far as git is to know of it: ignored files are left out. */
 export async function listChanges({ git, programs, workspace, reading, signal }: Worktree): Promise<Changes> {
-  const untracked = await git.run(['ls-files', '-z', '--others', '--exclude-standard'], reading);
   const flags = ['-z', '--name-status', '--no-renames', '--ignore-submodules=all'];
-  const tracked = await git.run(['diff-files', ...flags], reading);
+  const [untracked, tracked, large] = await Promise.all([
+    git.run(['ls-files', '-z', '--others', '--exclude-standard'], reading),
+    git.run(['diff-files', ...flags], reading),
+    programs.filesAbove(workspace, MAX_FILE_BYTES / 1024, signal),
+  ]);
 
   const changes: Changes = { written: [], deleted: [], nested: [], tooLarge: [] };
   const candidates: Buffer[] = [];
@@ -115,9 +118,10 @@ export async function listChanges({ git, programs, workspace, reading, signal }:
     if (records[index]?.toString() === 'D') changes.deleted.push(path);
     else candidates.push(path);
   }
-  changes.tooLarge = await programs.largeFiles(workspace, candidates, MAX_FILE_BYTES, signal);
-  const tooLarge = new Set(changes.tooLarge.map(({ path }) => path.toString('latin1')));
-  changes.written = candidates.filter((path) => !tooLarge.has(path.toString('latin1')));
+  const isLarge = membership(large);
+  changes.tooLarge = await programs.largeFiles(workspace, candidates.filter(isLarge), MAX_FILE_BYTES, signal);
+  const isTooLarge = membership(changes.tooLarge.map(({ path }) => path));
+  changes.written = candidates.filter((path) => !isTooLarge(path));
   return changes;
 }
 
@@ -159,6 +163,12 @@ async function copyIndex(from: string, to: string): Promise<void> {
   } catch (error) {
     if (!isMissing(error)) throw error;
   }
+}
+
+/** Tells which paths are among these. */
+function membership(paths: readonly Buffer[]): (path: Buffer) => boolean {
+  const texts = new Set(paths.map((path) => path.toString('latin1')));
+  return (path) => texts.has(path.toString('latin1'));
 }
 
 const SLASH = 0x2f;

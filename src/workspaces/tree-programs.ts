@@ -7,6 +7,7 @@ import type { Confine } from '../sandbox/confine.ts';
 import type { Identities } from '../sandbox/identity.ts';
 import { runNodeTool } from '../sandbox/node-tool.ts';
 import { unifyOwner } from '../sandbox/ownership.ts';
+import { runProgram, unreadable } from '../sandbox/programs.ts';
 import { joinZ, splitZ } from './null-separated.ts';
 
 /** What the server does with the files of a workspace beside git, confined to them. */
@@ -14,6 +15,8 @@ export type TreePrograms = ReturnType<typeof createTreePrograms>;
 
 type Options = { input: string | Uint8Array; signal?: AbortSignal | undefined; writes?: boolean };
 
+const FIND_LIMITS = { cpuSeconds: 20, memoryMib: 512, fileMib: 1 };
+const FIND_SECONDS = 30;
 const SCRIPT = fileURLToPath(new URL('tree-tool.mjs', import.meta.url));
 
 export function createTreePrograms(confine: Confine, identities: Identities) {
@@ -28,7 +31,19 @@ export function createTreePrograms(confine: Confine, identities: Identities) {
   }
 
   return {
-    /** Finds the regular files above a size in bytes. */
+    /** Finds the regular files above a size, in KiB, wherever they are in the tree. Most trees have none. */
+    async filesAbove(tree: string, kib: number, signal?: AbortSignal): Promise<Buffer[]> {
+      const argv = ['find', tree, '-type', 'f', '-size', `+${kib}k`, '-print0'] as const;
+      const program = { argv, user: 'file-keeper', readable: [tree], writable: [], limits: FIND_LIMITS } as const;
+      const result = await runProgram(confine, program, { signal, timeoutMs: FIND_SECONDS * 1000 });
+      if (result.ended === 'canceled') throw canceled(signal);
+      const endless = unreadable('Reading the files', result, FIND_SECONDS);
+      if (endless) throw endless;
+      // It reports what vanishes meanwhile, or cannot be read, and goes on.
+      return splitZ(result.stdout).map((path) => path.subarray(Buffer.byteLength(tree) + 1));
+    },
+
+    /** Returns the sizes in bytes of those regular files that are above a size. */
     async largeFiles(
       tree: string,
       paths: readonly Buffer[],

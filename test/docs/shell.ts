@@ -47,10 +47,6 @@ export function createShell(t: Owner, cwd: string, env: Record<string, string>) 
   const variables = Object.entries({
     PATH: `${join(ROOT, 'node_modules/.bin')}:${process.env.PATH}`,
     HOME: cwd,
-    // As docs/workspaces.md has it for a person who is root.
-    GIT_CONFIG_COUNT: '1',
-    GIT_CONFIG_KEY_0: 'safe.directory',
-    GIT_CONFIG_VALUE_0: '*',
     ...env,
   }).map(([name, value]) => `${name}=${value}`);
 

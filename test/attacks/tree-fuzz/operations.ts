@@ -69,7 +69,10 @@ export function complain(stage: Pick<Stage, 'ticketId' | 'violations'>, what: st
 function judge(stage: Stage, operation: string, status: number, text: string): void {
   const { world } = stage;
   if (text.includes(world.canary)) complain(stage, `${operation} shows what is outside`);
-  if (status < 400) return stage.count(operation, 'ok');
+  if (status < 400) {
+    stage.count(operation, 'ok');
+    return;
+  }
   const { code, detail = '' }: { code: string; detail?: string } = JSON.parse(text);
   stage.count(operation, code);
   judgeError(stage, operation, code, detail);

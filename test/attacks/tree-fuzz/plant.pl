@@ -8,7 +8,7 @@ use Fcntl qw(O_WRONLY O_CREAT O_NOFOLLOW O_NONBLOCK O_RDWR S_ISDIR);
 use POSIX qw(mkfifo);
 use Socket;
 
-my ($RENAMEAT2, $SETXATTR) = map { $_ + 0 } @ARGV;
+my ($RENAMEAT2, $SETXATTR) = map { $_ + 0 } @ARGV[0, 1];
 my ($AT_FDCWD, $RENAME_EXCHANGE) = (-100, 2);
 my @racers;
 

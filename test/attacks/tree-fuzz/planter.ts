@@ -19,7 +19,8 @@ export async function plant(folder: string, steps: Buffer): Promise<Planted> {
   const perl = ['perl', '-e', SCRIPT, ...CALLS.map(String), MARK];
   const [file = '', ...args] = [...asOwner(folder), ...perl];
   const child = spawn(file, args, { cwd: folder, stdio: ['pipe', 'pipe', 'pipe'], detached: true });
-  const ended = once(child, 'exit');
+  // Not its exit: what it printed may be read later.
+  const ended = once(child, 'close');
   const complaint = text(child.stderr);
   child.stdin.on('error', () => {});
   child.stdin.end(steps);

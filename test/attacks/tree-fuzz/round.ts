@@ -32,6 +32,7 @@ export async function playRound(seeds: readonly number[], count: Count): Promise
   const world = await makeFuzzWorld();
   const violations: string[] = [];
   const trees: Outcome['trees'] = [];
+  const planted: Planted[] = [];
   const onRejection = (error: unknown) =>
     void violations.push(`nobody caught ${error instanceof Error ? error.stack : error}`);
   process.on('unhandledRejection', onRejection);
@@ -44,7 +45,6 @@ export async function playRound(seeds: readonly number[], count: Count): Promise
     await createTickets(round, seeds);
     commitEntries(world.directory, UPSTREAM);
 
-    const planted: Planted[] = [];
     await eachOf(seeds, async (seed) => {
       const tree = await playTree(round, seed, planted);
       trees.push({ seed, kinds: tree.kinds });
@@ -67,6 +67,7 @@ export async function playRound(seeds: readonly number[], count: Count): Promise
     violations.push(`the harness gave up: ${error instanceof Error ? error.stack : error}`);
   } finally {
     process.off('unhandledRejection', onRejection);
+    await Promise.all(planted.map((one) => one.stop()));
     await world.close().catch((error) => violations.push(`the folder of the round could not be removed: ${error}`));
   }
   return { violations, trees, log: world.log };

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { chmod, lstat, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import type { AgentDefinition } from '../../../src/agents/agent-definition.ts';
@@ -7,8 +8,9 @@ import { prepareGeminiLoad } from '../../../src/agents/gemini-conversation.ts';
 import { buildApp } from '../../../src/app.ts';
 import { loadConfig } from '../../../src/config/load-config.ts';
 import { createRedactor } from '../../../src/redaction/redactor.ts';
+import { startGitHub } from '../../../standins/github.ts';
 import { scripted } from '../../agents/scripted.ts';
-import { makeWorld } from '../../helpers/server.ts';
+import { TOKEN } from '../../helpers/server.ts';
 import { commitEntries } from '../../workspaces/world.ts';
 import type { Outside } from './hostile-trees.ts';
 import { ENTRIES } from './repository.ts';
@@ -25,9 +27,9 @@ export type App = Awaited<ReturnType<typeof buildApp>>;
 
 /** A server in this process, among stand-ins, with what no tree may reach. */
 export async function makeFuzzWorld() {
-  const teardowns: (() => unknown)[] = [];
-  const world = await makeWorld({ teardown: (work) => teardowns.push(work) });
-  const { dir, github } = world;
+  const dir = await mkdtemp(join(tmpdir(), 'pw-trees-'));
+  const github = await startGitHub({ root: join(dir, 'github') });
+  github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
   const canary = `CANARY-${randomUUID()}`;
   const { directory } = await github.addRepository('acme/fuzz');
   commitEntries(directory, ENTRIES);
@@ -39,7 +41,8 @@ export async function makeFuzzWorld() {
     await chmod(path(name), 0o755);
   }
   const log: string[] = [];
-  const env = { ...world.env, PATH: process.env.PATH, HOME: path('home') };
+  const env = { ...github.environment(), GITHUB_TOKEN: TOKEN, PATH: process.env.PATH, HOME: path('home') };
+  const apps = new Set<App>();
 
   const outside: Outside = {
     folder: path('outside'),
@@ -62,6 +65,8 @@ export async function makeFuzzWorld() {
         DATA_DIR: join(folder, 'data'),
         TICKETS_ROOT: join(folder, 'tickets'),
         AGENT: 'scripted',
+        AGENT_POOL_SPARE: '0',
+        FETCH_TTL_SECONDS: '0',
         AGENT_POOL_SIZE: '0',
         RATE_LIMIT_PER_MINUTE: '1000000',
         KEY_RATE_LIMIT_PER_MINUTE: '1000000',
@@ -71,12 +76,15 @@ export async function makeFuzzWorld() {
       const redactor = createRedactor([config.GITHUB_TOKEN, config.GEMINI_API_KEY]);
       const logger = pino({ level: 'info' }, { write: (line: string) => void log.push(line) });
       const app = await buildApp({ config, parentEnv: env, logger, redactor, agents: [fuzzAgent()] });
+      apps.add(app);
       const url = await app.listen({ host: '127.0.0.1', port: 0 });
       return { app, url };
     },
 
     async close(): Promise<void> {
-      for (const work of teardowns.reverse()) await work();
+      for (const app of apps) await app.close();
+      await github.close();
+      await rm(dir, { recursive: true });
     },
   };
 }

@@ -118,8 +118,12 @@ export function createUpkeep(deps: {
       return { tickets, leftOut };
     },
 
-    /** Resolves when what was thrown away so far is deleted. */
-    emptied: () => trash.settled(),
+    /** Deletes what was thrown away so far, also what could not be deleted before. */
+    async emptied(): Promise<void> {
+      await trash.empty(layout.data.trash);
+      await trash.empty(layout.tickets.trash);
+      await trash.settled();
+    },
   };
 }
 

@@ -43,16 +43,7 @@ function asOwner(folder: string): string[] {
     const { uid } = lstatSync(folder);
     return ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'];
   }
-  const options = [
-    '--unshare-user',
-    '--unshare-pid',
-    '--die-with-parent',
-    '--ro-bind',
-    '/',
-    '/',
-    '--bind',
-    folder,
-    folder,
-  ];
-  return ['bwrap', ...options, '--chdir', folder, '--'];
+  // In a user namespace, the devices of the host cannot be opened.
+  const readOnly = ['--unshare-user', '--unshare-pid', '--die-with-parent', '--ro-bind', '/', '/', '--dev', '/dev'];
+  return ['bwrap', ...readOnly, '--bind', folder, folder, '--chdir', folder, '--'];
 }

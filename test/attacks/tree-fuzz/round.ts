@@ -27,9 +27,17 @@ export type Outcome = { violations: string[]; trees: { seed: number; kinds: stri
 type Server = Awaited<ReturnType<FuzzWorld['start']>>;
 type Round = { world: FuzzWorld; server: Server; violations: string[]; count: Count };
 
+const open = new Set<FuzzWorld>();
+
+/** Ends the present round, such that no process and no folder stays. */
+export async function abandon(): Promise<void> {
+  await Promise.all([...open].map((world) => world.close()));
+}
+
 /** One server with a ticket for each seed, and what must be true of it while it lives and afterwards. */
 export async function playRound(seeds: readonly number[], count: Count): Promise<Outcome> {
   const world = await makeFuzzWorld();
+  open.add(world);
   const violations: string[] = [];
   const trees: Outcome['trees'] = [];
   const planted: Planted[] = [];
@@ -68,6 +76,7 @@ export async function playRound(seeds: readonly number[], count: Count): Promise
   } finally {
     process.off('unhandledRejection', onRejection);
     await Promise.all(planted.map((one) => one.stop()));
+    open.delete(world);
     await world.close().catch((error) => violations.push(`the folder of the round could not be removed: ${error}`));
   }
   return { violations, trees, log: world.log };
@@ -104,8 +113,11 @@ async function playTree(round: Round, seed: number, planted: Planted[]): Promise
     ? join(world.path('data', 'conversations', stage.ticketId), 'scripted', 'chats')
     : workspace;
   const tree = makeTree(random, inConversation ? 'conversation' : 'workspace', world.outside);
-  planted.push(await plant(folder, tree.steps));
+  const racing = await plant(folder, tree.steps);
+  planted.push(racing);
   for (const name of choose(random, tree)) await OPERATIONS[name]?.run(stage);
+  // Some race on under the backup.
+  if (random.chance(0.7)) await racing.stop();
   return tree;
 }
 

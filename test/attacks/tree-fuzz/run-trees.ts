@@ -1,10 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { KIND_NAMES } from './hostile-trees.ts';
-import { type Outcome, playRound } from './round.ts';
+import { abandon, type Outcome, playRound } from './round.ts';
 
 /**
  * Plants hostile trees in workspaces and conversations and judges what real servers do with them: `npm run test:trees --
@@ -72,10 +71,17 @@ function table(trees: number): void {
   );
 }
 
+/** Goes on as another user, in this very process. */
+function becomeOrdinary(): void {
+  if (process.execve === undefined) throw new Error('A newer Node is needed to become another user.');
+  process.chdir(tmpdir());
+  process.execve('/usr/bin/setpriv', ['setpriv', ...ORDINARY, process.execPath, ...process.argv.slice(1)], process.env);
+}
+
 async function main(): Promise<number> {
-  if (values.user === 'ordinary' && process.getuid?.() === 0) {
-    const args = [...ORDINARY, process.execPath, ...process.argv.slice(1)];
-    return spawnSync('setpriv', args, { stdio: 'inherit', cwd: tmpdir() }).status ?? 1;
+  if (values.user === 'ordinary' && process.getuid?.() === 0) becomeOrdinary();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void abandon().finally(() => process.exit(130)));
   }
   const first = Number(values.seed) * SEEDS_OF_A_RUN;
   const seeds =

@@ -125,7 +125,7 @@ function pathInTheWay(stderr: string): string {
   const inTheWay = /^error: (?:Entry|Untracked working tree file|Updating) '(.+)' (?:not uptodate|would)/m;
   const path = inTheWay.exec(stderr)?.[1];
   if (path !== undefined) return path;
-  throw new AppError('internal', 'git could not tell whether the workspace may be changed.', {
+  throw new AppError('workspace_tampered', 'git could not tell whether the workspace may be changed.', {
     cause: new Error(stderr),
   });
 }

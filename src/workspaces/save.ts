@@ -1,6 +1,6 @@
 import { copyFile, link } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { toAppError } from '../errors/app-error.ts';
+import { AppError, storageFailure, toAppError } from '../errors/app-error.ts';
 import { copyFolder, eachEntry } from './copy-folder.ts';
 import { hasCode } from './file-errors.ts';
 import { finishMove } from './move-workspace.ts';
@@ -47,13 +47,12 @@ export async function saveTicket(
 }
 
 /**
- * What to tell of a ticket that somebody broke: it must not keep all the others from being saved.
- * @throws what was given, when it is a disk that takes nothing
+ * Returns the reason why a ticket that somebody broke is not saved: it must not keep all the others from being saved.
+ * @throws the given error, when it is one of Node about a disk that takes nothing; git's words may be the name of a file
  */
 export function whyNotSaved(error: unknown): string {
-  const { code, message } = toAppError(error);
-  if (code === 'disk_full' || code === 'storage_unavailable') throw error;
-  return message;
+  if (storageFailure(error) ?? (error instanceof AppError && storageFailure(error.cause))) throw error;
+  return toAppError(error).message;
 }
 
 async function saveWork(

@@ -37,6 +37,9 @@ const NOTABLE_NAMES = [
   ...['caf\u00e9', 'cafe\u0301', '\u202egnp.exe', '\ufeff', 'index.lock', 'packed-refs', 'UNFINISHED_RESTORE'],
 ];
 
+/** Names that look like what git prints about a disk or a remote. */
+const NAMES_LIKE_ERRORS = ['No space left on device', 'x: Read-only file system', 'error: 401', 'Connection refused\n'];
+
 const MODES = [
   '0000',
   '0100',
@@ -193,6 +196,11 @@ const KINDS: Readonly<Record<string, Kind>> = {
         step('leave');
         step('leave');
         step('chmod', `folder-${count}`, random.pick(MODES));
+      }
+      for (const name of NAMES_LIKE_ERRORS) {
+        if (random.chance(0.5)) continue;
+        step('file', name, 'x');
+        step('chmod', name, '0000');
       }
       for (const path of REPOSITORY_FILES) if (random.chance(0.3)) step('chmod', path, random.pick(MODES));
     },

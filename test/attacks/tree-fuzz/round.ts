@@ -131,15 +131,13 @@ function choose(random: Random, { isSlow }: Tree): string[] {
 
 /** A client asks for a backup and leaves. */
 async function leaveBackup(round: Round): Promise<void> {
-  const { world, server, violations } = round;
+  const { server, violations } = round;
   const left = new AbortController();
   const asking = fetch(new URL('/v1/backup', server.url), { method: 'POST', signal: left.signal }).catch(() => {});
   await pause(300);
   left.abort();
   await asking;
-  const until = Date.now() + CANCEL_MS;
-  while (Date.now() < until && (await readdir(world.path('data', 'staging'))).length > 0) await pause(50);
-  const staged = await readdir(world.path('data', 'staging'));
+  const staged = await leftInStaging(round);
   if (staged.length > 0) violations.push(`a backup goes on ${CANCEL_MS} ms after its reader left: ${staged}`);
   await server.app.backups.settled();
 }
@@ -218,10 +216,21 @@ async function removeTickets(round: Round, seeds: readonly number[]): Promise<vo
   }
 }
 
-async function checkEmptyStaging({ world, violations }: Round): Promise<void> {
-  for (const folder of ['data/staging', 'tickets/.staging']) {
-    const names = await readdir(world.path(folder));
-    if (names.length > 0) violations.push(`left in ${folder}: ${names}`);
+/** What an operation lent is gone a moment after its end. */
+async function checkEmptyStaging(round: Round): Promise<void> {
+  const { violations } = round;
+  const left = await leftInStaging(round);
+  if (left.length > 0) violations.push(`left in staging: ${left}`);
+}
+
+/** What is in the staging folders, once it is nothing, or when the time for a cancel is over. */
+async function leftInStaging({ world }: Round): Promise<string[]> {
+  const until = Date.now() + CANCEL_MS;
+  for (;;) {
+    const folders = ['data/staging', 'tickets/.staging'].map((name) => readdir(world.path(name)));
+    const left = (await Promise.all(folders)).flat();
+    if (left.length === 0 || Date.now() > until) return left;
+    await pause(50);
   }
 }
 

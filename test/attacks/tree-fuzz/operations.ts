@@ -6,8 +6,8 @@ import type { Random } from '../random.ts';
 import { MARK } from './planter.ts';
 import { type App, type FuzzWorld, WAIT } from './world.ts';
 
-/** After a cancel, nothing of what was canceled runs for longer. */
-export const CANCEL_MS = 5000;
+/** After a cancel, nothing of what was canceled runs for longer; on a machine that does much at once, it takes its time. */
+export const CANCEL_MS = Number(process.env.FUZZ_CANCEL_MS ?? 5000);
 /** What nobody cancels has an answer by then: a few programs of the server, each with its limit of seconds. */
 const ANSWER_MS = 200_000;
 /** How long it takes a process to end that nobody waits for. */

@@ -43,7 +43,7 @@ export async function playRound(seeds: readonly number[], count: Count): Promise
   const planted: Planted[] = [];
   const onRejection = (error: unknown) =>
     void violations.push(`nobody caught ${error instanceof Error ? error.stack : error}`);
-  process.on('unhandledRejection', onRejection);
+  for (const event of ['unhandledRejection', 'uncaughtException']) process.on(event, onRejection);
   try {
     const server = await world.start(world.dir);
     const round: Round = { world, server, violations, count };
@@ -74,7 +74,7 @@ export async function playRound(seeds: readonly number[], count: Count): Promise
   } catch (error) {
     violations.push(`the harness gave up: ${error instanceof Error ? error.stack : error}`);
   } finally {
-    process.off('unhandledRejection', onRejection);
+    for (const event of ['unhandledRejection', 'uncaughtException']) process.off(event, onRejection);
     await Promise.all(planted.map((one) => one.stop()));
     open.delete(world);
     await world.close().catch((error) => violations.push(`the folder of the round could not be removed: ${error}`));

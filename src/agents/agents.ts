@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { renameSync } from 'node:fs';
+import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AgentInfo, PoolState } from '../../schemas/agent.ts';
@@ -171,7 +171,9 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
 
   /** Deletes the conversation of a ticket. @returns whether there was one */
   async function deleteConversation(ticketId: string): Promise<boolean> {
-    const target = join(config.DATA_DIR, 'trash', randomUUID());
+    const trash = join(config.DATA_DIR, 'trash');
+    mkdirSync(trash, { recursive: true, mode: 0o700 });
+    const target = join(trash, randomUUID());
     // Not to be interrupted: an agent that starts now must find the folder whole or make a new one.
     try {
       renameSync(join(config.DATA_DIR, 'conversations', ticketId), target);

@@ -11,6 +11,8 @@ export type GitFailure = {
   /** Set when the command talked to a server. */
   repo: RepoRef | undefined;
   hasToken: boolean;
+  /** Whether it worked on files that an agent can write: their names are in what it printed. */
+  inWorkTree: boolean;
 };
 
 /** A path in quotes, or a word that is one; a URL is none. */
@@ -18,8 +20,8 @@ const ABSOLUTE_PATH = /(?<=')\/[^']+|(?<![\w:/.~'-])\/[^\s'":]+/g;
 
 type Rule = readonly [pattern: RegExp, code: ErrorCode, detail: (failure: GitFailure, name: string) => string];
 
-/** What git itself (LC_ALL=C) prints on stderr, the most telling first. */
-const RULES: readonly Rule[] = [
+/** What git itself (LC_ALL=C) prints on stderr when the disk is the reason. */
+const DISK_RULES: readonly Rule[] = [
   [
     // Writing a file of a checkout (entry.c) or of a ref (refs/files-backend.c) fails without saying why.
     /No space left on device|Disk quota exceeded|Out of diskspace|^error: unable to write file [^:]*$|couldn't write '/im,
@@ -27,6 +29,10 @@ const RULES: readonly Rule[] = [
     ({ command }) => `The disk is full: git ${command} found no space left.`,
   ],
   [/Read-only file system/, 'storage_unavailable', ({ command }) => `git ${command} met a read-only file system.`],
+];
+
+/** What it prints for other reasons, the most telling first. */
+const REMOTE_RULES: readonly Rule[] = [
   [
     /couldn't find remote ref|Remote branch .* not found/,
     'base_branch_not_found',
@@ -66,6 +72,9 @@ const RULES: readonly Rule[] = [
     'network_unreachable',
     (failure, name) => `The git server of ${name} was not reached: ${gitSaid(failure)}`,
   ],
+];
+
+const WORK_TREE_RULES: readonly Rule[] = [
   [
     /^error: unable to read (?:sha1 file|blob object)/m,
     'clone_failed',
@@ -83,19 +92,27 @@ const RULES: readonly Rule[] = [
   ],
 ];
 
-/** The AppError for a git command that failed: by what it printed; else `clone_failed`, or `internal` for a local one. */
+/**
+ * Returns the AppError for a git command that failed: by what it printed; else `clone_failed`, `workspace_tampered` in a work
+ * tree, or `internal` for another local one.
+ */
 export function gitFailure(failure: GitFailure): AppError {
-  const { command, stdout, stderr, repo } = failure;
+  const { command, stdout, stderr, repo, inWorkTree } = failure;
   const cause = new Error(`git ${command} failed: ${stderr.trim() || '(it said nothing)'}`);
   const name = repo ? `${repo.owner}/${repo.name}` : 'the repository';
   if (/^!\t/m.test(stdout)) {
     return new AppError('push_rejected', `${name} refused the push: ${pushReason(failure)}`, { cause });
   }
-  const said = withoutForeignText(stderr);
-  const rule = RULES.find(([pattern]) => pattern.test(said));
+  const words = withoutForeignText(stderr);
+  // The name of a file could look like any rule of a remote.
+  const rules = [...DISK_RULES, ...(inWorkTree ? WORK_TREE_RULES : REMOTE_RULES)];
+  const rule = rules.find(([pattern]) => pattern.test(words));
   if (rule) return new AppError(rule[1], rule[2](failure, name), { cause });
   if (repo) return new AppError('clone_failed', `git ${command} failed for ${name}: ${gitSaid(failure)}`, { cause });
-  return new AppError('internal', `git ${command} failed: ${gitSaid(failure)}`, { cause });
+  const said = gitSaid(failure);
+  if (inWorkTree)
+    return new AppError('workspace_tampered', `git ${command} failed in the workspace: ${said}`, { cause });
+  return new AppError('internal', `git ${command} failed: ${said}`, { cause });
 }
 
 /** A remote's words and a repository's name could look like any rule. */

@@ -126,7 +126,7 @@ export function createGit(deps: {
     if (result.ended === 'output limit' && !truncated) {
       throw new AppError('internal', `git ${command} printed too much.`);
     }
-    if (!truncated && !isAnswer) throw failure(command, result, repo, credentials);
+    if (!truncated && !isAnswer) throw failure(command, result, options, credentials);
     return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode ?? 0, truncated };
   }
 
@@ -151,13 +151,14 @@ export function createGit(deps: {
     });
   }
 
-  function failure(command: string, result: CommandResult, repo: RepoRef | undefined, credentials?: Credentials) {
+  function failure(command: string, result: CommandResult, { repo, view }: GitOptions, credentials?: Credentials) {
     return gitFailure({
       command,
       stdout: redactor.text(result.stdout.subarray(0, 64 * 1024).toString()),
       stderr: redactor.text(result.stderr),
       repo,
       hasToken: credentials?.hasToken ?? false,
+      inWorkTree: view?.workTree !== undefined,
     });
   }
 

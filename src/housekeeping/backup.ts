@@ -47,7 +47,7 @@ export function createBackups(deps: {
   let present: Promise<void> | undefined;
 
   /** Each by itself: one that an agent has made unreadable keeps none of the others out. */
-  async function copyConversations(folder: string): Promise<Manifest['left_out']> {
+  async function copyConversations(folder: string, signal: AbortSignal | undefined): Promise<Manifest['left_out']> {
     const conversations = join(config.DATA_DIR, 'conversations');
     const leftOut: Manifest['left_out'] = [];
     await mkdir(folder);
@@ -55,9 +55,10 @@ export function createBackups(deps: {
       const copy = join(folder, ticket_id);
       await mkdir(copy);
       try {
-        const entries = await copyTree(confine, join(conversations, ticket_id), copy);
+        const entries = await copyTree(confine, join(conversations, ticket_id), copy, signal);
         if (entries > 0) leftOut.push({ ticket_id, what: `${entries} entries of its conversation` });
       } catch (error) {
+        signal?.throwIfAborted();
         leftOut.push({ ticket_id, what: `its conversation: ${whyNotSaved(error)}` });
         await rm(copy, { recursive: true, force: true });
       }
@@ -71,7 +72,7 @@ export function createBackups(deps: {
     await store.copyTo(join(folder, 'pullwright.db'));
     await chmod(join(folder, 'pullwright.db'), 0o600);
     const { tickets, leftOut } = await workspaces.upkeep.save(folder, signal);
-    leftOut.push(...(await copyConversations(join(folder, 'conversations'))));
+    leftOut.push(...(await copyConversations(join(folder, 'conversations'), signal)));
     const manifest: Manifest = {
       format: 'pullwright-backup-1',
       version: packageJson.version,

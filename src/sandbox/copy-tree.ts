@@ -13,9 +13,9 @@ const MAX_BYTES = 2 * 1024 ** 3;
  * @returns how many entries were left out: links, devices, what is unreadable, too deep or too much
  * @throws AppError like runNodeTool
  */
-export async function copyTree(confine: Confine, from: string, to: string): Promise<number> {
+export async function copyTree(confine: Confine, from: string, to: string, signal?: AbortSignal): Promise<number> {
   const args = [from, to, MAX_DEPTH, MAX_FILES, MAX_BYTES].map(String);
   const script = ownFile('copy-tree.mjs');
   const limits = { fileMib: MAX_BYTES / 1024 ** 2 };
-  return Number(await runNodeTool(confine, { script, args, readable: [from], writable: [to], limits }));
+  return Number(await runNodeTool(confine, { script, args, readable: [from], writable: [to], limits, signal }));
 }

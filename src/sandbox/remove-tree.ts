@@ -20,27 +20,37 @@ export async function removeTree(confine: Confine, path: string, signal?: AbortS
       await unlink(path);
       return undefined;
     }
-    const failure = await empty(confine, path, signal);
-    if (failure !== undefined) return failure;
-    await rmdir(path);
-    return undefined;
+    return await removeFolder(confine, path, signal);
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
   }
 }
 
-/** Deletes what a folder holds. The folder itself is where it is mounted, and is deleted from outside. */
-async function empty(confine: Confine, path: string, signal: AbortSignal | undefined): Promise<Error | undefined> {
+/** Deletes what a folder holds; the folder itself is where it is mounted, and is deleted from outside. */
+async function removeFolder(confine: Confine, path: string, signal: AbortSignal | undefined) {
   const program = { user: 'file-keeper', readable: [], writable: [path], limits: LIMITS } as const;
   const remove = { ...program, argv: ['find', path, '-mindepth', '1', '-delete'] } as const;
   // Package caches, Go's for one, hold folders without write permission.
   const open = { ...program, argv: ['chmod', '-R', 'u+rwx', '--', path] } as const;
   for (let pass = 1; ; pass += 1) {
     const { ended, exitCode, stderr } = await runProgram(confine, remove, { signal, timeoutMs: TIMEOUT_MS });
-    if (ended === 'by itself' && exitCode === 0) return undefined;
-    if (pass === MAX_PASSES || signal?.aborted || (pass > 1 && ended === 'by itself')) {
-      return new Error(`The folder could not be emptied: ${stderr.slice(-500) || ended}`);
+    const isEmptied = ended === 'by itself' && exitCode === 0;
+    if (isEmptied && (await removeEmpty(path))) return undefined;
+    if (pass === MAX_PASSES || signal?.aborted || (pass > 1 && ended === 'by itself' && !isEmptied)) {
+      const reason = isEmptied ? 'a program writes in it still' : stderr.slice(-500) || ended;
+      return new Error(`The folder could not be emptied: ${reason}`);
     }
-    if (ended === 'by itself') await runProgram(confine, open, { signal, timeoutMs: TIMEOUT_MS });
+    if (ended === 'by itself' && !isEmptied) await runProgram(confine, open, { signal, timeoutMs: TIMEOUT_MS });
+  }
+}
+
+/** @returns false when something writes in it still */
+async function removeEmpty(path: string): Promise<boolean> {
+  try {
+    await rmdir(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOTEMPTY') return false;
+    throw error;
   }
 }

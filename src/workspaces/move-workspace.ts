@@ -147,7 +147,7 @@ function pathInTheWay(stderr: string): string {
   const inTheWay = /^error: (?:Entry|Untracked working tree file|Updating) '(.+)' (?:not uptodate|would)/m;
   const path = inTheWay.exec(stderr)?.[1];
   if (path !== undefined) return path;
-  throw gitFailure({ command: 'read-tree', stdout: '', stderr, repo: undefined, hasToken: false });
+  throw gitFailure({ command: 'read-tree', stdout: '', stderr, repo: undefined, hasToken: false, inWorkTree: true });
 }
 
 function readJournal(gitDir: string): Move | undefined {

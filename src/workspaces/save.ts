@@ -1,6 +1,6 @@
 import { copyFile, link } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { toAppError } from '../errors/app-error.ts';
+import { AppError, storageFailure, toAppError } from '../errors/app-error.ts';
 import { copyFolder, eachEntry } from './copy-folder.ts';
 import { hasCode } from './file-errors.ts';
 import { finishMove } from './move-workspace.ts';
@@ -17,11 +17,18 @@ import { readRecord, writeRecord } from './ticket-record.ts';
  * holds beside the branch. The ticket itself is left as it is, but for a move that was cut short, which is completed.
  * @param folder becomes the git directory; it still borrows the mirror's objects
  * @returns what could not be kept, for a person
+ * @throws the reason of the signal
  */
-export async function saveTicket(tools: TreeTools, ticket: OpenTicket, folder: string): Promise<string[]> {
+export async function saveTicket(
+  tools: TreeTools,
+  ticket: OpenTicket,
+  folder: string,
+  signal?: AbortSignal,
+): Promise<string[]> {
   const lost: string[] = [];
   if (!ticket.parked) {
-    await finishMove(tools, ticket, ticket.ref).catch((error) => {
+    await finishMove(tools, ticket, ticket.ref, signal).catch((error) => {
+      signal?.throwIfAborted();
       // What says so is copied, too: the move is completed where the ticket comes back.
       lost.push(`the end of a move to other commits: ${whyNotSaved(error)}`);
     });
@@ -31,27 +38,32 @@ export async function saveTicket(tools: TreeTools, ticket: OpenTicket, folder: s
   if (record !== undefined) await writeRecord(folder, { parked_at: new Date().toISOString(), ...record });
   if (ticket.parked) return lost;
   try {
-    lost.push(...(await saveWork(tools, ticket, folder)));
+    lost.push(...(await saveWork(tools, ticket, folder, signal)));
   } catch (error) {
+    signal?.throwIfAborted();
     lost.push(`what is not committed: ${whyNotSaved(error)}`);
   }
   return lost;
 }
 
 /**
- * What to tell of a ticket that somebody broke: it must not keep all the others from being saved.
- * @throws what was given, when it is a disk that takes nothing
+ * Returns the reason why a ticket that somebody broke is not saved: it must not keep all the others from being saved.
+ * @throws the given error, when it is one of Node about a disk that takes nothing; git's words may be the name of a file
  */
 export function whyNotSaved(error: unknown): string {
-  const { code, message } = toAppError(error);
-  if (code === 'disk_full' || code === 'storage_unavailable') throw error;
-  return message;
+  if (storageFailure(error) ?? (error instanceof AppError && storageFailure(error.cause))) throw error;
+  return toAppError(error).message;
 }
 
-async function saveWork(tools: TreeTools, ticket: OpenTicket, gitDir: string): Promise<string[]> {
+async function saveWork(
+  tools: TreeTools,
+  ticket: OpenTicket,
+  gitDir: string,
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
   const { git } = tools;
   await checkWorkspace(ticket);
-  return withWorktree(tools, { ...ticket, gitDir }, undefined, async (worktree) => {
+  return withWorktree(tools, { ...ticket, gitDir }, signal, async (worktree) => {
     const changes = await listChanges(worktree);
     const { tree } = await writeTree(worktree, changes);
     const head = await headOf(git, ticket);

@@ -13,6 +13,8 @@ import type { Worktree } from './snapshot.ts';
 export async function keepObjects(git: Git, tree: Worktree, object: string, known: string): Promise<void> {
   const { gitDir, indexed, signal } = tree;
   const pack = new PassThrough();
+  // Both commands report it; a canceled one may end before it listens.
+  pack.on('error', () => {});
   const flags = ['--revs', '--stdout', '-q', '--threads=1'];
   const packing = git
     .run(['pack-objects', ...flags], { ...indexed, input: `${object}\n^${known}\n`, output: pack })

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { AppError, storageFailure } from '../errors/app-error.ts';
 import { canceled } from '../git/abortable.ts';
 import type { Confine } from '../sandbox/confine.ts';
 import type { Identities } from '../sandbox/identity.ts';
@@ -100,5 +101,10 @@ function nameForMoving(): string {
 /** A name directly in the tree, which the server made: nothing on the way can be a link. The name itself is not followed. */
 async function takeOut(tree: string, name: string, quarantine: string): Promise<void> {
   await mkdir(quarantine, { recursive: true, mode: 0o700 });
-  await rename(join(tree, name), join(quarantine, randomUUID()));
+  try {
+    await rename(join(tree, name), join(quarantine, randomUUID()));
+  } catch (cause) {
+    if (storageFailure(cause)) throw cause;
+    throw new AppError('workspace_tampered', 'A .git of the workspace could not be moved out of it.', { cause });
+  }
 }

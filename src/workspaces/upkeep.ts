@@ -81,7 +81,7 @@ export function createUpkeep(deps: {
     /**
      * Copies every ticket, parked and with its uncommitted work, and the mirrors they borrow from into `gitdirs` and
      * `mirrors` of a folder.
-     * @throws the reason of the signal, between two of them
+     * @throws the reason of the signal
      */
     async save(
       folder: string,
@@ -96,15 +96,16 @@ export function createUpkeep(deps: {
         signal?.throwIfAborted();
         const ticketId = name.replace(/\.git$/, '');
         const copy = join(folder, 'gitdirs', name);
-        const saving = oneAtATime(ticketId.toLowerCase(), undefined, async () => {
+        const saving = oneAtATime(ticketId.toLowerCase(), signal, async () => {
           const ticket = await findTicket(git, layout, ticketId);
           if (ticket === undefined) return;
-          const lost = await saveTicket(tools, ticket, copy);
+          const lost = await saveTicket(tools, ticket, copy, signal);
           tickets.push(ticketId);
           leftOut.push(...lost.map((what) => ({ ticket_id: ticketId, what })));
           borrowed.add(ticket.mirror);
         });
         await saving.catch(async (error) => {
+          signal?.throwIfAborted();
           leftOut.push({ ticket_id: ticketId, what: `all of it: ${whyNotSaved(error)}` });
           await rm(copy, { recursive: true, force: true });
         });
@@ -117,14 +118,12 @@ export function createUpkeep(deps: {
       return { tickets, leftOut };
     },
 
-    /** Deletes what an earlier attempt left in the trash, later. */
-    async emptyTrash(): Promise<void> {
+    /** Deletes what was thrown away so far, also what could not be deleted before. */
+    async emptied(): Promise<void> {
       await trash.empty(layout.data.trash);
       await trash.empty(layout.tickets.trash);
+      await trash.settled();
     },
-
-    /** Resolves when what was thrown away so far is deleted. */
-    emptied: () => trash.settled(),
   };
 }
 

@@ -25,6 +25,8 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
     await writeFile(join(workspace, name), content);
   }
   await giveAway(join(root, 'tickets'), workspace);
+  const git = { dir: join(root, 'git'), mirror: join(root, 'mirror') };
+  for (const folder of Object.values(git)) await mkdir(folder);
 
   return {
     workspace,
@@ -50,7 +52,7 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
         agent: 'gemini',
         mode,
         workspace,
-        git: undefined,
+        git,
         text: (remembered) => {
           continued = remembered;
           return text;

@@ -62,3 +62,15 @@ t.test('broken tickets keep none from being saved, and lose no more than they mu
   t.equal(await readFile(`${workspace}/draft.txt`, 'utf8'), 'draft\n', 'and what was not committed is there');
   await rm(path('tickets-before'), { recursive: true });
 });
+
+t.test('a file whose name looks like an error of the disk keeps no ticket from being saved', async (t) => {
+  const world = await makeWorld(t);
+  const { workspaces } = world;
+  await world.github.addRepository('acme/widgets');
+  for (const ticketId of ['NAMED', 'WELL']) await workspaces.create({ ticketId, repo: repo('acme/widgets') });
+  const { workspace } = await workspaces.paths('NAMED');
+  await writeFile(`${workspace}/No space left on device`, 'x', { mode: 0 });
+  const { tickets, leftOut } = await workspaces.upkeep.save(world.path('saved'));
+  t.strictSame(tickets.sort(), ['NAMED', 'WELL']);
+  t.match(leftOut, [{ ticket_id: 'NAMED', what: /^what is not committed: / }]);
+});

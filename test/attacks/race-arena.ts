@@ -40,10 +40,10 @@ export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit
   const other = join(dir, 'tickets/O-1');
   for (const ticket_id of ['O-1', 'R-1']) await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
   await keepSecret(other);
-  const command = swapping(
-    [`${outside}/secret.txt`, `${other}/secret.txt`, '../../O-1/secret.txt'],
-    [outside, other, '../../O-1'],
-  );
+  const targets = {
+    files: [`${outside}/secret.txt`, `${other}/secret.txt`, '../../O-1/secret.txt'],
+    folders: [outside, other, '../../O-1'],
+  };
   gemini.on(/Action: make_plan/, [{ text: '# Goal\n\nDo it.' }]);
   await run(server, 'R-1', { action: 'make_plan' });
   const before = await secrets();
@@ -64,25 +64,22 @@ export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit
     return JSON.stringify(await Promise.all(found));
   }
 
-  /** Starts a run whose agent swaps, and then waits for its model. */
-  async function swap(): Promise<void> {
-    runs += 1;
-    const message = `Race number ${runs}.`;
-    gemini.on(message, [
-      { calls: [{ name: 'run_shell_command', args: { command } }] },
-      { hang: true },
-      { text: 'Done.' },
-    ]);
-    const started = await call(server, 'POST', '/v1/tickets/R-1/runs', { action: 'dev', message });
-    runId = started.body.run_id;
-    await gemini.waitFor(({ prompt, state }) => prompt.includes(message) && state === 'held');
-  }
-
   const all = async (answers: readonly Promise<{ body: unknown }>[]) =>
     JSON.stringify((await Promise.all(answers)).map(({ body }) => body));
   const eventsOfRun = async () => JSON.stringify(await events(server, runId));
 
   const arena: RaceArena = {
+    async swap(swapped) {
+      runs += 1;
+      const message = `Race number ${runs}.`;
+      const command = swapping(swapped, targets[swapped], 'x'.repeat(CANARY.length));
+      const calls = [{ name: 'run_shell_command', args: { command } }];
+      gemini.on(message, [{ calls }, { hang: true }, { text: 'Done.' }]);
+      const started = await call(server, 'POST', '/v1/tickets/R-1/runs', { action: 'dev', message });
+      runId = started.body.run_id;
+      await gemini.waitFor(({ prompt, state }) => prompt.includes(message) && state === 'held');
+      return message;
+    },
     diff: () =>
       all(
         Array.from({ length: READERS }, (_, index) =>
@@ -116,12 +113,11 @@ export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit
       return JSON.stringify([loaded, gemini.requests.at(-1)?.body]);
     },
     async cancel() {
-      await swap();
       await call(server, 'POST', `/v1/runs/${runId}/cancel`);
       return eventsOfRun();
     },
     async remove() {
-      await swap();
+      await arena.swap('files');
       const removed = all([call(server, 'DELETE', '/v1/tickets/R-1?force=true')]);
       return (await removed) + (await arena.housekeeping());
     },
@@ -129,7 +125,6 @@ export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit
 
   return {
     arena,
-    swap,
     /** Whether an attempt did harm. */
     isHarm: async (output: string) => output.includes(CANARY) || (await secrets()) !== before,
   };

@@ -13,8 +13,7 @@ for (const user of SERVER_USERS) {
     `an agent of a server of the user ${user.name} wins no race`,
     { skip: user.skip, buffered: true },
     async (t) => {
-      const { arena, swap, isHarm } = await enterRace(t, user);
-      await swap();
+      const { arena, isHarm } = await enterRace(t, user);
       for (const { name, times, attempt } of RACE_ATTACKS) {
         let harm = false;
         for (let time = 0; time < times && !harm; time += 1) harm = await isHarm(await attempt(arena));

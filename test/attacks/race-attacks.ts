@@ -1,5 +1,7 @@
 /** Where a race is run: a ticket whose agent swaps, and the ways to make the server read it. */
 export type RaceArena = {
+  /** Starts a run whose agent swaps, and then waits for its model. */
+  swap(swapped: Swapped): Promise<string>;
   /** Reads the changes, by several readers at the same time, as JSON and as a patch. */
   diff(): Promise<string>;
   /** Takes a backup; gives its files and all git objects of its tickets. */
@@ -29,12 +31,20 @@ export type RaceAttack = {
   notProved?: string;
 };
 
+const ENDED = 'the swapping process has ended by then';
+const ONLY_BEGINS = 'it begins what the next ones need';
 const OTHER_CARE = 'its program follows no link by itself; confinement is the second defence';
 
-/** In this order, in one run; the last ones end it. */
+/** In this order, in two runs of one ticket. */
 export const RACE_ATTACKS: readonly RaceAttack[] = [
-  { name: 'GET diff, by many readers', times: 12, attempt: (arena) => arena.diff() },
-  { name: 'a backup, of files and of the conversation', times: 4, attempt: (arena) => arena.backup() },
+  {
+    name: 'files that the agent swaps, in the run',
+    times: 1,
+    attempt: (arena) => arena.swap('files'),
+    notProved: ONLY_BEGINS,
+  },
+  { name: 'GET diff, by many readers', times: 40, attempt: (arena) => arena.diff() },
+  { name: 'a backup, of files and of the conversation', times: 12, attempt: (arena) => arena.backup() },
   {
     name: 'POST sync',
     times: 4,
@@ -47,51 +57,61 @@ export const RACE_ATTACKS: readonly RaceAttack[] = [
     attempt: (arena) => arena.housekeeping(),
     notProved: OTHER_CARE,
   },
+  { name: 'the commit at the end of the run', times: 1, attempt: (arena) => arena.finish(), notProved: ENDED },
   {
-    name: 'the commit at the end of the run',
-    times: 1,
-    attempt: (arena) => arena.finish(),
-    notProved: 'the swapping process has ended by then',
-  },
-  {
-    name: 'the start of a process that loads the conversation',
+    name: 'a new process that loads the conversation',
     times: 1,
     attempt: (arena) => arena.load(),
     notProved: OTHER_CARE,
   },
   {
-    name: 'a cancel, and the changes that it leaves',
+    name: 'folders that the agent swaps, in the run',
     times: 1,
-    attempt: async (arena) => (await arena.cancel()) + (await arena.diff()),
-    notProved: 'the swapping process has ended by then',
+    attempt: (arena) => arena.swap('folders'),
+    notProved: ONLY_BEGINS,
   },
-  { name: 'DELETE with force', times: 1, attempt: (arena) => arena.remove(), notProved: OTHER_CARE },
+  { name: 'GET diff of folders, by many readers', times: 12, attempt: (arena) => arena.diff(), notProved: OTHER_CARE },
+  { name: 'a backup, of folders', times: 6, attempt: (arena) => arena.backup(), notProved: OTHER_CARE },
+  { name: 'a cancel', times: 1, attempt: (arena) => arena.cancel(), notProved: ENDED },
+  { name: 'GET diff of what a canceled run left', times: 1, attempt: (arena) => arena.diff(), notProved: ENDED },
+  {
+    name: 'DELETE with force, of a ticket whose agent swaps',
+    times: 1,
+    attempt: (arena) => arena.remove(),
+    notProved: OTHER_CARE,
+  },
 ];
 
-/** How many files, and how many folders, are swapped. */
-const PAIRS = 24;
+/** Few: a program that finds a link where it saw a file mostly gives up, so that one hit is not to be spoilt by another. */
+const PAIRS = 3;
 const RENAMEAT2 = { x64: 316, arm64: 276 };
 
+export type Swapped = 'files' | 'folders';
+
 /**
- * The shell command of the swaps: it prepares the pairs in the workspace and in the folder of the conversation, and leaves
- * the program in the background.
- * @param files outside, and folders outside with a `secret.txt`: absolute paths
+ * The shell command of the swaps: it prepares pairs of a file, or folder, and a link in the workspace and in the folder of the
+ * conversation, and leaves the program in the background.
+ * @param targets of the links
+ * @param text as long as the secret: git reads as many bytes as the file had that it looked at
  */
-export function swapping(files: readonly string[], folders: readonly string[], arch = process.arch): string {
+export function swapping(swapped: Swapped, targets: readonly string[], text: string, arch = process.arch): string {
   const call = arch === 'arm64' ? RENAMEAT2.arm64 : RENAMEAT2.x64;
-  const pair = (at: string, index: number, made: string, target: string) =>
-    `${made.replaceAll('AT', `${at}/s${index}`)}; ln -s ${target} ${at}/t${index}`;
+  const make = (path: string) =>
+    swapped === 'files' ? `echo ${text} > ${path}` : `mkdir -p ${path}; echo ${text} > ${path}/secret.txt`;
   const pairs = (at: string) =>
-    Array.from({ length: PAIRS }, (_, index) => [
-      pair(at, 2 * index, 'echo mine > AT', files[index % files.length] ?? ''),
-      pair(at, 2 * index + 1, 'mkdir AT; echo mine > AT/secret.txt', folders[index % folders.length] ?? ''),
-    ]).flat();
+    Array.from(
+      { length: PAIRS },
+      (_, index) => `${make(`${at}/s${index}`)}; ln -sfn ${targets[index % targets.length]} ${at}/t${index}`,
+    );
   // RENAME_EXCHANGE: at each moment there is one of the two.
-  const program = `my $here = $ARGV[0]; while (1) { for my $n (0 .. ${2 * PAIRS - 1}) { my ($one, $other) = ("$here/s$n", "$here/t$n"); syscall(${call}, -100, $one, -100, $other, 2) } }`;
+  const program = `my $at = $ARGV[0]; while (1) { for my $n (0 .. ${PAIRS - 1}) { my ($one, $other) = ("$at/s$n", "$at/t$n"); syscall(${call}, -100, $one, -100, $other, 2) } }`;
+  const folders = ['race', '$chats/race'];
   return [
-    'chats=$(echo ~/.gemini/tmp/*/chats); mkdir -p race $chats/race',
-    ...pairs('race'),
-    ...pairs('$chats/race'),
-    ...['race', '$chats/race'].map((at) => `setsid -f perl -e '${program}' ${at} > /dev/null 2>&1 < /dev/null`),
+    // Gemini CLI runs no command that holds a substitution.
+    'for chats in ~/.gemini/tmp/*/chats; do',
+    ...folders.map((at) => `rm -rf ${at}; mkdir -p ${at}`),
+    ...folders.flatMap(pairs),
+    ...folders.map((at) => `setsid -f perl -e '${program}' ${at} > /dev/null 2>&1 < /dev/null`),
+    'done',
   ].join('\n');
 }

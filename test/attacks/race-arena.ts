@@ -12,6 +12,7 @@ import type { Edit } from './take-away.ts';
 /** In every text, and in the name of a file, that lies outside of the sandbox. */
 const CANARY = 'canary-of-the-race';
 const READERS = 6;
+const SETTINGS = { SANDBOX: 'bubblewrap', RUN_MAX_ATTEMPTS: '1', RATE_LIMIT_PER_MINUTE: '100000' };
 const execute = promisify(execFile);
 
 /** Takes the confinement from the server's own programs, and leaves it to the agents. */
@@ -30,13 +31,7 @@ export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit
   await mkdir(outside);
   await keepSecret(outside);
   giveTo(user, outside);
-  const server = await startServerAs(
-    t,
-    world,
-    user,
-    { SANDBOX: 'bubblewrap', RUN_MAX_ATTEMPTS: '1', ...env },
-    nodeArgs,
-  );
+  const server = await startServerAs(t, world, user, { ...SETTINGS, ...env }, nodeArgs);
   const other = join(dir, 'tickets/O-1');
   for (const ticket_id of ['O-1', 'R-1']) await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
   await keepSecret(other);
@@ -87,7 +82,11 @@ export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit
         ),
       ),
     async backup() {
-      const response = await fetch(new URL('/v1/backup', server.url), { method: 'POST' });
+      const take = () => fetch(new URL('/v1/backup', server.url), { method: 'POST' });
+      let response = await take();
+      // The one before has been read, and its staging is being removed.
+      while (response.status === 409) response = await take();
+      if (response.status !== 200) throw new Error(`there is no backup: ${await response.text()}`);
       const folder = await mkdtemp(join(dir, 'backup-'));
       try {
         await writeFile(`${folder}.tar.gz`, Buffer.from(await response.arrayBuffer()));

@@ -33,7 +33,7 @@ function user(name: ServerUser['name'], prefix: readonly [string, ...string[]]):
 }
 
 /** Gives files and folders with all that they hold to a user. */
-export function giveTo({ prefix }: ServerUser, ...paths: readonly string[]): void {
+export function giveTo({ prefix }: Pick<ServerUser, 'prefix'>, ...paths: readonly string[]): void {
   if (prefix.length > 0) execFileSync('chown', ['-R', `${ORDINARY_UID}:${ORDINARY_UID}`, '--', ...paths]);
 }
 

@@ -36,6 +36,14 @@ const PROGRAMS = [
     tests: true,
     help: 'https://www.chromium.org/getting-involved/download-chromium/',
   },
+  {
+    name: 'strace',
+    title: 'strace, with which the tests see what the server opens',
+    // The first with --seccomp-bpf and --pidns-translation.
+    least: [5, 9],
+    tests: true,
+    help: 'https://strace.io',
+  },
 ];
 
 /** Package managers in the order they are looked for, with their names for the programs that are called otherwise. */

@@ -1,8 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { call, run } from '../helpers/client.ts';
-import { makeWorld, startServer } from '../helpers/server.ts';
+import { makeWorld } from '../helpers/server.ts';
+import { giveTo, SERVER_USERS, type ServerUser, startServerAs } from '../helpers/users.ts';
 import { type Entry, TOKEN } from '../workspaces/world.ts';
 import { type Arena, createArenas } from './git-arena.ts';
 
@@ -79,55 +80,68 @@ const ATTACKS: readonly Attack[] = [
   },
 ];
 
-const world = await makeWorld(t);
-world.github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
-await mkdir(join(world.dir, 'arena'));
-const arenas = await createArenas(join(world.dir, 'arena'), world.github, join(world.dir, 'gh'));
-t.teardown(() => arenas.close());
-// Nothing is held back, such as .gitmodules, so that it is git that the attacks meet.
-const settings = { SANDBOX: 'bubblewrap', GITHUB_TOKEN: TOKEN, HOME: arenas.home, PROTECTED_PATHS: 'none' };
-const server = await startServer(t, world, settings);
+t.jobs = SERVER_USERS.length;
+for (const user of SERVER_USERS) {
+  t.test(`with a server of the user ${user.name}`, { skip: user.skip, buffered: true }, async (t) => {
+    const { world, arenas, server } = await setTheStage(t, user);
+    for (const [index, { name, upstream = [], shell }] of ATTACKS.entries()) {
+      t.test(name, async (t) => {
+        const ticketId = `G-${index}`;
+        const repository = `acme/hostile-${index}`;
+        await arenas.addRepository(repository, upstream);
+        await arenas.forget();
+        const made = await call(server, 'POST', '/v1/tickets', {
+          ticket_id: ticketId,
+          repo_url: `https://github.com/${repository}`,
+        });
+        t.equal(made.status, 201);
+        const arena = await arenas.enter(repository, `ticket_${ticketId}`, join(world.dir, 'tickets', ticketId));
+        giveTo(user, join(world.dir, 'arena'));
+        t.strictSame(
+          await arenas.damage(arena, arenas.refsOfOthers(arena)),
+          ['kept the work out'],
+          'nothing came of it yet',
+        );
 
-for (const [index, { name, upstream = [], shell }] of ATTACKS.entries()) {
-  t.test(name, async (t) => {
-    const ticketId = `G-${index}`;
-    const repository = `acme/hostile-${index}`;
-    await arenas.addRepository(repository, upstream);
-    await arenas.forget();
-    const made = await call(server, 'POST', '/v1/tickets', {
-      ticket_id: ticketId,
-      repo_url: `https://github.com/${repository}`,
-    });
-    t.equal(made.status, 201);
-    const arena = await arenas.enter(repository, `ticket_${ticketId}`, join(world.dir, 'tickets', ticketId));
-    t.strictSame(
-      await arenas.damage(arena, arenas.refsOfOthers(arena)),
-      ['kept the work out'],
-      'nothing came of it yet',
-    );
+        const program = `printf '#!/bin/sh\\nexec cat\\n' > evil-program; chmod +x evil-program`;
+        const honest = "echo work > work.txt; sed -i '1s/.*/mine/' shared.txt";
+        const command = `{ ${program}\n${shell(arena)}\n} > /dev/null 2>&1; ${honest}`;
+        world.gemini.on(`Plan ${ticketId}`, [{ text: '# Goal\n\nWork.' }]);
+        world.gemini.on(`Work ${ticketId}`, [
+          { calls: [{ name: 'run_shell_command', args: { command } }] },
+          { text: 'Done.' },
+        ]);
+        await run(server, ticketId, { action: 'make_plan', message: `Plan ${ticketId}` });
+        const before = arenas.refsOfOthers(arena);
+        const dev = await run(server, ticketId, { action: 'dev', message: `Work ${ticketId}` });
+        t.match(
+          dev.run,
+          { state: 'succeeded', result: { pull_request: { created: true } } },
+          JSON.stringify(dev.run.error),
+        );
+        t.strictSame(await arenas.damage(arena, before), []);
+        t.equal((await call(server, 'GET', `/v1/tickets/${ticketId}/diff`)).status, 200);
 
-    const program = `printf '#!/bin/sh\\nexec cat\\n' > evil-program; chmod +x evil-program`;
-    const honest = "echo work > work.txt; sed -i '1s/.*/mine/' shared.txt";
-    const command = `{ ${program}\n${shell(arena)}\n} > /dev/null 2>&1; ${honest}`;
-    world.gemini.on(`Plan ${ticketId}`, [{ text: '# Goal\n\nWork.' }]);
-    world.gemini.on(`Work ${ticketId}`, [
-      { calls: [{ name: 'run_shell_command', args: { command } }] },
-      { text: 'Done.' },
-    ]);
-    await run(server, ticketId, { action: 'make_plan', message: `Plan ${ticketId}` });
-    const before = arenas.refsOfOthers(arena);
-    const dev = await run(server, ticketId, { action: 'dev', message: `Work ${ticketId}` });
-    t.match(
-      dev.run,
-      { state: 'succeeded', result: { pull_request: { created: true } } },
-      JSON.stringify(dev.run.error),
-    );
-    t.strictSame(await arenas.damage(arena, before), []);
-    t.equal((await call(server, 'GET', `/v1/tickets/${ticketId}/diff`)).status, 200);
-
-    await arenas.moveUpstream(arena);
-    const moved = arenas.refsOfOthers(arena);
-    await call(server, 'POST', '/v1/tickets', { ticket_id: ticketId, repo_url: `https://github.com/${repository}` });
-    t.strictSame(await arenas.damage(arena, moved), [], 'nor when the base comes in');
+        await arenas.moveUpstream(arena);
+        const moved = arenas.refsOfOthers(arena);
+        await call(server, 'POST', '/v1/tickets', {
+          ticket_id: ticketId,
+          repo_url: `https://github.com/${repository}`,
+        });
+        t.strictSame(await arenas.damage(arena, moved), [], 'nor when the base comes in');
+      });
+    }
   });
+}
+
+async function setTheStage(t: Test, user: ServerUser) {
+  const world = await makeWorld(t);
+  world.github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
+  await mkdir(join(world.dir, 'arena'));
+  const arenas = await createArenas(join(world.dir, 'arena'), world.github, join(world.dir, 'gh'));
+  t.teardown(() => arenas.close());
+  giveTo(user, join(world.dir, 'arena'));
+  // Nothing is held back, such as .gitmodules, so that it is git that the attacks meet.
+  const settings = { SANDBOX: 'bubblewrap', GITHUB_TOKEN: TOKEN, HOME: arenas.home, PROTECTED_PATHS: 'none' };
+  return { world, arenas, server: await startServerAs(t, world, user, settings) };
 }

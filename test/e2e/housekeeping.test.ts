@@ -2,40 +2,17 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import SQLite from 'better-sqlite3';
 import t from 'tap';
 import type { CleanUp } from '../../schemas/housekeeping.ts';
 import type { RunList } from '../../schemas/run.ts';
 import { readManifest } from '../../src/housekeeping/restore.ts';
+import { age, daysAgo, inStore } from '../helpers/age.ts';
 import { call, run, said } from '../helpers/client.ts';
-import { makeWorld, REPO, startServer, type World } from '../helpers/server.ts';
+import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 import { commitEntries } from '../workspaces/world.ts';
 
 const PLAN = '# Notes\n\n## Goal\n\nNotes.';
 const write = { calls: [{ name: 'write_file', args: { file_path: 'NOTES.md', content: 'notes\n' } }] };
-
-/** Changes the store of a server that is stopped. */
-function inStore<T>(world: World, work: (store: SQLite.Database) => T): T {
-  const store = new SQLite(join(world.dir, 'data', 'pullwright.db'));
-  try {
-    return work(store);
-  } finally {
-    store.close();
-  }
-}
-
-/** Makes all that happened in tickets so far happen days ago. */
-function age(world: World, days: number, tickets = '%'): void {
-  const time = daysAgo(days);
-  inStore(world, (store) => {
-    store.prepare('update runs set finished_at = ? where ticket_id like ?').run(time, tickets);
-    store.prepare('update tickets set updated_at = ? where ticket_id like ?').run(time, tickets);
-  });
-}
-
-function daysAgo(days: number): string {
-  return new Date(Date.now() - days * 86_400_000).toISOString();
-}
 
 t.test('events, runs, conversations and audit entries go when they are old', async (t) => {
   const world = await makeWorld(t);

@@ -1,0 +1,26 @@
+import { join } from 'node:path';
+import SQLite from 'better-sqlite3';
+import type { World } from './server.ts';
+
+/** Changes the store of a server that is stopped. */
+export function inStore<T>(world: Pick<World, 'dir'>, work: (store: SQLite.Database) => T): T {
+  const store = new SQLite(join(world.dir, 'data', 'pullwright.db'));
+  try {
+    return work(store);
+  } finally {
+    store.close();
+  }
+}
+
+/** Makes all that happened in tickets so far happen days ago. The server is stopped. */
+export function age(world: Pick<World, 'dir'>, days: number, tickets = '%'): void {
+  const time = daysAgo(days);
+  inStore(world, (store) => {
+    store.prepare('update runs set finished_at = ? where ticket_id like ?').run(time, tickets);
+    store.prepare('update tickets set updated_at = ? where ticket_id like ?').run(time, tickets);
+  });
+}
+
+export function daysAgo(days: number): string {
+  return new Date(Date.now() - days * 86_400_000).toISOString();
+}

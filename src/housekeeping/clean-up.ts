@@ -59,6 +59,7 @@ export async function cleanUp(deps: CleanUpDeps): Promise<CleanUp> {
   // They are void after a day.
   await attempt('idempotency keys', 0, () => store.idempotency.purge(ago(1)));
   await attempt('store', undefined, () => store.housekeeping.shrinkLog());
+  await attempt('trash', undefined, upkeep.emptyTrash);
   const conversations = await attempt('conversations', 0, () => dropConversations(deps));
   // Packing needs space of its own for a while.
   const mirrors_packed = await attempt('mirrors', 0, async () =>

@@ -118,12 +118,14 @@ export function createUpkeep(deps: {
       return { tickets, leftOut };
     },
 
-    /** Deletes what was thrown away so far, also what could not be deleted before. */
-    async emptied(): Promise<void> {
+    /** Deletes what an earlier attempt left in the trash, later. */
+    async emptyTrash(): Promise<void> {
       await trash.empty(layout.data.trash);
       await trash.empty(layout.tickets.trash);
-      await trash.settled();
     },
+
+    /** Resolves when what was thrown away so far is deleted. */
+    emptied: () => trash.settled(),
   };
 }
 

@@ -27,20 +27,24 @@ export type Outcome = { violations: string[]; trees: { seed: number; kinds: stri
 type Server = Awaited<ReturnType<FuzzWorld['start']>>;
 type Round = { world: FuzzWorld; server: Server; violations: string[]; count: Count };
 
-const open = new Set<FuzzWorld>();
+/** The present round, and what races in it. */
+const open = new Map<FuzzWorld, Planted[]>();
 
 /** Ends the present round, such that no process and no folder stays. */
 export async function abandon(): Promise<void> {
-  await Promise.all([...open].map((world) => world.close()));
+  for (const [world, planted] of open) {
+    await Promise.all(planted.map((one) => one.stop()));
+    await world.close();
+  }
 }
 
 /** One server with a ticket for each seed, and what must be true of it while it lives and afterwards. */
 export async function playRound(seeds: readonly number[], count: Count): Promise<Outcome> {
   const world = await makeFuzzWorld();
-  open.add(world);
   const violations: string[] = [];
   const trees: Outcome['trees'] = [];
   const planted: Planted[] = [];
+  open.set(world, planted);
   const onRejection = (error: unknown) =>
     void violations.push(`nobody caught ${error instanceof Error ? error.stack : error}`);
   for (const event of ['unhandledRejection', 'uncaughtException']) process.on(event, onRejection);
@@ -199,6 +203,7 @@ async function removeTickets(round: Round, seeds: readonly number[]): Promise<vo
     const answer = await ask(stage, 'delete', 'DELETE', '?force=true');
     if (answer && answer.status !== 204 && answer.status !== 404) complain(stage, `was not deleted: ${answer.text}`);
   });
+  await server.app.workspaces.upkeep.emptyTrash();
   await server.app.workspaces.upkeep.emptied();
   await checkEmptyStaging(round);
   for (const folder of [

@@ -3,6 +3,8 @@ import { AGENT_ATTACKS, type AgentArena, type AgentAttack } from '../test/attack
 import { CLIENT_ATTACKS, type ClientAttack, type Conditions } from '../test/attacks/client-attacks.ts';
 import { EGRESS_ATTACKS, type EgressAttack } from '../test/attacks/egress-attacks.ts';
 import { GIT_ATTACKS, type GitAttack } from '../test/attacks/git-attacks.ts';
+import { RACE_ATTACKS, type RaceAttack } from '../test/attacks/race-attacks.ts';
+import { STUCK_ATTACKS } from '../test/attacks/stuck-attacks.ts';
 import { LINE_ATTACKS, WORD_ATTACKS, type WordAttack } from '../test/attacks/word-attacks.ts';
 
 /** The cases in `docs/security.md` from the attacks. With `--check`, writes nothing and fails when they are not up to date. */
@@ -30,7 +32,7 @@ const BY_WORDS = [...WORD_ATTACKS, ...LINE_ATTACKS];
 function cases(): string {
   const proved = AGENT_ATTACKS.filter(({ notProved }) => notProved === undefined).length;
   return `
-${AGENT_ATTACKS.length + GIT_ATTACKS.length + BY_WORDS.length + CLIENT_ATTACKS.length + EGRESS_ATTACKS.length} cases. None of them may do its harm, and each is a test.
+${AGENT_ATTACKS.length + RACE_ATTACKS.length + STUCK_ATTACKS.length + GIT_ATTACKS.length + BY_WORDS.length + CLIENT_ATTACKS.length + EGRESS_ATTACKS.length} cases. None of them may do its harm, and each is a test.
 
 ### On the agent
 
@@ -39,6 +41,24 @@ ${AGENT_ATTACKS.length} on a Gemini CLI that has no sandbox, no policy, the real
 them does no harm there.
 
 ${table(['attack', 'during', 'what is done', 'without the defences'], AGENT_ATTACKS.map(agentRow))}
+
+### By races against the server
+
+By a program in the sandbox that swaps files, then folders, for links to secrets outside, while the server does what is named; with a
+server as root and as a user of its own. \`node test/attacks/prove-race-attacks.ts\` tries ${RACE_ATTACKS.filter(({ notProved }) => notProved === undefined).length} on a server whose own
+programs are not confined, and fails when one of them is not won there.
+
+${table(['while the server does this', 'times', 'without the confinement'], RACE_ATTACKS.map(raceRow))}
+
+### By trees in which git finds no end
+
+In the workspace, while the changes are read, at the commit, and until the run is canceled. The run ends with the cancel, other tickets
+work meanwhile, and no program of the server stays.
+
+${table(
+  ['attack', 'what is done'],
+  STUCK_ATTACKS.map(({ name, command }) => [name, code(command.replace(/((?:aaaa\/){2})(?:aaaa\/)+/g, '$1…/'))]),
+)}
 
 ### On the server's git
 
@@ -78,6 +98,10 @@ function agentRow({ name, during, by, settings, repository, calls, notProved }: 
     ...(calls?.(NAMES) ?? []).map(({ name, args }) => code(String(args.command ?? name))),
   ];
   return [name, during, done.join(', '), notProved ?? 'does its harm'];
+}
+
+function raceRow({ name, times, notProved }: RaceAttack): string[] {
+  return [name, String(times), notProved ?? 'gives a secret away'];
 }
 
 function gitRow({ name, upstream, plant }: GitAttack): string[] {

@@ -20,6 +20,9 @@ for (const user of SERVER_USERS) {
       const world = await makeWorld(t);
       const { gemini } = world;
       const server = await startServerAs(t, world, user, { SANDBOX: 'bubblewrap', MAX_CONCURRENT_RUNS: '2' });
+      /** How many commands of git went on until their limit. */
+      const endedByLimits = async () =>
+        ((await call<string>(server, 'GET', '/metrics')).body.match(/^.*git.*timed_out.*$/gm) ?? []).join('\n');
       const create = (ticket_id: string) => call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
       await create('OTHER-1');
       gemini.on(/Action: make_plan/, [{ text: '# Goal\n\nDo it.' }]);
@@ -43,6 +46,8 @@ for (const user of SERVER_USERS) {
         const other = await run(server, 'OTHER-1', { action: 'chat', message: 'hello' });
         t.match(other.run, { state: 'succeeded' }, `${name}: another ticket works`);
         leaving.abort();
+        while (programs().some((words) => /\bgit\b/.test(words))) await new Promise((resolve) => setImmediate(resolve));
+        const before = await endedByLimits();
 
         gemini.release(({ prompt }) => prompt.includes(message));
         await events(server, started, { until: isCommitting });
@@ -51,7 +56,7 @@ for (const user of SERVER_USERS) {
         const ends = types.filter((type) => /^run\.(succeeded|failed|canceled)$/.test(type));
         t.equal(ends.length, 1, `${name}: the run ends`);
         if (endless) t.equal(ends[0], 'run.canceled', `${name}: by the cancel`);
-        else t.comment(`${name}: ${ends[0]}`);
+        t.equal(await endedByLimits(), before, `${name}: and git by no limit of time`);
         t.equal(types.at(-1), ends[0], `${name}: and nothing comes after`);
         t.equal(
           (await call(server, 'DELETE', `/v1/tickets/${ticketId}?force=true`)).status,

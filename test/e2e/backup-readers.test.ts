@@ -73,8 +73,8 @@ t.test('a backup ends when its client leaves, whenever that is', async (t) => {
   const gate = join(world.dir, 'gate');
   const reached = join(world.dir, 'reached');
   execFileSync('mkfifo', [gate]);
-  // The first git that makes a tree of a workspace waits.
-  const wait = `case " $* " in *" write-tree "*) [ -e '${reached}' ] || { : > '${reached}'; read -r word < '${gate}'; } ;; esac`;
+  // The first git on the host that names the tree of a commit waits.
+  const wait = `case " $* " in *"^{tree}"*) [ -e '${reached}' ] || { : > '${reached}'; read -r word < '${gate}'; } ;; esac`;
   const server = await start(t, world, { PATH: await wrapGit(join(world.dir, 'bin'), wait) });
   t.equal((await fetch(new URL('/v1/backup', server.url), { method: 'HEAD' })).status, 405);
   t.strictSame(stagings(world), [], 'nothing is staged for a HEAD');

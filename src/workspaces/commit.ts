@@ -66,6 +66,7 @@ export async function commitWorkspace(
   await checkWorkspace(place);
   checkHead(gitDir, branch);
   const notes = await restoreGitFile(programs, place, quarantine, signal);
+  await programs.stripSetIds(workspace, signal);
 
   return withWorktree(tools, place, signal, async (worktree) => {
     let all = await listChanges(worktree);

@@ -44,6 +44,32 @@ export function createTreePrograms(confine: Confine, identities: Identities) {
       return splitZ(result.stdout).map((path) => path.subarray(Buffer.byteLength(tree) + 1));
     },
 
+    /** Takes set-id bits from the files of a tree: its owner may have rights that others of the machine lack. */
+    async stripSetIds(tree: string, signal?: AbortSignal): Promise<void> {
+      const strip = [
+        '-type',
+        'f',
+        '(',
+        '-perm',
+        '-4000',
+        '-o',
+        '-perm',
+        '-2000',
+        ')',
+        '-exec',
+        'chmod',
+        'ug-s',
+        '{}',
+        '+',
+      ];
+      const program = { user: 'file-keeper', readable: [], writable: [tree], limits: FIND_LIMITS } as const;
+      const options = { signal, timeoutMs: FIND_SECONDS * 1000 };
+      const result = await runProgram(confine, { ...program, argv: ['find', tree, ...strip] }, options);
+      if (result.ended === 'canceled') throw canceled(signal);
+      const endless = unreadable('Reading the files', result, FIND_SECONDS);
+      if (endless) throw endless;
+    },
+
     /** Returns the sizes in bytes of those regular files that are above a size. */
     async largeFiles(
       tree: string,

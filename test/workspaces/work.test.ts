@@ -9,6 +9,7 @@ import {
   readFile,
   rename,
   rm,
+  stat,
   symlink,
   truncate,
   unlink,
@@ -371,3 +372,17 @@ t.test('a change in the second of the checkout is seen', async (t) => {
 function objectCount(gitDir: string): number {
   return Number(plainGit(['--git-dir', gitDir, 'count-objects']).split(' ')[0]);
 }
+
+t.test('a commit takes the set-id bits from the files of the workspace', async (t) => {
+  const { workspaces, workspace, write } = await makeTicket(t);
+  for (const [name, mode] of [
+    ['both.sh', 0o6755],
+    ['ignored.log', 0o4755],
+  ] as const) {
+    await write(name, '#!/bin/sh\n');
+    await chmod(`${workspace}/${name}`, mode);
+  }
+  await workspaces.commit('W-1', { subject: 'Add programs' });
+  t.equal((await stat(`${workspace}/both.sh`)).mode & 0o7777, 0o755);
+  t.equal((await stat(`${workspace}/ignored.log`)).mode & 0o7777, 0o755, 'also of a file that is not committed');
+});

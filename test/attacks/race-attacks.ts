@@ -33,7 +33,7 @@ export type RaceAttack = {
 
 const ENDED = 'the swapping process has ended by then';
 const ONLY_BEGINS = 'it begins what the next ones need';
-const OTHER_CARE = 'its program follows no link by itself; confinement is the second defence';
+const OTHER_CARE = 'not tried without confinement: its program may have other care for links';
 
 /** In this order, in two runs of one ticket. */
 export const RACE_ATTACKS: readonly RaceAttack[] = [

@@ -40,7 +40,8 @@ export function createCgroups(
   let usable: Promise<Parents> | undefined;
 
   function parents(): Promise<Parents> {
-    usable ??= findUsable();
+    // What other servers do to the same hierarchy at the same time is no answer.
+    usable ??= findUsable().catch(findUsable);
     return usable;
   }
 

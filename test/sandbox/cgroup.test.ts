@@ -122,14 +122,19 @@ t.test('the next server removes the cgroups of one that was killed, and no other
   await allGone(killed.tree);
   t.ok(killed.folders.every((path) => existsSync(path)));
 
-  t.match(await makeSandbox(await makeFolders(t), 'auto').sandbox.checkLimits(), { ok: true });
-  t.notOk(killed.folders.some((path) => existsSync(path)));
+  await removedByNext(t, killed.folders);
   t.ok(running.folders.every((path) => existsSync(path)));
   running.server.kill('SIGKILL');
   await allGone(running.tree);
-  await makeSandbox(await makeFolders(t), 'auto').sandbox.checkLimits();
-  t.notOk(running.folders.some((path) => existsSync(path)));
+  await removedByNext(t, running.folders);
 });
+
+/** Starts servers until none of the folders exists: the kernel may hold a cgroup for a while after its last process. */
+async function removedByNext(t: Test, folders: readonly string[]): Promise<void> {
+  do {
+    t.match(await makeSandbox(await makeFolders(t), 'auto').sandbox.checkLimits(), { ok: true });
+  } while (folders.some((path) => existsSync(path)));
+}
 
 t.test('a server that may not make cgroups limits each process', { skip: process.getuid?.() !== 0 }, async (t) => {
   const folders = await makeFolders(t);

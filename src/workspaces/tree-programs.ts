@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AppError, storageFailure } from '../errors/app-error.ts';
 import { canceled } from '../git/abortable.ts';
-import type { Confine } from '../sandbox/confine.ts';
+import type { Confine, ConfinedProgram } from '../sandbox/confine.ts';
 import type { Identities } from '../sandbox/identity.ts';
 import { runNodeTool } from '../sandbox/node-tool.ts';
 import { unifyOwner } from '../sandbox/ownership.ts';
@@ -31,43 +31,34 @@ export function createTreePrograms(confine: Confine, identities: Identities) {
     }
   }
 
+  /** Runs find(1) on a tree. It reports what vanishes meanwhile, or cannot be read, and goes on. */
+  async function find(tree: string, expression: readonly string[], options: Omit<Options, 'input'>): Promise<Buffer> {
+    const { signal, writes = false } = options;
+    const program: ConfinedProgram = {
+      argv: ['find', tree, ...expression],
+      user: 'file-keeper',
+      readable: writes ? [] : [tree],
+      writable: writes ? [tree] : [],
+      limits: FIND_LIMITS,
+    };
+    const result = await runProgram(confine, program, { signal, timeoutMs: FIND_SECONDS * 1000 });
+    if (result.ended === 'canceled') throw canceled(signal);
+    const endless = unreadable('Reading the files', result, FIND_SECONDS);
+    if (endless) throw endless;
+    return result.stdout;
+  }
+
   return {
     /** Finds the regular files above a size, in KiB, wherever they are in the tree. Most trees have none. */
     async filesAbove(tree: string, kib: number, signal?: AbortSignal): Promise<Buffer[]> {
-      const argv = ['find', tree, '-type', 'f', '-size', `+${kib}k`, '-print0'] as const;
-      const program = { argv, user: 'file-keeper', readable: [tree], writable: [], limits: FIND_LIMITS } as const;
-      const result = await runProgram(confine, program, { signal, timeoutMs: FIND_SECONDS * 1000 });
-      if (result.ended === 'canceled') throw canceled(signal);
-      const endless = unreadable('Reading the files', result, FIND_SECONDS);
-      if (endless) throw endless;
-      // It reports what vanishes meanwhile, or cannot be read, and goes on.
-      return splitZ(result.stdout).map((path) => path.subarray(Buffer.byteLength(tree) + 1));
+      const found = await find(tree, ['-type', 'f', '-size', `+${kib}k`, '-print0'], { signal });
+      return splitZ(found).map((path) => path.subarray(Buffer.byteLength(tree) + 1));
     },
 
     /** Takes set-id bits from the files of a tree: its owner may have rights that others of the machine lack. */
     async stripSetIds(tree: string, signal?: AbortSignal): Promise<void> {
-      const strip = [
-        '-type',
-        'f',
-        '(',
-        '-perm',
-        '-4000',
-        '-o',
-        '-perm',
-        '-2000',
-        ')',
-        '-exec',
-        'chmod',
-        'ug-s',
-        '{}',
-        '+',
-      ];
-      const program = { user: 'file-keeper', readable: [], writable: [tree], limits: FIND_LIMITS } as const;
-      const options = { signal, timeoutMs: FIND_SECONDS * 1000 };
-      const result = await runProgram(confine, { ...program, argv: ['find', tree, ...strip] }, options);
-      if (result.ended === 'canceled') throw canceled(signal);
-      const endless = unreadable('Reading the files', result, FIND_SECONDS);
-      if (endless) throw endless;
+      const isSetId = ['(', '-perm', '-4000', '-o', '-perm', '-2000', ')'];
+      await find(tree, ['-type', 'f', ...isSetId, '-exec', 'chmod', 'ug-s', '{}', '+'], { signal, writes: true });
     },
 
     /** Returns the sizes in bytes of those regular files that are above a size. */

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import fp from 'fastify-plugin';
 import { queuedRun } from '../schemas/run.ts';
 import { newTicket } from '../schemas/ticket.ts';
-import { createChangeFeed } from '../src/runs/change-feed.ts';
+import { createChangeFeed } from '../src/feed/change-feed.ts';
 import type { Store } from '../src/store/open-store.ts';
 
 /** Changes of tickets and runs, as a stream. */

@@ -1,6 +1,6 @@
 import { Problem } from '../schemas/problem.ts';
 import { ERROR_CODES, type ErrorCode } from '../src/errors/error-codes.ts';
-import { TREE_REFUSALS } from '../src/workspaces/tree-limits.ts';
+import { TREE_REFUSALS } from '../src/workspaces/scan/tree-limits.ts';
 
 /** What only these operations answer, beside what follows from the shape of a route. */
 const OF_OPERATION: Readonly<Record<string, readonly ErrorCode[]>> = {

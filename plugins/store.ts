@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin';
 import { createEventLog, type EventLog } from '../src/events/event-log.ts';
-import { endOrphans } from '../src/sandbox/orphans.ts';
+import { endOrphans } from '../src/sandbox/processes/orphans.ts';
 import { openStore, type Store } from '../src/store/open-store.ts';
 
 declare module 'fastify' {

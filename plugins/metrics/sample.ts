@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import type { FastifyInstance } from 'fastify';
-import { diskSpace } from '../../src/telemetry/disk-space.ts';
+import { diskSpace } from '../../src/files/disk-space.ts';
 import type { Metrics } from '../../src/telemetry/metrics.ts';
 
 /** Gives a function that looks up what metrics of a state are now. What cannot be looked up is left out. */

@@ -4,20 +4,20 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AgentInfo, PoolState } from '../../schemas/agent.ts';
 import type { Usage } from '../../schemas/run.ts';
+import { abortable } from '../concurrency/abortable.ts';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
-import { abortable } from '../git/abortable.ts';
+import { createUpstream } from '../model-proxy/upstream.ts';
 import type { Redactor } from '../redaction/redactor.ts';
-import { removeTree } from '../sandbox/remove-tree.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import type { Session, StopReason } from './acp-session.ts';
+import { removeTree } from '../trees/remove-tree.ts';
+import type { AskPermission } from './acp/permission-policy.ts';
+import type { Session, StopReason } from './acp/session.ts';
 import type { AgentDefinition } from './agent-definition.ts';
-import { type AgentRequest, createAgentPool } from './agent-pool.ts';
-import { gemini } from './gemini.ts';
-import type { AskPermission } from './permissions.ts';
+import { gemini } from './gemini/gemini.ts';
+import { type AgentRequest, createAgentPool } from './pool/agent-pool.ts';
 import { type MeteredTurn, meterTurn } from './turn-meter.ts';
-import { createUpstream } from './upstream.ts';
 
 /** How long an agent may take to end a canceled turn by itself, which keeps its conversation tidy. */
 const CANCEL_MS = 1000;

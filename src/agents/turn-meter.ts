@@ -1,9 +1,9 @@
 import type { EventDraft } from '../../schemas/event.ts';
 import type { Usage } from '../../schemas/run.ts';
 import type { AppError } from '../errors/app-error.ts';
-import type { Limit } from './model-limits.ts';
-import type { NoteSource } from './model-notes.ts';
-import type { StartedAgent } from './start-agent.ts';
+import type { NoteSource } from '../model-proxy/hints.ts';
+import type { Limit } from '../model-proxy/limits.ts';
+import type { StartedAgent } from './pool/launch-agent.ts';
 
 /** How long an agent that lost its model may take to end its turn. A turn that ends with an error stays in the conversation. */
 const FAILURE_MS = 5000;

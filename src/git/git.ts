@@ -1,20 +1,20 @@
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { abortable, canceled } from '../concurrency/abortable.ts';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
-import type { Confine, ProgramLimits } from '../sandbox/confine.ts';
-import { unreadable } from '../sandbox/programs.ts';
-import { type CommandResult, runCommand } from '../sandbox/run-command.ts';
+import type { Confine, ProgramLimits } from '../sandbox/confined/confine.ts';
+import { unreadable } from '../sandbox/confined/programs.ts';
+import { type CommandResult, runCommand } from '../sandbox/confined/run-command.ts';
 import type { Command } from '../sandbox/types.ts';
 import { measurements, secondsSince } from '../telemetry/measurements.ts';
-import { abortable, canceled } from './abortable.ts';
 import { type Credentials, createCredentials } from './credentials.ts';
-import { DURABLE, gitEnvironment, NOT_DURABLE, type ParentEnv, questionEnvironment } from './git-environment.ts';
-import { gitFailure } from './git-failure.ts';
-import { createProgressReader, type GitProgress } from './git-progress.ts';
-import { type AskGit, createAskGit, gitVersion } from './git-questions.ts';
+import { DURABLE, gitEnvironment, NOT_DURABLE, type ParentEnv, questionEnvironment } from './environment.ts';
+import { gitFailure } from './failure.ts';
+import { type AskGit, createAskGit, gitVersion } from './git-queries.ts';
+import { createProgressReader, type GitProgress } from './progress.ts';
 import type { RepoRef } from './repo-url.ts';
 
 /**

@@ -1,10 +1,10 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { abortable } from '../concurrency/abortable.ts';
 import { CHILD_MARK } from '../config/child-mark.ts';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
-import { abortable } from '../git/abortable.ts';
 import { plainLine } from './plain-line.ts';
 import type { Environment, TokenSource } from './token.ts';
 

@@ -7,11 +7,11 @@ import packageJson from '../../package.json' with { type: 'json' };
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
-import type { Confine } from '../sandbox/confine.ts';
-import { copyTree } from '../sandbox/copy-tree.ts';
+import { namesIn } from '../files/entries.ts';
+import type { Confine } from '../sandbox/confined/confine.ts';
 import type { Store } from '../store/open-store.ts';
-import { namesIn } from '../workspaces/leftovers.ts';
-import { whyNotSaved } from '../workspaces/save.ts';
+import { copyTree } from '../trees/copy-tree.ts';
+import { whyNotSaved } from '../workspaces/maintenance/backup-ticket.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 
 /** What a backup says of itself, in its first file. */

@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
-import { diskSpace } from '../telemetry/disk-space.ts';
+import { diskSpace } from '../files/disk-space.ts';
 
 export type DiskState = {
   /** The least free space of the folders, in MiB. */

@@ -4,12 +4,12 @@ import { AppError } from '../errors/app-error.ts';
 import type { ErrorCode } from '../errors/error-codes.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
 import { planText } from '../plans/plan-text.ts';
-import { TREE_REFUSALS } from '../workspaces/tree-limits.ts';
+import { TREE_REFUSALS } from '../workspaces/scan/tree-limits.ts';
 import { takeTurn } from './agent-turn.ts';
+import { keepingWork, unfinishedReason } from './checkpoints.ts';
 import { commandPrompt, PLAN_AGAIN_PROMPT } from './prompts.ts';
 import { publish } from './publish.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
-import { keepingWork, unfinishedReason } from './unfinished.ts';
 import { verify } from './verify.ts';
 
 /** What keeps the base branch out, and leaves the workspace as it was. */

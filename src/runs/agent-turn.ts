@@ -9,11 +9,11 @@ import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/runs.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 import { createAnswer } from './answer.ts';
+import { watchSilence } from './inactivity-timer.ts';
 import type { Permissions } from './permissions.ts';
 import { repeatedFailureNote, wrapUpNote } from './prompts.ts';
 import { runLimits } from './run-limits.ts';
 import type { Progress, RunWriter } from './run-writer.ts';
-import { watchSilence } from './silence.ts';
 
 /** Longest call of a tool that is told, in characters. */
 const MAX_CALL = 300;

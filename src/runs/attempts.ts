@@ -4,11 +4,11 @@ import { AppError, toAppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
 import type { RunRow } from '../store/runs.ts';
 import { actions } from './actions.ts';
-import { beginAgain, ending, type Outcome } from './endings.ts';
+import { beginAgain, ending, type Outcome } from './outcomes.ts';
+import { untilWritten } from './retry-write.ts';
 import type { ActionDeps } from './run-context.ts';
 import { outOfTime, timeLimit } from './run-limits.ts';
 import { createRunWriter } from './run-writer.ts';
-import { untilWritten } from './until-written.ts';
 
 const NO_SANDBOX = 'SANDBOX=none: the agent runs without walls, with all that the server may do on this machine.';
 

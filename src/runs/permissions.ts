@@ -1,7 +1,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { EventDraft } from '../../schemas/event.ts';
 import type { Permission } from '../../schemas/permission.ts';
-import type { AskPermission, Decision, Question } from '../agents/permissions.ts';
+import type { AskPermission, Decision, Question } from '../agents/acp/permission-policy.ts';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';

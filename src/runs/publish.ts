@@ -6,8 +6,8 @@ import { parseRepoUrl } from '../git/repo-url.ts';
 import { type PullRequestFacts, pullRequestText } from '../github/pull-request-text.ts';
 import { planGoal } from '../plans/plan-text.ts';
 import type { RunRow } from '../store/runs.ts';
-import type { CommitText } from '../workspaces/commit-message.ts';
-import { list } from '../workspaces/show-paths.ts';
+import type { CommitText } from '../workspaces/commit/commit-message.ts';
+import { list } from '../workspaces/worktree/format-paths.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
 import type { Progress } from './run-writer.ts';
 

@@ -6,11 +6,11 @@ import type { EventLog } from '../events/event-log.ts';
 import { FencedError, type RunRow } from '../store/runs.ts';
 import { type Attempt, createAttempts } from './attempts.ts';
 import { createDispatcher } from './dispatcher.ts';
-import { backInQueue, ending } from './endings.ts';
+import { backInQueue, ending } from './outcomes.ts';
+import { createWaiting } from './queue-estimates.ts';
+import { untilWritten } from './retry-write.ts';
 import type { ActionDeps } from './run-context.ts';
 import { toRun } from './run-view.ts';
-import { untilWritten } from './until-written.ts';
-import { createWaiting } from './waiting.ts';
 
 export type RunEngine = ReturnType<typeof createRunEngine>;
 

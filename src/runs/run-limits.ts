@@ -1,7 +1,7 @@
 import type { Budget, Usage } from '../../schemas/run.ts';
-import type { Limit } from '../agents/model-limits.ts';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
+import type { Limit } from '../model-proxy/limits.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/runs.ts';
 

@@ -1,5 +1,5 @@
 import { AppError } from '../errors/app-error.ts';
-import type { RunResult } from '../sandbox/run-process.ts';
+import type { RunResult } from '../sandbox/processes/run-process.ts';
 import { takeTurn } from './agent-turn.ts';
 import { verifyFailedPrompt } from './prompts.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';

@@ -1,7 +1,7 @@
 import { AppError } from '../errors/app-error.ts';
-import type { Confine } from './confine.ts';
+import type { Confine } from './confined/confine.ts';
+import { runProgram } from './confined/programs.ts';
 import type { Identities } from './identity.ts';
-import { runProgram } from './programs.ts';
 
 const TIMEOUT_MS = 60_000;
 const LIMITS = { cpuSeconds: 30, memoryMib: 512, fileMib: 1 };

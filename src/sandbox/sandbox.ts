@@ -1,18 +1,18 @@
 import { basename } from 'node:path';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
-import { createBubblewrap } from './bubblewrap.ts';
-import { type CgroupCheck, createCgroups } from './cgroup.ts';
-import { type Confine, createConfine } from './confine.ts';
-import { createEgressProxy } from './egress-proxy.ts';
+import { createBubblewrap } from './bubblewrap/bubblewrap.ts';
+import { type CgroupCheck, createCgroups } from './cgroup/cgroup.ts';
+import { type Confine, createConfine } from './confined/confine.ts';
+import { watchSize } from './disk-quota.ts';
+import { createEgressProxy } from './egress/egress-proxy.ts';
 import { createIdentities, type Identities } from './identity.ts';
 import { giveToOwnerOf } from './ownership.ts';
+import { type RunLimits, type RunResult, runProcess } from './processes/run-process.ts';
+import { startProcess } from './processes/start-process.ts';
 import { MAX_PROCESSES } from './resource-limits.ts';
-import { type RunLimits, type RunResult, runProcess } from './run-process.ts';
-import { type SandboxCheck, testConfinement } from './self-test.ts';
-import type { Service } from './service.ts';
-import { watchSize } from './size-watch.ts';
-import { startProcess } from './start-process.ts';
+import { type SandboxCheck, testConfinement } from './self-test/self-test.ts';
+import type { Service } from './socket-forward.ts';
 import type { Confinement, SandboxedProcess, SandboxRequest } from './types.ts';
 import { createUnconfined } from './unconfined.ts';
 

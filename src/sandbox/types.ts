@@ -1,7 +1,7 @@
 import type { Server } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import type { AppError } from '../errors/app-error.ts';
-import type { Service } from './service.ts';
+import type { Service } from './socket-forward.ts';
 
 /** A file or folder of the host, and the absolute path at which a sandboxed process finds it. */
 export type Place = { host: string; inside: string };

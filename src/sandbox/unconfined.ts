@@ -2,8 +2,8 @@ import { mkdir, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { CHILD_MARK } from '../config/child-mark.ts';
-import { NO_INSPECTOR } from './no-inspector.ts';
-import { serveOnLoopback } from './service.ts';
+import { NO_INSPECTOR } from './bubblewrap/no-inspector.ts';
+import { serveOnLoopback } from './socket-forward.ts';
 import type { Confinement } from './types.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type { Insertable, Kysely, Selectable } from 'kysely';
-import { decodeCursor, encodeCursor } from './cursors.ts';
 import type { GroupCommit } from './group-commit.ts';
+import { decodeCursor, encodeCursor } from './page-cursor.ts';
 import type { Database, KeyTable } from './schema.ts';
 
 export type KeyRow = Selectable<KeyTable>;

@@ -1,7 +1,7 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { EventDraft } from '../../schemas/event.ts';
-import { decodeCursor, encodeCursor } from './cursors.ts';
-import { inRepositories } from './repositories.ts';
+import { decodeCursor, encodeCursor } from './page-cursor.ts';
+import { inRepositories } from './repository-filter.ts';
 import type { Database } from './schema.ts';
 
 export type PermissionStore = ReturnType<typeof createPermissionStore>;

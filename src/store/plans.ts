@@ -1,5 +1,5 @@
 import type { Kysely, Selectable } from 'kysely';
-import type { Changes } from './changes.ts';
+import type { Changes } from './change-notifier.ts';
 import type { Database, PlanTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
 

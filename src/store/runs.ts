@@ -1,14 +1,14 @@
 import { type Kysely, type Selectable, sql, type Updateable } from 'kysely';
 import type { EventDraft, RunEvent } from '../../schemas/event.ts';
 import type { Action, RunState, Usage } from '../../schemas/run.ts';
-import type { Changes } from './changes.ts';
-import { decodeCursor, encodeCursor } from './cursors.ts';
+import type { Changes } from './change-notifier.ts';
 import { type Enqueued, enqueue, type NewRun } from './enqueue.ts';
 import { insertEvents } from './events.ts';
 import type { GroupCommit, Write } from './group-commit.ts';
+import { decodeCursor, encodeCursor } from './page-cursor.ts';
 import { notePermissions } from './permissions.ts';
 import { ACTIVE_STATES, positions, takeNext } from './queue.ts';
-import { inRepositories } from './repositories.ts';
+import { inRepositories } from './repository-filter.ts';
 import type { Database, RunTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
 

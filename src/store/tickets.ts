@@ -1,7 +1,7 @@
 import type { Insertable, Kysely, Selectable, Updateable } from 'kysely';
-import type { Changes } from './changes.ts';
-import { decodeCursor, encodeCursor } from './cursors.ts';
-import { inRepositories } from './repositories.ts';
+import type { Changes } from './change-notifier.ts';
+import { decodeCursor, encodeCursor } from './page-cursor.ts';
+import { inRepositories } from './repository-filter.ts';
 import type { Database, TicketTable } from './schema.ts';
 
 export type TicketRow = Selectable<TicketTable>;

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { Action, RunState, Usage } from '../../schemas/run.ts';
-import { inRepositories } from './repositories.ts';
+import { inRepositories } from './repository-filter.ts';
 import type { Database } from './schema.ts';
 
 export type UsageStore = ReturnType<typeof createUsageStore>;

@@ -1,4 +1,4 @@
-import { createFew } from './few.ts';
+import { createFew } from './label-limiter.ts';
 import { type Measurements, measurements } from './measurements.ts';
 import type { Metrics } from './metrics.ts';
 

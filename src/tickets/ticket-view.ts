@@ -1,5 +1,5 @@
 import type { Ticket } from '../../schemas/ticket.ts';
-import type { GitProgress } from '../git/git-progress.ts';
+import type { GitProgress } from '../git/progress.ts';
 import type { RunRow } from '../store/runs.ts';
 import type { TicketRow } from '../store/tickets.ts';
 

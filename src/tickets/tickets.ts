@@ -1,20 +1,20 @@
 import type { CreateTicket, Diff, Ticket, TicketSynced } from '../../schemas/ticket.ts';
 import type { Agents } from '../agents/agents.ts';
+import { createTryAgain } from '../concurrency/retry-in-background.ts';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
 import { ticketBranch, validateBranchName } from '../git/branch-name.ts';
-import type { GitProgress } from '../git/git-progress.ts';
+import type { GitProgress } from '../git/progress.ts';
 import { parseRepoUrl, type RepoRef } from '../git/repo-url.ts';
 import type { Store } from '../store/open-store.ts';
 import { type NewTicket, type TicketRow, ticketKey } from '../store/tickets.ts';
-import { TREE_REFUSALS } from '../workspaces/tree-limits.ts';
+import { TREE_REFUSALS } from '../workspaces/scan/tree-limits.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
-import { rememberViews } from './remember-views.ts';
-import { createRemoval, hasWorkspace } from './removal.ts';
+import { createRemoval, hasWorkspace } from './deletion.ts';
 import { toTicket } from './ticket-view.ts';
-import { createTryAgain } from './try-again.ts';
+import { rememberViews } from './view-cache.ts';
 import { beingRemoved, checkThere, whileThere } from './while-there.ts';
 
 export type Tickets = ReturnType<typeof createTickets>;

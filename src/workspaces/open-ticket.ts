@@ -1,9 +1,8 @@
-import { lstat } from 'node:fs/promises';
 import { AppError } from '../errors/app-error.ts';
+import { exists } from '../files/entries.ts';
+import type { Layout } from '../files/layout.ts';
 import { ticketBranch } from '../git/branch-name.ts';
 import type { Git } from '../git/git.ts';
-import { isMissing } from './file-errors.ts';
-import type { Layout } from './layout.ts';
 import { readRecord } from './ticket-record.ts';
 
 /** A ticket that exists: where it is, and the names of what git knows of it. */
@@ -73,15 +72,4 @@ export async function openTicket(git: Git, layout: Layout, ticketId: string): Pr
   const ticket = await findTicket(git, layout, ticketId);
   if (!ticket) throw new AppError('ticket_not_found', `There is no workspace of a ticket ${ticketId}.`);
   return ticket;
-}
-
-/** Also true for a link, dead or not: something is in the place. */
-export async function exists(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw error;
-  }
 }

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { AppError } from '../errors/app-error.ts';
-import { isMissing } from './file-errors.ts';
+import { isMissing } from '../files/errors.ts';
 
 /** What git cannot say about a ticket. It lies in the ticket's git directory, so that workspaces need no database. */
 const TicketRecord = Type.Object({

@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
 import type { EventDraft } from '../../schemas/event.ts';
-import { mapUpdate } from '../../src/agents/acp-updates.ts';
-import { CANCELED, decidePermission, outcomeOf, questionOf } from '../../src/agents/permissions.ts';
-import { createStartLimit } from '../../src/agents/start-limit.ts';
+import { CANCELED, decidePermission, outcomeOf, questionOf } from '../../src/agents/acp/permission-policy.ts';
+import { mapUpdate } from '../../src/agents/acp/updates.ts';
+import { createStartLimit } from '../../src/concurrency/limiter.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
 import { allGone, descendants } from '../sandbox/process-tree.ts';
 import { makeWorld, type Owner } from './fixtures.ts';

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import { gemini } from '../../src/agents/gemini.ts';
+import { gemini } from '../../src/agents/gemini/gemini.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { createSandbox } from '../../src/sandbox/sandbox.ts';
 

@@ -6,13 +6,13 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { EventDraft } from '../../schemas/event.ts';
 import type { AgentDefinition } from '../../src/agents/agent-definition.ts';
-import { gemini } from '../../src/agents/gemini.ts';
-import { prepareGeminiLoad } from '../../src/agents/gemini-conversation.ts';
-import { classifyGeminiError } from '../../src/agents/gemini-errors.ts';
-import { geminiModel } from '../../src/agents/gemini-model.ts';
+import { classifyGeminiError } from '../../src/agents/gemini/cli-errors.ts';
+import { gemini } from '../../src/agents/gemini/gemini.ts';
+import { prepareGeminiLoad } from '../../src/agents/gemini/session-file.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
+import { geminiModel } from '../../src/model-proxy/gemini/model-api.ts';
 import { createSandbox } from '../../src/sandbox/sandbox.ts';
-import { serveOnLoopback } from '../../src/sandbox/service.ts';
+import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import { startGeminiApi } from '../../standins/gemini-api.ts';
 import type { ModelRequest } from '../../standins/gemini-request.ts';
 import { allGone, descendants } from '../sandbox/process-tree.ts';
@@ -357,11 +357,13 @@ t.test('without its policy, exactly as it is, no agent starts', async (t) => {
   for (const folder of ['src', 'schemas']) await cp(join(root, folder), join(copy, folder), { recursive: true });
   await symlink(join(root, 'node_modules'), join(copy, 'node_modules'));
   await writeFile(join(copy, 'package.json'), '{"type":"module"}');
-  const installed: typeof import('../../src/agents/gemini.ts') = await import(join(copy, 'src/agents/gemini.ts'));
+  const installed: typeof import('../../src/agents/gemini/gemini.ts') = await import(
+    join(copy, 'src/agents/gemini/gemini.ts')
+  );
 
   const world = await makeWorld(t);
   const agents = world.agents(settings, [installed.gemini]);
-  const policy = join(copy, 'src/agents/policies/write.toml');
+  const policy = join(copy, 'src/agents/gemini/policies/write.toml');
   await writeFile(policy, `${await readFile(policy, 'utf8')}\n`);
   await t.rejects(world.prompt(agents, 'write', 'hello'), { code: 'agent_unavailable', message: /not the original/ });
   await rm(policy);

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { serveOnLoopback } from '../../src/sandbox/service.ts';
+import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import {
   answerTo,
   asking,

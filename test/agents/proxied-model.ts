@@ -1,12 +1,12 @@
 import { type ClientRequest, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { geminiModel } from '../../src/agents/gemini-model.ts';
-import type { Limit } from '../../src/agents/model-limits.ts';
-import { createModelProxy } from '../../src/agents/model-proxy.ts';
-import { createUpstream } from '../../src/agents/upstream.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
+import { geminiModel } from '../../src/model-proxy/gemini/model-api.ts';
+import type { Limit } from '../../src/model-proxy/limits.ts';
+import { createModelProxy } from '../../src/model-proxy/model-proxy.ts';
+import { createUpstream } from '../../src/model-proxy/upstream.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
-import { serveOnLoopback } from '../../src/sandbox/service.ts';
+import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import type { Owner } from './fixtures.ts';
 
 export const KEY = 'AIzaSyRealKey0123456789';

@@ -26,12 +26,12 @@ export function scripted(oddity = 'none'): AgentDefinition {
 /** Edits of the server (test/attacks/take-away.ts) that put the scripted agent in the place of Gemini CLI; the message of a person is its script. */
 export const SCRIPTED_GEMINI = [
   {
-    file: 'src/agents/gemini.ts',
+    file: 'src/agents/gemini/gemini.ts',
     from: "argv: [node, join(sandbox.path(agent), 'bundle/gemini.js'), '--acp', ...admin]",
     to: "argv: [node, '/opt/agent.mjs', 'none', ...admin]",
   },
   {
-    file: 'src/agents/gemini.ts',
+    file: 'src/agents/gemini/gemini.ts',
     from: 'mounts: [agent, ...places]',
     to: `mounts: [agent, ...places, ${JSON.stringify(SCRIPT)}]`,
   },

@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { CreateKey } from '../../schemas/key.ts';
-import { serveOnLoopback } from '../../src/sandbox/service.ts';
+import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import { call } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { type Owner, REPO, type Server, startServer, type World } from '../helpers/server.ts';

@@ -125,7 +125,7 @@ const URLS: readonly ClientAttack[] = [
     without: {
       edits: [
         {
-          file: 'src/git/git-environment.ts',
+          file: 'src/git/environment.ts',
           from: "['http.followRedirects', 'false']",
           to: "['http.followRedirects', 'true']",
         },

@@ -18,7 +18,7 @@ export type EgressAttack = {
 /** `EGRESS_ALLOW` of all of them. */
 export const ALLOWED = ['registry.example.org', '*.deep.example.org', 'localhost', '10.0.0.1', '127.0.0.1', '::1'];
 
-const PROXY = 'src/sandbox/egress-proxy.ts';
+const PROXY = 'src/sandbox/egress/egress-proxy.ts';
 const REGISTRY = 'registry.example.org';
 
 const ANY_ADDRESS: Edit = {

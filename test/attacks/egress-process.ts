@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { createEgressProxy } from '../../src/sandbox/egress-proxy.ts';
-import { serveOnLoopback } from '../../src/sandbox/service.ts';
+import { createEgressProxy } from '../../src/sandbox/egress/egress-proxy.ts';
+import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
 
 /**
  * The proxy to the outside as a process of its own. It is told on stdin, in JSON, what names lead to; instead of

@@ -17,7 +17,7 @@ const execute = promisify(execFile);
 
 /** Takes the confinement from the server's own programs, and leaves it to the agents. */
 export const UNCONFINED: Edit = {
-  file: 'src/sandbox/confine.ts',
+  file: 'src/sandbox/confined/confine.ts',
   from: "if (config.SANDBOX === 'none') {",
   to: "if (config.SANDBOX !== 'none') {",
 };

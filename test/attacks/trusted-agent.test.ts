@@ -10,7 +10,7 @@ import { lacking } from './client-arena.ts';
  * The walls without the agent's own caution: Gemini CLI is made to trust the repository, as if that could be forced, and
  * obeys its settings. What they start is in the sandbox, so that it may spoil the branch of its ticket and nothing else.
  */
-const GEMINI = 'src/agents/gemini.ts';
+const GEMINI = 'src/agents/gemini/gemini.ts';
 const TRUSTING = {
   edits: [
     { file: GEMINI, from: "GEMINI_CLI_TRUST_WORKSPACE: 'false'", to: "GEMINI_CLI_TRUST_WORKSPACE: 'true'" },

@@ -54,7 +54,7 @@ t.test('a run that takes too long is ended', async (t) => {
 t.test('an agent that stops before it is done has not succeeded', async (t) => {
   // Gemini CLI stops so only after more requests than a test can make; the reason it gives is put into its mouth.
   const early = {
-    file: 'src/agents/acp-session.ts',
+    file: 'src/agents/acp/session.ts',
     from: 'reason === answer.stopReason',
     to: "reason === 'max_tokens'",
   };

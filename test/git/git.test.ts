@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import { AppError } from '../../src/errors/app-error.ts';
 import { createGit } from '../../src/git/git.ts';
-import { createProgressReader, type GitProgress } from '../../src/git/git-progress.ts';
+import { createProgressReader, type GitProgress } from '../../src/git/progress.ts';
 import { parseRepoUrl, remoteUrl } from '../../src/git/repo-url.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
 import { closeServer, listenOnPort } from '../../standins/loopback.ts';

@@ -5,9 +5,9 @@ import { createServer, type IncomingMessage, request } from 'node:http';
 import { connect, createServer as createTcpServer, type Server } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { createEgressProxy, type EgressOptions } from '../../src/sandbox/egress-proxy.ts';
-import { isPublicAddress } from '../../src/sandbox/public-address.ts';
-import { serveOnLoopback } from '../../src/sandbox/service.ts';
+import { createEgressProxy, type EgressOptions } from '../../src/sandbox/egress/egress-proxy.ts';
+import { isPublicAddress } from '../../src/sandbox/egress/public-address.ts';
+import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import { makeFolders, makeSandbox, type Owner } from './fixtures.ts';
 
 async function listen(t: Owner, server: Server): Promise<number> {

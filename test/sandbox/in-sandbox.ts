@@ -1,11 +1,11 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createBubblewrap } from '../../src/sandbox/bubblewrap.ts';
+import { createBubblewrap } from '../../src/sandbox/bubblewrap/bubblewrap.ts';
+import { ownKeyring } from '../../src/sandbox/bubblewrap/session-keyring.ts';
 import { createIdentities } from '../../src/sandbox/identity.ts';
-import { ownKeyring } from '../../src/sandbox/own-keyring.ts';
-import { runProcess } from '../../src/sandbox/run-process.ts';
-import { startProcess } from '../../src/sandbox/start-process.ts';
+import { runProcess } from '../../src/sandbox/processes/run-process.ts';
+import { startProcess } from '../../src/sandbox/processes/start-process.ts';
 import { giveAway, LIMITS } from './fixtures.ts';
 
 /** Runs commands in sandboxes as the user of this process, in one workspace; see users.ts. */

@@ -26,7 +26,7 @@ const LEFT_IN_CONVERSATION =
   'ln -s / ~/.gemini/tmp/*/chats/up; ln -s /etc/passwd ~/.gemini/tmp/*/chats/session-x.jsonl';
 /** Every program of the server runs where it sees the host, as with SANDBOX=none; the agents do not. */
 const UNCONFINED: Edit = {
-  file: 'src/sandbox/confine.ts',
+  file: 'src/sandbox/confined/confine.ts',
   from: "if (config.SANDBOX === 'none') {",
   to: "if (config.SANDBOX !== 'none') {",
 };

@@ -1,10 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { createBubblewrap } from '../../src/sandbox/bubblewrap.ts';
-import { createConfine } from '../../src/sandbox/confine.ts';
+import { createBubblewrap } from '../../src/sandbox/bubblewrap/bubblewrap.ts';
+import { createConfine } from '../../src/sandbox/confined/confine.ts';
 import { createIdentities } from '../../src/sandbox/identity.ts';
-import { testConfinement } from '../../src/sandbox/self-test.ts';
+import { testConfinement } from '../../src/sandbox/self-test/self-test.ts';
 import type { Command, Confinement } from '../../src/sandbox/types.ts';
 import { LIMITS, makeFolders } from './fixtures.ts';
 

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { ownKeyring } from '../../src/sandbox/own-keyring.ts';
-import type { RunResult } from '../../src/sandbox/run-process.ts';
+import { ownKeyring } from '../../src/sandbox/bubblewrap/session-keyring.ts';
+import type { RunResult } from '../../src/sandbox/processes/run-process.ts';
 import { SERVER_USERS, type ServerUser } from '../helpers/users.ts';
 import type { Order } from './in-sandbox.ts';
 

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { pino } from 'pino';
 import t from 'tap';
 import type { RunEvent } from '../../schemas/event.ts';
-import { serveOnLoopback } from '../../src/sandbox/service.ts';
+import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import { createRunTracer } from '../../src/telemetry/run-tracer.ts';
 
 t.test('a stop does not wait until a collector that is out of order is given up', async (t) => {

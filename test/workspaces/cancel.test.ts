@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
-import { keepObjects } from '../../src/workspaces/scratch-results.ts';
-import { withWorktree } from '../../src/workspaces/snapshot.ts';
-import { createTreePrograms } from '../../src/workspaces/tree-programs.ts';
+import { createTreePrograms } from '../../src/trees/tree-programs.ts';
+import { keepObjects } from '../../src/workspaces/worktree/scratch-results.ts';
+import { withWorktree } from '../../src/workspaces/worktree/snapshot.ts';
 import { makeWorld, plainGit, repo } from './world.ts';
 
 t.test('work that is canceled before its objects are kept ends with `canceled`, and nothing else fails', async (t) => {

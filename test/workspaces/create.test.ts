@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import type { GitProgress } from '../../src/git/git-progress.ts';
-import { createClashFinder } from '../../src/workspaces/path-clashes.ts';
+import type { GitProgress } from '../../src/git/progress.ts';
+import { createClashFinder } from '../../src/workspaces/scan/path-clashes.ts';
 import { noneLeft } from '../helpers/processes.ts';
 import { commitEntries, findText, makeWorld, plainGit, repo, TOKEN, type World } from './world.ts';
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { exists } from '../../src/workspaces/open-ticket.ts';
+import { exists } from '../../src/files/entries.ts';
 import { makeWorld, plainGit, repo } from './world.ts';
 
 const HISTORY = 12;

@@ -1,7 +1,7 @@
 import { chmod, open, readdir, readFile, watch, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { exists } from '../../src/workspaces/open-ticket.ts';
+import { exists } from '../../src/files/entries.ts';
 import { commitEntries, makeWorld, plainGit, repo } from './world.ts';
 
 t.test('what a remote said counts for FETCH_TTL_SECONDS', async (t) => {

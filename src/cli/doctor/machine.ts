@@ -4,10 +4,10 @@ import { access, constants, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config/load-config.ts';
+import { diskSpace } from '../../files/disk-space.ts';
 import { lowLimits } from '../../sandbox/resource-limits.ts';
 import { createSandbox } from '../../sandbox/sandbox.ts';
 import { checkStore, refuseUnfinished, STORE_FILE, STORE_IN_USE } from '../../store/store-file.ts';
-import { diskSpace } from '../../telemetry/disk-space.ts';
 import { type Check, type Finding, fail, ok, type Surroundings, warn } from './check.ts';
 
 const GIB = 1024 ** 3;

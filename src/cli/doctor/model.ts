@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
-import { gemini } from '../../agents/gemini.ts';
-import { geminiModel } from '../../agents/gemini-model.ts';
+import { gemini } from '../../agents/gemini/gemini.ts';
+import { geminiModel } from '../../model-proxy/gemini/model-api.ts';
 import { type Check, fail, ok, type Surroundings } from './check.ts';
 
 const KEYS = 'https://aistudio.google.com/apikey';

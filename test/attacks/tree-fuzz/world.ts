@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import type { AgentDefinition } from '../../../src/agents/agent-definition.ts';
-import { prepareGeminiLoad } from '../../../src/agents/gemini-conversation.ts';
+import { prepareGeminiLoad } from '../../../src/agents/gemini/session-file.ts';
 import { buildApp } from '../../../src/app.ts';
 import { loadConfig } from '../../../src/config/load-config.ts';
 import { createRedactor } from '../../../src/redaction/redactor.ts';

@@ -1,0 +1,91 @@
+import type { Writable } from 'node:stream';
+import { type AnyMessage, type AnyResponse, methods, type Stream } from '@agentclientprotocol/sdk';
+import { isRecord } from '../../json/is-record.ts';
+import type { SandboxedProcess } from '../../sandbox/types.ts';
+import { readMessages } from './read-messages.ts';
+
+/** Requests of the agent that may wait for their answers at once; nothing more is read until one is answered. */
+const MAX_UNANSWERED = 100;
+/** Longest id of a request, and longest list of options of a permission request. */
+const MAX_ID = 256;
+const MAX_OPTIONS = 100;
+const METHOD_NOT_FOUND = { code: -32601, message: 'Method not found' };
+const INTERNAL_ERROR = -32603;
+const INVALID_PARAMS = { code: -32602, message: 'Invalid params' };
+
+/**
+ * The messages of an agent, for the SDK, as far as they are any of its business: the answers to its own requests, and
+ * permission requests. The SDK reads without back-pressure, answers whatever it does not understand at the length of the
+ * question, and writes what it cannot place to the server's stderr. So none of that reaches it, and as long as the agent
+ * takes no answers, or `onUpdate` has no room, nothing more is read.
+ * https://www.jsonrpc.org/specification
+ * @param onUpdate takes the `update` of a `session/update`, before any later message; returns what is to be waited for
+ */
+export function createAcpStream(
+  { stdin, stdout }: Pick<SandboxedProcess, 'stdin' | 'stdout'>,
+  title: string,
+  onUpdate: (update: unknown) => Promise<void> | undefined,
+): Stream {
+  const asked = new Set<AnyResponse['id']>();
+  let unanswered = 0;
+  let answered = Promise.withResolvers<void>();
+
+  async function* received(): AsyncGenerator<AnyMessage> {
+    for await (const message of readMessages(stdout, title)) {
+      if (!isRecord(message)) continue;
+      const { id, method, params } = message;
+      if (method === methods.client.session.update) {
+        if (isRecord(params)) await onUpdate(params.update);
+      } else if (method === undefined) {
+        if (isId(id) && asked.delete(id)) yield toResponse(id, message);
+      } else if (isId(id)) {
+        const error = method === methods.client.session.requestPermission ? faultOf(params) : METHOD_NOT_FOUND;
+        if (error !== undefined) {
+          await write(stdin, { jsonrpc: '2.0', id, error });
+          continue;
+        }
+        unanswered += 1;
+        yield { jsonrpc: '2.0', id, method: String(method), params };
+        while (unanswered >= MAX_UNANSWERED) await answered.promise;
+      }
+    }
+  }
+
+  return {
+    readable: ReadableStream.from(received()),
+    writable: new WritableStream({
+      async write(message) {
+        if ('method' in message && 'id' in message) asked.add(message.id);
+        await write(stdin, message);
+        if ('method' in message) return;
+        unanswered -= 1;
+        answered.resolve();
+        answered = Promise.withResolvers();
+      },
+    }),
+  };
+}
+
+/** Writes a message; resolves when the agent's pipe has taken it, or is closed. */
+function write(stdin: Writable, message: object): Promise<void> {
+  return new Promise((resolve) => {
+    stdin.write(`${JSON.stringify(message)}\n`, () => resolve());
+  });
+}
+
+function isId(id: unknown): id is string | number {
+  return typeof id === 'number' || (typeof id === 'string' && id.length <= MAX_ID);
+}
+
+/** A response that is neither a result nor an error is an error. */
+function toResponse(id: AnyResponse['id'], { result, error }: Record<string, unknown>): AnyResponse {
+  if (error === undefined && result !== undefined) return { jsonrpc: '2.0', id, result };
+  const { code, message, data } = isRecord(error) ? error : {};
+  const known = { code: Number.isInteger(code) ? Number(code) : INTERNAL_ERROR, message: String(message ?? '') };
+  return { jsonrpc: '2.0', id, error: { ...known, data } };
+}
+
+function faultOf(params: unknown): typeof INVALID_PARAMS | undefined {
+  const options = isRecord(params) ? params.options : undefined;
+  return Array.isArray(options) && options.length <= MAX_OPTIONS ? undefined : INVALID_PARAMS;
+}

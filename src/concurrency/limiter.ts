@@ -1,0 +1,41 @@
+/**
+ * Lets at most `limit` tasks run at once; the others wait their turn, first come first served.
+ * @returns runs a task; throws the reason of the signal when that is aborted while the task waits
+ */
+export function createStartLimit(limit: number) {
+  const waiting = new Set<() => void>();
+  let running = 0;
+
+  function turn(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const start = () => {
+        leave();
+        resolve();
+      };
+      const giveUp = () => {
+        leave();
+        reject(signal.reason);
+      };
+      const leave = () => {
+        waiting.delete(start);
+        signal.removeEventListener('abort', giveUp);
+      };
+      waiting.add(start);
+      signal.addEventListener('abort', giveUp);
+    });
+  }
+
+  return async function run<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    signal.throwIfAborted();
+    if (running >= limit) await turn(signal);
+    else running += 1;
+    try {
+      return await task();
+    } finally {
+      // The place goes to the next in line, or back.
+      const [next] = waiting;
+      if (next) next();
+      else running -= 1;
+    }
+  };
+}

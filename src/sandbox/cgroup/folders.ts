@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { mkdir, readdir, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type Parent, processesOf } from './parents.ts';
+
+const REMOVAL_TIMEOUT_MS = 5000;
+const REMOVAL_RETRY_MS = 2;
+
+/** PID namespace, id and start time of the process that made the cgroup, and something random. */
+const NAME = /^pullwright-(\d+)-(\d+)-(\d+)-[0-9a-f]+$/;
+
+/**
+ * Makes one cgroup: a folder in each parent, with its limits.
+ * @returns the folders, in the order of the parents
+ * @throws the system's error; nothing is left then
+ */
+export async function makeCgroup(parents: readonly Parent[]): Promise<string[]> {
+  const maker = [pidNamespace(), process.pid, startTime(process.pid)].join('-');
+  const name = `pullwright-${maker}-${randomBytes(4).toString('hex')}`;
+  const folders = parents.map(({ folder }) => join(folder, name));
+  try {
+    for (const { folder, limits } of parents) {
+      await mkdir(join(folder, name));
+      for (const [file, value] of Object.entries(limits)) await setLimit(join(folder, name, file), value);
+    }
+    return folders;
+  } catch (error) {
+    await removeCgroup(folders);
+    throw error;
+  }
+}
+
+/** Kills whatever runs in a cgroup and removes it. A process that the kernel does not end in time keeps it. */
+export async function removeCgroup(folders: readonly string[]): Promise<void> {
+  await Promise.all(folders.map(removeFolder));
+}
+
+/** Removes the cgroups of servers that no longer run, wherever they are in the hierarchies of the parents. */
+export async function removeLeftovers(parents: readonly Parent[]): Promise<void> {
+  const isLeftover = (name: string) => {
+    const [, namespace, pid, start] = NAME.exec(name) ?? [];
+    // Of another PID namespace, nobody here can tell whether the server still runs.
+    return namespace !== undefined && namespace === pidNamespace() && startTime(Number(pid)) !== start;
+  };
+  for (const { mount } of parents) await removeCgroup(await findFolders(mount, isLeftover));
+}
+
+async function setLimit(file: string, value: string): Promise<void> {
+  try {
+    await writeFile(file, value, { flag: 'r+' });
+  } catch (error) {
+    // A kernel without accounting of swap has no limit for it.
+    if (!(isSystemError(error) && error.code === 'ENOENT' && /swap|memsw/.test(file))) throw error;
+  }
+}
+
+async function removeFolder(folder: string): Promise<void> {
+  const until = performance.now() + REMOVAL_TIMEOUT_MS;
+  do {
+    await killAll(folder);
+    try {
+      return await rmdir(folder);
+    } catch (error) {
+      // Processes that were killed take a moment to end.
+      if (!(isSystemError(error) && error.code === 'EBUSY')) return;
+    }
+    await pause(REMOVAL_RETRY_MS);
+  } while (performance.now() < until);
+}
+
+async function killAll(folder: string): Promise<void> {
+  try {
+    // cgroup v2 since Linux 5.14.
+    return await writeFile(join(folder, 'cgroup.kill'), '1', { flag: 'r+' });
+  } catch {
+    const pids = await processesOf(folder).catch(() => []);
+    for (const pid of pids) if (pid > 0) kill(pid);
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has just ended.
+  }
+}
+
+async function findFolders(folder: string, fits: (name: string) => boolean): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const below = entries
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => (fits(name) ? [join(folder, name)] : findFolders(join(folder, name), fits)));
+  return (await Promise.all(below)).flat();
+}
+
+function pidNamespace(): string {
+  return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0';
+}
+
+/** Start time in ticks after boot, the 22nd field of `/proc/PID/stat` of proc(5); undefined when there is no such process. */
+function startTime(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'code' in error;
+}

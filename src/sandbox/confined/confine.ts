@@ -1,0 +1,101 @@
+import { existsSync } from 'node:fs';
+import { delimiter, isAbsolute, join } from 'node:path';
+import { CHILD_MARK } from '../../config/child-mark.ts';
+import type { Config } from '../../config/load-config.ts';
+import { type BwrapOption, bwrapCommand } from '../bubblewrap/bwrap-command.ts';
+import { becoming, isolation, type User } from '../bubblewrap/isolation.ts';
+import { cover, isWithin, parents, programs } from '../bubblewrap/system-mounts.ts';
+import type { Identities } from '../identity.ts';
+import { limitCommand } from '../resource-limits.ts';
+import type { Command, Place } from '../types.ts';
+
+/** What a program may use before the kernel stops it. */
+export type ProgramLimits = { cpuSeconds: number; memoryMib: number; fileMib: number };
+
+/** A program of the server that works on files which an agent can write, or which it shaped. */
+export type ConfinedProgram = {
+  /** Program and arguments. Anyone on the host can read them: no secrets. */
+  argv: readonly [string, ...string[]];
+  env?: Readonly<Record<string, string>>;
+  /** The folder whose owner the program becomes where the server is root; `file-keeper` for maintenance of any files. */
+  user: { ownerOf: string } | 'file-keeper';
+  /** Absolute paths of the host that it sees at the same path: to read, and to write. */
+  readable: readonly string[];
+  writable: readonly string[];
+  /** Single files of the server that it sees elsewhere. */
+  mounts?: readonly Place[];
+  limits: ProgramLimits;
+};
+
+/** Returns the command that runs a program where it sees these paths, the system's programs and nothing else of the host. */
+export type Confine = (program: ConfinedProgram) => Promise<Command>;
+
+const SYSTEM = ['/usr', '/bin', '/sbin'];
+const MIB = 1024 * 1024;
+const MAX_OPEN_FILES = 1024;
+const MAX_PROCESSES = 256;
+
+/**
+ * Confines the server's own programs. An agent can swap a file for a link between any two system calls of a program, so
+ * nothing that the program checks makes it safe: what it cannot see, it cannot be led to. No network, no /proc, no file of the
+ * host beside those named. With `SANDBOX=none` the program runs as it is.
+ * @param parentEnv environment of the server, of which PATH counts
+ */
+export function createConfine(
+  config: Pick<Config, 'SANDBOX' | 'DATA_DIR' | 'TICKETS_ROOT'>,
+  identities: Identities,
+  parentEnv: Readonly<Record<string, string | undefined>>,
+): Confine {
+  const path = parentEnv.PATH ?? '/usr/local/bin:/usr/bin:/bin';
+
+  if (config.SANDBOX === 'none') {
+    const mark = parentEnv[CHILD_MARK];
+    return async ({ argv, env, mounts = [] }) => {
+      const [file = '', ...args] = argv.map((arg) => mounts.find(({ inside }) => inside === arg)?.host ?? arg);
+      return { file, args, env: { PATH: path, ...(mark && { [CHILD_MARK]: mark }), ...env }, cwd: '/', inputs: [] };
+    };
+  }
+
+  return async ({ argv, env = {}, user, readable, writable, mounts = [], limits }) => {
+    const { PATH: _, ...variables } = env;
+    const as = userFor(identities, user);
+    const extra = foldersOutsideSystem(argv[0], path);
+    const options: BwrapOption[] = [
+      ...isolation(as),
+      ...programs(),
+      ...['--dev', '/dev'],
+      ...(await cover([config.DATA_DIR, config.TICKETS_ROOT])),
+      ...parents([...mounts.map(({ inside }) => inside), ...extra, ...readable, ...writable]),
+      ...extra.flatMap(asItIs('--ro-bind')),
+      ...mounts.flatMap(({ host, inside }) => ['--ro-bind', host, inside]),
+      ...readable.flatMap(asItIs('--ro-bind')),
+      ...writable.flatMap(asItIs('--bind')),
+      ...Object.entries({ PATH: path, ...variables }).flatMap(([name, value]) => ['--setenv', name, value]),
+      ...['--chdir', '/', '--remount-ro', '/dev', '--remount-ro', '/'],
+    ];
+    return bwrapCommand(options, [...limited(limits), ...becoming(as), ...argv]);
+  };
+}
+
+function userFor(identities: Identities, user: ConfinedProgram['user']): User {
+  if (user !== 'file-keeper') return identities.of(user.ownerOf) ?? 'server';
+  return process.getuid?.() === 0 ? 'file-keeper' : 'server';
+}
+
+function asItIs(option: string): (path: string) => string[] {
+  return (path) => [option, path, path];
+}
+
+/** Where a program is found on PATH, if that is no folder of the system. */
+function foldersOutsideSystem(program: string, path: string): string[] {
+  if (isAbsolute(program)) return [];
+  const folder = path
+    .split(delimiter)
+    .find((candidate) => isAbsolute(candidate) && existsSync(join(candidate, program)));
+  return folder === undefined || SYSTEM.some((system) => isWithin(system, folder)) ? [] : [folder];
+}
+
+function limited({ cpuSeconds, memoryMib, fileMib }: ProgramLimits): string[] {
+  const bytes = { data: memoryMib * MIB, fsize: fileMib * MIB, core: 0 };
+  return limitCommand({ cpu: cpuSeconds, ...bytes, nofile: MAX_OPEN_FILES, nproc: MAX_PROCESSES });
+}

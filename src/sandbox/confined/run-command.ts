@@ -1,0 +1,94 @@
+import { constants } from 'node:os';
+import { Readable, type Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { execa } from 'execa';
+import type { Command } from '../types.ts';
+
+export type CommandOptions = {
+  input?: string | Uint8Array | Readable | undefined;
+  signal?: AbortSignal | undefined;
+  timeoutMs: number;
+  /** Bytes of stdout that are kept; at one more the command is ended. */
+  maxOutput: number;
+  /** Receives stdout as it comes, of any length and with back-pressure; then nothing of it is kept. */
+  output?: Writable | undefined;
+  onStderr?: ((chunk: string) => void) | undefined;
+};
+
+export type CommandResult = {
+  stdout: Buffer;
+  /** The newest of it, at most 16 KiB. */
+  stderr: string;
+  /** Undefined when a signal ended the command or it could not be started. */
+  exitCode: number | undefined;
+  ended: 'by itself' | 'canceled' | 'timed out' | 'cpu limit' | 'output limit' | 'not started';
+  cause: unknown;
+};
+
+const MAX_STDERR = 16 * 1024;
+/** Less than the time in which a canceled run is to end. */
+const GRACE_MS = 1000;
+/** How bubblewrap reports a program that the kernel ended for its processor time: setrlimit(2). */
+const CPU_LIMIT_CODES = [128 + constants.signals.SIGXCPU, 128 + constants.signals.SIGKILL];
+
+/**
+ * Runs a command from start to end as a process group of its own, so that what it starts (`git remote-https`, `git
+ * index-pack`) ends with it: asked by SIGTERM, which lets git remove its lock files, and made to by SIGKILL. Never throws.
+ */
+export async function runCommand(command: Command, options: CommandOptions): Promise<CommandResult> {
+  const { input, signal, timeoutMs, maxOutput, output, onStderr } = options;
+  const child = execa(command.file, command.args, {
+    cwd: command.cwd,
+    env: command.env,
+    extendEnv: false,
+    encoding: 'buffer',
+    stripFinalNewline: false,
+    reject: false,
+    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...command.inputs],
+    ...(typeof input === 'string' || input instanceof Uint8Array ? { input } : {}),
+    buffer: { stdout: output === undefined, stderr: false },
+    maxBuffer: { stdout: maxOutput },
+    killDescendants: true,
+    forceKillAfterDelay: GRACE_MS,
+    timeout: timeoutMs,
+    ...(signal === undefined ? {} : { cancelSignal: signal }),
+  });
+
+  let stderr = '';
+  const decoder = new TextDecoder();
+  child.stderr.on('data', (chunk: Uint8Array) => {
+    const text = decoder.decode(chunk, { stream: true });
+    stderr = (stderr + text).slice(-MAX_STDERR);
+    onStderr?.(text);
+  });
+  // What breaks a flow ends the command too, or follows from its end.
+  const flows = Promise.allSettled([
+    ...(input instanceof Readable && child.stdin ? [pipeline(input, child.stdin)] : []),
+    ...(output ? [pipeline(child.stdout, output)] : []),
+  ]);
+
+  const result = await child;
+  await flows;
+  return {
+    stdout: Buffer.from(result.stdout ?? ''),
+    stderr,
+    exitCode: result.exitCode,
+    ended: howItEnded(result),
+    cause: result.failed ? result.cause : undefined,
+  };
+}
+
+function howItEnded(result: {
+  isCanceled: boolean;
+  timedOut: boolean;
+  isMaxBuffer: boolean;
+  exitCode?: number;
+  signal?: string;
+}): CommandResult['ended'] {
+  if (result.isCanceled) return 'canceled';
+  if (result.timedOut) return 'timed out';
+  if (result.isMaxBuffer) return 'output limit';
+  if (result.exitCode === undefined && result.signal === undefined) return 'not started';
+  if (CPU_LIMIT_CODES.includes(result.exitCode ?? 0)) return 'cpu limit';
+  return 'by itself';
+}

@@ -1,0 +1,60 @@
+import type { Kysely } from 'kysely';
+import { inRepositories } from './repository-filter.ts';
+import type { RunRow } from './runs.ts';
+import type { Database } from './schema.ts';
+import type { TicketRow } from './tickets.ts';
+
+const OPEN_STATES = ['queued', 'running', 'waiting'] as const;
+
+/** What somebody who watches all tickets and runs wants to know. */
+export function createOverviewStore(db: Kysely<Database>) {
+  return {
+    tickets(ticketKeys: readonly string[]): Promise<TicketRow[]> {
+      if (ticketKeys.length === 0) return Promise.resolve([]);
+      return db.selectFrom('tickets').selectAll().where('ticket_key', 'in', ticketKeys).execute();
+    },
+
+    /** Runs with the repository of their ticket. */
+    runs(runIds: readonly string[]): Promise<(RunRow & { repo_url: string })[]> {
+      if (runIds.length === 0) return Promise.resolve([]);
+      return db
+        .selectFrom('runs')
+        .innerJoin('tickets', 'tickets.ticket_key', 'runs.ticket_key')
+        .selectAll('runs')
+        .select('tickets.repo_url')
+        .where('run_id', 'in', runIds)
+        .execute();
+    },
+
+    /** Runs that have not ended, oldest first. */
+    openRuns(repositories: readonly string[] | undefined): Promise<RunRow[]> {
+      let select = db
+        .selectFrom('runs')
+        .innerJoin('tickets', 'tickets.ticket_key', 'runs.ticket_key')
+        .selectAll('runs')
+        .where('runs.state', 'in', OPEN_STATES);
+      if (repositories !== undefined) select = select.where(inRepositories(repositories));
+      return select.orderBy('run_id').execute();
+    },
+
+    /** How many tickets there are, and how many runs in each state. */
+    async counts(
+      repositories: readonly string[] | undefined,
+    ): Promise<{ tickets: number; runs: Record<string, number> }> {
+      let tickets = db.selectFrom('tickets').select((eb) => eb.fn.countAll<number>().as('number'));
+      let runs = db.selectFrom('runs').select((eb) => ['runs.state', eb.fn.countAll<number>().as('number')]);
+      if (repositories !== undefined) {
+        tickets = tickets.where(inRepositories(repositories));
+        runs = runs.where('ticket_key', 'in', (eb) =>
+          eb.selectFrom('tickets').select('ticket_key').where(inRepositories(repositories)),
+        );
+      }
+      const { number } = await tickets.executeTakeFirstOrThrow();
+      const states = await runs.groupBy('runs.state').execute();
+      return {
+        tickets: number,
+        runs: Object.fromEntries(states.map((row) => [row.state, row.number])),
+      };
+    },
+  };
+}

@@ -1,0 +1,56 @@
+import { lstat, rmdir, unlink } from 'node:fs/promises';
+import type { Confine } from '../sandbox/confined/confine.ts';
+import { runProgram } from '../sandbox/confined/programs.ts';
+
+const TIMEOUT_MS = 120_000;
+const LIMITS = { cpuSeconds: 60, memoryMib: 1024, fileMib: 1 };
+/** Each pass deletes more of a tree that is too large for one. */
+const MAX_PASSES = 20;
+
+/**
+ * Deletes a folder that an agent shaped, of any depth and whatever its modes, names and kinds of files; or a file.
+ * @param path which nothing but the server can replace
+ * @returns why some of it is left, if so; never throws
+ */
+export async function removeTree(confine: Confine, path: string, signal?: AbortSignal): Promise<Error | undefined> {
+  try {
+    const found = await lstat(path).catch(() => undefined);
+    if (found === undefined) return undefined;
+    if (!found.isDirectory()) {
+      await unlink(path);
+      return undefined;
+    }
+    return await removeFolder(confine, path, signal);
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** Deletes what a folder holds; the folder itself is where it is mounted, and is deleted from outside. */
+async function removeFolder(confine: Confine, path: string, signal: AbortSignal | undefined) {
+  const program = { user: 'file-keeper', readable: [], writable: [path], limits: LIMITS } as const;
+  const remove = { ...program, argv: ['find', path, '-mindepth', '1', '-delete'] } as const;
+  // Package caches, Go's for one, hold folders without write permission.
+  const open = { ...program, argv: ['chmod', '-R', 'u+rwx', '--', path] } as const;
+  for (let pass = 1; ; pass += 1) {
+    const { ended, exitCode, stderr } = await runProgram(confine, remove, { signal, timeoutMs: TIMEOUT_MS });
+    const isEmptied = ended === 'by itself' && exitCode === 0;
+    if (isEmptied && (await removeEmpty(path))) return undefined;
+    if (pass === MAX_PASSES || signal?.aborted || (pass > 1 && ended === 'by itself' && !isEmptied)) {
+      const reason = isEmptied ? 'a program writes in it still' : stderr.slice(-500) || ended;
+      return new Error(`The folder could not be emptied: ${reason}`);
+    }
+    if (ended === 'by itself' && !isEmptied) await runProgram(confine, open, { signal, timeoutMs: TIMEOUT_MS });
+  }
+}
+
+/** @returns false when something writes in it still */
+async function removeEmpty(path: string): Promise<boolean> {
+  try {
+    await rmdir(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOTEMPTY') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,85 @@
+import { chmod, mkdir, readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Logger } from '../../config/logger.ts';
+import type { Layout } from '../../files/layout.ts';
+import type { Mirrors } from '../../mirrors/mirrors.ts';
+import { removeLeftovers } from '../../mirrors/stale-git-files.ts';
+import type { Trash } from '../../trees/trash.ts';
+import { findTicket } from '../open-ticket.ts';
+import { finishMove } from '../worktree/move-workspace.ts';
+import type { TreeTools } from '../worktree/snapshot.ts';
+import { claimTicketsRoot } from './directory-pairing.ts';
+
+/**
+ * Puts the folders in order before anything else uses them: makes them, clears what a killed server left half done,
+ * and completes what it was about to do. No git of this server may be running.
+ * @throws Error when TICKETS_ROOT is not that of DATA_DIR
+ */
+export async function recoverFolders(deps: {
+  tools: TreeTools;
+  layout: Layout;
+  mirrors: Mirrors;
+  trash: Trash;
+  logger: Logger | undefined;
+}): Promise<void> {
+  const { tools, layout, mirrors, trash, logger } = deps;
+  const { data, tickets } = layout;
+  // Set-id programs that an agent leaves behind, and private code, are for no other user of the machine.
+  for (const folder of Object.values(data)) await makePrivate(folder);
+  await chmod(dirname(data.tmp), 0o700);
+  await claimTicketsRoot(layout);
+  for (const folder of [tickets.root, tickets.staging, tickets.trash, tickets.quarantine]) await makePrivate(folder);
+
+  for (const name of await readdir(data.tmp)) await trash.discard(join(data.tmp, name), data.trash);
+  for (const name of await readdir(data.staging)) await trash.discard(join(data.staging, name), data.trash);
+  for (const name of await readdir(tickets.staging)) await trash.discard(join(tickets.staging, name), tickets.trash);
+  await trash.empty(data.trash);
+  await trash.empty(tickets.trash);
+
+  for (const name of await readdir(data.mirrors)) await removeLeftovers(join(data.mirrors, name), '.');
+  const kept = new Set<string>();
+  for (const name of await readdir(data.gitDirs)) {
+    const ticketId = name.replace(/\.git$/, '');
+    if (await tolerate(recoverTicket(ticketId, join(data.gitDirs, name)), { ticket_id: ticketId })) kept.add(ticketId);
+  }
+  for (const name of await readdir(data.mirrors)) {
+    await tolerate(mirrors.releaseAllBut(join(data.mirrors, name), kept), { mirror: name });
+  }
+
+  /** Whether there is such a ticket. */
+  async function recoverTicket(ticketId: string, gitDir: string): Promise<boolean> {
+    const ticket = await findTicket(tools.git, layout, ticketId);
+    if (!ticket) {
+      await trash.discard(gitDir, data.trash);
+      return false;
+    }
+    await removeLeftovers(gitDir, '.');
+    if (ticket.parked) return true;
+    await chmod(ticket.workspace, 0o700);
+    await ownWorkspace(tools, ticket.workspace);
+    await finishMove(tools, ticket, ticket.ref);
+    return true;
+  }
+
+  /** What is broken does not keep the rest from work; it fails when it is asked for. Broken counts as there. */
+  async function tolerate<T>(work: Promise<T>, about: object): Promise<T | true> {
+    try {
+      return await work;
+    } catch (err) {
+      logger?.warn({ err, ...about }, 'could not be recovered');
+      return true;
+    }
+  }
+}
+
+async function makePrivate(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await chmod(folder, 0o700);
+}
+
+/** Where the server is root, a workspace of an older version, or one that was copied, may be root's. */
+async function ownWorkspace({ identities, programs }: TreeTools, workspace: string): Promise<void> {
+  if (process.getuid?.() !== 0 || identities.owner(workspace) !== 0) return;
+  await identities.assign(workspace);
+  await programs.unifyOwner(workspace);
+}

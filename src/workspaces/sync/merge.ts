@@ -1,0 +1,49 @@
+import { AppError } from '../../errors/app-error.ts';
+import type { Git } from '../../git/git.ts';
+import { inertLine } from '../../git/inert-text.ts';
+import { splitZ } from '../../git/null-separated.ts';
+import type { TreeScans } from '../scan/tree-scan.ts';
+import { list } from '../worktree/format-paths.ts';
+
+/**
+ * Brings a commit into another, in memory: no file is touched.
+ * @param names what a person calls the two, for the message: `theirs` comes into `ours`
+ * @returns the commit that holds both: one of them, or a new merge
+ * @throws AppError `merge_conflict` naming the files; those of TreeScans for `theirs` or a new merge
+ */
+export async function mergeCommits(
+  git: Git,
+  scans: TreeScans,
+  gitDir: string,
+  ours: string,
+  theirs: string,
+  names: { ours: string; theirs: string },
+): Promise<string> {
+  if (ours === theirs) return ours;
+  const base = await git.ask(gitDir).mergeBase(ours, theirs);
+  if (base === theirs) return ours;
+  await scans.check(gitDir, theirs);
+  if (base === ours) return theirs;
+  if (base === undefined) throw conflict(`${names.theirs} and ${names.ours} have no history in common.`);
+  await scans.checkSize(gitDir, base);
+
+  const flags = ['--write-tree', '-z', '--name-only', '--no-messages'];
+  const merged = await git.run(['merge-tree', ...flags, ours, theirs], { gitDir, exitCodes: [0, 1] });
+  const [tree = '', ...files] = splitZ(merged.stdout).map(String);
+  if (merged.exitCode === 1) throw conflict(`${names.theirs} and ${names.ours} both changed ${list(files, 20)}.`);
+
+  const input = `Merge branch '${inertBranch(names.theirs)}' into ${inertBranch(names.ours)}\n`;
+  const made = await git.run(['commit-tree', '-p', ours, '-p', theirs, tree], { gitDir, input });
+  const merge = made.stdout.toString().trim();
+  await scans.check(gitDir, merge);
+  return merge;
+}
+
+/** Anybody may have named a branch, on a remote that knows the name already. */
+function inertBranch(name: string): string {
+  return inertLine(name, (known) => known, 250);
+}
+
+function conflict(detail: string): AppError {
+  return new AppError('merge_conflict', detail);
+}

@@ -1,0 +1,174 @@
+import { randomUUID } from 'node:crypto';
+import { copyFile, lstat, mkdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AppError } from '../../errors/app-error.ts';
+import { isMissing } from '../../files/errors.ts';
+import type { Git, GitOptions } from '../../git/git.ts';
+import { joinZ, splitZ } from '../../git/null-separated.ts';
+import type { Identities } from '../../sandbox/identity.ts';
+import type { TreePrograms } from '../../trees/tree-programs.ts';
+
+/** A workspace, its git directory and the mirror that this borrows objects from. */
+export type Place = { workspace: string; gitDir: string; mirror: string };
+
+/** What works on the files of workspaces. */
+export type TreeTools = {
+  git: Git;
+  programs: TreePrograms;
+  identities: Identities;
+  /** Folder for what lasts no longer than a piece of work. */
+  staging: string;
+};
+
+/** A workspace with an index and objects that are lent for a piece of work. */
+export type Worktree = Place & {
+  git: Git;
+  programs: TreePrograms;
+  scratch: string;
+  /** For git commands: that read the work tree, that write it, and that need the index and the objects only. */
+  reading: GitOptions;
+  writing: GitOptions;
+  indexed: GitOptions;
+  signal: AbortSignal | undefined;
+};
+
+/** Paths as bytes: a file name need not be text. */
+export type Changes = {
+  written: Buffer[];
+  deleted: Buffer[];
+  /** Folders with a repository of their own in them, whose files git does not list. */
+  nested: Buffer[];
+  tooLarge: { path: Buffer; bytes: number }[];
+};
+
+/** GitHub refuses files above 100 MiB. */
+export const MAX_FILE_BYTES = 95 * 1024 * 1024;
+
+/**
+ * Makes sure the workspace is still the folder the server made, not a link to another place.
+ * @throws AppError `workspace_tampered`
+ */
+export async function checkWorkspace({ workspace }: Pick<Place, 'workspace'>): Promise<void> {
+  const found = await lstat(workspace).catch(() => undefined);
+  if (found?.isDirectory()) return;
+  throw new AppError('workspace_tampered', 'The workspace is missing, or is not a folder any more.');
+}
+
+/**
+ * Lends an index to work with, like the ticket's own, and room for objects, in a folder that is deleted in the end. git updates
+ * an index in place under a lock; one that is moved over the original leaves neither a lock nor a half-done index when killed.
+ * @param place its workspace need not exist
+ */
+export async function withWorktree<T>(
+  { git, programs, identities, staging }: TreeTools,
+  place: Place,
+  signal: AbortSignal | undefined,
+  work: (tree: Worktree) => Promise<T>,
+): Promise<T> {
+  const scratch = join(staging, randomUUID());
+  try {
+    await prepareScratch(scratch, place, identities);
+    const view = { scratch, mirror: place.mirror };
+    const options = { gitDir: place.gitDir, signal };
+    return await work({
+      ...place,
+      git,
+      programs,
+      scratch,
+      reading: { ...options, view: { ...view, workTree: place.workspace } },
+      writing: { ...options, view: { ...view, workTree: place.workspace, writes: true } },
+      indexed: { ...options, view },
+      signal,
+    });
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function prepareScratch(scratch: string, { workspace, gitDir }: Place, identities: Identities): Promise<void> {
+  const objects = join(scratch, 'objects');
+  await mkdir(join(objects, 'info'), { recursive: true, mode: 0o755 });
+  await writeFile(join(objects, 'info', 'alternates'), `${join(gitDir, 'objects')}\n`);
+  await copyIndex(join(gitDir, 'index'), join(scratch, 'index'));
+  // Of a parked ticket, nothing but objects is read.
+  if (identities.owner(workspace) === undefined) await identities.assign(scratch);
+  else await identities.share(workspace, [scratch]);
+  await identities.share(scratch, [objects]);
+}
+
+/** Lists what differs between the workspace and an index, as far as git is to know of it: ignored files are left out. */
+export async function listChanges({ git, programs, workspace, reading, signal }: Worktree): Promise<Changes> {
+  const flags = ['-z', '--name-status', '--no-renames', '--ignore-submodules=all'];
+  const [untracked, tracked, large] = await Promise.all([
+    git.run(['ls-files', '-z', '--others', '--exclude-standard'], reading),
+    git.run(['diff-files', ...flags], reading),
+    programs.filesAbove(workspace, MAX_FILE_BYTES / 1024, signal),
+  ]);
+
+  const changes: Changes = { written: [], deleted: [], nested: [], tooLarge: [] };
+  const candidates: Buffer[] = [];
+  for (const path of splitZ(untracked.stdout)) {
+    // A trailing slash is how git shows a folder it will not enter.
+    if (path.at(-1) === SLASH) changes.nested.push(path.subarray(0, -1));
+    else candidates.push(path);
+  }
+  const records = splitZ(tracked.stdout);
+  for (let index = 0; index + 1 < records.length; index += 2) {
+    const path = records[index + 1] ?? Buffer.alloc(0);
+    if (records[index]?.toString() === 'D') changes.deleted.push(path);
+    else candidates.push(path);
+  }
+  const isLarge = membership(large);
+  changes.tooLarge = await programs.largeFiles(workspace, candidates.filter(isLarge), MAX_FILE_BYTES, signal);
+  const isTooLarge = membership(changes.tooLarge.map(({ path }) => path));
+  changes.written = candidates.filter((path) => !isTooLarge(path));
+  return changes;
+}
+
+/**
+ * Puts changes into the index and makes a tree of it, by plumbing that reads these very paths and enters no repository. Its
+ * objects are in the scratch folder only.
+ * @returns the tree, and the names of files that git leaves out of every tree, since some file system takes them for
+ *   `.git`
+ */
+export async function writeTree(
+  { git, reading, indexed }: Worktree,
+  changes: Pick<Changes, 'written' | 'deleted'>,
+): Promise<{ tree: string; leftOut: string[] }> {
+  const leftOut: string[] = [];
+  // Deletions first: a file may have taken the place of a folder, or the other way round.
+  if (changes.deleted.length > 0) {
+    const input = joinZ(changes.deleted);
+    await git.run(['update-index', '-z', '--force-remove', '--stdin'], { ...reading, input });
+  }
+  if (changes.written.length > 0) {
+    const flags = ['-z', '--add', '--remove', '--replace', '--stdin'];
+    const { stderr } = await git.run(['update-index', ...flags], { ...reading, input: joinZ(changes.written) });
+    leftOut.push(...[...stderr.matchAll(/^Ignoring path (.*)$/gm)].map(([, path = '']) => path));
+  }
+  const { stdout } = await git.run(['write-tree'], indexed);
+  return { tree: stdout.toString().trim(), leftOut };
+}
+
+/**
+ * git takes a file for unchanged when its times and size are those in the index, unless it was changed in the second
+ * the index was written. So a copy must not look younger than the original; older, it only costs a few comparisons.
+ */
+async function copyIndex(from: string, to: string): Promise<void> {
+  try {
+    const { mtimeMs } = await stat(from);
+    await copyFile(from, to);
+    const seconds = Math.floor(mtimeMs / 1000);
+    await utimes(to, seconds, seconds);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+}
+
+/** Tells which paths are among these. */
+function membership(paths: readonly Buffer[]): (path: Buffer) => boolean {
+  const texts = new Set(paths.map((path) => path.toString('latin1')));
+  return (path) => texts.has(path.toString('latin1'));
+}
+
+const SLASH = 0x2f;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { canceled } from '../concurrency/abortable.ts';
 import { AppError, storageFailure } from '../errors/app-error.ts';
-import { joinZ, splitZ } from '../git/null-separated.ts';
+import { joinZ, splitZ } from '../files/null-separated.ts';
 import type { Confine, ConfinedProgram } from '../sandbox/confined/confine.ts';
 import { runNodeTool } from '../sandbox/confined/node-tool.ts';
 import { runProgram, unreadable } from '../sandbox/confined/programs.ts';

@@ -1,10 +1,9 @@
 import { AppError } from '../../errors/app-error.ts';
 import { isRecord } from '../../json/is-record.ts';
+import { AUTH, secondsToWait } from '../../model-proxy/gemini/api-errors.ts';
 import { NOT_FORWARDED } from '../../model-proxy/refusal.ts';
 import type { AgentFailure } from '../agent-definition.ts';
 
-export const AUTH =
-  /API key (?:not valid|expired|is missing)|API_KEY_INVALID|Authentication required|unregistered callers|IneligibleTier/i;
 const RATE_LIMIT = /rate limit|RESOURCE_EXHAUSTED|exceeded your current quota|exhausted your/i;
 const NOT_FOUND = /^models\/\S+ is not found|^Requested entity was not found/;
 const UNREACHABLE = /fetch failed|^terminated$|ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN/;
@@ -53,10 +52,4 @@ function wordsOf(message: string): string {
     // It is the sentence itself.
   }
   return words.replace(/\s+/g, ' ').trim().slice(0, 300);
-}
-
-/** Google says it in words: "Please retry in 12.3s", "Suggested retry after 60s". */
-export function secondsToWait(message: string): number | undefined {
-  const seconds = /retry (?:in|after) ([\d.]+)s/.exec(message)?.[1];
-  return seconds === undefined ? undefined : Math.ceil(Number(seconds));
 }

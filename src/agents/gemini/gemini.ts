@@ -7,10 +7,10 @@ import { fileURLToPath } from 'node:url';
 import type { AskableKind, Config } from '../../config/load-config.ts';
 import { AppError } from '../../errors/app-error.ts';
 import { geminiModel } from '../../model-proxy/gemini/model-api.ts';
+import { geminiModelConfigs } from '../../model-proxy/gemini/models.ts';
 import type { Place } from '../../sandbox/types.ts';
 import type { AgentDefinition, AgentMode, LaunchContext } from '../agent-definition.ts';
 import { classifyGeminiError } from './cli-errors.ts';
-import { geminiModelConfigs } from './models.ts';
 import { prepareGeminiLoad } from './session-file.ts';
 
 const PACKAGE = '@google/gemini-cli';

@@ -1,8 +1,9 @@
-import { AUTH, secondsToWait } from '../../agents/gemini/cli-errors.ts';
 import { AppError } from '../../errors/app-error.ts';
 import { isRecord } from '../../json/is-record.ts';
 import type { ModelTrouble } from '../model-api.ts';
 
+export const AUTH =
+  /API key (?:not valid|expired|is missing)|API_KEY_INVALID|Authentication required|unregistered callers|IneligibleTier/i;
 const MAX_WORDS = 300;
 /** Statuses that pass; https://ai.google.dev/gemini-api/docs/troubleshooting */
 const PASSING: ReadonlySet<number> = new Set([408, 429, 499, 500, 502, 503, 504]);
@@ -62,4 +63,10 @@ function readError(body: string): { message: string; details: Record<string, unk
     // A relay may answer in any form.
     return { message: '', details: [] };
   }
+}
+
+/** Google says it in words: "Please retry in 12.3s", "Suggested retry after 60s". */
+export function secondsToWait(message: string): number | undefined {
+  const seconds = /retry (?:in|after) ([\d.]+)s/.exec(message)?.[1];
+  return seconds === undefined ? undefined : Math.ceil(Number(seconds));
 }

@@ -1,9 +1,9 @@
-import { geminiModels } from '../../agents/gemini/models.ts';
 import type { Config } from '../../config/load-config.ts';
 import { isRecord } from '../../json/is-record.ts';
 import type { ModelApi } from '../model-api.ts';
 import { geminiTrouble } from './api-errors.ts';
 import { addNotes } from './history.ts';
+import { geminiModels } from './models.ts';
 
 const PUBLIC_API = 'https://generativelanguage.googleapis.com';
 

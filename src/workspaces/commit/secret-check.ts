@@ -1,6 +1,6 @@
 import { AppError } from '../../errors/app-error.ts';
+import { splitZ } from '../../files/null-separated.ts';
 import type { Git } from '../../git/git.ts';
-import { splitZ } from '../../git/null-separated.ts';
 import { readBlobs } from '../../git/read-blobs.ts';
 import type { Redactor } from '../../redaction/redactor.ts';
 import { list, shown } from '../worktree/format-paths.ts';

@@ -1,7 +1,7 @@
 import { AppError } from '../../errors/app-error.ts';
+import { splitZ } from '../../files/null-separated.ts';
 import type { Git } from '../../git/git.ts';
 import { inertLine } from '../../git/inert-text.ts';
-import { splitZ } from '../../git/null-separated.ts';
 import type { TreeScans } from '../scan/tree-scan.ts';
 import { list } from '../worktree/format-paths.ts';
 

@@ -1,6 +1,6 @@
 import type { Diff, FileChange } from '../../../schemas/ticket.ts';
+import { splitZ } from '../../files/null-separated.ts';
 import type { Git, GitOptions } from '../../git/git.ts';
-import { splitZ } from '../../git/null-separated.ts';
 
 const MAX_PATCH_BYTES = 5 * 1024 * 1024;
 const STATUS: Readonly<Record<string, FileChange['status']>> = {

@@ -1,5 +1,5 @@
+import { splitZ } from '../../files/null-separated.ts';
 import type { Git } from '../../git/git.ts';
-import { splitZ } from '../../git/null-separated.ts';
 import { readBlobs } from '../../git/read-blobs.ts';
 import { shown } from './format-paths.ts';
 

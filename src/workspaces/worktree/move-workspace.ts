@@ -3,8 +3,8 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, toAppError } from '../../errors/app-error.ts';
 import { isMissing } from '../../files/errors.ts';
+import { joinZ, splitZ } from '../../files/null-separated.ts';
 import { gitFailure } from '../../git/failure.ts';
-import { joinZ, splitZ } from '../../git/null-separated.ts';
 import { publishIndex } from './scratch-results.ts';
 import { checkWorkspace, type Place, type TreeTools, type Worktree, withWorktree } from './snapshot.ts';
 

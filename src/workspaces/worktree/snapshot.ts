@@ -3,8 +3,8 @@ import { copyFile, lstat, mkdir, rm, stat, utimes, writeFile } from 'node:fs/pro
 import { join } from 'node:path';
 import { AppError } from '../../errors/app-error.ts';
 import { isMissing } from '../../files/errors.ts';
+import { joinZ, splitZ } from '../../files/null-separated.ts';
 import type { Git, GitOptions } from '../../git/git.ts';
-import { joinZ, splitZ } from '../../git/null-separated.ts';
 import type { Identities } from '../../sandbox/identity.ts';
 import type { TreePrograms } from '../../trees/tree-programs.ts';
 

@@ -1,6 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { AGENT_ATTACKS, type AgentArena, type AgentAttack } from '../test/attacks/agent-attacks.ts';
-import { CLIENT_ATTACKS, type ClientAttack, type Conditions } from '../test/attacks/client-attacks.ts';
+import type { ClientAttack } from '../test/attacks/client-attack.ts';
+import { CLIENT_ATTACKS } from '../test/attacks/client-attacks.ts';
+import type { Conditions } from '../test/attacks/conditions.ts';
 import { EGRESS_ATTACKS, type EgressAttack } from '../test/attacks/egress-attacks.ts';
 import { GIT_ATTACKS, type GitAttack } from '../test/attacks/git-attacks.ts';
 import { RACE_ATTACKS, type RaceAttack } from '../test/attacks/race-attacks.ts';

@@ -2,47 +2,55 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { LogController } from 'fastify';
 import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
-import admin from '../plugins/admin/index.ts';
-import agents from '../plugins/agents/index.ts';
-import auditLog from '../plugins/audit-log.ts';
-import auth from '../plugins/auth.ts';
-import command from '../plugins/command/index.ts';
-import config from '../plugins/config.ts';
-import { answerConnectionError } from '../plugins/connection-errors.ts';
-import cors from '../plugins/cors.ts';
-import dashboard from '../plugins/dashboard/index.ts';
-import disk from '../plugins/disk.ts';
-import events from '../plugins/events/index.ts';
-import feed from '../plugins/feed.ts';
-import github from '../plugins/github.ts';
-import health from '../plugins/health/index.ts';
-import hostCheck from '../plugins/host-check.ts';
-import housekeeping from '../plugins/housekeeping/index.ts';
-import httpRules, { originForm } from '../plugins/http-rules.ts';
-import idempotency from '../plugins/idempotency.ts';
-import lifecycle from '../plugins/lifecycle.ts';
-import methods from '../plugins/methods.ts';
-import metrics from '../plugins/metrics/index.ts';
-import metricsRoutes from '../plugins/metrics/routes.ts';
-import openapi from '../plugins/openapi.ts';
-import permissions from '../plugins/permissions/index.ts';
-import plans from '../plugins/plans/index.ts';
-import problem, { sendProblem } from '../plugins/problem.ts';
-import rateLimit from '../plugins/rate-limit.ts';
-import redaction from '../plugins/redaction.ts';
-import repositoryLimits from '../plugins/repository-limits.ts';
-import requestLimits from '../plugins/request-limits.ts';
-import runs from '../plugins/runs/index.ts';
-import sandbox from '../plugins/sandbox.ts';
-import securityHeaders from '../plugins/security-headers.ts';
-import session from '../plugins/session.ts';
-import sse from '../plugins/sse.ts';
-import store from '../plugins/store.ts';
-import tickets from '../plugins/tickets/index.ts';
-import tracing from '../plugins/tracing.ts';
-import usage from '../plugins/usage.ts';
-import validation from '../plugins/validation.ts';
-import workspaces from '../plugins/workspaces.ts';
+import config from '../plugins/core/config.ts';
+import { answerConnectionError } from '../plugins/core/connection-errors.ts';
+import lifecycle from '../plugins/core/lifecycle.ts';
+import metrics from '../plugins/core/metrics/metrics.ts';
+import openapi from '../plugins/core/openapi/openapi.ts';
+import problem, { sendProblem } from '../plugins/core/problem.ts';
+import redaction from '../plugins/core/redaction.ts';
+import sse from '../plugins/core/sse.ts';
+import store from '../plugins/core/store.ts';
+import tracing from '../plugins/core/tracing.ts';
+import validation from '../plugins/core/validation.ts';
+import auditLog from '../plugins/hooks/audit-log.ts';
+import auth from '../plugins/hooks/auth.ts';
+import cors from '../plugins/hooks/cors.ts';
+import disk from '../plugins/hooks/disk.ts';
+import hostCheck from '../plugins/hooks/host-check.ts';
+import httpRules, { originForm } from '../plugins/hooks/http-rules.ts';
+import idempotency from '../plugins/hooks/idempotency.ts';
+import methods from '../plugins/hooks/methods.ts';
+import rateLimit from '../plugins/hooks/rate-limit.ts';
+import repositoryLimits from '../plugins/hooks/repository-limits.ts';
+import requestLimits from '../plugins/hooks/request-limits.ts';
+import securityHeaders from '../plugins/hooks/security-headers.ts';
+import { agentRoutes } from '../plugins/routes/agents.ts';
+import { auditRoutes } from '../plugins/routes/audit.ts';
+import { dashboardRoutes } from '../plugins/routes/dashboard.ts';
+import { eventRoutes } from '../plugins/routes/events.ts';
+import { feedRoutes } from '../plugins/routes/feed.ts';
+import { healthRoutes } from '../plugins/routes/health.ts';
+import { housekeepingRoutes } from '../plugins/routes/housekeeping.ts';
+import { keyRoutes } from '../plugins/routes/keys.ts';
+import { metricsRoutes } from '../plugins/routes/metrics.ts';
+import { permissionRoutes } from '../plugins/routes/permissions.ts';
+import { planRoutes } from '../plugins/routes/plans.ts';
+import { runRoutes } from '../plugins/routes/runs.ts';
+import { sessionRoutes } from '../plugins/routes/session.ts';
+import { simpleApiRoutes } from '../plugins/routes/simple-api/simple-api.ts';
+import { ticketRoutes } from '../plugins/routes/tickets.ts';
+import { usageRoutes } from '../plugins/routes/usage.ts';
+import agents from '../plugins/services/agents.ts';
+import github from '../plugins/services/github.ts';
+import housekeeping from '../plugins/services/housekeeping.ts';
+import permissions from '../plugins/services/permissions.ts';
+import plans from '../plugins/services/plans.ts';
+import readiness from '../plugins/services/readiness.ts';
+import runs from '../plugins/services/runs.ts';
+import sandbox from '../plugins/services/sandbox.ts';
+import tickets from '../plugins/services/tickets.ts';
+import workspaces from '../plugins/services/workspaces.ts';
 import type { AgentDefinition } from './agents/agent-definition.ts';
 import type { Config } from './config/load-config.ts';
 import { AppError } from './errors/app-error.ts';
@@ -96,13 +104,14 @@ export async function buildApp(options: AppOptions) {
       void sendProblem(new AppError('invalid_request', 'The URL is not valid.', { cause: error }), request, reply),
   }).withTypeProvider<TypeBoxTypeProvider>();
 
+  // Core: decorators that everything else uses.
   await app.register(config, options);
   await app.register(redaction, options);
   await app.register(lifecycle);
   await app.register(store);
   await app.register(problem);
 
-  // The door: what a request passes before its route sees it, in this order.
+  // Hooks: the stages that a request passes before its route, in this order.
   await app.register(securityHeaders);
   await app.register(httpRules);
   await app.register(cors);
@@ -117,9 +126,13 @@ export async function buildApp(options: AppOptions) {
   await app.register(repositoryLimits);
   await app.register(idempotency);
 
+  // Core that needs the hooks.
   await app.register(metrics, { version });
   await app.register(tracing, { version });
   await app.register(openapi, { version });
+  await app.register(sse);
+
+  // Services: one domain object each.
   await app.register(github);
   await app.register(sandbox);
   await app.register(workspaces);
@@ -128,16 +141,25 @@ export async function buildApp(options: AppOptions) {
   await app.register(plans);
   await app.register(permissions);
   await app.register(runs);
-  await app.register(sse);
-  await app.register(events);
-  await app.register(feed);
-  await app.register(command);
-  await app.register(usage);
-  await app.register(admin);
-  await app.register(session);
-  await app.register(dashboard);
   await app.register(housekeeping);
-  await app.register(health, { name, version });
+  await app.register(readiness);
+
+  // Routes: one resource each.
+  await app.register(agentRoutes);
+  await app.register(ticketRoutes);
+  await app.register(planRoutes);
+  await app.register(permissionRoutes);
+  await app.register(runRoutes);
+  await app.register(eventRoutes);
+  await app.register(feedRoutes);
+  await app.register(simpleApiRoutes);
+  await app.register(usageRoutes);
+  await app.register(keyRoutes);
+  await app.register(auditRoutes);
+  await app.register(sessionRoutes);
+  await app.register(dashboardRoutes);
+  await app.register(housekeepingRoutes);
+  await app.register(healthRoutes, { name, version });
   await app.register(metricsRoutes);
 
   return app;

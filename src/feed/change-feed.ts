@@ -8,7 +8,7 @@ import { type Caller, sees } from '../keys/caller.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Change } from '../store/change-notifier.ts';
 import type { Store } from '../store/open-store.ts';
-import type { RunRow } from '../store/runs.ts';
+import type { RunRow } from '../store/schema.ts';
 import { ticketKey } from '../store/tickets.ts';
 import type { Tickets } from '../tickets/tickets.ts';
 

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { rootCertificates } from 'node:tls';
 import type { Config } from '../config/load-config.ts';
 import type { GhAnswer, GhApi, GhRequest } from './gh-api.ts';
-import type { Environment } from './token.ts';
+import type { Environment } from './types.ts';
 
 const TIMEOUT_SECONDS = 30;
 

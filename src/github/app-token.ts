@@ -8,7 +8,7 @@ import type { Redactor } from '../redaction/redactor.ts';
 import { createAppApi } from './app-api.ts';
 import type { GhRequest } from './gh-api.ts';
 import { githubFailure } from './github-failure.ts';
-import type { Environment } from './token.ts';
+import type { Environment } from './types.ts';
 import { withRetries } from './with-retries.ts';
 
 /** The least that pushing a branch and opening a pull request take. Not `workflows`: GitHub refuses such pushes then. */

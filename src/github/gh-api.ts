@@ -6,7 +6,7 @@ import { CHILD_MARK } from '../config/child-mark.ts';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import { plainLine } from './plain-line.ts';
-import type { Environment, TokenSource } from './token.ts';
+import type { Environment, TokenSource } from './types.ts';
 
 export type GhRequest = {
   /** Host of the repository, such as `github.com`. */

@@ -8,7 +8,7 @@ import type { RepoRef } from '../git/repo-url.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { createGhApi, type GhAnswer, type GhRequest } from './gh-api.ts';
 import { githubFailure, isRefusedFor } from './github-failure.ts';
-import type { Environment, TokenSource } from './token.ts';
+import type { Environment, TokenSource } from './types.ts';
 import { pause, withRetries } from './with-retries.ts';
 
 export type PullRequestRequest = {

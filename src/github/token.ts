@@ -3,11 +3,7 @@ import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { createAppToken } from './app-token.ts';
-
-export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** Gives the token for a host, or undefined when there is none. */
-export type TokenSource = (host: string) => Promise<string | undefined>;
+import type { Environment, TokenSource } from './types.ts';
 
 const CACHE_MILLISECONDS = 60_000;
 const TIMEOUT_MILLISECONDS = 15_000;

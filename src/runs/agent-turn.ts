@@ -6,7 +6,7 @@ import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
-import type { RunRow } from '../store/runs.ts';
+import type { RunRow } from '../store/schema.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 import { createAnswer } from './answer.ts';
 import { watchSilence } from './inactivity-timer.ts';

@@ -2,7 +2,7 @@ import { createPathHider } from '../config/hide-paths.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
-import type { RunRow } from '../store/runs.ts';
+import type { RunRow } from '../store/schema.ts';
 import { actions } from './actions.ts';
 import { beginAgain, ending, type Outcome } from './outcomes.ts';
 import { untilWritten } from './retry-write.ts';

@@ -1,7 +1,8 @@
 import type { EventDraft } from '../../schemas/event.ts';
 import type { Action, RunResult, Usage } from '../../schemas/run.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
-import type { RunPatch, RunRow } from '../store/runs.ts';
+import type { RunPatch } from '../store/runs.ts';
+import type { RunRow } from '../store/schema.ts';
 import { toRunError } from './run-view.ts';
 import type { Progress } from './run-writer.ts';
 

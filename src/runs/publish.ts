@@ -5,7 +5,7 @@ import { AppError } from '../errors/app-error.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
 import { type PullRequestFacts, pullRequestText } from '../github/pull-request-text.ts';
 import { planGoal } from '../plans/plan-text.ts';
-import type { RunRow } from '../store/runs.ts';
+import type { RunRow } from '../store/schema.ts';
 import type { CommitText } from '../workspaces/commit/commit-message.ts';
 import { list } from '../workspaces/worktree/format-paths.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';

@@ -1,6 +1,6 @@
 import type { Action } from '../../schemas/run.ts';
 import type { Store } from '../store/open-store.ts';
-import type { RunRow } from '../store/runs.ts';
+import type { RunRow } from '../store/schema.ts';
 import type { Place } from './run-view.ts';
 
 /** How many runs an estimate is made from. */

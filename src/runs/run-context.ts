@@ -5,7 +5,7 @@ import type { Plans } from '../plans/plans.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Store } from '../store/open-store.ts';
-import type { RunRow } from '../store/runs.ts';
+import type { RunRow } from '../store/schema.ts';
 import type { TicketRow } from '../store/tickets.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 import type { Permissions } from './permissions.ts';

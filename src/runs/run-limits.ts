@@ -3,7 +3,7 @@ import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Limit } from '../model-proxy/limits.ts';
 import type { Store } from '../store/open-store.ts';
-import type { RunRow } from '../store/runs.ts';
+import type { RunRow } from '../store/schema.ts';
 
 /** What a run has used so far. */
 export type Spent = { usage: Usage; turns: number; seconds: number };

@@ -1,6 +1,6 @@
 import type { Run, RunError } from '../../schemas/run.ts';
 import { type AppError, toAppError } from '../errors/app-error.ts';
-import type { RunRow } from '../store/runs.ts';
+import type { RunRow } from '../store/schema.ts';
 
 /** Where a queued run stands. */
 export type Place = Required<Pick<Run, 'queue_position' | 'estimated_wait_s'>>;

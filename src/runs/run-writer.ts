@@ -5,7 +5,8 @@ import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
 import { eventSize } from '../store/event-size.ts';
-import type { RunPatch, RunRow } from '../store/runs.ts';
+import type { RunPatch } from '../store/runs.ts';
+import type { RunRow } from '../store/schema.ts';
 
 /** Events that nobody waits for: they are written with the next one, or after so many milliseconds. */
 const UNHURRIED: ReadonlySet<string> = new Set(['step.started', 'step.finished', 'usage.updated']);

@@ -5,8 +5,7 @@ import { AppError } from '../errors/app-error.ts';
 import { insertEvents } from './events.ts';
 import { noteRun, runOfRecord } from './idempotency.ts';
 import { ACTIVE_STATES, positions } from './queue.ts';
-import type { RunRow } from './runs.ts';
-import type { Database } from './schema.ts';
+import type { Database, RunRow } from './schema.ts';
 import { ticketKey } from './tickets.ts';
 
 /** Whoever finds the queue full asks again after at most so many seconds. */

@@ -1,7 +1,6 @@
 import type { Kysely } from 'kysely';
 import { inRepositories } from './repository-filter.ts';
-import type { RunRow } from './runs.ts';
-import type { Database } from './schema.ts';
+import type { Database, RunRow } from './schema.ts';
 import type { TicketRow } from './tickets.ts';
 
 const OPEN_STATES = ['queued', 'running', 'waiting'] as const;

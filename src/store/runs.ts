@@ -1,4 +1,4 @@
-import { type Kysely, type Selectable, sql, type Updateable } from 'kysely';
+import { type Kysely, sql, type Updateable } from 'kysely';
 import type { EventDraft, RunEvent } from '../../schemas/event.ts';
 import type { Action, RunState, Usage } from '../../schemas/run.ts';
 import type { Changes } from './change-notifier.ts';
@@ -9,10 +9,9 @@ import { decodeCursor, encodeCursor } from './page-cursor.ts';
 import { notePermissions } from './permissions.ts';
 import { ACTIVE_STATES, positions, takeNext } from './queue.ts';
 import { inRepositories } from './repository-filter.ts';
-import type { Database, RunTable } from './schema.ts';
+import type { Database, RunRow, RunTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
 
-export type RunRow = Selectable<RunTable>;
 export type RunStore = ReturnType<typeof createRunStore>;
 
 /** What a writer may change of its run together with the events that say so. */

@@ -1,4 +1,4 @@
-import type { Generated } from 'kysely';
+import type { Generated, Selectable } from 'kysely';
 import type { Action, RunState } from '../../schemas/run.ts';
 
 /** SQLite has no types for times and JSON: times are RFC 3339 text in UTC, JSON is text. */
@@ -169,3 +169,5 @@ export type SessionTable = {
   created_at: string;
   expires_at: string;
 };
+
+export type RunRow = Selectable<RunTable>;

@@ -1,6 +1,6 @@
 import type { Ticket } from '../../schemas/ticket.ts';
 import type { GitProgress } from '../git/progress.ts';
-import type { RunRow } from '../store/runs.ts';
+import type { RunRow } from '../store/schema.ts';
 import type { TicketRow } from '../store/tickets.ts';
 
 /** What the view of a ticket needs besides its row. */

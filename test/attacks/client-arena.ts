@@ -8,7 +8,7 @@ import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import { call } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { type Owner, REPO, type Server, startServer, type World } from '../helpers/server.ts';
-import type { Conditions } from './client-attacks.ts';
+import type { Conditions } from './conditions.ts';
 
 export type ClientArena = {
   world: World;

@@ -3,12 +3,13 @@ import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { asAdmin } from '../helpers/keys.ts';
 import type { ClientArena } from './client-arena.ts';
-import type { ClientAttack, Conditions } from './client-attacks.ts';
+import type { ClientAttack } from './client-attack.ts';
+import type { Conditions } from './conditions.ts';
 import type { Edit } from './take-away.ts';
 
 const APP = 'src/app.ts';
-const AUTH = 'plugins/auth.ts';
-const LIMITS = 'plugins/request-limits.ts';
+const AUTH = 'plugins/hooks/auth.ts';
+const LIMITS = 'plugins/hooks/request-limits.ts';
 const JSON_ONLY = "addContentTypeParser<string>('application/json',";
 const EVIL = 'https://evil.example';
 
@@ -74,7 +75,7 @@ const BROWSER: readonly ClientAttack[] = [
       (await named(arena, 'host: evil.example\r\nx-forwarded-host: localhost')).startsWith('HTTP/1.1 200'),
     without: {
       settings: () => ({ TRUST_PROXY: '127.0.0.1' }),
-      edits: [{ file: 'plugins/host-check.ts', from: "request.headers.host ?? ''", to: 'request.host' }],
+      edits: [{ file: 'plugins/hooks/host-check.ts', from: "request.headers.host ?? ''", to: 'request.host' }],
     },
   },
   {

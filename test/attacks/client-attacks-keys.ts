@@ -1,12 +1,12 @@
 import { call } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin } from '../helpers/keys.ts';
 import type { ClientArena } from './client-arena.ts';
-import type { ClientAttack } from './client-attacks.ts';
+import type { ClientAttack } from './client-attack.ts';
 import type { Edit } from './take-away.ts';
 
-const AUTH = 'plugins/auth.ts';
+const AUTH = 'plugins/hooks/auth.ts';
 const KEYS = 'src/keys/keys.ts';
-const RUNS = 'plugins/runs/routes.ts';
+const RUNS = 'plugins/routes/runs.ts';
 
 const LIST = '/v1/tickets';
 const WRONG = { 'x-api-key': 'not-the-key-of-this-server' };
@@ -18,13 +18,13 @@ const settings = (values: Record<string, string>) => ({ settings: () => values }
 const SCOPES: Edit = { file: AUTH, from: "requireScope(request.caller, scope ?? ['admin']);", to: '' };
 const ACTIONS: Edit = { file: RUNS, from: 'requireScope(caller, [ACTION_SCOPES[body.action]]);', to: '' };
 const REPOSITORIES: Edit = {
-  file: 'plugins/repository-limits.ts',
+  file: 'plugins/hooks/repository-limits.ts',
   from: 'if (request.caller.repositories === undefined) return done();',
   to: 'return done();',
 };
 
 const NO_BODY: Edit = {
-  file: 'plugins/validation.ts',
+  file: 'plugins/core/validation.ts',
   from: "throw new AppError('invalid_request', 'This operation takes no body.');",
   to: 'return;',
 };
@@ -250,7 +250,7 @@ export const WITH_KEYS: readonly ClientAttack[] = [
         return (await arena.status(method, path, { repo_url: `https://${MINE}` }, headers)) < 300;
       },
       without: without(NO_BODY, {
-        file: 'plugins/repository-limits.ts',
+        file: 'plugins/hooks/repository-limits.ts',
         from: '[path.ticket_id, body.repo_url === undefined ? body.ticket_id : undefined]',
         to: '[body.repo_url === undefined ? (path.ticket_id ?? body.ticket_id) : undefined]',
       }),
@@ -266,7 +266,7 @@ export const WITH_KEYS: readonly ClientAttack[] = [
       return body.items[0].ticket_id === 'K-8';
     },
     without: without({
-      file: 'plugins/audit-log.ts',
+      file: 'plugins/hooks/audit-log.ts',
       from: '...named(request.body), ...named(request.params)',
       to: '...named(request.params), ...named(request.body)',
     }),
@@ -318,7 +318,7 @@ export const WITH_KEYS: readonly ClientAttack[] = [
       return real !== made;
     },
     without: without({
-      file: 'plugins/repository-limits.ts',
+      file: 'plugins/hooks/repository-limits.ts',
       from: "throw new AppError('ticket_not_found'",
       to: "throw new AppError((await store.tickets.get(ticket_id)) ? 'forbidden_repository' : 'ticket_not_found'",
     }),

@@ -5,7 +5,8 @@ import { call, run } from '../helpers/client.ts';
 import { asAdmin } from '../helpers/keys.ts';
 import { plainGit } from '../workspaces/world.ts';
 import type { ClientArena } from './client-arena.ts';
-import type { ClientAttack, Conditions } from './client-attacks.ts';
+import type { ClientAttack } from './client-attack.ts';
+import type { Conditions } from './conditions.ts';
 
 const REPO_URL = 'src/git/repo-url.ts';
 
@@ -170,7 +171,7 @@ async function lines({ server, ticket, world }: ClientArena, id: string, said: s
   return seen;
 }
 
-const LINE_VIEW = 'plugins/command/line-view.ts';
+const LINE_VIEW = 'plugins/routes/simple-api/line-format.ts';
 
 const STREAMS: readonly ClientAttack[] = [
   {
@@ -205,7 +206,7 @@ async function overwrites({ server, ticket, world, status }: ClientArena, id: st
   return (await status('PUT', `/v1/tickets/${id}/plan`, { body: 'Evil.' }, { ...asAdmin, ...header })) === 200;
 }
 
-const PLANS = 'plugins/plans/routes.ts';
+const PLANS = 'plugins/routes/plans.ts';
 const ANY_MATCH: Conditions = {
   edits: [
     {

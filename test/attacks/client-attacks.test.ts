@@ -2,7 +2,8 @@ import t from 'tap';
 import { call } from '../helpers/client.ts';
 import { makeWorld } from '../helpers/server.ts';
 import { type ClientArena, enterArena } from './client-arena.ts';
-import { CLIENT_ATTACKS, type ClientAttack } from './client-attacks.ts';
+import type { ClientAttack } from './client-attack.ts';
+import { CLIENT_ATTACKS } from './client-attacks.ts';
 
 /**
  * Every attack of the table on the real server. That they work without the defences is seen by

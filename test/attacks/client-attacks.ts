@@ -1,35 +1,6 @@
-import type { ClientArena } from './client-arena.ts';
+import type { ClientAttack } from './client-attack.ts';
 import { AT_THE_DOOR } from './client-attacks-door.ts';
 import { WITH_KEYS } from './client-attacks-keys.ts';
 import { BY_REQUESTS } from './client-attacks-requests.ts';
-import type { Edit } from './take-away.ts';
-
-/** What a server is started with. */
-export type Conditions = {
-  /** @param evilPort port of a service on loopback that belongs to the attacker */
-  settings?: (evilPort: number) => Record<string, string>;
-  nodeArgs?: readonly string[];
-  /** Changes of its code. */
-  edits?: readonly Edit[];
-};
-
-/**
- * What a hostile client does to the server over HTTP. The harm is what must not come about: it is tried on the real
- * server, and on the same server without the one defence that is in its way.
- */
-export type ClientAttack = {
-  name: string;
-  /** What the client does. */
-  by: string;
-  /** What the server is started with, where the attack needs more than an API_KEY. */
-  given?: Conditions;
-  /** Leaves the server in a state that is no good for others, such as a limit that is used up. */
-  alone?: true;
-  harm(arena: ClientArena): Promise<boolean>;
-  /** Takes away what is in its way. */
-  without?: Conditions;
-  /** Why it is not tried without the defences. */
-  notProved?: string;
-};
 
 export const CLIENT_ATTACKS: readonly ClientAttack[] = [...WITH_KEYS, ...AT_THE_DOOR, ...BY_REQUESTS];

@@ -1,6 +1,7 @@
 import { makeWorld } from '../helpers/server.ts';
 import { enterArena } from './client-arena.ts';
-import { CLIENT_ATTACKS, type ClientAttack } from './client-attacks.ts';
+import type { ClientAttack } from './client-attack.ts';
+import { CLIENT_ATTACKS } from './client-attacks.ts';
 import { tryToLeave } from './egress-arena.ts';
 import { EGRESS_ATTACKS } from './egress-attacks.ts';
 

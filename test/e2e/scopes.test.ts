@@ -46,7 +46,7 @@ const RIGHTS: Record<string, readonly Scope[] | null> = {
   getUsage: ANYBODY,
   syncTicket: WORKERS,
   createTicket: WORKERS,
-  createTicketSeed: WORKERS,
+  createTicketSimple: WORKERS,
   createRun: WORKERS,
   sendCommand: WORKERS,
   cancelRun: WORKERS,

@@ -1,0 +1,22 @@
+import fp from 'fastify-plugin';
+import { CHILD_MARK } from '../../src/config/child-mark.ts';
+import type { Config } from '../../src/config/load-config.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    config: Config;
+    /** Environment of the server's own git and gh commands: proxies, certificates, the operator's git settings, and whose they are. */
+    parentEnv: Readonly<Record<string, string | undefined>>;
+  }
+}
+
+export type ConfigOptions = { config: Config; parentEnv: Readonly<Record<string, string | undefined>> };
+
+/** `app.config` and `app.parentEnv`. */
+export default fp<ConfigOptions>(
+  async (app, { config, parentEnv }) => {
+    app.decorate('config', config);
+    app.decorate('parentEnv', { ...parentEnv, [CHILD_MARK]: config.DATA_DIR });
+  },
+  { name: 'config' },
+);

@@ -1,0 +1,25 @@
+import fp from 'fastify-plugin';
+import { createEventLog, type EventLog } from '../../src/events/event-log.ts';
+import { endOrphans } from '../../src/sandbox/processes/orphans.ts';
+import { openStore, type Store } from '../../src/store/open-store.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    store: Store;
+    eventLog: EventLog;
+  }
+}
+
+/** `app.store`, the durable store, and `app.eventLog`, the log of events on it. */
+export default fp(
+  async (app) => {
+    const { DATA_DIR, LEASE_SECONDS } = app.config;
+    const store = await openStore(DATA_DIR, { leaseSeconds: LEASE_SECONDS, logger: app.log });
+    // From here on, the folder is this server's alone.
+    await endOrphans(DATA_DIR, app.log);
+    app.decorate('store', store);
+    app.decorate('eventLog', createEventLog(store, app.redactor));
+    app.addHook('onClose', () => store.close());
+  },
+  { name: 'store', dependencies: ['config', 'redaction'] },
+);

@@ -1,0 +1,29 @@
+import fp from 'fastify-plugin';
+import { createDiskGuard, type DiskGuard } from '../../src/housekeeping/disk-guard.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    disk: DiskGuard;
+  }
+  interface FastifyContextConfig {
+    /** Begins work that needs disk space: refused while there is too little. */
+    grows?: true;
+  }
+}
+
+/** `app.disk`, and the refusal of new work while the disk is full or read-only. Reads and cancelations go on. */
+export default fp(
+  async (app) => {
+    const disk = createDiskGuard(app.config);
+    app.decorate('disk', disk);
+    app.addHook('onRoute', (route) => {
+      if (route.config?.grows === true) route.onRequest = [admit, ...[route.onRequest ?? []].flat()];
+    });
+
+    async function admit(): Promise<void> {
+      const problem = await disk.problem();
+      if (problem !== undefined) throw problem;
+    }
+  },
+  { name: 'disk', dependencies: ['config', 'auth'] },
+);

@@ -1,0 +1,83 @@
+import rateLimit from '@fastify/rate-limit';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { AppError } from '../../src/errors/app-error.ts';
+import type { ErrorCode } from '../../src/errors/error-codes.ts';
+import { LOOPBACK } from '../../src/keys/keys.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    limits: {
+      /** Counts a request against its caller's key, or against its address where there is none. */
+      request: Limit;
+      /** Counts a request without a valid key against its address. */
+      failure: Limit;
+      /** Refuses an address that failed too often, without counting. */
+      failuresSoFar: Limit;
+    };
+  }
+}
+
+/** @throws AppError that names when to come back */
+type Limit = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+
+type State = { max: number; remaining: number; ttlInSeconds: number };
+
+const WINDOW_SECONDS = 60;
+
+/**
+ * `app.limits`: what one caller may ask for in a minute. Whoever knows whose request it is counts it; one that is refused before,
+ * for its form alone, is not counted. A stream counts once, when it is opened. What is left is told in
+ * the fields of draft-ietf-httpapi-ratelimit-headers
+ * (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/).
+ */
+export default fp(
+  async (app) => {
+    const { RATE_LIMIT_PER_MINUTE, KEY_RATE_LIMIT_PER_MINUTE, AUTH_FAILURES_PER_MINUTE } = app.config;
+    await app.register(rateLimit, { global: false, timeWindow: WINDOW_SECONDS * 1000 });
+    const addresses = app.createRateLimit({ max: RATE_LIMIT_PER_MINUTE });
+    const failures = app.createRateLimit({ max: AUTH_FAILURES_PER_MINUTE });
+    const keys = app.createRateLimit({
+      max: KEY_RATE_LIMIT_PER_MINUTE,
+      keyGenerator: (request) => request.caller.id,
+    });
+
+    app.decorate('limits', {
+      async request(request, reply) {
+        const { knownCaller } = request;
+        const [policy, which, count] =
+          knownCaller !== null && knownCaller !== LOOPBACK
+            ? (['key', 'with this key', keys] as const)
+            : (['address', 'from this address', addresses] as const);
+        const state = await count(request);
+        if (state.isAllowed) return;
+        announce(reply, policy, state);
+        if (state.isExceeded) throw exceeded('rate_limited', which, state);
+      },
+      async failure(request, reply) {
+        const state = await failures(request);
+        if (!state.isAllowed && state.isExceeded) throw failed(reply, state);
+      },
+      async failuresSoFar(request, reply) {
+        const state = await failures(request, { increment: false });
+        if (!state.isAllowed && state.remaining === 0) throw failed(reply, state);
+      },
+    });
+  },
+  { name: 'rate-limit', dependencies: ['config'] },
+);
+
+/** Tells what a policy is and what is left of it. */
+function announce(reply: FastifyReply, policy: string, { max, remaining, ttlInSeconds }: State): void {
+  reply.header('ratelimit-policy', `"${policy}";q=${max};w=${WINDOW_SECONDS}`);
+  reply.header('ratelimit', `"${policy}";r=${remaining};t=${ttlInSeconds}`);
+}
+
+function failed(reply: FastifyReply, state: State): AppError {
+  announce(reply, 'failures', state);
+  return exceeded('too_many_failures', 'without a valid key from this address', state);
+}
+
+function exceeded(code: ErrorCode, which: string, { max, ttlInSeconds }: State): AppError {
+  return new AppError(code, `More than ${max} requests ${which} came within a minute.`, { retryAfter: ttlInSeconds });
+}

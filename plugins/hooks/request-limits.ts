@@ -1,0 +1,49 @@
+import fp from 'fastify-plugin';
+import { AppError } from '../../src/errors/app-error.ts';
+
+const LONGEST_URL = 4096;
+const DEEPEST_JSON = 16;
+
+/**
+ * Limits the length of URLs and the depth of JSON, which is the only type of body. The sizes of bodies and headers are
+ * limits of the server (`src/app.ts`).
+ */
+export default fp(
+  async (app) => {
+    app.addHook('onRequest', (request, _reply, done) => {
+      if (request.url.length > LONGEST_URL) {
+        throw new AppError('url_too_long', `The URL is longer than ${LONGEST_URL} characters.`);
+      }
+      done();
+    });
+
+    const parse = app.getDefaultJsonParser('error', 'error');
+    // Without this one, a page could send forms as text to a server that needs no key.
+    app.removeContentTypeParser('text/plain');
+    app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+      if (isDeeperThan(body, DEEPEST_JSON)) {
+        const error = new AppError('invalid_request', `The JSON is nested more than ${DEEPEST_JSON} deep.`);
+        return done(error, undefined);
+      }
+      return parse(request, body, done);
+    });
+  },
+  { name: 'request-limits' },
+);
+
+/** Whether brackets outside of strings are nested deeper; stops at the first that is. */
+function isDeeperThan(json: string, limit: number): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let at = 0; at < json.length; at++) {
+    const character = json[at];
+    if (inString) {
+      if (character === '\\') at++;
+      else if (character === '"') inString = false;
+    } else if (character === '"') inString = true;
+    else if (character === '{' || character === '[') {
+      if (++depth > limit) return true;
+    } else if (character === '}' || character === ']') depth--;
+  }
+  return false;
+}

@@ -1,0 +1,30 @@
+import fp from 'fastify-plugin';
+import type { AgentDefinition } from '../../src/agents/agent-definition.ts';
+import { type Agents, createAgents } from '../../src/agents/agents.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    agents: Agents;
+  }
+}
+
+/** `app.agents`: coding agents behind the Agent Client Protocol, each in a sandbox. */
+export default fp(
+  async (app, { definitions }: { definitions: readonly AgentDefinition[] | undefined }) => {
+    const { config, sandbox } = app;
+    const agents = createAgents({
+      config,
+      sandbox,
+      redactor: app.redactor,
+      logger: app.log,
+      parentEnv: app.parentEnv,
+      ...(definitions && { definitions }),
+    });
+    if (!agents.has(config.AGENT)) {
+      throw new Error(`AGENT is ${JSON.stringify(config.AGENT)}, and there is no such agent. Set it to gemini.`);
+    }
+    app.decorate('agents', agents);
+    app.addHook('onClose', () => agents.close());
+  },
+  { name: 'agents', dependencies: ['config', 'redaction', 'sandbox', 'openapi'] },
+);

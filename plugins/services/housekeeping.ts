@@ -1,0 +1,35 @@
+import fp from 'fastify-plugin';
+import { type Backups, createBackups } from '../../src/housekeeping/backup.ts';
+import { createHousekeeper, type Housekeeper } from '../../src/housekeeping/housekeeper.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    housekeeper: Housekeeper;
+    backups: Backups;
+  }
+}
+
+/** `app.housekeeper`, which deletes what is old and makes room, `app.backups`, and the routes for who looks after the server. */
+export default fp(
+  async (app) => {
+    const { config, store, eventLog, workspaces, agents, disk } = app;
+    const housekeeper = createHousekeeper({
+      config,
+      store,
+      log: eventLog,
+      workspaces,
+      agents,
+      disk,
+      logger: app.log,
+    });
+    app.decorate('housekeeper', housekeeper);
+    app.decorate(
+      'backups',
+      createBackups({ config, store, workspaces, confine: app.sandbox.confine, logger: app.log }),
+    );
+    app.addHook('onListen', async () => housekeeper.start());
+    app.addHook('preClose', () => housekeeper.stop());
+    app.addHook('onClose', () => app.backups.settled());
+  },
+  { name: 'housekeeping', dependencies: ['store', 'sandbox', 'workspaces', 'agents', 'runs', 'disk', 'openapi'] },
+);

@@ -1,0 +1,16 @@
+import fp from 'fastify-plugin';
+import { createPlans, type Plans } from '../../src/plans/plans.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    plans: Plans;
+  }
+}
+
+/** `app.plans` and the routes of plans. */
+export default fp(
+  async (app) => {
+    app.decorate('plans', createPlans(app.store));
+  },
+  { name: 'plans', dependencies: ['store', 'tickets', 'workspaces', 'agents', 'openapi'] },
+);

@@ -1,0 +1,21 @@
+import fp from 'fastify-plugin';
+import { createTickets, type Tickets } from '../../src/tickets/tickets.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    tickets: Tickets;
+  }
+}
+
+/** `app.tickets` and the routes of tickets. */
+export default fp(
+  async (app) => {
+    const { config, store, workspaces, agents } = app;
+    const tickets = createTickets({ config, store, log: app.eventLog, workspaces, agents, logger: app.log });
+    await tickets.recover();
+    app.decorate('tickets', tickets);
+    // The folders are in order now, and a server that cannot listen need not start any.
+    app.addHook('onListen', async () => agents.start());
+  },
+  { name: 'tickets', dependencies: ['store', 'workspaces', 'agents'] },
+);

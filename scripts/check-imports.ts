@@ -1,0 +1,91 @@
+/** Checks which folder of `src/` and `plugins/` imports what. `npm run lint` runs it; CONTRIBUTING.md explains the rules. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path/posix';
+
+/** A module of `src/` imports only modules to the left of it; two in one list import neither each other nor to the right. */
+const MODULES = [
+  ...['errors', 'json', 'config', 'files', 'concurrency', 'telemetry', 'redaction', 'store', 'events', 'keys'],
+  ...['sandbox', 'trees', 'git', 'mirrors', 'workspaces', 'model-proxy', 'agents', ['plans', 'github'], 'runs'],
+  ...['tickets', 'feed', 'housekeeping', 'cli'],
+];
+
+/** The only modules of `src/` that import a library, so that it can be replaced in one place. */
+const LIBRARIES: Record<string, readonly string[]> = {
+  kysely: ['store'],
+  'better-sqlite3': ['store'],
+  'simple-git': ['git'],
+  execa: ['sandbox', 'git', 'github'],
+  '@agentclientprotocol/sdk': ['agents'],
+  'prom-client': ['telemetry'],
+  '@opentelemetry': ['telemetry'],
+};
+
+/** A folder of `plugins/` imports only plugins of these: a plugin uses the decorators of another one, not its file. */
+const PLUGINS: Record<string, readonly string[]> = {
+  core: ['core'],
+  hooks: ['core', 'hooks'],
+  services: ['services'],
+  routes: ['core', 'routes'],
+};
+
+/** Commands that work on this machine, not through the HTTP API of a server. */
+const LOCAL_COMMANDS = /^src\/cli\/(?:doctor\/|(?:backup-command|connect|demo)\.ts$)/;
+
+const files = execFileSync('git', ['ls-files', '--', 'src/**/*.ts', 'plugins/**/*.ts'], { encoding: 'utf8' });
+const faults = files.split('\n').filter(Boolean).flatMap(checkFile);
+for (const fault of faults) console.error(fault);
+if (faults.length > 0) process.exitCode = 1;
+
+function checkFile(file: string): string[] {
+  const imports = readFileSync(file, 'utf8').matchAll(/^(?:import|export) (?:[^']* from )?'([^']+)'/gm);
+  return [...imports].flatMap(([, specifier = '']) => {
+    const isOwn = specifier.startsWith('.');
+    const fault = isOwn ? ownFault(file, join(file, '..', specifier)) : libraryFault(file, specifier);
+    return fault === undefined ? [] : `${file}: ${fault}`;
+  });
+}
+
+function libraryFault(file: string, specifier: string): string | undefined {
+  const name = specifier.startsWith('@opentelemetry/') ? '@opentelemetry' : specifier;
+  const [top, folder = ''] = file.split('/');
+  if (top === 'plugins') {
+    if (folder === 'routes' && name === 'fastify-plugin') return 'A route is encapsulated: it needs no fastify-plugin.';
+    return name in LIBRARIES ? `Only src/ imports ${name}.` : undefined;
+  }
+  if (isModule(folder) && /^@?fastify\b/.test(name))
+    return 'Only plugins/ and the files directly in src/ import Fastify.';
+  const allowed = LIBRARIES[name.replace(/^kysely\/.*/, 'kysely')];
+  if (allowed === undefined || allowed.includes(folder)) return undefined;
+  return `Only src/${allowed.join(', src/')} imports ${name}.`;
+}
+
+function ownFault(file: string, target: string): string | undefined {
+  const [top, folder = ''] = file.split('/');
+  const [targetTop = '', targetFolder = ''] = target.split('/');
+  if (['standins', 'test', 'bench', 'scripts'].includes(targetTop) && folder !== 'cli')
+    return `It must not import ${targetTop}/.`;
+  if (top === 'plugins') return pluginFault(folder, target);
+  if (!isModule(folder)) return undefined;
+  if (targetTop === 'plugins' || target === 'src/app.ts') return 'A module of src/ must not import a plugin.';
+  if (targetTop !== 'src' || folder === targetFolder) return undefined;
+  if (rank(targetFolder) >= rank(folder))
+    return `src/${folder} must not import src/${targetFolder}, which stands to its right.`;
+  if (folder === 'cli' && !LOCAL_COMMANDS.test(file)) return 'A command talks to the server through client/.';
+  return undefined;
+}
+
+function pluginFault(folder: string, target: string): string | undefined {
+  const [targetTop, targetFolder = ''] = target.split('/');
+  if (targetTop === 'src' && !isModule(targetFolder)) return 'A plugin must not import the application.';
+  if (targetTop !== 'plugins' || PLUGINS[folder]?.includes(targetFolder)) return undefined;
+  return `plugins/${folder} must not import plugins/${targetFolder}; use its decorator.`;
+}
+
+function isModule(folder: string): boolean {
+  return rank(folder) !== -1;
+}
+
+function rank(module: string): number {
+  return MODULES.findIndex((each) => each === module || each.includes(module));
+}

@@ -7,7 +7,8 @@ import type { CreateKey } from '../../schemas/key.ts';
 import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import { call } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
-import { type Owner, REPO, type Server, startServer, type World } from '../helpers/server.ts';
+import { type Owner, REPO, type Server, type World } from '../helpers/server.ts';
+import { giveTo, type ServerUser, startServerAs } from '../helpers/users.ts';
 import type { Conditions } from './conditions.ts';
 
 export type ClientArena = {
@@ -61,27 +62,34 @@ export async function startEvil(t: Owner) {
 /** Names of folders, one for each server. */
 let servers = 0;
 
-/** The real server, under conditions, among those who mean it harm. */
-export async function enterArena(t: Owner, world: World, conditions: readonly Conditions[]): Promise<ClientArena> {
+/** Starts the real server as a user, under conditions, with an attacker's service on loopback beside it. */
+export async function enterArena(
+  t: Owner,
+  world: World,
+  conditions: readonly Conditions[],
+  user: ServerUser,
+): Promise<ClientArena> {
   servers += 1;
   const folder = join(world.dir, `server-${servers}`);
-  await mkdir(folder);
+  const folders = { DATA_DIR: join(folder, 'data'), TICKETS_ROOT: join(folder, 'tickets') };
+  for (const each of Object.values(folders)) await mkdir(each, { recursive: true });
+  giveTo(user, folder);
   const evil = await startEvil(t);
   const edits = conditions.flatMap((condition) => condition.edits ?? []);
   const nodeArgs = conditions.flatMap((condition) => condition.nodeArgs ?? []);
   const { env, nodeArgs: args } = lacking({ edits, nodeArgs });
   const settings = Object.assign({}, ...conditions.map((condition) => condition.settings?.(evil.port) ?? {}));
-  const server = await startServer(
+  const server = await startServerAs(
     t,
     world,
+    user,
     {
       API_KEY: ADMIN_KEY,
       // Of the door's limits, those that an attack is about are lowered by it.
       AUTH_FAILURES_PER_MINUTE: '100000',
       RATE_LIMIT_PER_MINUTE: '100000',
       KEY_RATE_LIMIT_PER_MINUTE: '100000',
-      DATA_DIR: join(folder, 'data'),
-      TICKETS_ROOT: join(folder, 'tickets'),
+      ...folders,
       ...env,
       ...settings,
     },

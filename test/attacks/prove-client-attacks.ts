@@ -1,4 +1,5 @@
 import { makeWorld } from '../helpers/server.ts';
+import { SERVER_USERS, type ServerUser } from '../helpers/users.ts';
 import { enterArena } from './client-arena.ts';
 import type { ClientAttack } from './client-attack.ts';
 import { CLIENT_ATTACKS } from './client-attacks.ts';
@@ -16,12 +17,12 @@ const wanted = process.argv.slice(2);
 const chosen = CLIENT_ATTACKS.filter(({ name }) => wanted.every((word) => name.includes(word)));
 const tried = chosen.filter(({ notProved }) => notProved === undefined);
 
-async function proves(attack: ClientAttack): Promise<boolean> {
+async function proves(attack: ClientAttack, user: ServerUser): Promise<boolean> {
   const cleaning: (() => unknown)[] = [];
   const owner = { teardown: (work: () => unknown) => void cleaning.unshift(work) };
   try {
     const world = await makeWorld(owner);
-    const arena = await enterArena(owner, world, [attack.given ?? {}, attack.without ?? {}]);
+    const arena = await enterArena(owner, world, [attack.given ?? {}, attack.without ?? {}], user);
     return await attack.harm(arena);
   } finally {
     for (const work of cleaning) await work();
@@ -30,7 +31,12 @@ async function proves(attack: ClientAttack): Promise<boolean> {
 
 const leaving = EGRESS_ATTACKS.filter(({ name }) => wanted.every((word) => name.includes(word)));
 const proofs = [
-  ...tried.map((attack) => ({ name: attack.name, prove: () => proves(attack) })),
+  ...tried.flatMap((attack) =>
+    SERVER_USERS.filter(({ skip }) => skip === false).map((user) => ({
+      name: `${attack.name} (${user.name})`,
+      prove: () => proves(attack, user),
+    })),
+  ),
   ...leaving.map((attack) => ({
     name: attack.name,
     prove: async () => attack.harm.test((await tryToLeave(attack, attack.without)).dialed),

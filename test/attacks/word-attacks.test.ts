@@ -1,6 +1,7 @@
 import t from 'tap';
 import { call, run } from '../helpers/client.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO } from '../helpers/server.ts';
+import { SERVER_USERS, startServerAs } from '../helpers/users.ts';
 import { effectsIn, inBatches, messageOf, publishWords } from './word-arena.ts';
 import { LINE_ATTACKS, WORD_ATTACKS } from './word-attacks.ts';
 import { effectsOf, trailersOf } from './word-effects.ts';
@@ -9,38 +10,48 @@ import { effectsOf, trailersOf } from './word-effects.ts';
  * Every attack of the tables the whole way, in each place of a commit and a pull request. That they work without the
  * defence is seen by `node test/attacks/prove-word-attacks.ts`.
  */
-const world = await makeWorld(t);
-const server = await startServer(t, world);
 const NOTHING = { said: [], title: [], body: [] };
 
-for (const [index, attacks] of inBatches([...WORD_ATTACKS, ...LINE_ATTACKS]).entries()) {
-  const names = attacks.map(({ name }) => name).join(', ');
-  t.test(`nothing acts on ${names}`, async (t) => {
-    const ticketId = `W-${index}`;
-    const published = await publishWords({ server, world, ticketId }, attacks, index % 2 === 0);
-    t.strictSame(effectsIn(published), NOTHING, JSON.stringify(published));
-    t.match(published.title, new RegExp(`^${ticketId}: .`), 'the title keeps the words');
-    const trailers = trailersOf(published.message);
-    t.match(trailers, [`Ticket: ${ticketId}`, 'Plan-Version: 1', /^Run-Id: [0-9a-f-]{36}$/]);
-    t.equal(trailers.length, 3, 'the trailers are the server’s own');
-    t.strictSame(trailersOf(published.body), [], 'also when the pull request becomes a commit');
-  });
-}
+t.jobs = SERVER_USERS.length;
+for (const user of SERVER_USERS) {
+  t.test(
+    `words act on nothing when the server is the user ${user.name}`,
+    { skip: user.skip, buffered: true },
+    async (t) => {
+      const world = await makeWorld(t);
+      const server = await startServerAs(t, world, user);
 
-t.test('nothing acts on the name of a branch that is merged', async (t) => {
-  const branch = 'fix/#12-@octocat&num;13;GH-7';
-  await world.github.commit('acme/duration', { branch, files: { 'one.txt': 'one\n' } });
-  await call(server, 'POST', '/v1/tickets', { ticket_id: 'W-BASE', repo_url: REPO, base_branch: branch });
-  const write = (path: string) => ({
-    calls: [{ name: 'write_file', args: { file_path: path, content: 'x\n' } }],
-  });
-  world.gemini.on(/Action: make_plan.*W-BASE/s, [{ text: '# Goal\n\nWork.' }]);
-  world.gemini.on(/Action: dev.*W-BASE/s, [write('two.txt'), { text: 'Done.' }]);
-  t.match((await run(server, 'W-BASE', { action: 'dev' })).run, { state: 'succeeded' });
-  await world.github.commit('acme/duration', { branch, files: { 'three.txt': 'three\n' } });
-  world.gemini.on('once more', [write('four.txt'), { text: 'Done.' }]);
-  t.match((await run(server, 'W-BASE', { action: 'dev', message: 'once more' })).run, { state: 'succeeded' });
-  const merge = messageOf(world, 'ticket_W-BASE~1');
-  t.match(merge, /^Merge branch 'fix·\/#·12-@·octocat&·num;13;GH-·7' into ticket_W-BASE$/);
-  t.strictSame([...effectsOf(merge)], []);
-});
+      for (const [index, attacks] of inBatches([...WORD_ATTACKS, ...LINE_ATTACKS]).entries()) {
+        const names = attacks.map(({ name }) => name).join(', ');
+        t.test(`nothing acts on ${names}`, async (t) => {
+          const ticketId = `W-${index}`;
+          const published = await publishWords({ server, world, ticketId }, attacks, index % 2 === 0);
+          t.strictSame(effectsIn(published), NOTHING, JSON.stringify(published));
+          t.match(published.title, new RegExp(`^${ticketId}: .`), 'the title keeps the words');
+          const trailers = trailersOf(published.message);
+          t.match(trailers, [`Ticket: ${ticketId}`, 'Plan-Version: 1', /^Run-Id: [0-9a-f-]{36}$/]);
+          t.equal(trailers.length, 3, 'the trailers are the server’s own');
+          t.strictSame(trailersOf(published.body), [], 'also when the pull request becomes a commit');
+        });
+      }
+
+      t.test('nothing acts on the name of a branch that is merged', async (t) => {
+        const branch = 'fix/#12-@octocat&num;13;GH-7';
+        await world.github.commit('acme/duration', { branch, files: { 'one.txt': 'one\n' } });
+        await call(server, 'POST', '/v1/tickets', { ticket_id: 'W-BASE', repo_url: REPO, base_branch: branch });
+        const write = (path: string) => ({
+          calls: [{ name: 'write_file', args: { file_path: path, content: 'x\n' } }],
+        });
+        world.gemini.on(/Action: make_plan.*W-BASE/s, [{ text: '# Goal\n\nWork.' }]);
+        world.gemini.on(/Action: dev.*W-BASE/s, [write('two.txt'), { text: 'Done.' }]);
+        t.match((await run(server, 'W-BASE', { action: 'dev' })).run, { state: 'succeeded' });
+        await world.github.commit('acme/duration', { branch, files: { 'three.txt': 'three\n' } });
+        world.gemini.on('once more', [write('four.txt'), { text: 'Done.' }]);
+        t.match((await run(server, 'W-BASE', { action: 'dev', message: 'once more' })).run, { state: 'succeeded' });
+        const merge = messageOf(world, 'ticket_W-BASE~1');
+        t.match(merge, /^Merge branch 'fix·\/#·12-@·octocat&·num;13;GH-·7' into ticket_W-BASE$/);
+        t.strictSame([...effectsOf(merge)], []);
+      });
+    },
+  );
+}

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -84,7 +85,9 @@ export async function makeFuzzWorld() {
     async close(): Promise<void> {
       for (const app of apps) await app.close();
       await github.close();
-      await rm(dir, { recursive: true });
+      // A tree may have folders that nobody may write.
+      execFileSync('chmod', ['-R', 'u+rwx', dir]);
+      await rm(dir, { recursive: true, maxRetries: 3 });
     },
   };
 }

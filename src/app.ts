@@ -84,6 +84,8 @@ export async function buildApp(options: AppOptions) {
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
+    // Of a single plugin: a busy machine needs more than the ten seconds of the default.
+    pluginTimeout: 120_000,
     requestTimeout: PATIENCE.request,
     keepAliveTimeout: PATIENCE.idle,
     http: {

@@ -3,7 +3,7 @@ import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import t from 'tap';
 import { call } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin } from '../helpers/keys.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 import { createRandom, type Random } from './random.ts';
 import { bodyFor, pathFor, type Route, routesOf } from './requests.ts';
 
@@ -12,7 +12,7 @@ const SEED = Number(process.env.FUZZ_SEED ?? 1);
 const AT_ONCE = 32;
 
 const world = await makeWorld(t);
-const server = await startServer(t, world, {
+const server = await startServerProcess(t, world, {
   API_KEY: ADMIN_KEY,
   RATE_LIMIT_PER_MINUTE: '1000000',
   KEY_RATE_LIMIT_PER_MINUTE: '1000000',

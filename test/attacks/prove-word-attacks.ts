@@ -1,4 +1,4 @@
-import { makeWorld, startServer } from '../helpers/server.ts';
+import { makeWorld, startServerProcess } from '../helpers/server.ts';
 import { lacking } from './client-arena.ts';
 import { effectsIn, publishWords, WITHOUT_INERT_TEXT } from './word-arena.ts';
 import { LINE_ATTACKS, WORD_ATTACKS } from './word-attacks.ts';
@@ -13,7 +13,7 @@ let fired = 0;
 try {
   const world = await makeWorld(owner);
   const { nodeArgs, env } = lacking({ edits: WITHOUT_INERT_TEXT });
-  const server = await startServer(owner, world, env, nodeArgs);
+  const server = await startServerProcess(owner, world, env, nodeArgs);
   for (const [index, attack] of [...WORD_ATTACKS, ...LINE_ATTACKS].entries()) {
     const published = await publishWords({ server, world, ticketId: `W-${index}` }, [attack], index % 2 === 0);
     const places = Object.entries(effectsIn(published)).flatMap(([place, effects]) =>

@@ -4,7 +4,7 @@ import type { Run } from '../../schemas/run.ts';
 import { browse } from '../helpers/browser.ts';
 import { call } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 import { violations } from './axe.ts';
 
 /** What goes wrong under an open page, and what is meant to: keys, restarts, lost networks, hostile texts, many events. */
@@ -12,7 +12,7 @@ const world = await makeWorld(t);
 const { gemini } = world;
 const settings = { API_KEY: ADMIN_KEY, ASK_PERMISSION: 'execute', AUTH_FAILURES_PER_MINUTE: '1000' };
 const owner = t;
-let server = await startServer(owner, world, settings);
+let server = await startServerProcess(owner, world, settings);
 const { context, page, faults } = await browse(t, server.url);
 
 async function signIn(key: string): Promise<void> {
@@ -225,7 +225,7 @@ t.test('the server restarts under two tabs, and each looks anew', async (t) => {
     await tab.getByRole('alert').getByText('The server does not answer').first().waitFor();
   }
   // It is for the tests after this one, too.
-  server = await startServer(owner, world, { ...settings, PORT: port });
+  server = await startServerProcess(owner, world, { ...settings, PORT: port });
   for (const tab of [page, second]) await tab.getByRole('heading', { level: 1, name: 'Signs of trouble' }).waitFor();
   await second.getByRole('alert').first().waitFor({ state: 'detached' });
   t.pass('both have caught up');
@@ -249,7 +249,7 @@ t.test('the server restarts under an open page, in the middle of a run', async (
   await page.getByText('The server does not answer.').waitFor();
   t.strictSame(await violations(page), []);
   // It is for the tests after this one, too.
-  server = await startServer(owner, world, { ...settings, PORT: port });
+  server = await startServerProcess(owner, world, { ...settings, PORT: port });
   await page.getByText('The server does not answer.').waitFor({ state: 'hidden' });
   await article(page).getByText('Succeeded').waitFor();
   await article(page).getByText('The end.').waitFor();

@@ -8,7 +8,7 @@ import t, { type Test } from 'tap';
 import { lacking } from '../attacks/client-arena.ts';
 import { call } from '../helpers/client.ts';
 import { openRaw } from '../helpers/raw.ts';
-import { makeWorld, REPO, type Server, startServer, type World } from '../helpers/server.ts';
+import { makeWorld, REPO, type ServerProcess, startServerProcess, type World } from '../helpers/server.ts';
 import { wrapGit } from '../helpers/wrap-git.ts';
 
 const BACKUP = 'POST /v1/backup HTTP/1.1\r\nhost: localhost\r\n\r\n';
@@ -22,7 +22,7 @@ const IMPATIENT = lacking({
 
 /** Starts a server with a ticket, and with conversations that no compression makes smaller. */
 async function start(t: Test, world: World, settings: Record<string, string> = {}, nodeArgs: readonly string[] = []) {
-  const server = await startServer(t, world, settings, nodeArgs);
+  const server = await startServerProcess(t, world, settings, nodeArgs);
   t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO })).status, 201);
   const folder = join(world.dir, 'data', 'conversations', 'R-1');
   await mkdir(folder, { recursive: true });
@@ -33,7 +33,7 @@ async function start(t: Test, world: World, settings: Record<string, string> = {
 const stagings = (world: World) => readdirSync(join(world.dir, 'data', 'staging'));
 
 /** Waits until nothing is staged, and nothing staged is open. */
-async function unstaged(world: World, { process: { pid } }: Server): Promise<void> {
+async function unstaged(world: World, { process: { pid } }: ServerProcess): Promise<void> {
   const changes = watch(join(world.dir, 'data', 'staging'));
   while (stagings(world).length > 0) await once(changes, 'change');
   changes.close();
@@ -47,7 +47,7 @@ async function unstaged(world: World, { process: { pid } }: Server): Promise<voi
 }
 
 /** Takes a backup and reads it to its end. */
-async function readsAll(server: Server): Promise<{ status: number; bytes: number }> {
+async function readsAll(server: ServerProcess): Promise<{ status: number; bytes: number }> {
   const answer = await fetch(new URL('/v1/backup', server.url), { method: 'POST' });
   return { status: answer.status, bytes: (await answer.arrayBuffer()).byteLength };
 }

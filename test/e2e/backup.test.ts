@@ -19,7 +19,7 @@ import type { RunEvent } from '../../schemas/event.ts';
 import type { Run } from '../../schemas/run.ts';
 import { call, events, run, said } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin } from '../helpers/keys.ts';
-import { makeWorld, REPO, type Server, startServer, type World } from '../helpers/server.ts';
+import { makeWorld, REPO, type ServerProcess, startServerProcess, type World } from '../helpers/server.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const PLAN = '# Notes\n\n## Goal\n\nNotes.';
@@ -40,7 +40,7 @@ function commandLine(world: World, settings: Record<string, string>, args: strin
   return ['-i', ...Object.entries(env).map((pair) => pair.join('=')), process.execPath, CLI, ...args];
 }
 
-function asClient(server: Server): Record<string, string> {
+function asClient(server: ServerProcess): Record<string, string> {
   return { PULLWRIGHT_URL: server.url, PULLWRIGHT_API_KEY: ADMIN_KEY };
 }
 
@@ -93,7 +93,7 @@ let diff: unknown;
 let chat: { run: Run; events: RunEvent[] };
 
 t.test('a backup while runs write events', async (t) => {
-  const server = await startServer(t, world, settings);
+  const server = await startServerProcess(t, world, settings);
   for (const ticket_id of ['B-1', 'B-2', 'B-3']) {
     await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO }, asAdmin);
   }
@@ -147,7 +147,7 @@ t.test('restored elsewhere, everything is there', async (t) => {
   rmSync(join(dir, 'data'), { recursive: true });
   rmSync(join(dir, 'tickets'), { recursive: true });
   gemini.on(/cut short/, [{ text: 'the end' }]);
-  const server = await startServer(t, world, { ...place, ...settings });
+  const server = await startServerProcess(t, world, { ...place, ...settings });
   const get = async (path: string) => (await call(server, 'GET', path, undefined, asAdmin)).body;
   t.match(await get('/v1/tickets/B-1'), { state: 'ready', plan_version: 1, workspace: { place: 'parked' } });
   t.match(await get('/v1/tickets/B-1/plan'), { body: PLAN });
@@ -186,12 +186,12 @@ t.test('a backup without a server, and what cannot be restored', async (t) => {
     stderr: /^[^\n]*holds no workspace of/,
   });
   await t.rejects(
-    startServer(t, world, { ...mixed, ...settings }),
+    startServerProcess(t, world, { ...mixed, ...settings }),
     /could not start: TICKETS_ROOT .*unmounted.*Mount it/,
   );
   t.notOk(existsSync(mixed.TICKETS_ROOT), 'nothing was touched');
   t.match(await pullwright(world, third, 'restore', offline), { code: 0 });
-  const server = await startServer(t, world, { ...third, ...settings });
+  const server = await startServerProcess(t, world, { ...third, ...settings });
   t.strictSame((await call(server, 'GET', `/v1/runs/${chat.run.run_id}`, undefined, asAdmin)).body, chat.run);
   await server.stop();
 
@@ -216,7 +216,7 @@ t.test('a restore that is killed leaves folders that are refused', async (t) => 
   const large = join(dir, 'large.tar.gz');
   t.match(await pullwright(world, source, 'backup', large), { code: 0 });
 
-  const server = await startServer(t, world, { ...source, ...settings });
+  const server = await startServerProcess(t, world, { ...source, ...settings });
   const download = await fetch(new URL('/v1/backup', server.url), { method: 'POST', headers: asAdmin });
   const twice = await call(server, 'POST', '/v1/backup', undefined, asAdmin);
   t.match(twice, { status: 409, body: { code: 'backup_under_way' } }, 'one at a time');
@@ -234,7 +234,7 @@ t.test('a restore that is killed leaves folders that are refused', async (t) => 
   restore.kill('SIGKILL');
   await ended;
   t.ok(existsSync(mark), 'it says so');
-  await t.rejects(startServer(t, world, { ...place, ...settings }), /restore that was not finished/);
+  await t.rejects(startServerProcess(t, world, { ...place, ...settings }), /restore that was not finished/);
   t.match(await pullwright(world, place, 'restore', large), { code: 1, stderr: /not finished. Empty it/ });
   rmSync(join(dir, 'killed'), { recursive: true });
   t.match(await pullwright(world, place, 'restore', large), { code: 0 }, 'emptied, it is restored');

@@ -4,7 +4,7 @@ import SQLite from 'better-sqlite3';
 import t, { type Test } from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { call, events, frames, run, said } from '../helpers/client.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 import { makeSmallDisks, noSmallDisks } from '../helpers/small-disks.ts';
 
 const skip = await noSmallDisks();
@@ -15,7 +15,7 @@ async function onSmallDisk(t: Test, more: Record<string, string>) {
   const disks = await makeSmallDisks(t, world.dir, { small: '64m' });
   const folder = (name: string) => join(world.dir, 'small', name);
   const settings = { DATA_DIR: folder('data'), TICKETS_ROOT: folder('tickets'), ...more };
-  return { world, disks, server: await startServer(t, world, settings, [], disks.within) };
+  return { world, disks, server: await startServerProcess(t, world, settings, [], disks.within) };
 }
 
 t.test('a disk that is full', { skip }, async (t) => {
@@ -96,7 +96,7 @@ t.test('a disk that is too small for a checkout', { skip }, async (t) => {
   const disks = await makeSmallDisks(t, dir, { small: '4m' });
   await github.commit('acme/duration', { files: { 'large.txt': 'large\n'.repeat(1e6) } });
   const settings = { TICKETS_ROOT: join(dir, 'small', 'tickets'), MIN_FREE_DISK_MB: '0' };
-  const server = await startServer(t, world, settings, [], disks.within);
+  const server = await startServerProcess(t, world, settings, [], disks.within);
   t.match(await call(server, 'POST', '/v1/tickets', { ticket_id: 'C-1', repo_url: REPO }), {
     status: 507,
     body: { code: 'disk_full' },
@@ -140,7 +140,7 @@ t.test('a disk that becomes read-only', { skip }, async (t) => {
   const world = await makeWorld(t);
   const disks = await makeSmallDisks(t, world.dir, { checkouts: '64m' });
   const settings = { TICKETS_ROOT: join(world.dir, 'checkouts', 'tickets') };
-  const server = await startServer(t, world, { ...settings, MIN_FREE_DISK_MB: '8' }, [], disks.within);
+  const server = await startServerProcess(t, world, { ...settings, MIN_FREE_DISK_MB: '8' }, [], disks.within);
   await disks.remount('checkouts', 'ro');
   t.match(
     await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO }),

@@ -9,7 +9,7 @@ import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { call, events, frames, run } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
 const OTHER = 'https://github.com/acme/other';
 const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
@@ -18,7 +18,7 @@ const world = await makeWorld(t);
 const { gemini, github } = world;
 await github.addRepository('acme/other', { from: SAMPLE });
 const settings = { API_KEY: ADMIN_KEY };
-let server = await startServer(t, world, settings);
+let server = await startServerProcess(t, world, settings);
 
 const held = (text: string) => gemini.waitFor((request) => request.prompt.includes(text) && request.state === 'held');
 const create = (ticket_id: string, repo_url = REPO) =>
@@ -26,7 +26,7 @@ const create = (ticket_id: string, repo_url = REPO) =>
 
 async function killAndRestart(): Promise<void> {
   await server.stop('SIGKILL');
-  server = await startServer(t, world, settings);
+  server = await startServerProcess(t, world, settings);
 }
 
 /** Opens the feed; `until` reads on to the first frame that it holds for, and gives all up to it. */

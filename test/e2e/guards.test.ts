@@ -3,12 +3,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { call, run, said } from '../helpers/client.ts';
-import { makeWorld, REPO, startServer, TOKEN } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess, TOKEN } from '../helpers/server.ts';
 
 const MODEL_KEY = 'AIzaSyStandIn-Key_0123456789';
 const world = await makeWorld(t);
 const { gemini, github } = world;
-const server = await startServer(t, world, { GEMINI_API_KEY: MODEL_KEY, LOG_LEVEL: 'trace' });
+const server = await startServerProcess(t, world, { GEMINI_API_KEY: MODEL_KEY, LOG_LEVEL: 'trace' });
 let log = '';
 server.process.stdout?.on('data', (chunk) => {
   log += chunk;
@@ -176,7 +176,7 @@ t.test('attributes that hide changes are named', async (t) => {
 });
 
 t.test('a secret that is too short to be masked is told at the start', async (t) => {
-  const other = await startServer(t, world, {
+  const other = await startServerProcess(t, world, {
     GEMINI_API_KEY: 'short',
     DATA_DIR: join(world.dir, 'other', 'data'),
     TICKETS_ROOT: join(world.dir, 'other', 'tickets'),

@@ -8,7 +8,7 @@ import type { RunList } from '../../schemas/run.ts';
 import { readManifest } from '../../src/housekeeping/restore.ts';
 import { age, daysAgo, inStore } from '../helpers/age.ts';
 import { call, run, said } from '../helpers/client.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 import { commitEntries } from '../workspaces/world.ts';
 
 const PLAN = '# Notes\n\n## Goal\n\nNotes.';
@@ -16,7 +16,7 @@ const write = { calls: [{ name: 'write_file', args: { file_path: 'NOTES.md', con
 
 t.test('events, runs, conversations and audit entries go when they are old', async (t) => {
   const world = await makeWorld(t);
-  let server = await startServer(t, world);
+  let server = await startServerProcess(t, world);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'O-1', repo_url: REPO });
   world.gemini.on(/ask/, [{ text: 'answer' }]);
   const chat = { action: 'chat', message: 'ask' };
@@ -31,7 +31,7 @@ t.test('events, runs, conversations and audit entries go when they are old', asy
   });
   t.ok(existsSync(join(world.dir, 'data', 'conversations', 'O-1')));
 
-  server = await startServer(t, world, { RETAIN_AUDIT_DAYS: '30' });
+  server = await startServerProcess(t, world, { RETAIN_AUDIT_DAYS: '30' });
   const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
   t.match(body, { events_of_runs: 2, runs: 1, conversations: 1, audit_entries: 1 });
   t.equal((await call(server, 'GET', `/v1/runs/${old[0]}`)).status, 404, 'the old run is gone');
@@ -43,7 +43,7 @@ t.test('events, runs, conversations and audit entries go when they are old', asy
     t.match(store.prepare('select events_deleted_at as at from runs where run_id = ?').get(old[1]), { at: String });
   });
 
-  server = await startServer(t, world, { RETAIN_AUDIT_DAYS: '30' });
+  server = await startServerProcess(t, world, { RETAIN_AUDIT_DAYS: '30' });
   const fresh = [await run(server, 'O-1', chat), await run(server, 'O-1', chat)];
   t.equal(said(fresh[1]?.events ?? []), 'answer', 'the ticket goes on');
   t.match(
@@ -55,7 +55,7 @@ t.test('events, runs, conversations and audit entries go when they are old', asy
   for (const id of ids) t.equal((await call(server, 'GET', `/v1/runs/${id}/events`)).status, 200);
   await server.stop();
 
-  server = await startServer(t, world, { RETAIN_RUNS_PER_TICKET: '1' });
+  server = await startServerProcess(t, world, { RETAIN_RUNS_PER_TICKET: '1' });
   t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { runs: 1 }, 'by count');
   t.strictSame(
     (await call<RunList>(server, 'GET', '/v1/tickets/O-1/runs')).body.items.map((one) => one.run_id),
@@ -73,7 +73,7 @@ t.test('what a ticket goes on from is kept, however old it is and however many r
   gemini.on(/Action: dev/, [write, { text: 'Wrote them.' }]);
   const tickets = ['COUNT', 'AGE'];
   const needed = new Map<string, string[]>();
-  let server = await startServer(t, world);
+  let server = await startServerProcess(t, world);
   for (const ticket of tickets) {
     await call(server, 'POST', '/v1/tickets', { ticket_id: ticket, repo_url: REPO });
     github.failNext({ match: /^POST .*pulls$/, status: 403, body: { message: 'Forbidden.' } });
@@ -83,7 +83,7 @@ t.test('what a ticket goes on from is kept, however old it is and however many r
     needed.set(ticket, [chat.run.run_id, dev.run.run_id]);
   }
   await server.stop();
-  server = await startServer(t, world, { REQUIRE_PLAN_APPROVAL: 'true' });
+  server = await startServerProcess(t, world, { REQUIRE_PLAN_APPROVAL: 'true' });
   for (const ticket of [...tickets, ...tickets, ...tickets]) {
     const { run: later } = await run(server, ticket, { action: 'dev' });
     t.match(later.error, { code: 'plan_not_approved' }, 'without a conversation, and without a commit');
@@ -93,11 +93,11 @@ t.test('what a ticket goes on from is kept, however old it is and however many r
   const idsOf = async (ticket: string) =>
     (await call<RunList>(server, 'GET', `/v1/tickets/${ticket}/runs`)).body.items.map(({ run_id }) => run_id);
   age(world, 2, 'AGE');
-  server = await startServer(t, world, { RETAIN_RUNS_DAYS: '1', RETAIN_RUNS_PER_TICKET: '0' });
+  server = await startServerProcess(t, world, { RETAIN_RUNS_DAYS: '1', RETAIN_RUNS_PER_TICKET: '0' });
   t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { runs: 2 }, 'by age');
   t.strictSame((await idsOf('AGE')).slice(1), needed.get('AGE'));
   await server.stop();
-  server = await startServer(t, world, { RETAIN_RUNS_DAYS: '0', RETAIN_RUNS_PER_TICKET: '1' });
+  server = await startServerProcess(t, world, { RETAIN_RUNS_DAYS: '0', RETAIN_RUNS_PER_TICKET: '1' });
   t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { runs: 2 }, 'by count');
   t.strictSame((await idsOf('COUNT')).slice(1), needed.get('COUNT'));
 
@@ -116,7 +116,7 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
   const world = await makeWorld(t);
   const { gemini, dir } = world;
   const folder = (ticket: string, ...path: string[]) => join(dir, 'tickets', ticket, ...path);
-  let server = await startServer(t, world);
+  let server = await startServerProcess(t, world);
   for (const ticket_id of ['PUSHED', 'DIRTY', 'AHEAD', 'YOUNG']) {
     await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
   }
@@ -136,7 +136,7 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
   age(world, 31);
   age(world, 29, 'YOUNG');
 
-  server = await startServer(t, world);
+  server = await startServerProcess(t, world);
   const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
   t.strictSame(body.parked, ['PUSHED']);
   t.strictSame(body.kept.map(({ ticket_id, reason }) => `${ticket_id}: ${reason}`).sort(), [
@@ -155,7 +155,7 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
   const record = join(dir, 'data', 'gitdirs', 'YOUNG.git', 'pullwright.json');
   writeFileSync(record, JSON.stringify({ ...JSON.parse(readFileSync(record, 'utf8')), parked_at: daysAgo(1) }));
 
-  server = await startServer(t, world);
+  server = await startServerProcess(t, world);
   t.match((await call(server, 'GET', '/v1/tickets/PUSHED')).body.workspace, { place: 'parked' }, 'after a crash, too');
   t.match((await call(server, 'GET', '/v1/tickets/YOUNG')).body.workspace, { place: 'present' });
   t.ok(existsSync(folder('YOUNG', 'package.json')), 'a workspace that is there is not parked');
@@ -176,7 +176,7 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
 
 t.test('a low disk parks young workspaces too, and removes mirrors nobody borrows from', async (t) => {
   const world = await makeWorld(t);
-  let server = await startServer(t, world);
+  let server = await startServerProcess(t, world);
   await world.github.addRepository('acme/other', {
     from: fileURLToPath(new URL('../../standins/sample', import.meta.url)),
   });
@@ -187,7 +187,7 @@ t.test('a low disk parks young workspaces too, and removes mirrors nobody borrow
   age(world, 1);
   t.equal(readdirSync(join(world.dir, 'data', 'mirrors')).length, 2);
 
-  server = await startServer(t, world, { MIN_FREE_DISK_MB: '90000000' });
+  server = await startServerProcess(t, world, { MIN_FREE_DISK_MB: '90000000' });
   t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { parked: ['L-1'], mirrors_removed: 1 });
   t.equal(readdirSync(join(world.dir, 'data', 'mirrors')).length, 1);
   t.match(await call(server, 'POST', '/v1/tickets/L-1/runs', { action: 'make_plan' }), { status: 507 });
@@ -196,7 +196,7 @@ t.test('a low disk parks young workspaces too, and removes mirrors nobody borrow
 
 t.test('a cluttered mirror is packed, and loses nothing', async (t) => {
   const world = await makeWorld(t);
-  let server = await startServer(t, world);
+  let server = await startServerProcess(t, world);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'G-1', repo_url: REPO });
   const mirrors = join(world.dir, 'data', 'mirrors');
   const git = (args: string[], input = '') =>
@@ -227,21 +227,21 @@ t.test('a cluttered mirror is packed, and loses nothing', async (t) => {
 
   const half = join(mirrors, readdirSync(mirrors)[0] ?? '', 'objects', 'pack', '.tmp-4711-pack-0123.pack');
   writeFileSync(half, 'what a packing leaves that is killed');
-  server = await startServer(t, world);
+  server = await startServerProcess(t, world);
   t.notOk(existsSync(half), 'the next start clears it');
   await server.stop();
 });
 
 t.test('a ticket whose record cannot be read keeps no other from being parked or saved', async (t) => {
   const world = await makeWorld(t);
-  let server = await startServer(t, world);
+  let server = await startServerProcess(t, world);
   for (const ticket_id of ['A-1', 'B-1', 'C-1']) {
     await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
   }
   await server.stop();
   age(world, 31);
   writeFileSync(join(world.dir, 'data', 'gitdirs', 'B-1.git', 'pullwright.json'), '{"ticket_');
-  server = await startServer(t, world);
+  server = await startServerProcess(t, world);
   const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
   t.strictSame(body.parked.sort(), ['A-1', 'C-1']);
   t.match(body.kept, [{ ticket_id: 'B-1', reason: /pullwright\.json/ }]);
@@ -258,13 +258,13 @@ t.test('files in the folder of a submodule are neither parked nor deleted', asyn
   const { directory } = await world.github.addRepository('acme/parts');
   const content = await world.github.commit('acme/parts', { files: { 'part.txt': 'part\n' } });
   commitEntries(directory, [{ path: 'vendor/lib', mode: '160000', content }]);
-  let server = await startServer(t, world);
+  let server = await startServerProcess(t, world);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'SUB-1', repo_url: 'https://github.com/acme/parts' });
   const file = join(world.dir, 'tickets', 'SUB-1', 'vendor', 'lib', 'mine.txt');
   writeFileSync(file, 'mine\n');
   await server.stop();
   age(world, 31);
-  server = await startServer(t, world);
+  server = await startServerProcess(t, world);
   const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
   t.match(body, { parked: [], kept: [{ ticket_id: 'SUB-1', reason: /submodule/ }] });
   const refused = await call(server, 'DELETE', '/v1/tickets/SUB-1');

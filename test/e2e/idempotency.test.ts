@@ -6,12 +6,12 @@ import type { Run } from '../../schemas/run.ts';
 import { call, events } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { noneLeft } from '../helpers/processes.ts';
-import { makeWorld, REPO, type Server, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, type ServerProcess, startServerProcess } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
 const { gemini, github } = world;
 const settings = { API_KEY: ADMIN_KEY, MAX_QUEUED_RUNS: '2' };
-let server = await startServer(t, world, settings);
+let server = await startServerProcess(t, world, settings);
 
 const post = <T>(path: string, body: object | undefined, key: string, headers: Record<string, string> = asAdmin) =>
   call<T>(server, 'POST', path, body, { ...headers, 'idempotency-key': key });
@@ -26,10 +26,10 @@ const stream = async (body: object, headers: Record<string, string>) =>
     body: JSON.stringify(body),
   });
 
-async function killAndRestart(): Promise<Server> {
+async function killAndRestart(): Promise<ServerProcess> {
   await server.stop('SIGKILL');
   await noneLeft(world.dir);
-  server = await startServer(t, world, settings);
+  server = await startServerProcess(t, world, settings);
   return server;
 }
 
@@ -208,7 +208,7 @@ t.test('kill -9 between the run and its answer: the retry finds the run', async 
     .run(first.body.run_id);
   db.close();
   t.equal(changes, 1);
-  server = await startServer(t, world, settings);
+  server = await startServerProcess(t, world, settings);
   const again = await start();
   t.match(again, { status: 202, body: { run_id: first.body.run_id, state: 'succeeded' } });
   t.equal(again.headers.get('idempotent-replayed'), 'true');
@@ -221,7 +221,7 @@ t.test('after a day a key is free', async (t) => {
   const yesterday = new Date(Date.now() - 24 * 60 * 60 * 1000 - 1000).toISOString();
   db.prepare('update idempotency set created_at = ?').run(yesterday);
   db.close();
-  server = await startServer(t, world, settings);
+  server = await startServerProcess(t, world, settings);
   const again = await post('/v1/tickets', { ticket_id: 'I-3', repo_url: REPO }, 'ticket-1');
   t.match(again, { status: 200, body: { ticket_id: 'I-3' } });
   t.equal(again.headers.get('idempotent-replayed'), null);

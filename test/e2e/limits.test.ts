@@ -6,11 +6,11 @@ import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { lacking } from '../attacks/client-arena.ts';
 import { call, events, run } from '../helpers/client.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
 const { gemini } = world;
-const server = await startServer(t, world, {
+const server = await startServerProcess(t, world, {
   MAX_CONCURRENT_RUNS: '1',
   MAX_QUEUED_RUNS: '2',
 });
@@ -42,7 +42,7 @@ t.test('no more runs at once, and no more in the queue, than allowed', async (t)
 
 t.test('a run that takes too long is ended', async (t) => {
   const world = await makeWorld(t);
-  const server = await startServer(t, world, { RUN_TIMEOUT_SECONDS: '5' });
+  const server = await startServerProcess(t, world, { RUN_TIMEOUT_SECONDS: '5' });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-1', repo_url: REPO });
   world.gemini.on('never an answer', [{ hang: true }]);
   const { run: ended, events: seen } = await run(server, 'L-1', { action: 'chat', message: 'never an answer' });
@@ -60,7 +60,7 @@ t.test('an agent that stops before it is done has not succeeded', async (t) => {
   };
   const { env, nodeArgs } = lacking({ edits: [early] });
   const folders = { DATA_DIR: join(world.dir, 'early'), TICKETS_ROOT: join(world.dir, 'early-tickets') };
-  const other = await startServer(t, world, { ...folders, ...env }, nodeArgs);
+  const other = await startServerProcess(t, world, { ...folders, ...env }, nodeArgs);
   await call(other, 'POST', '/v1/tickets', { ticket_id: 'S-1', repo_url: REPO });
   gemini.on('stop early', [{ text: 'The answer is' }]);
   const { run: ended } = await run(other, 'S-1', { action: 'chat', message: 'stop early' });
@@ -118,13 +118,13 @@ t.test('what is no HTTP is a problem too', async (t) => {
 });
 
 t.test('one server per data folder', async (t) => {
-  await t.rejects(startServer(t, world), /another server uses DATA_DIR/);
+  await t.rejects(startServerProcess(t, world), /another server uses DATA_DIR/);
   t.equal((await call(server, 'GET', '/livez')).status, 200);
 });
 
 t.test('a client that does not read does not hold up the stop', async (t) => {
   const world = await makeWorld(t);
-  const server = await startServer(t, world, { SHUTDOWN_SECONDS: '4' });
+  const server = await startServerProcess(t, world, { SHUTDOWN_SECONDS: '4' });
   const { hostname, port } = new URL(server.url);
   const stalled = connect(Number(port), hostname);
   stalled.on('error', () => {});

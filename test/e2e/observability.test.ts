@@ -4,11 +4,11 @@ import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { call, events, run } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
-import { makeWorld, REPO, type Server, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, type ServerProcess, startServerProcess } from '../helpers/server.ts';
 
 type Samples = Map<string, number>;
 
-async function scrape(server: Server, headers: Record<string, string> = {}) {
+async function scrape(server: ServerProcess, headers: Record<string, string> = {}) {
   const { status, headers: answered, body } = await call<string>(server, 'GET', '/metrics', undefined, headers);
   const samples: Samples = new Map();
   for (const line of status === 200 ? body.split('\n') : []) {
@@ -19,7 +19,7 @@ async function scrape(server: Server, headers: Record<string, string> = {}) {
 }
 
 /** Asks again until the answer is as wanted; `/readyz` keeps one for a second. */
-async function until(server: Server, path: string, status: number) {
+async function until(server: ServerProcess, path: string, status: number) {
   for (;;) {
     const answer = await call(server, 'GET', path);
     if (answer.status === status) return answer;
@@ -32,7 +32,7 @@ const { gemini } = world;
 gemini.on('what is it', [{ text: 'A library.' }]);
 gemini.on('nobody knows this', [{ error: { status: 400 } }]);
 gemini.on('wait', [{ hang: true }]);
-const server = await startServer(t, world, { API_KEY: ADMIN_KEY, RATE_LIMIT_PER_MINUTE: '100000' });
+const server = await startServerProcess(t, world, { API_KEY: ADMIN_KEY, RATE_LIMIT_PER_MINUTE: '100000' });
 
 t.test('metrics tell what runs did', async (t) => {
   const { headers } = await makeKey(server, { scopes: ['metrics'] });
@@ -136,7 +136,7 @@ t.test('metrics have a scope of their own', async (t) => {
 
 t.test('readiness tells what is missing', async (t) => {
   const own = await makeWorld(t);
-  const server = await startServer(t, own, { RATE_LIMIT_PER_MINUTE: '1000000', SHUTDOWN_SECONDS: '60' });
+  const server = await startServerProcess(t, own, { RATE_LIMIT_PER_MINUTE: '1000000', SHUTDOWN_SECONDS: '60' });
   const names = ['server', 'store', 'data folder', 'tickets folder', 'sandbox', 'agent', 'model'];
   const { body } = await call(server, 'GET', '/readyz');
   t.strictSame(body, { status: 'ok', checks: names.map((name) => ({ name, ok: true })) });
@@ -178,7 +178,7 @@ t.test('readiness tells what is missing', async (t) => {
 
 t.test('readiness and the refusal of new work agree about the disk', async (t) => {
   const own = await makeWorld(t);
-  const server = await startServer(t, own, { MIN_FREE_DISK_MB: '100000000' });
+  const server = await startServerProcess(t, own, { MIN_FREE_DISK_MB: '100000000' });
   const { status, body } = await call(server, 'GET', '/readyz');
   t.equal(status, 503);
   t.match(body.checks, [{ name: 'server', ok: true }, { ok: true }, { name: 'data folder', ok: false }, { ok: false }]);
@@ -188,7 +188,7 @@ t.test('readiness and the refusal of new work agree about the disk', async (t) =
 
 t.test('an agent without a key is not ready', async (t) => {
   const own = await makeWorld(t);
-  const server = await startServer(t, own, { GEMINI_API_KEY: '' });
+  const server = await startServerProcess(t, own, { GEMINI_API_KEY: '' });
   const { status, body } = await call(server, 'GET', '/readyz');
   t.match({ status, body }, { status: 503, body: { checks: Array } });
   t.match(

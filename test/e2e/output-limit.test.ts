@@ -6,7 +6,7 @@ import { SCRIPTED_GEMINI } from '../agents/scripted.ts';
 import { lacking } from '../attacks/client-arena.ts';
 import { call, run, said } from '../helpers/client.ts';
 import { noneLeft } from '../helpers/processes.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
 /**
  * What an agent may send: a program that speaks ACP is in the place of Gemini CLI and carries out the message of the run,
@@ -15,7 +15,7 @@ import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 const MIB = 1024 * 1024;
 const world = await makeWorld(t);
 const { env, nodeArgs } = lacking({ edits: SCRIPTED_GEMINI });
-const server = await startServer(
+const server = await startServerProcess(
   t,
   world,
   { MAX_RUN_OUTPUT_MB: '1', RATE_LIMIT_PER_MINUTE: '100000', ...env },

@@ -6,7 +6,7 @@ import type { Run } from '../../schemas/run.ts';
 import { call, events, frames, run, said } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { noneLeft } from '../helpers/processes.ts';
-import { makeWorld, REPO, type Server, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, type ServerProcess, startServerProcess } from '../helpers/server.ts';
 
 const OTHER = 'https://github.com/acme/other';
 const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
@@ -16,7 +16,7 @@ const world = await makeWorld(t);
 const { gemini, github } = world;
 await github.addRepository('acme/other', { from: SAMPLE });
 const settings = { API_KEY: ADMIN_KEY, ASK_PERMISSION: 'execute,edit' };
-let server = await startServer(t, world, settings);
+let server = await startServerProcess(t, world, settings);
 
 const shell = (command: string, more: object = {}) => ({
   calls: [{ name: 'run_shell_command', args: { command, ...more } }],
@@ -28,7 +28,7 @@ const only = (seen: readonly RunEvent[], ...types: EventType[]) => seen.filter((
 
 /** Another server, on the same folders, for the rest of the tests. */
 async function startAgain(more: Record<string, string> = {}): Promise<void> {
-  server = await startServer(t, world, { ...settings, ...more });
+  server = await startServerProcess(t, world, { ...settings, ...more });
 }
 
 async function makeTicket(ticket_id: string, repo_url = REPO): Promise<void> {
@@ -60,8 +60,12 @@ const list = (headers: Record<string, string> = asAdmin, query = '') =>
     undefined,
     headers,
   );
-const answer = (path: string, decision: string, headers: Record<string, string> = asAdmin, on: Server = server) =>
-  call(on, 'POST', path, { decision }, headers);
+const answer = (
+  path: string,
+  decision: string,
+  headers: Record<string, string> = asAdmin,
+  on: ServerProcess = server,
+) => call(on, 'POST', path, { decision }, headers);
 const stateOf = async (runId: string) =>
   (await call<Run>(server, 'GET', `/v1/runs/${runId}`, undefined, asAdmin)).body.state;
 

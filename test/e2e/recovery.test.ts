@@ -7,7 +7,7 @@ import type { Run } from '../../schemas/run.ts';
 import type { UsageReport } from '../../schemas/usage.ts';
 import { call, events, frames, run } from '../helpers/client.ts';
 import { processesIn } from '../helpers/processes.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
 const { gemini, github } = world;
@@ -40,7 +40,7 @@ function loseFrom(runId: string, type: RunEvent['type'], forget: readonly string
 }
 
 t.test('kill -9 while the agent writes: the next attempt completes its work', async (t) => {
-  let server = await startServer(t, world, settings);
+  let server = await startServerProcess(t, world, settings);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO });
   gemini.on(/Action: make_plan.*R-1/s, [{ text: PLAN }]);
   gemini.on(/Action: dev.*R-1/s, [write('half\n'), { hang: true }]);
@@ -49,7 +49,7 @@ t.test('kill -9 while the agent writes: the next attempt completes its work', as
   await server.stop('SIGKILL');
 
   gemini.on(/Action: dev.*cut short/s, [write('whole\n'), { text: 'Wrote them.' }]);
-  server = await startServer(t, world, settings);
+  server = await startServerProcess(t, world, settings);
   const log = await events(server, started.body.run_id);
   t.match(log.at(-1), { type: 'run.succeeded', data: { result: { plan_version: 1, files_changed: 1 } } });
   t.equal(count(log, 'plan.saved'), 1, 'one plan');
@@ -65,7 +65,7 @@ t.test('kill -9 while the agent writes: the next attempt completes its work', as
 });
 
 t.test('a crash between any two records of dev repeats nothing', async (t) => {
-  let server = await startServer(t, world, settings);
+  let server = await startServerProcess(t, world, settings);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-2', repo_url: REPO });
   gemini.on(/Action: make_plan.*R-2/s, [{ text: PLAN }]);
   gemini.on(/Action: dev.*R-2/s, [write('notes\n'), { text: 'Wrote them.' }]);
@@ -84,7 +84,7 @@ t.test('a crash between any two records of dev repeats nothing', async (t) => {
   for (const [type, forget] of cuts) {
     await server.stop('SIGKILL');
     loseFrom(first.run_id, type, forget);
-    server = await startServer(t, world, settings);
+    server = await startServerProcess(t, world, settings);
     const log = await events(server, first.run_id);
     t.match(log.at(-1), { type: 'run.succeeded', data: { result: { commits } } }, `cut before ${type}`);
     t.equal(count(log, 'commit.created'), 1);
@@ -99,7 +99,7 @@ t.test('a crash between any two records of dev repeats nothing', async (t) => {
 });
 
 t.test('a plan that was saved and not recorded is not saved twice', async (t) => {
-  let server = await startServer(t, world, settings);
+  let server = await startServerProcess(t, world, settings);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-3', repo_url: REPO });
   gemini.on(/Action: make_plan.*R-3/s, [{ text: PLAN }]);
   const { run: first } = await run(server, 'R-3', { action: 'make_plan' });
@@ -109,7 +109,7 @@ t.test('a plan that was saved and not recorded is not saved twice', async (t) =>
   ] as const) {
     await server.stop('SIGKILL');
     loseFrom(first.run_id, type, [], planToo);
-    server = await startServer(t, world, settings);
+    server = await startServerProcess(t, world, settings);
     const log = await events(server, first.run_id);
     t.match(log.at(-1), { type: 'run.succeeded', data: { result: { plan_version: 1 } } }, `cut before ${type}`);
     t.equal(count(log, 'plan.saved'), 1);
@@ -119,7 +119,7 @@ t.test('a plan that was saved and not recorded is not saved twice', async (t) =>
 });
 
 t.test('an agent that is killed is begun again, as often as allowed, and the lines say so', async (t) => {
-  const server = await startServer(t, world, { RUN_MAX_ATTEMPTS: '2' });
+  const server = await startServerProcess(t, world, { RUN_MAX_ATTEMPTS: '2' });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-4', repo_url: REPO });
   gemini.on('talk to me', [{ text: 'I was ' }, { hang: true }]);
   gemini.on('talk to me', [{ hang: true }, { text: 'fine' }]);
@@ -158,7 +158,7 @@ t.test('an agent that is killed is begun again, as often as allowed, and the lin
 });
 
 t.test('the time of a run is that of all its attempts', async (t) => {
-  let server = await startServer(t, world, settings);
+  let server = await startServerProcess(t, world, settings);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-6', repo_url: REPO });
   gemini.on(/(?:short|long) thoughts/, [{ hang: true }, { text: 'thought' }]);
   const begun: string[] = [];
@@ -177,7 +177,7 @@ t.test('the time of a run is that of all its attempts', async (t) => {
     const seconds = message === 'short thoughts' ? 1000 : 3600;
     store.prepare('update runs set duration_ms = ? where run_id = ?').run(1000 * seconds, body.run_id);
     store.close();
-    server = await startServer(t, world, settings);
+    server = await startServerProcess(t, world, settings);
     await events(server, body.run_id);
   }
   const [short = [], long = []] = await Promise.all(begun.map((id) => events(server, id)));
@@ -194,7 +194,7 @@ t.test('the time of a run is that of all its attempts', async (t) => {
 });
 
 t.test('kill -9 after a cancel was acknowledged: the run does not go on', async (t) => {
-  let server = await startServer(t, world, settings);
+  let server = await startServerProcess(t, world, settings);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-5', repo_url: REPO });
   gemini.on('for ever', [{ hang: true }, { text: 'after all' }]);
   const { body } = await call<Run>(server, 'POST', '/v1/tickets/R-5/runs', { action: 'chat', message: 'for ever' });
@@ -207,7 +207,7 @@ t.test('kill -9 after a cancel was acknowledged: the run does not go on', async 
   t.match(db.prepare('select state from runs where run_id = ?').get(body.run_id), { state: 'running' });
   db.close();
 
-  server = await startServer(t, world, settings);
+  server = await startServerProcess(t, world, settings);
   const log = await events(server, body.run_id);
   t.match(log.at(-1), { type: 'run.canceled', data: { error: { code: 'canceled' } } });
   t.equal(count(log, 'run.resumed'), 0);
@@ -216,7 +216,7 @@ t.test('kill -9 after a cancel was acknowledged: the run does not go on', async 
 });
 
 t.test('a cancel that was written down while a stop put the run back counts after the next start', async (t) => {
-  let server = await startServer(t, world, { ...settings, SHUTDOWN_SECONDS: '1' });
+  let server = await startServerProcess(t, world, { ...settings, SHUTDOWN_SECONDS: '1' });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-7', repo_url: REPO });
   gemini.on('without end', [{ hang: true }, { text: 'after all' }]);
   const { body } = await call<Run>(server, 'POST', '/v1/tickets/R-7/runs', { action: 'chat', message: 'without end' });
@@ -227,7 +227,7 @@ t.test('a cancel that was written down while a stop put the run back counts afte
   db.prepare('update runs set cancel_requested_at = ? where run_id = ?').run(new Date().toISOString(), body.run_id);
   db.close();
 
-  server = await startServer(t, world, settings);
+  server = await startServerProcess(t, world, settings);
   const log = await events(server, body.run_id);
   t.match(log.at(-1), { type: 'run.canceled', data: { error: { code: 'canceled' } } });
   t.equal(count(log, 'run.started'), 1, 'no attempt is begun');

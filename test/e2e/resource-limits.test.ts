@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import { call, run, said } from '../helpers/client.ts';
 import { LAUNCHER } from '../helpers/command.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
 const MIB = 1024 * 1024;
@@ -20,7 +20,7 @@ async function doctor(...limits: string[]) {
 
 t.test('agents work under hard limits that are lower than theirs', async (t) => {
   const limits = ['nofile=1024:1024', 'nproc=512:512', `fsize=${512 * MIB}`, `data=${3072 * MIB}`, 'core=0'];
-  const server = await startServer(t, world, {}, [], within(...limits));
+  const server = await startServerProcess(t, world, {}, [], within(...limits));
   world.gemini.on('hello', [{ text: 'Good day.' }]);
   t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-1', repo_url: REPO })).status, 201);
   const ended = await run(server, 'L-1', { action: 'chat', message: 'hello' });
@@ -31,7 +31,7 @@ t.test('agents work under hard limits that are lower than theirs', async (t) => 
 });
 
 t.test('the agent and the doctor name a hard limit under which no agent works', async (t) => {
-  const server = await startServer(t, world, {}, [], within('nofile=200:200'));
+  const server = await startServerProcess(t, world, {}, [], within('nofile=200:200'));
   t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-2', repo_url: REPO })).status, 201);
   const { run: ended } = await run(server, 'L-2', { action: 'chat', message: 'hello' });
   const error = {

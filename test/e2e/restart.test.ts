@@ -4,7 +4,7 @@ import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { call, events, run, said } from '../helpers/client.ts';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
 const { gemini, github } = world;
@@ -13,7 +13,7 @@ const PLAN = '# Notes\n\n## Goal\n\nNotes.';
 const write = { calls: [{ name: 'write_file', args: { file_path: 'NOTES.md', content: 'notes\n' } }] };
 
 t.test('kill -9 in the middle of a chat', async (t) => {
-  let server = await startServer(t, world);
+  let server = await startServerProcess(t, world);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'K-1', repo_url: REPO });
   gemini.on('a long story', [
     { calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },
@@ -37,7 +37,7 @@ t.test('kill -9 in the middle of a chat', async (t) => {
   await noneLeft(world.dir);
   t.pass('no agent process is left over');
 
-  server = await startServer(t, world);
+  server = await startServerProcess(t, world);
   const log = await events(server, runId, { lastEventId: early.at(-1)?.seq ?? 0 });
   t.match(log.find((event) => event.type === 'run.resumed')?.data, { cause: 'server restart', attempt: 2 });
   t.match(log.at(-1), { type: 'run.succeeded', data: { result: { text: 'over' } } });
@@ -53,7 +53,7 @@ t.test('kill -9 in the middle of a chat', async (t) => {
 });
 
 t.test('kill -9 after the agent is done: the next start publishes, once', async (t) => {
-  let server = await startServer(t, world);
+  let server = await startServerProcess(t, world);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'K-2', repo_url: REPO });
   gemini.on(/Action: make_plan.*K-2/s, [{ text: PLAN }]);
   gemini.on(/Action: dev.*K-2/s, [write, { text: 'Wrote them.' }]);
@@ -62,7 +62,7 @@ t.test('kill -9 after the agent is done: the next start publishes, once', async 
   await reached;
   await server.stop('SIGKILL');
 
-  server = await startServer(t, world);
+  server = await startServerProcess(t, world);
   const log = await events(server, started.body.run_id);
   t.match(log.at(-1), { type: 'run.succeeded', data: { result: { pull_request: { number: Number } } } });
   t.equal(log.filter((event) => event.type === 'commit.created').length, 1);
@@ -74,7 +74,7 @@ t.test('kill -9 after the agent is done: the next start publishes, once', async 
 });
 
 t.test('a graceful stop ends streams cleanly and agents too', async (t) => {
-  let server = await startServer(t, world, { SHUTDOWN_SECONDS: '2' });
+  let server = await startServerProcess(t, world, { SHUTDOWN_SECONDS: '2' });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'K-3', repo_url: REPO });
   gemini.on('wait for me', [{ hang: true }, { text: 'here' }]);
   const started = await call<Run>(server, 'POST', '/v1/tickets/K-3/runs', { action: 'chat', message: 'wait for me' });
@@ -86,7 +86,7 @@ t.test('a graceful stop ends streams cleanly and agents too', async (t) => {
   t.match(told.at(-1), { type: 'run.resumed', data: { cause: 'server stop', attempt: 2 } }, 'the reader is told');
   t.strictSame(processesIn(world.dir), []);
 
-  server = await startServer(t, world);
+  server = await startServerProcess(t, world);
   const rest = await events(server, started.body.run_id, { lastEventId: told.length });
   t.match(rest.at(-1), { type: 'run.succeeded', data: { result: { text: 'here' } } }, 'the run goes on');
   gemini.on('again', [{ text: 'here I am' }]);
@@ -99,7 +99,7 @@ t.test('a graceful stop ends streams cleanly and agents too', async (t) => {
 });
 
 t.test('a second signal forces the end', async (t) => {
-  const server = await startServer(t, world, { SHUTDOWN_SECONDS: '600' });
+  const server = await startServerProcess(t, world, { SHUTDOWN_SECONDS: '600' });
   gemini.on('wait for ever', [{ hang: true }]);
   await call<Run>(server, 'POST', '/v1/tickets/K-3/runs', { action: 'chat', message: 'wait for ever' });
   await held('wait for ever');
@@ -111,7 +111,7 @@ t.test('a second signal forces the end', async (t) => {
 });
 
 t.test('events that are not kept any more are told of, as are those that never were', async (t) => {
-  let server = await startServer(t, world);
+  let server = await startServerProcess(t, world);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'K-9', repo_url: REPO });
   gemini.on('long ago', [{ text: 'it was' }]);
   const { run: ended, events: seen } = await run(server, 'K-9', { action: 'chat', message: 'long ago' });
@@ -121,7 +121,7 @@ t.test('events that are not kept any more are told of, as are those that never w
   db.prepare('delete from events where run_id = ? and seq < 3').run(ended.run_id);
   db.close();
 
-  server = await startServer(t, world);
+  server = await startServerProcess(t, world);
   const path = `/v1/runs/${ended.run_id}/events`;
   for (const accept of ['text/event-stream', 'application/json']) {
     t.match(await call(server, 'GET', path, undefined, { accept, 'last-event-id': '1' }), {

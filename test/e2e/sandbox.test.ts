@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { call, events, run } from '../helpers/client.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 import { descendants } from '../sandbox/process-tree.ts';
 
 const world = await makeWorld(t);
@@ -15,7 +15,10 @@ const look = {
 const NEAR_ITS_LIMIT = /Note of the server: this run nears its limit/;
 
 t.test('the server says what its sandbox is, and a run ends with its budget', async (t) => {
-  const server = await startServer(t, world, { MAX_TOKENS_PER_RUN: '900', EGRESS_ALLOW: 'registry.example.org' });
+  const server = await startServerProcess(t, world, {
+    MAX_TOKENS_PER_RUN: '900',
+    EGRESS_ALLOW: 'registry.example.org',
+  });
   t.match(await server.logged(({ msg }) => /^sandbox self-test/.test(msg ?? '')), {
     msg: 'sandbox self-test passed',
     sandbox: 'bubblewrap',
@@ -57,7 +60,7 @@ t.test('the server says what its sandbox is, and a run ends with its budget', as
 });
 
 t.test('SANDBOX=none is said, and the key stays in the server all the same', async (t) => {
-  const server = await startServer(t, world, { SANDBOX: 'none' });
+  const server = await startServerProcess(t, world, { SANDBOX: 'none' });
   t.match(await server.logged(({ msg }) => /SANDBOX=none/.test(msg ?? '')), { level: 40, sandbox: 'none' });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'N-1', repo_url: REPO });
   gemini.on('hold on', [{ hang: true }, { text: 'Here.' }]);
@@ -79,7 +82,7 @@ t.test('SANDBOX=none is said, and the key stays in the server all the same', asy
 
 t.test('the runs of a key share what it may use in a day', async (t) => {
   const world = await makeWorld(t);
-  const server = await startServer(t, world, { MAX_TOKENS_PER_KEY_PER_DAY: '600' });
+  const server = await startServerProcess(t, world, { MAX_TOKENS_PER_KEY_PER_DAY: '600' });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'D-1', repo_url: REPO });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'D-2', repo_url: REPO });
   world.gemini.on('spend most', [{ text: 'Spent.', usage: { input: 500, output: 50 } }]);
@@ -95,7 +98,10 @@ t.test('the runs of a key share what it may use in a day', async (t) => {
 
 t.test('what a key has used in a day stays used when its runs are deleted', async (t) => {
   const world = await makeWorld(t);
-  const server = await startServer(t, world, { MAX_TOKENS_PER_KEY_PER_DAY: '1000', RETAIN_RUNS_PER_TICKET: '1' });
+  const server = await startServerProcess(t, world, {
+    MAX_TOKENS_PER_KEY_PER_DAY: '1000',
+    RETAIN_RUNS_PER_TICKET: '1',
+  });
   const create = (ticket_id: string) => call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
   const say = async (ticketId: string, message: string) =>
     (await run(server, ticketId, { action: 'chat', message })).run;

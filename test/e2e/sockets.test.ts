@@ -6,11 +6,11 @@ import type { Problem } from '../../schemas/problem.ts';
 import { lacking } from '../attacks/client-arena.ts';
 import { IMPATIENT, LOOK_EVERY_MS } from '../attacks/client-attacks-door.ts';
 import { call } from '../helpers/client.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
 const { env, nodeArgs } = lacking(IMPATIENT);
-const server = await startServer(t, world, env, nodeArgs);
+const server = await startServerProcess(t, world, env, nodeArgs);
 const port = Number(new URL(server.url).port);
 
 /** Opens a connection and sends something. */

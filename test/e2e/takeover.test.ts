@@ -6,7 +6,7 @@ import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { call, events } from '../helpers/client.ts';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
-import { makeWorld, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
 const LEASE = { LEASE_SECONDS: '5' };
 const holderOf = (world: { dir: string }) => JSON.parse(readFileSync(join(world.dir, 'data/server.json'), 'utf8'));
@@ -44,10 +44,10 @@ function childrenIn(dir: string): string[] {
 
 t.test('a server that works keeps its folder, and is named', async (t) => {
   const world = await makeWorld(t);
-  const server = await startServer(t, world, LEASE);
+  const server = await startServerProcess(t, world, LEASE);
   const { pid } = holderOf(world);
   await t.rejects(
-    startServer(t, world, LEASE),
+    startServerProcess(t, world, LEASE),
     new RegExp(`another server uses DATA_DIR .*process ${pid} on .* Stop it`),
   );
   t.equal((await call(server, 'GET', '/livez')).status, 200);
@@ -57,7 +57,7 @@ t.test('a frozen server is ended; its run goes on in the next one, and nothing o
   const world = await makeWorld(t);
   const { gemini } = world;
   const held = (text: string) => gemini.waitFor((r) => r.prompt.includes(text) && r.state === 'held');
-  const frozen = await startServer(t, world, LEASE);
+  const frozen = await startServerProcess(t, world, LEASE);
   await call(frozen, 'POST', '/v1/tickets', { ticket_id: 'Z-1', repo_url: REPO });
   gemini.on('are you awake', [{ hang: true }, { text: 'wide awake' }]);
   const started = await call<Run>(frozen, 'POST', '/v1/tickets/Z-1/runs', { action: 'chat', message: 'are you awake' });
@@ -66,7 +66,7 @@ t.test('a frozen server is ended; its run goes on in the next one, and nothing o
   process.kill(pid, 'SIGSTOP');
   const exit = new Promise((resolve) => frozen.process.once('exit', (_code, signal) => resolve(signal)));
 
-  const server = await startServer(t, world, LEASE);
+  const server = await startServerProcess(t, world, LEASE);
   t.equal(await exit, 'SIGKILL', 'the frozen one is gone for good');
   const log = await events(server, started.body.run_id);
   t.match(log.at(-1), { type: 'run.succeeded', data: { result: { text: 'wide awake' } } });
@@ -78,10 +78,10 @@ t.test('a frozen server is ended; its run goes on in the next one, and nothing o
 
 t.test('a pause shorter than the lease costs nothing', async (t) => {
   const world = await makeWorld(t);
-  const server = await startServer(t, world, { LEASE_SECONDS: '60' });
+  const server = await startServerProcess(t, world, { LEASE_SECONDS: '60' });
   const { pid } = holderOf(world);
   process.kill(pid, 'SIGSTOP');
-  const second = startServer(t, world, { LEASE_SECONDS: '60' });
+  const second = startServerProcess(t, world, { LEASE_SECONDS: '60' });
   second.catch(() => {});
   // It has the database open while it waits for the lock.
   while (openIn(world.dir).every((other) => other === pid)) await new Promise((resolve) => setImmediate(resolve));
@@ -92,21 +92,24 @@ t.test('a pause shorter than the lease costs nothing', async (t) => {
 
 t.test('a silent server that is not to be seen from here is left alone', async (t) => {
   const world = await makeWorld(t);
-  const frozen = await startServer(t, world, LEASE);
+  const frozen = await startServerProcess(t, world, LEASE);
   const holder = holderOf(world);
   process.kill(holder.pid, 'SIGSTOP');
   await writeFile(
     join(world.dir, 'data/server.json'),
     JSON.stringify({ ...holder, pid_namespace: 'pid:[1]', host: 'pod-7' }),
   );
-  await t.rejects(startServer(t, world, LEASE), /process \d+ on pod-7\. It gives no sign of life, and is no process/);
+  await t.rejects(
+    startServerProcess(t, world, LEASE),
+    /process \d+ on pod-7\. It gives no sign of life, and is no process/,
+  );
   process.kill(holder.pid, 'SIGCONT');
   t.equal((await call(frozen, 'GET', '/livez')).status, 200);
 });
 
 t.test('a server that is silent because it brings its store up to date is left alone', async (t) => {
   const world = await makeWorld(t);
-  await (await startServer(t, world, LEASE)).stop();
+  await (await startServerProcess(t, world, LEASE)).stop();
   // A migration is to be done again, and takes for ever.
   const store = new SQLite(join(world.dir, 'data/pullwright.db'));
   store.exec(`delete from kysely_migration where name >= '0009';
@@ -115,10 +118,10 @@ t.test('a server that is silent because it brings its store up to date is left a
     create trigger slow after insert on kysely_migration
       begin select max(a.i + b.i + c.i) from numbers a, numbers b, numbers c; end`);
   store.close();
-  startServer(t, world, LEASE).catch(() => {});
+  startServerProcess(t, world, LEASE).catch(() => {});
   while (openIn(world.dir).length === 0) await new Promise((resolve) => setImmediate(resolve));
   await t.rejects(
-    startServer(t, world, LEASE),
+    startServerProcess(t, world, LEASE),
     /process \d+ on .*\. It is bringing the store up to date\. Wait for it/,
   );
   t.ok(openIn(world.dir).includes(holderOf(world).pid), 'it goes on');
@@ -128,7 +131,7 @@ t.test('what outlived a killed server is ended by the next one', async (t) => {
   const world = await makeWorld(t);
   const { github, gemini } = world;
   const settings = { SANDBOX: 'none' };
-  const killed = await startServer(t, world, settings);
+  const killed = await startServerProcess(t, world, settings);
   await call(killed, 'POST', '/v1/tickets', { ticket_id: 'O-1', repo_url: REPO });
   await call(killed, 'POST', '/v1/tickets', { ticket_id: 'O-2', repo_url: REPO });
   gemini.on('stay a while', [{ hang: true }, { text: 'stayed' }]);
@@ -143,7 +146,7 @@ t.test('what outlived a killed server is ended by the next one', async (t) => {
     'git goes on without its server',
   );
 
-  const server = await startServer(t, world, settings);
+  const server = await startServerProcess(t, world, settings);
   await server.logged((record) => record.msg === 'a process that outlived its server is ended');
   for (const { body } of [chat, other]) {
     t.equal((await events(server, body.run_id)).at(-1)?.type, 'run.succeeded');

@@ -3,7 +3,7 @@ import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { call, events, run } from '../helpers/client.ts';
 import { listen } from '../helpers/listen.ts';
-import { makeWorld, type Owner, REPO, startServer } from '../helpers/server.ts';
+import { makeWorld, type Owner, REPO, startServerProcess } from '../helpers/server.ts';
 
 type Value = { stringValue?: string; intValue?: number | string };
 type OtlpSpan = {
@@ -71,7 +71,7 @@ const world = await makeWorld(t);
 
 t.test('a run is a trace', async (t) => {
   const collector = await startCollector(t);
-  const server = await startServer(t, world, {
+  const server = await startServerProcess(t, world, {
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
     OTEL_EXPORTER_OTLP_HEADERS: `authorization=Bearer%20${TOKEN},x-tenant=acme`,
     OTEL_SERVICE_NAME: 'pullwright-test',
@@ -140,7 +140,7 @@ t.test('a run that goes on after a crash has one trace', async (t) => {
   const own = await makeWorld(t);
   own.gemini.on(/Action: make_plan/, [{ text: PLAN }]);
   own.gemini.on(/Action: dev/, [write('NEW.md', 'on\n'), { text: 'Done.' }]);
-  const first = await startServer(t, own, { ...settings, VERIFY_COMMAND: '["sleep","600"]' });
+  const first = await startServerProcess(t, own, { ...settings, VERIFY_COMMAND: '["sleep","600"]' });
   t.equal((await call(first, 'POST', '/v1/tickets', { ticket_id: 'C-1', repo_url: REPO })).status, 201);
   t.equal((await run(first, 'C-1', { action: 'make_plan' })).run.state, 'succeeded');
   const ask = { action: 'dev', message: 'add a file' };
@@ -150,7 +150,7 @@ t.test('a run that goes on after a crash has one trace', async (t) => {
   });
   await first.stop('SIGKILL');
 
-  const second = await startServer(t, own, { ...settings, VERIFY_COMMAND: '["true"]' });
+  const second = await startServerProcess(t, own, { ...settings, VERIFY_COMMAND: '["true"]' });
   t.equal((await events(second, run_id)).at(-1)?.type, 'run.succeeded');
   const spans = await collector.trace(run_id);
   t.equal(spans.filter((span) => span.parentSpanId === undefined).length, 1);
@@ -162,7 +162,7 @@ t.test('a run that goes on after a crash has one trace', async (t) => {
 
 t.test('a collector that does not answer hurts nobody', async (t) => {
   const own = await makeWorld(t);
-  const server = await startServer(t, own, { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' });
+  const server = await startServerProcess(t, own, { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' });
   own.gemini.on('what is it', [{ text: 'A library.' }]);
   t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'D-1', repo_url: REPO })).status, 201);
   for (let count = 0; count < 2; count += 1) {

@@ -5,28 +5,29 @@ import type { Run } from '../../schemas/run.ts';
 import { lacking } from '../attacks/client-arena.ts';
 import { call, run, said } from '../helpers/client.ts';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
-import { type LogRecord, makeWorld, REPO, type Server, startServer } from '../helpers/server.ts';
+import { type LogRecord, makeWorld, REPO, type ServerProcess, startServerProcess } from '../helpers/server.ts';
 
 const SPARE = { AGENT_POOL_SPARE: '1' };
 
 /** A record of the log that says `msg`, of the given process or ticket if one is given; of several, one after the other. */
-function logs(server: Server, msg: string, fields: Partial<LogRecord> = {}): Promise<LogRecord> {
+function logs(server: ServerProcess, msg: string, fields: Partial<LogRecord> = {}): Promise<LogRecord> {
   return server.logged(
     (record) => record.msg === msg && Object.entries(fields).every(([name, value]) => record[name] === value),
   );
 }
 
-const create = (server: Server, ticket_id: string) =>
+const create = (server: ServerProcess, ticket_id: string) =>
   call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
-const chat = (server: Server, ticketId: string, message: string) => run(server, ticketId, { action: 'chat', message });
-const pool = async (server: Server) => (await call(server, 'GET', '/v1/agents')).body.pool;
+const chat = (server: ServerProcess, ticketId: string, message: string) =>
+  run(server, ticketId, { action: 'chat', message });
+const pool = async (server: ServerProcess) => (await call(server, 'GET', '/v1/agents')).body.pool;
 
 t.test('the first command of a new ticket finds an agent that waited', async (t) => {
   const world = await makeWorld(t);
   const { gemini } = world;
   gemini.on('read it', [{ calls: [{ name: 'read_file', args: { file_path: 'README.md' } }] }, { text: 'Read.' }]);
   gemini.on('look for', [{ calls: [{ name: 'grep_search', args: { pattern: 'parse' } }] }, { text: 'Found.' }]);
-  const server = await startServer(t, world, SPARE);
+  const server = await startServerProcess(t, world, SPARE);
   const first = await logs(server, 'spare agent ready');
   t.match(await pool(server), { spare: 1, idle: 0, working: 0, early: 0 });
 
@@ -85,7 +86,7 @@ t.test('the first command of a new ticket finds an agent that waited', async (t)
     await server.logged(({ msg, pid }) => msg === 'spare agent ready' && pid !== first.pid && pid !== second.pid);
     await server.stop('SIGKILL');
     await noneLeft(world.dir);
-    const next = await startServer(t, world);
+    const next = await startServerProcess(t, world);
     t.same(await readdir(join(world.dir, 'tickets/.staging')), []);
     const left = (await readdir(join(world.dir, 'data/tmp'))).filter((name) => name.startsWith('spare-'));
     t.same(left, []);
@@ -96,7 +97,7 @@ t.test('the first command of a new ticket finds an agent that waited', async (t)
 
 t.test('a spare that dies is replaced, and a ticket that cannot be made takes none', async (t) => {
   const world = await makeWorld(t);
-  const server = await startServer(t, world, SPARE);
+  const server = await startServerProcess(t, world, SPARE);
   const first = await logs(server, 'spare agent ready');
   process.kill(Number(first.pid), 'SIGKILL');
   await logs(server, 'spare agent ended', { pid: first.pid });
@@ -121,7 +122,7 @@ t.test('a spare that can neither be used nor cleared away does not end the serve
       fails('async forget(ticketId) {', "async forget(ticketId) { throw new Error('not to be removed');"),
     ],
   });
-  const server = await startServer(t, world, env, nodeArgs);
+  const server = await startServerProcess(t, world, env, nodeArgs);
   t.equal((await create(server, 'X-1')).status, 201);
   await logs(server, 'a spare agent could not be used', { ticket_id: 'X-1' });
   const last = await server.logged(({ msg }) => /could not be forgotten|nobody caught/.test(msg ?? ''));
@@ -132,7 +133,7 @@ t.test('a spare that can neither be used nor cleared away does not end the serve
 
 t.test('idle agents are limited in number and memory, the longest unused first', async (t) => {
   const world = await makeWorld(t);
-  const server = await startServer(t, world, { AGENT_POOL_SIZE: '1' });
+  const server = await startServerProcess(t, world, { AGENT_POOL_SIZE: '1' });
   for (const ticket of ['A', 'B']) {
     await create(server, ticket);
     await chat(server, ticket, 'hello');
@@ -143,7 +144,7 @@ t.test('idle agents are limited in number and memory, the longest unused first',
   t.match(await pool(server), { idle: 1 });
   await server.stop();
 
-  const small = await startServer(t, world, { AGENT_POOL_MEMORY_MB: '50', ...SPARE });
+  const small = await startServerProcess(t, world, { AGENT_POOL_MEMORY_MB: '50', ...SPARE });
   t.match(await logs(small, 'AGENT_POOL_MEMORY_MB is less than a spare agent takes: there will be none'), {
     limit_mb: 50,
   });
@@ -156,7 +157,7 @@ t.test('idle agents are limited in number and memory, the longest unused first',
 t.test('no spare is started at the cost of an agent that a ticket has', async (t) => {
   const world = await makeWorld(t);
   // Enough for one, not for two.
-  const server = await startServer(t, world, { AGENT_POOL_MEMORY_MB: '250', AGENT_IDLE_SECONDS: '5', ...SPARE });
+  const server = await startServerProcess(t, world, { AGENT_POOL_MEMORY_MB: '250', AGENT_IDLE_SECONDS: '5', ...SPARE });
   const { pid } = await logs(server, 'spare agent ready');
   await create(server, 'NEW-1');
   await chat(server, 'NEW-1', 'hello');
@@ -167,7 +168,7 @@ t.test('no spare is started at the cost of an agent that a ticket has', async (t
 
 t.test('an idle agent that does not answer is ended', async (t) => {
   const world = await makeWorld(t);
-  const server = await startServer(t, world, SPARE);
+  const server = await startServerProcess(t, world, SPARE);
   const { pid } = await logs(server, 'spare agent ready');
   for (const inside of processesIn(join(world.dir, 'tickets'))) process.kill(inside.pid, 'SIGSTOP');
   t.match(await logs(server, 'idle agent is ended'), { pid, why: 'it does not answer' });
@@ -185,7 +186,7 @@ t.test('the agent of dev is started when the plan is approved', async (t) => {
   await rm(join(world.dir, 'data/agent-compile-cache'), { recursive: true, force: true });
   // As in the Docker image.
   const ownCache = join(world.dir, 'data/compile-cache');
-  const server = await startServer(t, world, { ...SPARE, NODE_COMPILE_CACHE: ownCache });
+  const server = await startServerProcess(t, world, { ...SPARE, NODE_COMPILE_CACHE: ownCache });
   await logs(server, 'compile cache made');
   t.match(await readdir(ownCache), [/^v\d+\./], 'beside the one of the server');
   await create(server, 'P-1');
@@ -222,7 +223,7 @@ t.test('a writer that dev takes while it starts is not ended as one that waits',
   const write = { name: 'write_file', args: { file_path: 'src/new.ts', content: 'export {};\n' } };
   gemini.on(/Action: make_plan/, [{ text: '# Plan\n\n1. Add a file.\n' }]);
   gemini.on(/Action: dev/, [{ calls: [write] }, { hang: true }, { text: 'Added.' }]);
-  const server = await startServer(t, world, { AGENT_IDLE_SECONDS: '1' });
+  const server = await startServerProcess(t, world, { AGENT_IDLE_SECONDS: '1' });
   for (const ticket of ['P-1', 'P-2']) await create(server, ticket);
   await run(server, 'P-1', { action: 'make_plan' });
   await logs(server, 'agent ended', { ticket_id: 'P-1', mode: 'read' });

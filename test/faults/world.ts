@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import { processesIn } from '../helpers/processes.ts';
-import { makeWorld, type Server, startServer, type World } from '../helpers/server.ts';
+import { makeWorld, type ServerProcess, startServerProcess, type World } from '../helpers/server.ts';
 
 export const MODEL_KEY = 'AIzaSyStandIn-Key_0123456789';
 /** How long a killed server's processes may outlive it. */
@@ -17,9 +17,9 @@ export async function makeFaultWorld(settings: Record<string, string> = {}) {
   const owner = { teardown: (work: () => unknown) => teardowns.push(work) };
   const world: World = await makeWorld(owner);
   const log: string[] = [];
-  let server: Server | undefined;
+  let server: ServerProcess | undefined;
 
-  function listen(started: Server): Server {
+  function listen(started: ServerProcess): ServerProcess {
     // The helper keeps the log from its first line on; a predicate that never holds sees every record.
     void started.logged((record) => {
       log.push(JSON.stringify(record));
@@ -34,14 +34,14 @@ export async function makeFaultWorld(settings: Record<string, string> = {}) {
     log,
     path: (...names: string[]) => join(world.dir, ...names),
 
-    get server(): Server {
+    get server(): ServerProcess {
       if (server === undefined) throw new Error('no server was started');
       return server;
     },
 
     /** Starts a server on the folders of the world; it is the current one from then on. */
-    async start(): Promise<Server> {
-      const started = await startServer(owner, world, { ...SETTINGS, ...settings });
+    async start(): Promise<ServerProcess> {
+      const started = await startServerProcess(owner, world, { ...SETTINGS, ...settings });
       log.push('--- a server listens');
       server = listen(started);
       return started;

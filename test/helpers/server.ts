@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { loadConfig } from '../../src/config/load-config.ts';
+import { createServer } from '../../src/create-server.ts';
 import { type GeminiApi, startGeminiApi } from '../../standins/gemini-api.ts';
 import { type GitHub, startGitHub } from '../../standins/github.ts';
 
@@ -16,9 +18,14 @@ export type LogRecord = { level: number; msg?: string; [field: string]: unknown 
 
 export type Server = {
   url: string;
-  process: ChildProcess;
   /** The first record of the log, past or to come, that the predicate holds for. */
   logged(predicate: (record: LogRecord) => boolean): Promise<LogRecord>;
+  /** Stops it gracefully. */
+  stop(): Promise<unknown>;
+};
+
+export type ServerProcess = Omit<Server, 'stop'> & {
+  process: ChildProcess;
   /** Sends a signal and waits for the end. */
   stop(signal?: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 };
@@ -65,18 +72,31 @@ export async function makeWorld(t: Owner): Promise<World> {
   return { dir, github, gemini, env };
 }
 
+/** Starts the server in this process, which takes a second of processor time less than a process of its own. */
+export async function startServer(t: Owner, world: World, settings: Record<string, string> = {}): Promise<Server> {
+  const parentEnv = { PATH: process.env.PATH, ...world.env, ...settings };
+  const config = loadConfig(parentEnv, join(world.dir, '.env'));
+  const { logged, add } = collectLog();
+  const app = await createServer({ config, parentEnv, log: { write: add } });
+  const stop = () => app.close();
+  t.teardown(stop);
+  const url = await app.listen({ host: config.HOST, port: config.PORT });
+  return { url, logged, stop };
+}
+
 /**
- * Starts the real server as a process of its own, in the folder of its world.
+ * Starts the server as a process of its own, in the folder of its world: for tests of signals, crashes, users and code that is
+ * changed while it loads.
  * @param nodeArgs arguments of Node
  * @param within a command that runs another one, such as nsenter
  */
-export async function startServer(
+export async function startServerProcess(
   t: Owner,
   world: World,
   settings: Record<string, string> = {},
   nodeArgs: readonly string[] = [],
   within: readonly string[] = [],
-): Promise<Server> {
+): Promise<ServerProcess> {
   // tap hands every child a loader of its own through the environment; `env -i` keeps it out of the server.
   const env = Object.entries({
     PATH: process.env.PATH,
@@ -96,21 +116,8 @@ export async function startServer(
   };
   t.teardown(() => stop('SIGKILL'));
 
-  const log: LogRecord[] = [];
-  const watchers = new Set<(record: LogRecord) => void>();
-  const logged: Server['logged'] = (predicate) =>
-    new Promise((resolve) => {
-      const past = log.find(predicate);
-      if (past !== undefined) return resolve(past);
-      watchers.add((record) => {
-        if (predicate(record)) resolve(record);
-      });
-    });
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    const record: LogRecord = JSON.parse(line);
-    log.push(record);
-    for (const watch of watchers) watch(record);
-  });
+  const { logged, add } = collectLog();
+  createInterface({ input: child.stdout }).on('line', add);
   let stderr = '';
   child.stderr.on('data', (chunk) => {
     stderr += chunk;
@@ -121,4 +128,25 @@ export async function startServer(
   const listening = await Promise.race([logged((record) => ADDRESS.test(record.msg ?? '')), died]);
   died.catch(() => {});
   return { url: ADDRESS.exec(listening.msg ?? '')?.[1] ?? '', process: child, logged, stop };
+}
+
+/** Keeps the records of a log, and lets a test wait for one. */
+function collectLog() {
+  const log: LogRecord[] = [];
+  const watchers = new Set<(record: LogRecord) => void>();
+  return {
+    add(line: string): void {
+      const record: LogRecord = JSON.parse(line);
+      log.push(record);
+      for (const watch of watchers) watch(record);
+    },
+    logged: (predicate: (record: LogRecord) => boolean): Promise<LogRecord> =>
+      new Promise((resolve) => {
+        const past = log.find(predicate);
+        if (past !== undefined) return resolve(past);
+        watchers.add((record) => {
+          if (predicate(record)) resolve(record);
+        });
+      }),
+  };
 }

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmod, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Owner, type Server, startServer, type World } from './server.ts';
+import { type Owner, type ServerProcess, startServerProcess, type World } from './server.ts';
 
 /** A user that a server can have. */
 export type ServerUser = {
@@ -48,11 +48,11 @@ export async function startServerAs(
   settings: Record<string, string> = {},
   nodeArgs: readonly string[] = [],
   within: readonly string[] = [],
-): Promise<Server> {
+): Promise<ServerProcess> {
   const folders = [join(world.dir, 'data'), join(world.dir, 'tickets')];
   for (const folder of folders) await mkdir(folder, { recursive: true });
   // The stand-ins keep their files in the same folder.
   await chmod(world.dir, 0o755);
   giveTo(user, ...folders, dirname(world.github.socket));
-  return startServer(t, world, settings, nodeArgs, [...user.prefix, ...within]);
+  return startServerProcess(t, world, settings, nodeArgs, [...user.prefix, ...within]);
 }

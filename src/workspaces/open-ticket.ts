@@ -73,3 +73,14 @@ export async function openTicket(git: Git, layout: Layout, ticketId: string): Pr
   if (!ticket) throw new AppError('ticket_not_found', `There is no workspace of a ticket ${ticketId}.`);
   return ticket;
 }
+
+/** @throws AppError `workspace_tampered` */
+export async function headOf(git: Git, { gitDir, branch, ref }: OpenTicket): Promise<string> {
+  const head = await git.ask(gitDir).commit(ref);
+  if (head === undefined) throw noBranch(branch);
+  return head;
+}
+
+export function noBranch(branch: string): AppError {
+  return new AppError('workspace_tampered', `The branch ${branch} is gone.`);
+}

@@ -1,10 +1,9 @@
 import type { Diff } from '../../schemas/ticket.ts';
 import type { Git } from '../git/git.ts';
 import type { CommitLine } from '../git/git-queries.ts';
-import { touchedSubmodules } from './commit/commit.ts';
-import { type OpenTicket, WORK_REF } from './open-ticket.ts';
+import { headOf, type OpenTicket, WORK_REF } from './open-ticket.ts';
 import type { TreeScans } from './scan/tree-scan.ts';
-import { headOf } from './sync/sync.ts';
+import { touchedSubmodules } from './worktree/checks.ts';
 import { diffTrees } from './worktree/diff.ts';
 import { hidingAttributes } from './worktree/hiding-attributes.ts';
 import {

@@ -32,11 +32,11 @@ import type { CommitText } from './commit/commit-message.ts';
 import { createUpkeep, type Upkeep } from './maintenance/maintenance.ts';
 import { unpark } from './maintenance/parking.ts';
 import { recoverFolders } from './maintenance/recover.ts';
-import { findTicket, type OpenTicket, openTicket, readTicket } from './open-ticket.ts';
+import { findTicket, headOf, noBranch, type OpenTicket, openTicket, readTicket } from './open-ticket.ts';
 import { createTreeLimits } from './scan/tree-limits.ts';
 import { createTreeScans } from './scan/tree-scan.ts';
 import { commitsOf, diffOf, hidingAttributesOf, statusOf, type WorkspaceStatus } from './status.ts';
-import { headOf, noBranch, noteUpToDate, type Synced, syncTicket, type UpToDate } from './sync/sync.ts';
+import { noteUpToDate, type Synced, syncTicket, type UpToDate } from './sync/sync.ts';
 import { hasGitFile, restoreGitFile } from './worktree/git-file.ts';
 import { finishMove } from './worktree/move-workspace.ts';
 

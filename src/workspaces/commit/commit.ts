@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { canceled } from '../../concurrency/abortable.ts';
 import { AppError } from '../../errors/app-error.ts';
 import { splitZ } from '../../files/null-separated.ts';
 import type { Git } from '../../git/git.ts';
 import type { Redactor } from '../../redaction/redactor.ts';
+import { checkHead, GITLINK, tampered, touchedSubmodules } from '../worktree/checks.ts';
 import { list, shown } from '../worktree/format-paths.ts';
 import { restoreGitFile } from '../worktree/git-file.ts';
 import { keepObjects, publishIndex } from '../worktree/scratch-results.ts';
@@ -15,7 +14,6 @@ import {
   MAX_FILE_BYTES,
   type Place,
   type TreeTools,
-  type Worktree,
   withWorktree,
   writeTree,
 } from '../worktree/snapshot.ts';
@@ -34,8 +32,6 @@ export type Committed = {
   notes: string[];
 };
 
-const GITLINK = '160000';
-const GITLINK_BYTES = Buffer.from(GITLINK);
 /** How deep repositories in repositories are looked for. */
 const MAX_NESTING = 10;
 
@@ -117,16 +113,6 @@ function withSignal(git: Git, signal: AbortSignal | undefined): Git {
   return { ...git, run: (args, options) => git.run(args, { ...options, signal }) };
 }
 
-/** The index belongs to the branch of HEAD. On another branch, a commit would undo the difference between the two. */
-export function checkHead(gitDir: string, branch: string): void {
-  const head = readFileSync(join(gitDir, 'HEAD'), 'utf8');
-  if (head.trim() !== `ref: refs/heads/${branch}`) {
-    throw new AppError('workspace_tampered', `The workspace is not on the branch ${branch} any more.`, {
-      remedy: `Run git checkout ${branch} in it, or delete the ticket with force=true.`,
-    });
-  }
-}
-
 function refuseLargeFiles({ tooLarge }: Changes): void {
   if (tooLarge.length === 0) return;
   const files = tooLarge.map(({ path, bytes }) => `${path} (${Math.ceil(bytes / 1024 ** 2)} MiB)`);
@@ -134,15 +120,6 @@ function refuseLargeFiles({ tooLarge }: Changes): void {
     'file_too_large',
     `The workspace holds files above ${MAX_FILE_BYTES / 1024 ** 2} MiB: ${list(files, 5)}.`,
   );
-}
-
-/** Submodules are empty folders here. One that is something else now holds work that no commit of this repository can. */
-export async function touchedSubmodules(worktree: Worktree): Promise<string[]> {
-  const { git, programs, workspace, indexed, signal } = worktree;
-  const { stdout } = await git.run(['ls-files', '-z', '--stage'], indexed);
-  const submodules = splitZ(stdout).filter((record) => record.subarray(0, GITLINK.length).equals(GITLINK_BYTES));
-  const folders = submodules.map((record) => record.subarray(record.indexOf('\t') + 1));
-  return (await programs.occupied(workspace, folders, signal)).map(String);
 }
 
 /** @throws AppError `workspace_tampered` when a submodule changed: what it would name exists nowhere else */
@@ -160,8 +137,4 @@ async function countChangedFiles(git: Git, gitDir: string, parent: string, tree:
     index += status.startsWith('R') ? 2 : 1;
   }
   return files;
-}
-
-function tampered(detail: string): AppError {
-  return new AppError('workspace_tampered', detail);
 }

@@ -4,8 +4,7 @@ import { AppError, storageFailure, toAppError } from '../../errors/app-error.ts'
 import { copyFolder, eachEntry } from '../../files/copy-folder.ts';
 import { hasCode } from '../../files/errors.ts';
 import { plainObjects } from '../../mirrors/uncompressed-packs.ts';
-import { type OpenTicket, WORK_REF } from '../open-ticket.ts';
-import { headOf } from '../sync/sync.ts';
+import { headOf, type OpenTicket, WORK_REF } from '../open-ticket.ts';
 import { readRecord, writeRecord } from '../ticket-record.ts';
 import { shown } from '../worktree/format-paths.ts';
 import { finishMove } from '../worktree/move-workspace.ts';

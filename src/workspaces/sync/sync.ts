@@ -1,14 +1,12 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { AppError } from '../../errors/app-error.ts';
-import type { Git } from '../../git/git.ts';
 import { parseRepoUrl } from '../../git/repo-url.ts';
 import type { Mirrors, RefreshOptions } from '../../mirrors/mirrors.ts';
 import { chooseBase, type RemoteHeads } from '../../mirrors/remote-heads.ts';
 import { cutOffLike, SHALLOW } from '../../mirrors/shallow.ts';
-import { checkHead } from '../commit/commit.ts';
-import type { OpenTicket } from '../open-ticket.ts';
+import { noBranch, type OpenTicket } from '../open-ticket.ts';
 import type { TreeScans } from '../scan/tree-scan.ts';
+import { checkHead } from '../worktree/checks.ts';
 import { shown } from '../worktree/format-paths.ts';
 import { moveWorkspace } from '../worktree/move-workspace.ts';
 import { checkWorkspace, type TreeTools } from '../worktree/snapshot.ts';
@@ -103,15 +101,4 @@ function stateOfRefs({ gitDir, ref }: Refs): string {
     return found ? `${found.ino} ${found.mtimeNs}` : '-';
   });
   return states.join(' ');
-}
-
-/** @throws AppError `workspace_tampered` */
-export async function headOf(git: Git, { gitDir, branch, ref }: OpenTicket): Promise<string> {
-  const head = await git.ask(gitDir).commit(ref);
-  if (head === undefined) throw noBranch(branch);
-  return head;
-}
-
-export function noBranch(branch: string): AppError {
-  return new AppError('workspace_tampered', `The branch ${branch} is gone.`);
 }

@@ -68,7 +68,7 @@ export function gitEnvironment(
 }
 
 /** For questions about the server's own git directories: simple-git refuses the variables that carry settings. */
-export function questionEnvironment(parentEnv: ParentEnv): Record<string, string> {
+export function queryEnvironment(parentEnv: ParentEnv): Record<string, string> {
   return { ...pick(parentEnv, [CHILD_MARK, 'PATH']), ...bareEnvironment() };
 }
 

@@ -1,7 +1,7 @@
 import { type SimpleGit, simpleGit } from 'simple-git';
 
 /** Read-only questions about one of the server's own git directories. Refs and commits are names the server made. */
-export type GitQuestions = {
+export type GitQueries = {
   /** The commit a ref stands for, or undefined when there is no such ref. */
   commit(ref: string): Promise<string | undefined>;
   /** The tree of a commit. */
@@ -21,10 +21,10 @@ export type GitQuestions = {
 /** A commit as a list shows it; `runId` where its trailer `Run-Id` names the run that made it. */
 export type CommitLine = { sha: string; subject: string; runId?: string };
 
-export type AskGit = (gitDir: string) => GitQuestions;
+export type QueryGit = (gitDir: string) => GitQueries;
 
 /** @param env the plain environment of git-environment.ts, without settings or credentials */
-export function createAskGit(env: Readonly<Record<string, string>>, timeoutMs: number): AskGit {
+export function createGitQueries(env: Readonly<Record<string, string>>, timeoutMs: number): QueryGit {
   return (gitDir) => {
     const git = createSimpleGit({ ...env, GIT_DIR: gitDir }, timeoutMs);
     return {

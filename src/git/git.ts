@@ -11,9 +11,9 @@ import { type CommandResult, runCommand } from '../sandbox/confined/run-command.
 import type { Command } from '../sandbox/types.ts';
 import { measurements, secondsSince } from '../telemetry/measurements.ts';
 import { type Credentials, createCredentials } from './credentials.ts';
-import { DURABLE, gitEnvironment, NOT_DURABLE, type ParentEnv, questionEnvironment } from './environment.ts';
+import { DURABLE, gitEnvironment, NOT_DURABLE, type ParentEnv, queryEnvironment } from './environment.ts';
 import { gitFailure } from './failure.ts';
-import { type AskGit, createAskGit, gitVersion } from './git-queries.ts';
+import { createGitQueries, gitVersion, type QueryGit } from './git-queries.ts';
 import { createProgressReader, type GitProgress } from './progress.ts';
 import type { RepoRef } from './repo-url.ts';
 
@@ -37,7 +37,7 @@ export type GitOptions = {
   /** An object directory, other than the git directory's own, that new objects go to; they are not meant to last. */
   objects?: string;
   /** One more object directory to read from; it need not be there. */
-  alsoObjects?: string | undefined;
+  alternateObjects?: string | undefined;
   /** What the command reads from stdin. */
   input?: string | Uint8Array | Readable;
   /** The repository the command talks to; only then it may have the token. */
@@ -62,7 +62,7 @@ export type Git = {
    * @throws AppError by git-failure.ts; `canceled`; `timed_out` after GIT_TIMEOUT_SECONDS
    */
   run(args: readonly [string, ...string[]], options?: GitOptions): Promise<GitOutput>;
-  ask: AskGit;
+  query: QueryGit;
   /** @throws AppError `internal` when git is missing or too old */
   checkVersion(): Promise<void>;
 };
@@ -91,8 +91,8 @@ export function createGit(deps: {
   const { config, parentEnv, token, confine, redactor, logger } = deps;
   const timeoutMs = config.GIT_TIMEOUT_SECONDS * 1000;
   const env = gitEnvironment(config, parentEnv, DURABLE);
-  const fleetingEnv = gitEnvironment(config, parentEnv, NOT_DURABLE);
-  const plainEnv = questionEnvironment(parentEnv);
+  const scratchEnv = gitEnvironment(config, parentEnv, NOT_DURABLE);
+  const plainEnv = queryEnvironment(parentEnv);
   const credentialsFor = createCredentials(token, async (url) => {
     const { stdout } = await run(['ls-remote', '--get-url', '--', url]);
     return stdout.toString().trim();
@@ -137,7 +137,7 @@ export function createGit(deps: {
   ): Promise<Command> {
     const { gitDir, view } = options;
     const fleeting = view !== undefined || options.objects !== undefined;
-    const variables = { ...(fleeting ? fleetingEnv : env), ...placement(options), ...more };
+    const variables = { ...(fleeting ? scratchEnv : env), ...repositoryVariables(options), ...more };
     if (view === undefined) return { file: 'git', args, env: variables, cwd: '/', inputs: [] };
     const { scratch, mirror, workTree, writes = false } = view;
     const trees = workTree === undefined ? [] : [workTree];
@@ -164,7 +164,7 @@ export function createGit(deps: {
 
   return {
     run,
-    ask: createAskGit(plainEnv, timeoutMs),
+    query: createGitQueries(plainEnv, timeoutMs),
 
     async checkVersion() {
       const version = await gitVersion(plainEnv);
@@ -179,7 +179,7 @@ export function createGit(deps: {
 }
 
 /** Variables that say where the repository is. git is always told: it never looks for one, least of all in a workspace. */
-function placement({ gitDir, view, objects, alsoObjects }: GitOptions): Record<string, string> {
+function repositoryVariables({ gitDir, view, objects, alternateObjects }: GitOptions): Record<string, string> {
   const newObjects = view ? join(view.scratch, 'objects') : objects;
   return {
     GIT_DIR: gitDir ?? '/nonexistent',
@@ -187,7 +187,7 @@ function placement({ gitDir, view, objects, alsoObjects }: GitOptions): Record<s
     ...(view?.workTree === undefined ? {} : { GIT_WORK_TREE: view.workTree }),
     ...(newObjects === undefined ? {} : { GIT_OBJECT_DIRECTORY: newObjects }),
     // In quotes: a colon would end the path.
-    ...(alsoObjects === undefined ? {} : { GIT_ALTERNATE_OBJECT_DIRECTORIES: JSON.stringify(alsoObjects) }),
+    ...(alternateObjects === undefined ? {} : { GIT_ALTERNATE_OBJECT_DIRECTORIES: JSON.stringify(alternateObjects) }),
   };
 }
 

@@ -1,4 +1,4 @@
-import { ANYWHERE, AT_LINE_START, COMMIT_NAME, MAX_INERT_DIGITS } from './acting-words.ts';
+import { ANYWHERE, AT_LINE_START, COMMIT_NAME, MAX_INERT_DIGITS } from './trigger-words.ts';
 
 /**
  * Turns words of a model, an agent, a ticket or a repository into text that a person can read and on which nothing at

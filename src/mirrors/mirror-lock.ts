@@ -80,7 +80,7 @@ export function createMirrorCare(git: Git) {
     async removeUnused(mirror: string, to: string): Promise<boolean> {
       const removed = await alone(mirror, async () => {
         if (Date.now() - (usedAt.get(mirror) ?? 0) < UNUSED_MS) return false;
-        if ((await git.ask(mirror).refs('refs/tickets/')).size > 0) return false;
+        if ((await git.query(mirror).refs('refs/tickets/')).size > 0) return false;
         // The look took its time: a fetch that began meanwhile waits for this, and its ticket is about to borrow.
         if (users.has(mirror)) return false;
         await rename(mirror, to);

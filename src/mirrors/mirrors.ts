@@ -3,7 +3,7 @@ import { appendFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { createSharedFlights, type JoinOptions } from '../concurrency/single-flight.ts';
+import { type CallOptions, createSingleFlight } from '../concurrency/single-flight.ts';
 import type { Config } from '../config/load-config.ts';
 import { exists, namesIn } from '../files/entries.ts';
 import type { Layout } from '../files/layout.ts';
@@ -41,7 +41,7 @@ export type Mirrors = {
   close(): Promise<void>;
 };
 
-export type RefreshOptions = JoinOptions<GitProgress> & { fresh?: boolean | undefined; quick?: boolean | undefined };
+export type RefreshOptions = CallOptions<GitProgress> & { fresh?: boolean | undefined; quick?: boolean | undefined };
 
 /** What a remote said is good enough for this long to those in a hurry. */
 const QUICK_MS = 300_000;
@@ -74,9 +74,9 @@ export function createMirrors(deps: {
   /** How often each was forgotten: an answer to a question from before is old when it comes. */
   const forgotten = new Map<string, number>();
 
-  const share = createSharedFlights<Want, RemoteHeads, GitProgress>(async (wants, options) => {
+  const share = createSingleFlight<Want, RemoteHeads, GitProgress>(async (wants, options) => {
     const [first] = wants;
-    if (!first) throw new Error('a flight without passengers');
+    if (!first) throw new Error('a flight without callers');
     const mirror = layout.mirror(first.repo.url);
     const askedAt = performance.now();
     const forgottenBefore = forgotten.get(mirror);
@@ -137,7 +137,7 @@ export function createMirrors(deps: {
     askingAhead.set(mirror, asked);
   }
 
-  const fetchedRefs = (mirror: string) => git.ask(mirror).refs('refs/fetched/');
+  const fetchedRefs = (mirror: string) => git.query(mirror).refs('refs/fetched/');
 
   async function makeMirror(
     mirror: string,
@@ -209,7 +209,7 @@ export function createMirrors(deps: {
   }
 
   async function letGo(mirror: string, ofTicket: (ticketId: string) => boolean): Promise<void> {
-    const refs = await git.ask(mirror).refs('refs/tickets/');
+    const refs = await git.query(mirror).refs('refs/tickets/');
     const lines = [...refs.keys()].filter((ref) => ofTicket(ref.split('/')[2] ?? '')).map((ref) => `delete ${ref}\n`);
     if (lines.length > 0) await git.run(['update-ref', '--stdin'], { gitDir: mirror, input: lines.join('') });
     // What is left now is no ref: a git that failed, on a full disk for one, leaves its empty folder.

@@ -76,7 +76,7 @@ export async function openTicket(git: Git, layout: Layout, ticketId: string): Pr
 
 /** @throws AppError `workspace_tampered` */
 export async function headOf(git: Git, { gitDir, branch, ref }: OpenTicket): Promise<string> {
-  const head = await git.ask(gitDir).commit(ref);
+  const head = await git.query(gitDir).commit(ref);
   if (head === undefined) throw noBranch(branch);
   return head;
 }

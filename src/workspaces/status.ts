@@ -34,16 +34,16 @@ export type WorkspaceStatus = {
 
 export async function statusOf(tools: TreeTools, ticket: OpenTicket, signal?: AbortSignal): Promise<WorkspaceStatus> {
   const { git } = tools;
-  const ask = git.ask(ticket.gitDir);
+  const query = git.query(ticket.gitDir);
   const head = await headOf(git, ticket);
-  const base = (await ask.commit(ticket.baseRef)) ?? head;
-  const pushed = await ask.commit(ticket.pushedRef);
+  const base = (await query.commit(ticket.baseRef)) ?? head;
+  const pushed = await query.commit(ticket.pushedRef);
   return {
     head,
     base,
-    ahead: await ask.count(head, [base]),
+    ahead: await query.count(head, [base]),
     dirty: await isDirty(tools, ticket, signal),
-    unpushed: (await ask.count(head, pushed === undefined ? [base] : [base, pushed])) > 0,
+    unpushed: (await query.count(head, pushed === undefined ? [base] : [base, pushed])) > 0,
   };
 }
 
@@ -79,9 +79,9 @@ export async function hidingAttributesOf(git: Git, ticket: OpenTicket): Promise<
 
 /** The commit of the base branch that the ticket's work starts from. */
 async function startOf(git: Git, ticket: OpenTicket, head: string): Promise<string> {
-  const ask = git.ask(ticket.gitDir);
-  const newest = (await ask.commit(ticket.baseRef)) ?? head;
-  return (await ask.mergeBase(head, newest)) ?? newest;
+  const query = git.query(ticket.gitDir);
+  const newest = (await query.commit(ticket.baseRef)) ?? head;
+  return (await query.mergeBase(head, newest)) ?? newest;
 }
 
 /** The tree a commit would have now, and how many changed files are not in it. */
@@ -93,13 +93,13 @@ async function presentWork(worktree: Worktree): Promise<{ tree: string; omitted:
 
 /** That of a parked workspace lies in its git directory. */
 async function parkedWork({ git }: TreeTools, ticket: OpenTicket): Promise<{ tree: string; omitted: number }> {
-  const ask = git.ask(ticket.gitDir);
-  return { tree: await ask.tree((await ask.commit(WORK_REF)) ?? (await headOf(git, ticket))), omitted: 0 };
+  const query = git.query(ticket.gitDir);
+  return { tree: await query.tree((await query.commit(WORK_REF)) ?? (await headOf(git, ticket))), omitted: 0 };
 }
 
 /** Whether the workspace holds something that no commit has, in the folder of a submodule included. */
 async function isDirty(tools: TreeTools, ticket: OpenTicket, signal: AbortSignal | undefined): Promise<boolean> {
-  const committed = await tools.git.ask(ticket.gitDir).tree(await headOf(tools.git, ticket));
+  const committed = await tools.git.query(ticket.gitDir).tree(await headOf(tools.git, ticket));
   if (ticket.parked) return (await parkedWork(tools, ticket)).tree !== committed;
   await checkWorkspace(ticket);
   return withWorktree(tools, ticket, signal, async (worktree) => {
@@ -117,8 +117,8 @@ async function isDirty(tools: TreeTools, ticket: OpenTicket, signal: AbortSignal
  * @param since those after this commit; after the base when left out
  */
 export async function commitsOf(git: Git, ticket: OpenTicket, since: string | undefined): Promise<CommitLine[]> {
-  const ask = git.ask(ticket.gitDir);
+  const query = git.query(ticket.gitDir);
   const head = await headOf(git, ticket);
-  const start = since ?? (await ask.commit(ticket.baseRef)) ?? head;
-  return ask.commits(head, start);
+  const start = since ?? (await query.commit(ticket.baseRef)) ?? head;
+  return query.commits(head, start);
 }

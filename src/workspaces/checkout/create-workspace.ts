@@ -88,7 +88,7 @@ async function build(
   // Awaited below, when its turn has come.
   scanning.catch(() => {});
   try {
-    const [alsoObjects] = await Promise.all([
+    const [alternateObjects] = await Promise.all([
       plainPacks.objectsFor(mirror),
       place === undefined ? makeOwnedFolder(identities, staged) : undefined,
       deps.makeGitDir(stagedGitDir, gitDirOf(wanted, mirror)),
@@ -103,7 +103,7 @@ async function build(
       await withWorktree(tools, { workspace: staged, gitDir: stagedGitDir, mirror }, options.signal, async (tree) => {
         // What was renamed has another time of change: git would take it for changed by somebody, and refuse.
         if (spare) await git.run(['update-index', '-q', '--refresh', '--ignore-submodules'], tree.reading);
-        const where = { ...tree.writing, alsoObjects, onProgress: options.onProgress };
+        const where = { ...tree.writing, alternateObjects, onProgress: options.onProgress };
         if (spare?.commit !== head) await git.run(['read-tree', '-m', '-u', '-v', ...trees], where);
         await publishIndex(tree);
       });

@@ -78,7 +78,11 @@ export function createSpareCheckouts(deps: {
     });
   }
 
-  async function make(mirror: string, commit: string, alsoObjects: () => Promise<string | undefined>): Promise<void> {
+  async function make(
+    mirror: string,
+    commit: string,
+    alternateObjects: () => Promise<string | undefined>,
+  ): Promise<void> {
     const paths = {
       folder: join(layout.tickets.staging, randomUUID()),
       gitDir: join(layout.data.staging, randomUUID()),
@@ -88,7 +92,7 @@ export function createSpareCheckouts(deps: {
       await makeOwnedFolder(tools.identities, paths.folder);
       await makeGitDir(paths.gitDir, { branch: 'spare', refs: {}, mirror });
       const place = { workspace: paths.folder, gitDir: paths.gitDir, mirror };
-      const more = { alsoObjects: await alsoObjects() };
+      const more = { alternateObjects: await alternateObjects() };
       await withWorktree(tools, place, closing.signal, async (tree) => {
         await tools.git.run(['read-tree', '-m', '-u', commit], { ...tree.writing, ...more });
         await publishIndex(tree);
@@ -127,12 +131,12 @@ export function createSpareCheckouts(deps: {
     /**
      * Sees to it, when no ticket is being created, that the next one on a repository finds the files of a commit.
      * @param files how many the commit has: few are checked out soon enough
-     * @param alsoObjects gives one more object directory to read from, when it is there
+     * @param alternateObjects gives one more object directory to read from, when it is there
      */
-    renew(mirror: string, commit: string, files: number, alsoObjects: () => Promise<string | undefined>): void {
+    renew(mirror: string, commit: string, files: number, alternateObjects: () => Promise<string | undefined>): void {
       if (files < WORTH_IT || config.SPARE_CHECKOUTS === 0 || closing.signal.aborted) return;
       if (ready.has(mirror) || making.has(mirror)) return;
-      const made = makeInTime(mirror, commit, alsoObjects)
+      const made = makeInTime(mirror, commit, alternateObjects)
         .catch(warn)
         .finally(() => making.delete(mirror));
       making.set(mirror, made);

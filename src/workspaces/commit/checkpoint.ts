@@ -28,7 +28,7 @@ export async function checkpointOf(
   await checkWorkspace(place);
   return withWorktree(tools, place, signal, async (worktree) => {
     const { tree } = await writeTree(worktree, await listChanges(worktree));
-    if (tree === (await git.ask(gitDir).tree(head))) return undefined;
+    if (tree === (await git.query(gitDir).tree(head))) return undefined;
     await keepObjects(git, worktree, tree, head);
     const message = `Checkpoint of run ${name}\n`;
     const made = await git.run(['commit-tree', '-p', head, tree], { gitDir, input: message });

@@ -87,9 +87,9 @@ export async function commitWorkspace(
     }
 
     const ref = `refs/heads/${branch}`;
-    const parent = await git.ask(gitDir).commit(ref);
+    const parent = await git.query(gitDir).commit(ref);
     if (parent === undefined) throw tampered(`The branch ${branch} is gone.`);
-    if (tree !== (await git.ask(gitDir).tree(parent))) await keepObjects(git, worktree, tree, parent);
+    if (tree !== (await git.query(gitDir).tree(parent))) await keepObjects(git, worktree, tree, parent);
     const filesChanged = await countChangedFiles(git, gitDir, parent, tree);
     let commit: Commit | undefined;
     if (filesChanged > 0) {

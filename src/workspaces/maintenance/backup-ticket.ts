@@ -66,7 +66,7 @@ async function saveWork(
     const changes = await listChanges(worktree);
     const { tree } = await writeTree(worktree, changes);
     const head = await headOf(git, ticket);
-    if (tree !== (await git.ask(ticket.gitDir).tree(head))) {
+    if (tree !== (await git.query(ticket.gitDir).tree(head))) {
       await keepObjects(git, worktree, tree, head);
       const { stdout } = await git.run(['commit-tree', '-p', head, tree], { gitDir, input: 'Uncommitted work\n' });
       await git.run(['update-ref', WORK_REF, stdout.toString().trim()], { gitDir });

@@ -57,14 +57,14 @@ export async function unpark(
   const { git, identities } = tools;
   const { gitDir, workspace } = ticket;
   const head = await headOf(git, ticket);
-  const work = (await git.ask(gitDir).commit(WORK_REF)) ?? head;
+  const work = (await git.query(gitDir).commit(WORK_REF)) ?? head;
   await refuseWithoutRoom(await abortable(scans.check(gitDir, work), options.signal), layout.tickets.root);
   const staged = join(layout.tickets.staging, randomUUID());
   try {
     await makeOwnedFolder(identities, staged);
-    const alsoObjects = await plainPacks.objectsFor(ticket.mirror);
+    const alternateObjects = await plainPacks.objectsFor(ticket.mirror);
     await withWorktree(tools, { ...ticket, workspace: staged }, options.signal, async (worktree) => {
-      const where = { ...worktree.writing, alsoObjects, onProgress: options.onProgress };
+      const where = { ...worktree.writing, alternateObjects, onProgress: options.onProgress };
       await git.run(['read-tree', '--empty'], worktree.indexed);
       await git.run(['read-tree', '-m', '-u', '-v', work], where);
       // What was not committed when the ticket was saved is not committed now.

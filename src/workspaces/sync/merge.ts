@@ -20,7 +20,7 @@ export async function mergeCommits(
   names: { ours: string; theirs: string },
 ): Promise<string> {
   if (ours === theirs) return ours;
-  const base = await git.ask(gitDir).mergeBase(ours, theirs);
+  const base = await git.query(gitDir).mergeBase(ours, theirs);
   if (base === theirs) return ours;
   await scans.check(gitDir, theirs);
   if (base === ours) return theirs;

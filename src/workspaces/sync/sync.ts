@@ -48,7 +48,7 @@ export async function syncTicket(
   // The mirror's history is whole by now, where it was not when the ticket was created.
   await cutOffLike(ticket.mirror, gitDir);
   const pushed = heads.branches.get(branch);
-  const refs = await git.ask(gitDir).refs('refs/');
+  const refs = await git.query(gitDir).refs('refs/');
   const before = refs.get(ref);
   if (before === undefined) throw noBranch(branch);
   const seen = new Map([

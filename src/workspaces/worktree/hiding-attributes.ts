@@ -24,7 +24,7 @@ export async function hidingAttributes(git: Git, gitDir: string, from: string, t
   const files = await changedAttributes(git, gitDir, from, to);
   if (files.length === 0) return [];
   const blobs = files.flatMap(({ before, after }) => [before, after].flatMap((blob) => blob ?? []));
-  const root = await git.ask(gitDir).blob(`${to}:${FILE}`);
+  const root = await git.query(gitDir).blob(`${to}:${FILE}`);
   const texts = await readTexts(git, gitDir, [...blobs, ...(root === undefined ? [] : [root])]);
   const text = (blob: string | undefined) => (blob === undefined ? '' : texts.get(blob));
   // Only the file at the top may define macros.

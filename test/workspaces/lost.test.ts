@@ -44,7 +44,7 @@ t.test('a ticket whose files were removed keeps what it alone holds', async (t) 
 
   await lose();
   t.match(await workspaces.status('AHEAD'), { ahead: 1, unpushed: true });
-  t.equal(await workspaces.upkeep.place('AHEAD'), 'parked');
+  t.equal(await workspaces.state('AHEAD'), 'parked');
   t.match(await workspaces.create({ ticketId: 'AHEAD', repo: repo('acme/widgets') }), { created: false });
   t.equal(await readFile(`${committed}/mine.txt`, 'utf8'), 'mine\n', 'asked for again, it is there');
   t.equal(plainGit(['status', '--porcelain'], { cwd: committed }), '');
@@ -125,7 +125,7 @@ t.test('folders of a version that marked none are taken as they are', async (t) 
   await forget();
   await rm(path('tickets', 'EVEN'), { recursive: true });
   let workspaces = await start(t, world);
-  t.equal(await workspaces.upkeep.place('AHEAD'), 'present', 'one of them is enough');
+  t.equal(await workspaces.state('AHEAD'), 'present', 'one of them is enough');
 
   await rm(path('tickets'), { recursive: true });
   await t.rejects(start(t, world), { message: /which have 1/ });

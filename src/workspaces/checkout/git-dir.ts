@@ -3,7 +3,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Layout } from '../../files/layout.ts';
 import type { Git } from '../../git/git.ts';
-import { cutOffLike } from '../../mirrors/shallow.ts';
+import { copyShallow } from '../../mirrors/shallow.ts';
 import { type TicketRecord, writeRecord } from '../ticket-record.ts';
 
 export type NewGitDir = {
@@ -34,7 +34,7 @@ const ATTRIBUTES = '* !filter !working-tree-encoding !ident !diff !merge\n';
  * in the files of gitrepository-layout(5).
  * @param ignoresCase whether the disk of the workspaces does
  */
-export function createGitDirs(git: Git, layout: Layout, ignoresCase: () => Promise<boolean>) {
+export function createGitDirFactory(git: Git, layout: Layout, ignoresCase: () => Promise<boolean>) {
   let tried: Promise<string> | undefined;
 
   async function configuration(): Promise<string> {
@@ -66,7 +66,7 @@ export function createGitDirs(git: Git, layout: Layout, ignoresCase: () => Promi
       writeFile(join(gitDir, 'objects', 'info', 'alternates'), `${join(mirror, 'objects')}\n`),
       writeFile(join(gitDir, 'packed-refs'), packedRefs.join(''), { flush: true }),
       record && writeRecord(gitDir, record),
-      cutOffLike(mirror, gitDir),
+      copyShallow(mirror, gitDir),
     ]);
   };
 }

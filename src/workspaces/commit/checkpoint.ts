@@ -2,8 +2,8 @@ import { keepObjects } from '../worktree/scratch-results.ts';
 import {
   checkWorkspace,
   listChanges,
-  type Place,
   type TreeTools,
+  type WorktreePaths,
   withWorktree,
   writeTree,
 } from '../worktree/snapshot.ts';
@@ -18,15 +18,15 @@ import {
  */
 export async function checkpointOf(
   tools: TreeTools,
-  place: Place,
+  paths: WorktreePaths,
   head: string,
   name: string,
   signal?: AbortSignal,
 ): Promise<{ ref: string; sha: string } | undefined> {
   const { git } = tools;
-  const { gitDir } = place;
-  await checkWorkspace(place);
-  return withWorktree(tools, place, signal, async (worktree) => {
+  const { gitDir } = paths;
+  await checkWorkspace(paths);
+  return withWorktree(tools, paths, signal, async (worktree) => {
     const { tree } = await writeTree(worktree, await listChanges(worktree));
     if (tree === (await git.query(gitDir).tree(head))) return undefined;
     await keepObjects(git, worktree, tree, head);

@@ -3,8 +3,9 @@ import { AppError } from '../../errors/app-error.ts';
 import { splitZ } from '../../files/null-separated.ts';
 import type { Git } from '../../git/git.ts';
 import type { Redactor } from '../../redaction/redactor.ts';
+import { noBranch } from '../open-ticket.ts';
 import { checkHead, GITLINK, tampered, touchedSubmodules } from '../worktree/checks.ts';
-import { list, shown } from '../worktree/format-paths.ts';
+import { listPaths, printable } from '../worktree/format-paths.ts';
 import { restoreGitFile } from '../worktree/git-file.ts';
 import { keepObjects, publishIndex } from '../worktree/scratch-results.ts';
 import {
@@ -12,18 +13,18 @@ import {
   checkWorkspace,
   listChanges,
   MAX_FILE_BYTES,
-  type Place,
   type TreeTools,
+  type WorktreePaths,
   withWorktree,
   writeTree,
 } from '../worktree/snapshot.ts';
 import { type CommitText, commitMessage } from './commit-message.ts';
-import { holdBack } from './protected-paths.ts';
+import { withoutProtected } from './protected-paths.ts';
 import { checkForSecrets } from './secret-check.ts';
 
 export type Commit = { sha: string; subject: string; filesChanged: number };
 
-export type Committed = {
+export type CommitResult = {
   /** Undefined when there was nothing to commit. */
   commit: Commit | undefined;
   /** Changed files that stay in the workspace uncommitted, since PROTECTED_PATHS covers them. */
@@ -50,45 +51,45 @@ export async function commitWorkspace(
     quarantine: string;
     protectedPaths: readonly string[];
   },
-  place: Place,
+  paths: WorktreePaths,
   branch: string,
   text: CommitText,
   signal?: AbortSignal,
-): Promise<Committed> {
+): Promise<CommitResult> {
   const { tools, redactor, quarantine } = deps;
   const { programs } = tools;
   const git = withSignal(tools.git, signal);
-  const { gitDir, workspace } = place;
-  await checkWorkspace(place);
+  const { gitDir, workspace } = paths;
+  await checkWorkspace(paths);
   checkHead(gitDir, branch);
-  const notes = await restoreGitFile(programs, place, quarantine, signal);
+  const notes = await restoreGitFile(programs, paths, quarantine, signal);
   await programs.stripSetIds(workspace, signal);
 
-  return withWorktree(tools, place, signal, async (worktree) => {
+  return withWorktree(tools, paths, signal, async (worktree) => {
     let all = await listChanges(worktree);
     for (let depth = 0; all.nested.length > 0; depth += 1) {
       if (depth === MAX_NESTING) throw tampered('The workspace holds repositories in repositories without end.');
       for (const folder of all.nested) {
         await programs.unnest(workspace, folder, quarantine, signal);
         notes.push(
-          `${shown(folder)} was a git repository of its own; its files were committed, its .git was moved away.`,
+          `${printable(folder)} was a git repository of its own; its files were committed, its .git was moved away.`,
         );
       }
       all = await listChanges(worktree);
     }
     for (const folder of await touchedSubmodules(worktree)) {
-      notes.push(`${shown(folder)} is a submodule; what was changed there is not committed.`);
+      notes.push(`${printable(folder)} is a submodule; what was changed there is not committed.`);
     }
-    const { changes, heldBack } = holdBack(all, deps.protectedPaths);
+    const { changes, heldBack } = withoutProtected(all, deps.protectedPaths);
     refuseLargeFiles(changes);
     const { tree, leftOut } = await writeTree(worktree, changes);
     if (leftOut.length > 0) {
-      notes.push(`Left out, since some file systems take a name in it for .git: ${list(leftOut, 20)}.`);
+      notes.push(`Left out, since some file systems take a name in it for .git: ${listPaths(leftOut, 20)}.`);
     }
 
     const ref = `refs/heads/${branch}`;
     const parent = await git.query(gitDir).commit(ref);
-    if (parent === undefined) throw tampered(`The branch ${branch} is gone.`);
+    if (parent === undefined) throw noBranch(branch);
     if (tree !== (await git.query(gitDir).tree(parent))) await keepObjects(git, worktree, tree, parent);
     const filesChanged = await countChangedFiles(git, gitDir, parent, tree);
     let commit: Commit | undefined;
@@ -118,7 +119,7 @@ function refuseLargeFiles({ tooLarge }: Changes): void {
   const files = tooLarge.map(({ path, bytes }) => `${path} (${Math.ceil(bytes / 1024 ** 2)} MiB)`);
   throw new AppError(
     'file_too_large',
-    `The workspace holds files above ${MAX_FILE_BYTES / 1024 ** 2} MiB: ${list(files, 5)}.`,
+    `The workspace holds files above ${MAX_FILE_BYTES / 1024 ** 2} MiB: ${listPaths(files, 5)}.`,
   );
 }
 
@@ -131,7 +132,7 @@ async function countChangedFiles(git: Git, gitDir: string, parent: string, tree:
     const [from = '', to = '', , , status = ''] = (records[index] ?? '').slice(1).split(' ');
     const path = records[index + 1] ?? '';
     if (from === GITLINK || to === GITLINK) {
-      throw tampered(`${shown(path)} is a submodule, and submodules cannot be changed here.`);
+      throw tampered(`${printable(path)} is a submodule, and submodules cannot be changed here.`);
     }
     files += 1;
     index += status.startsWith('R') ? 2 : 1;

@@ -9,7 +9,7 @@ import type { Changes } from '../worktree/snapshot.ts';
  *   has a name, which the settings see to
  * @returns the changes that are left, and the paths that were taken out, as text
  */
-export function holdBack(
+export function withoutProtected(
   changes: Changes,
   protectedPaths: readonly string[],
 ): { changes: Changes; heldBack: string[] } {

@@ -3,7 +3,7 @@ import { splitZ } from '../../files/null-separated.ts';
 import type { Git } from '../../git/git.ts';
 import { readBlobs } from '../../git/read-blobs.ts';
 import type { Redactor } from '../../redaction/redactor.ts';
-import { list, shown } from '../worktree/format-paths.ts';
+import { listPaths, printable } from '../worktree/format-paths.ts';
 import { createShapeSearch } from './credential-shapes.ts';
 
 const NO_OBJECT = /^0+$/;
@@ -46,7 +46,7 @@ async function notesOnShapes(git: Git, gitDir: string, files: ChangedFile[], sha
   return suspicious.flatMap((file) => {
     const old = file.before === undefined ? [] : earlier.of(file.before);
     const fresh = shapes.of(file.after).filter((name) => !old.includes(name));
-    return fresh.map((name) => `${shown(file.path)} holds what looks like ${name}. It was committed all the same.`);
+    return fresh.map((name) => `${printable(file.path)} holds what looks like ${name}. It was committed all the same.`);
   });
 }
 
@@ -79,7 +79,7 @@ async function changedFiles(git: Git, gitDir: string, parent: string, tree: stri
 }
 
 function secretInDiff(paths: readonly string[]): AppError {
-  return new AppError('secret_in_diff', `A secret of the server would be published in ${list(paths, 5)}.`);
+  return new AppError('secret_in_diff', `A secret of the server would be published in ${listPaths(paths, 5)}.`);
 }
 
 function unique(blobs: readonly string[]): string[] {

@@ -3,10 +3,10 @@ import { basename, join } from 'node:path';
 import { AppError, storageFailure, toAppError } from '../../errors/app-error.ts';
 import { copyFolder, eachEntry } from '../../files/copy-folder.ts';
 import { hasCode } from '../../files/errors.ts';
-import { plainObjects } from '../../mirrors/uncompressed-packs.ts';
+import { uncompressedObjects } from '../../mirrors/uncompressed-packs.ts';
 import { headOf, type OpenTicket, WORK_REF } from '../open-ticket.ts';
 import { readRecord, writeRecord } from '../ticket-record.ts';
-import { shown } from '../worktree/format-paths.ts';
+import { printable } from '../worktree/format-paths.ts';
 import { finishMove } from '../worktree/move-workspace.ts';
 import { keepObjects } from '../worktree/scratch-results.ts';
 import { checkWorkspace, listChanges, type TreeTools, withWorktree, writeTree } from '../worktree/snapshot.ts';
@@ -18,7 +18,7 @@ import { checkWorkspace, listChanges, type TreeTools, withWorktree, writeTree } 
  * @returns what could not be kept, for a person
  * @throws the reason of the signal
  */
-export async function saveTicket(
+export async function backupTicket(
   tools: TreeTools,
   ticket: OpenTicket,
   folder: string,
@@ -29,7 +29,7 @@ export async function saveTicket(
     await finishMove(tools, ticket, ticket.ref, signal).catch((error) => {
       signal?.throwIfAborted();
       // What says so is copied, too: the move is completed where the ticket comes back.
-      lost.push(`the end of a move to other commits: ${whyNotSaved(error)}`);
+      lost.push(`the end of a move to other commits: ${failureReason(error)}`);
     });
   }
   await copyFolder(ticket.gitDir, folder, isWhole);
@@ -37,10 +37,10 @@ export async function saveTicket(
   if (record !== undefined) await writeRecord(folder, { parked_at: new Date().toISOString(), ...record });
   if (ticket.parked) return lost;
   try {
-    lost.push(...(await saveWork(tools, ticket, folder, signal)));
+    lost.push(...(await backupUncommitted(tools, ticket, folder, signal)));
   } catch (error) {
     signal?.throwIfAborted();
-    lost.push(`what is not committed: ${whyNotSaved(error)}`);
+    lost.push(`what is not committed: ${failureReason(error)}`);
   }
   return lost;
 }
@@ -49,12 +49,12 @@ export async function saveTicket(
  * Returns the reason why a ticket that somebody broke is not saved: it must not keep all the others from being saved.
  * @throws the given error, when it is one of Node about a disk that takes nothing; git's words may be the name of a file
  */
-export function whyNotSaved(error: unknown): string {
+export function failureReason(error: unknown): string {
   if (storageFailure(error) ?? (error instanceof AppError && storageFailure(error.cause))) throw error;
   return toAppError(error).message;
 }
 
-async function saveWork(
+async function backupUncommitted(
   tools: TreeTools,
   ticket: OpenTicket,
   gitDir: string,
@@ -72,16 +72,16 @@ async function saveWork(
       await git.run(['update-ref', WORK_REF, stdout.toString().trim()], { gitDir });
     }
     return [
-      ...changes.nested.map((path) => `${shown(path)}, a git repository of its own`),
-      ...changes.tooLarge.map(({ path }) => `${shown(path)}, which is too large for git`),
+      ...changes.nested.map((path) => `${printable(path)}, a git repository of its own`),
+      ...changes.tooLarge.map(({ path }) => `${printable(path)}, which is too large for git`),
     ];
   });
 }
 
 /** Copies a mirror that nobody repacks meanwhile. Its refs first: what they lead to is there by then. */
-export async function saveMirror(mirror: string, folder: string): Promise<void> {
+export async function backupMirror(mirror: string, folder: string): Promise<void> {
   const objects = join(mirror, 'objects');
-  const leftOut = [objects, plainObjects(mirror)];
+  const leftOut = [objects, uncompressedObjects(mirror)];
   await copyFolder(mirror, folder, (path) => !leftOut.includes(path) && isWhole(path));
   await linkFolder(objects, join(folder, 'objects'));
 }

@@ -12,7 +12,7 @@ import { readRecord } from '../ticket-record.ts';
  * anything in either is changed. Folders that have no id yet are given one, when the workspaces are there or nothing needs them.
  * @throws Error naming the setting and what to do
  */
-export async function claimTicketsRoot({ data, tickets, owner, ticket }: Layout): Promise<void> {
+export async function checkDirectoryPairing({ data, tickets, owner, ticket }: Layout): Promise<void> {
   const id = (await readId(owner.data)) ?? (await writeId(owner.data));
   const found = await readId(owner.tickets);
   if (found === id) return;

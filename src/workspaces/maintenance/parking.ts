@@ -3,10 +3,10 @@ import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { abortable } from '../../concurrency/abortable.ts';
 import type { Layout } from '../../files/layout.ts';
-import type { PlainPacks } from '../../mirrors/uncompressed-packs.ts';
+import type { GitOptions } from '../../git/git.ts';
+import type { UncompressedPacks } from '../../mirrors/uncompressed-packs.ts';
 import { makeOwnedFolder } from '../../trees/owned-folder.ts';
 import type { Trash } from '../../trees/trash.ts';
-import type { CheckoutOptions } from '../checkout/create-workspace.ts';
 import { headOf, type OpenTicket, WORK_REF } from '../open-ticket.ts';
 import { refuseWithoutRoom } from '../scan/tree-limits.ts';
 import type { TreeScans } from '../scan/tree-scan.ts';
@@ -18,7 +18,7 @@ import { publishIndex } from '../worktree/scratch-results.ts';
 import { type TreeTools, withWorktree } from '../worktree/snapshot.ts';
 
 type Deps = { tools: TreeTools; layout: Layout; trash: Trash };
-type UnparkDeps = Deps & { plainPacks: Pick<PlainPacks, 'objectsFor'>; scans: TreeScans };
+export type UnparkDeps = Deps & { uncompressedPacks: Pick<UncompressedPacks, 'objectsFor'>; scans: TreeScans };
 
 /**
  * Removes the files of a workspace and keeps its git directory, from which they come back. Files that git ignores do not.
@@ -50,9 +50,9 @@ export async function park({ tools, layout, trash }: Deps, ticket: OpenTicket): 
  * @throws AppError `disk_full`; those of TreeScans, with the ticket still parked
  */
 export async function unpark(
-  { tools, layout, trash, plainPacks, scans }: UnparkDeps,
+  { tools, layout, trash, uncompressedPacks, scans }: UnparkDeps,
   ticket: OpenTicket,
-  options: CheckoutOptions,
+  options: Pick<GitOptions, 'signal' | 'onProgress'>,
 ): Promise<void> {
   const { git, identities } = tools;
   const { gitDir, workspace } = ticket;
@@ -62,7 +62,7 @@ export async function unpark(
   const staged = join(layout.tickets.staging, randomUUID());
   try {
     await makeOwnedFolder(identities, staged);
-    const alternateObjects = await plainPacks.objectsFor(ticket.mirror);
+    const alternateObjects = await uncompressedPacks.objectsFor(ticket.mirror);
     await withWorktree(tools, { ...ticket, workspace: staged }, options.signal, async (worktree) => {
       const where = { ...worktree.writing, alternateObjects, onProgress: options.onProgress };
       await git.run(['read-tree', '--empty'], worktree.indexed);

@@ -8,7 +8,7 @@ import type { Trash } from '../../trees/trash.ts';
 import { findTicket } from '../open-ticket.ts';
 import { finishMove } from '../worktree/move-workspace.ts';
 import type { TreeTools } from '../worktree/snapshot.ts';
-import { claimTicketsRoot } from './directory-pairing.ts';
+import { checkDirectoryPairing } from './directory-pairing.ts';
 
 /**
  * Puts the folders in order before anything else uses them: makes them, clears what a killed server left half done,
@@ -27,7 +27,7 @@ export async function recoverFolders(deps: {
   // Set-id programs that an agent leaves behind, and private code, are for no other user of the machine.
   for (const folder of Object.values(data)) await makePrivate(folder);
   await chmod(dirname(data.tmp), 0o700);
-  await claimTicketsRoot(layout);
+  await checkDirectoryPairing(layout);
   for (const folder of [tickets.root, tickets.staging, tickets.trash, tickets.quarantine]) await makePrivate(folder);
 
   for (const name of await readdir(data.tmp)) await trash.discard(join(data.tmp, name), data.trash);

@@ -1,7 +1,7 @@
 import { AppError } from '../../errors/app-error.ts';
 import type { Git } from '../../git/git.ts';
 import { readBlobs } from '../../git/read-blobs.ts';
-import { shortened } from '../worktree/format-paths.ts';
+import { abbreviate } from '../worktree/format-paths.ts';
 import { createClashFinder } from './path-clashes.ts';
 import { readTreeEntries } from './tree-entries.ts';
 import { findProblem, nameOf, spaceOf, type TreeEntry, type TreeLimits } from './tree-limits.ts';
@@ -107,7 +107,7 @@ function count(scan: TreeScan, entry: TreeEntry): void {
   if (entry.kind !== 'folder') scan.files += 1;
   if (entry.kind !== 'submodule') return;
   submodules.count += 1;
-  if (submodules.count <= MAX_SUBMODULE_PATHS) submodules.paths.push(shortened(entry.path));
+  if (submodules.count <= MAX_SUBMODULE_PATHS) submodules.paths.push(abbreviate(entry.path));
 }
 
 /** Collects what keeps a tree from the disk, as far as an error names it. */
@@ -125,10 +125,10 @@ function createProblems(limits: TreeLimits) {
 
     find(entry: TreeEntry): void {
       const problem = findProblem(entry, limits);
-      if (problem !== undefined) note(`${shortened(entry.path)} ${problem}`);
+      if (problem !== undefined) note(`${abbreviate(entry.path)} ${problem}`);
       const clash = findClash(entry.path.toString());
       if (clash === undefined || clashes.length >= MAX_NAMED_PATHS) return;
-      clashes.push(`${shortened(clash)} and ${shortened(entry.path)}`);
+      clashes.push(`${abbreviate(clash)} and ${abbreviate(entry.path)}`);
     },
 
     refusal(): AppError | undefined {
@@ -150,7 +150,7 @@ function createContents() {
 
   return {
     want({ kind, object, size, path }: TreeEntry): void {
-      if (kind === 'link' && size > 0 && links.size < MAX_READ_LINKS) links.set(object, shortened(path));
+      if (kind === 'link' && size > 0 && links.size < MAX_READ_LINKS) links.set(object, abbreviate(path));
       if (kind !== 'file' || size === 0 || attributesBytes + size > MAX_READ_ATTRIBUTES_BYTES) return;
       if (nameOf(path).toString('latin1') !== '.gitattributes') return;
       attributesBytes += size;
@@ -171,7 +171,7 @@ function createContents() {
 }
 
 function tooLargeAt(path: Buffer, entries: number, maxMib: number): AppError {
-  const where = `exceeded at ${shortened(path)}, after ${entries} files and folders of 4 KiB or more`;
+  const where = `exceeded at ${abbreviate(path)}, after ${entries} files and folders of 4 KiB or more`;
   return new AppError('workspace_too_large', `The files take more than the ${maxMib} MiB of a workspace, ${where}.`, {
     remedy: 'Raise MAX_WORKSPACE_MB, or remove files from the branch in the repository.',
   });

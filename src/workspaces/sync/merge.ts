@@ -3,7 +3,7 @@ import { splitZ } from '../../files/null-separated.ts';
 import type { Git } from '../../git/git.ts';
 import { inertLine } from '../../git/inert-text.ts';
 import type { TreeScans } from '../scan/tree-scan.ts';
-import { list } from '../worktree/format-paths.ts';
+import { listPaths } from '../worktree/format-paths.ts';
 
 /**
  * Brings a commit into another, in memory: no file is touched.
@@ -30,7 +30,7 @@ export async function mergeCommits(
   const flags = ['--write-tree', '-z', '--name-only', '--no-messages'];
   const merged = await git.run(['merge-tree', ...flags, ours, theirs], { gitDir, exitCodes: [0, 1] });
   const [tree = '', ...files] = splitZ(merged.stdout).map(String);
-  if (merged.exitCode === 1) throw conflict(`${names.theirs} and ${names.ours} both changed ${list(files, 20)}.`);
+  if (merged.exitCode === 1) throw conflict(`${names.theirs} and ${names.ours} both changed ${listPaths(files, 20)}.`);
 
   const input = `Merge branch '${inertBranch(names.theirs)}' into ${inertBranch(names.ours)}\n`;
   const made = await git.run(['commit-tree', '-p', ours, '-p', theirs, tree], { gitDir, input });

@@ -3,19 +3,19 @@ import { join } from 'node:path';
 import { parseRepoUrl } from '../../git/repo-url.ts';
 import type { Mirrors, RefreshOptions } from '../../mirrors/mirrors.ts';
 import { chooseBase, type RemoteHeads } from '../../mirrors/remote-heads.ts';
-import { cutOffLike, SHALLOW } from '../../mirrors/shallow.ts';
+import { copyShallow, SHALLOW } from '../../mirrors/shallow.ts';
 import { noBranch, type OpenTicket } from '../open-ticket.ts';
 import type { TreeScans } from '../scan/tree-scan.ts';
 import { checkHead } from '../worktree/checks.ts';
-import { shown } from '../worktree/format-paths.ts';
+import { printable } from '../worktree/format-paths.ts';
 import { moveWorkspace } from '../worktree/move-workspace.ts';
 import { checkWorkspace, type TreeTools } from '../worktree/snapshot.ts';
 import { mergeCommits } from './merge.ts';
 
-export type Synced = { head: string; base: string; updated: boolean; notes: string[] };
+export type SyncResult = { head: string; base: string; updated: boolean; notes: string[] };
 
 /** Tickets that hold what a remote said, by their ids: `refs` tells whether their branches were moved since, by whomever. */
-export type UpToDate = Map<string, { heads: WeakRef<RemoteHeads>; refs: string; synced: Synced }>;
+export type SyncCache = Map<string, { heads: WeakRef<RemoteHeads>; refs: string; synced: SyncResult }>;
 
 /**
  * Fetches, and brings into the ticket's branch what others pushed to it and what is new in the base branch. Work that
@@ -28,12 +28,12 @@ export async function syncTicket(
     mirrors: Mirrors;
     scans: TreeScans;
     allowedHosts: readonly string[];
-    upToDate: UpToDate;
+    syncCache: SyncCache;
   },
   ticket: OpenTicket,
   options: RefreshOptions,
-): Promise<Synced> {
-  const { tools, mirrors, scans, allowedHosts, upToDate } = deps;
+): Promise<SyncResult> {
+  const { tools, mirrors, scans, allowedHosts, syncCache } = deps;
   const { git } = tools;
   const { ticketId, gitDir, branch, baseBranch, ref } = ticket;
   checkHead(gitDir, branch);
@@ -41,12 +41,12 @@ export async function syncTicket(
 
   const repo = parseRepoUrl(ticket.repoUrl, allowedHosts);
   const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
-  const known = upToDate.get(ticketId);
+  const known = syncCache.get(ticketId);
   // The very answer: the remote was not asked again, or said the same.
   if (known?.heads.deref() === heads && known.refs === stateOfRefs(ticket)) return known.synced;
   const base = chooseBase(heads, repo, baseBranch).sha;
   // The mirror's history is whole by now, where it was not when the ticket was created.
-  await cutOffLike(ticket.mirror, gitDir);
+  await copyShallow(ticket.mirror, gitDir);
   const pushed = heads.branches.get(branch);
   const refs = await git.query(gitDir).refs('refs/');
   const before = refs.get(ref);
@@ -69,29 +69,29 @@ export async function syncTicket(
   const inTheWay =
     head === before ? undefined : await moveWorkspace(tools, ticket, ref, { from: before, to: head }, options.signal);
   if (inTheWay === undefined) {
-    noteUpToDate(upToDate, ticket, heads, { head, base });
+    recordSync(syncCache, ticket, heads, { head, base });
     return { head, base, updated: head !== before, notes: [] };
   }
-  const note = `What is new on the remote was not brought in: ${shown(inTheWay)} has changes that are not committed.`;
+  const note = `What is new on the remote was not brought in: ${printable(inTheWay)} has changes that are not committed.`;
   return { head: before, base, updated: false, notes: [note] };
 }
 
 type Refs = Pick<OpenTicket, 'ticketId' | 'gitDir' | 'ref'>;
 
 /** Remembers that a ticket holds what its remote said, all of it. */
-export function noteUpToDate(
-  upToDate: UpToDate,
+export function recordSync(
+  syncCache: SyncCache,
   ticket: Refs,
   heads: RemoteHeads,
-  { head, base }: Pick<Synced, 'head' | 'base'>,
+  { head, base }: Pick<SyncResult, 'head' | 'base'>,
 ): void {
   // One whose history is cut off gets the rest of it, once that is there.
   if (statSync(join(ticket.gitDir, SHALLOW), { throwIfNoEntry: false })) {
-    upToDate.delete(ticket.ticketId);
+    syncCache.delete(ticket.ticketId);
     return;
   }
   const synced = { head, base, updated: false, notes: [] };
-  upToDate.set(ticket.ticketId, { heads: new WeakRef(heads), refs: stateOfRefs(ticket), synced });
+  syncCache.set(ticket.ticketId, { heads: new WeakRef(heads), refs: stateOfRefs(ticket), synced });
 }
 
 /** Another text after each change of a branch: git replaces the file that a ref is in. */

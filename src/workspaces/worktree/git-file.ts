@@ -1,7 +1,7 @@
 import { lstat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TreePrograms } from '../../trees/tree-programs.ts';
-import type { Place } from './snapshot.ts';
+import type { WorktreePaths } from './snapshot.ts';
 
 /**
  * Points a new workspace at its git directory, for a person who runs git there and for the agent's read-only view. The
@@ -14,7 +14,7 @@ export async function writeGitFile(workspace: string, gitDir: string): Promise<v
 /** Puts the file back when something else has taken its place: a person's next git command would trust that. */
 export async function restoreGitFile(
   programs: TreePrograms,
-  { workspace, gitDir }: Pick<Place, 'workspace' | 'gitDir'>,
+  { workspace, gitDir }: Pick<WorktreePaths, 'workspace' | 'gitDir'>,
   quarantine: string,
   signal?: AbortSignal,
 ): Promise<string[]> {

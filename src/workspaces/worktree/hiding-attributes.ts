@@ -1,7 +1,7 @@
 import { splitZ } from '../../files/null-separated.ts';
 import type { Git } from '../../git/git.ts';
 import { readBlobs } from '../../git/read-blobs.ts';
-import { shown } from './format-paths.ts';
+import { printable } from './format-paths.ts';
 
 /**
  * Attributes by which GitHub folds the changes of a file, or counts it as nobody's work:
@@ -77,7 +77,7 @@ async function changedAttributes(git: Git, gitDir: string, from: string, to: str
   const records = splitZ(stdout);
   const files: AttributesFile[] = [];
   for (let index = 0; index + 1 < records.length; index += 2) {
-    const path = shown(records[index + 1] ?? '');
+    const path = printable(records[index + 1] ?? '');
     if (path !== FILE && !path.endsWith(`/${FILE}`)) continue;
     const [oldMode = '', newMode = '', before = '', after = ''] = String(records[index]).slice(1).split(' ');
     // git does not follow a link to attributes.

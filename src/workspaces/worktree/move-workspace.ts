@@ -6,7 +6,7 @@ import { isMissing } from '../../files/errors.ts';
 import { joinZ, splitZ } from '../../files/null-separated.ts';
 import { gitFailure } from '../../git/failure.ts';
 import { publishIndex } from './scratch-results.ts';
-import { checkWorkspace, type Place, type TreeTools, type Worktree, withWorktree } from './snapshot.ts';
+import { checkWorkspace, type TreeTools, type Worktree, type WorktreePaths, withWorktree } from './snapshot.ts';
 
 /** Name of the file that says from which commit to which a workspace is being moved. */
 const JOURNAL = 'moving';
@@ -19,25 +19,25 @@ const JOURNAL = 'moving';
  */
 export async function moveWorkspace(
   tools: TreeTools,
-  place: Place,
+  paths: WorktreePaths,
   ref: string,
   move: Move,
   signal?: AbortSignal,
 ): Promise<string | undefined> {
   const { git } = tools;
   const { from, to } = move;
-  return withWorktree(tools, place, signal, async (tree) => {
+  return withWorktree(tools, paths, signal, async (tree) => {
     await alignIndex(tree, from);
     const dryRun = ['read-tree', '-m', '-u', '--dry-run', from, to] as const;
     const check = await git.run(dryRun, { ...tree.reading, exitCodes: [0, 1, 128] });
     if (check.exitCode !== 0) return pathInTheWay(check.stderr);
 
-    await writeFile(join(place.gitDir, JOURNAL), `${from} ${to}`, { flush: true });
+    await writeFile(join(paths.gitDir, JOURNAL), `${from} ${to}`, { flush: true });
     try {
       await git.run(['read-tree', '-m', '-u', from, to], tree.writing);
       await publish(tree, ref, to);
     } catch (error) {
-      await undoMove(tools, place, ref, move, error, signal);
+      await undoMove(tools, paths, ref, move, error, signal);
       throw new AppError('workspace_tampered', `The new commits were not brought in: ${toAppError(error).message}`, {
         cause: error,
         remedy: 'Fix what the detail names, such as a folder without write permission; the next command tries again.',
@@ -51,11 +51,16 @@ export async function moveWorkspace(
  * Completes a move that was cut short, or undoes it where it cannot be completed.
  * @throws AppError those of `undoMove`; as the signal says
  */
-export async function finishMove(tools: TreeTools, place: Place, ref: string, signal?: AbortSignal): Promise<void> {
-  const move = readJournal(place.gitDir);
+export async function finishMove(
+  tools: TreeTools,
+  paths: WorktreePaths,
+  ref: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const move = readJournal(paths.gitDir);
   if (move === undefined) return;
-  await checkWorkspace(place);
-  await forceMove(tools, place, ref, move, signal).catch((error) => undoMove(tools, place, ref, move, error, signal));
+  await checkWorkspace(paths);
+  await forceMove(tools, paths, ref, move, signal).catch((error) => undoMove(tools, paths, ref, move, error, signal));
 }
 
 /** Two commits. */
@@ -68,7 +73,7 @@ export type Move = { from: string; to: string };
  */
 async function undoMove(
   tools: TreeTools,
-  place: Place,
+  paths: WorktreePaths,
   ref: string,
   { from, to }: Move,
   error: unknown,
@@ -76,7 +81,7 @@ async function undoMove(
 ): Promise<void> {
   const isPassing = signal?.aborted || !(error instanceof AppError);
   if (isPassing || error.code === 'disk_full' || error.code === 'storage_unavailable') throw error;
-  await forceMove(tools, place, ref, { from: to, to: from }, signal).catch(() => {
+  await forceMove(tools, paths, ref, { from: to, to: from }, signal).catch(() => {
     throw new AppError('workspace_tampered', `The workspace is half-way between two commits: ${error.message}`, {
       cause: error,
       remedy: 'Fix what the detail names, such as a folder without write permission; the next command completes it.',
@@ -90,12 +95,12 @@ async function undoMove(
  */
 async function forceMove(
   tools: TreeTools,
-  place: Place,
+  paths: WorktreePaths,
   ref: string,
   { from, to }: Move,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  await withWorktree(tools, place, signal, async (tree) => {
+  await withWorktree(tools, paths, signal, async (tree) => {
     const { git, writing } = tree;
     const { deleted, written } = await filesToChange(tree, from, to);
     await alignIndex(tree, from);
@@ -142,7 +147,7 @@ async function publish(tree: Worktree, ref: string, commit: string): Promise<voi
   await rm(join(gitDir, JOURNAL));
 }
 
-/** git names one path: changed, or not tracked and in the place of a new file. */
+/** git names one path: changed, or not tracked and in the paths of a new file. */
 function pathInTheWay(stderr: string): string {
   const inTheWay = /^error: (?:Entry|Untracked working tree file|Updating) '(.+)' (?:not uptodate|would)/m;
   const path = inTheWay.exec(stderr)?.[1];

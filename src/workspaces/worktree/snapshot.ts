@@ -9,7 +9,7 @@ import type { Identities } from '../../sandbox/identity.ts';
 import type { TreePrograms } from '../../trees/tree-programs.ts';
 
 /** A workspace, its git directory and the mirror that this borrows objects from. */
-export type Place = { workspace: string; gitDir: string; mirror: string };
+export type WorktreePaths = { workspace: string; gitDir: string; mirror: string };
 
 /** What works on the files of workspaces. */
 export type TreeTools = {
@@ -21,7 +21,7 @@ export type TreeTools = {
 };
 
 /** A workspace with an index and objects that are lent for a piece of work. */
-export type Worktree = Place & {
+export type Worktree = WorktreePaths & {
   git: Git;
   programs: TreePrograms;
   scratch: string;
@@ -48,7 +48,7 @@ export const MAX_FILE_BYTES = 95 * 1024 * 1024;
  * Makes sure the workspace is still the folder the server made, not a link to another place.
  * @throws AppError `workspace_tampered`
  */
-export async function checkWorkspace({ workspace }: Pick<Place, 'workspace'>): Promise<void> {
+export async function checkWorkspace({ workspace }: Pick<WorktreePaths, 'workspace'>): Promise<void> {
   const found = await lstat(workspace).catch(() => undefined);
   if (found?.isDirectory()) return;
   throw new AppError('workspace_tampered', 'The workspace is missing, or is not a folder any more.');
@@ -57,26 +57,26 @@ export async function checkWorkspace({ workspace }: Pick<Place, 'workspace'>): P
 /**
  * Lends an index to work with, like the ticket's own, and room for objects, in a folder that is deleted in the end. git updates
  * an index in place under a lock; one that is moved over the original leaves neither a lock nor a half-done index when killed.
- * @param place its workspace need not exist
+ * @param paths its workspace need not exist
  */
 export async function withWorktree<T>(
   { git, programs, identities, staging }: TreeTools,
-  place: Place,
+  paths: WorktreePaths,
   signal: AbortSignal | undefined,
   work: (tree: Worktree) => Promise<T>,
 ): Promise<T> {
   const scratch = join(staging, randomUUID());
   try {
-    await prepareScratch(scratch, place, identities);
-    const view = { scratch, mirror: place.mirror };
-    const options = { gitDir: place.gitDir, signal };
+    await prepareScratch(scratch, paths, identities);
+    const view = { scratch, mirror: paths.mirror };
+    const options = { gitDir: paths.gitDir, signal };
     return await work({
-      ...place,
+      ...paths,
       git,
       programs,
       scratch,
-      reading: { ...options, view: { ...view, workTree: place.workspace } },
-      writing: { ...options, view: { ...view, workTree: place.workspace, writes: true } },
+      reading: { ...options, view: { ...view, workTree: paths.workspace } },
+      writing: { ...options, view: { ...view, workTree: paths.workspace, writes: true } },
       indexed: { ...options, view },
       signal,
     });
@@ -85,7 +85,11 @@ export async function withWorktree<T>(
   }
 }
 
-async function prepareScratch(scratch: string, { workspace, gitDir }: Place, identities: Identities): Promise<void> {
+async function prepareScratch(
+  scratch: string,
+  { workspace, gitDir }: WorktreePaths,
+  identities: Identities,
+): Promise<void> {
   const objects = join(scratch, 'objects');
   await mkdir(join(objects, 'info'), { recursive: true, mode: 0o755 });
   await writeFile(join(objects, 'info', 'alternates'), `${join(gitDir, 'objects')}\n`);

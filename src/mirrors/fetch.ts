@@ -45,7 +45,7 @@ export async function fetchBranches(deps: Deps, fetch: Fetch): Promise<ReadonlyM
 }
 
 /**
- * The ref of a branch in the mirror. Not its name: `a` may be replaced by `a/b` on the remote, or differ from `A` by case
+ * Returns the ref of a branch in the mirror. It is not the name of the branch: `a` may be replaced by `a/b` on the remote, or differ from `A` by case
  * only, and both clash as files.
  */
 export function fetchedRef(branch: string): string {
@@ -93,8 +93,8 @@ async function fetchHistory(git: Git, gitDir: string, fetch: Fetch, wanted: read
 async function updateMirror(git: Git, fetch: Fetch, wanted: readonly Branch[]): Promise<ReadonlyMap<string, string>> {
   const { mirror } = fetch;
   const present = await fetchedCommits(git, mirror);
-  const fetchedBefore = branchesOf(fetch.heads).filter(({ branch }) => present.has(fetchedRef(branch)));
-  const shallow = (await isShallow(mirror)) ? fetchedBefore : [];
+  const heads = (await isShallow(mirror)) ? branchesOf(fetch.heads) : [];
+  const shallow = heads.filter(({ branch }) => present.has(fetchedRef(branch)));
   const changed = wanted.filter(({ branch, sha }) => present.get(fetchedRef(branch)) !== sha);
   if (changed.length + shallow.length === 0) return present;
   try {

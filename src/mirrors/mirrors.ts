@@ -57,7 +57,7 @@ export function createMirrors(deps: {
     const names = wants.flatMap((want) => [want.baseBranch ?? heads.defaultBranch ?? '', want.ticketBranch]);
     const branches = [...new Set(names)].filter((branch) => heads.branches.has(branch));
     if (branches.length === 0) return heads;
-    // The commits of an existing ticket branch can only be told from those of the base with its history.
+    // The commits of an existing ticket branch can only be distinguished from those of the base with its history.
     const mayBeShallow = wants.every(({ ticketBranch }) => !heads.branches.has(ticketBranch));
     const inMirror = await lock.shared(mirror, () =>
       fetchBranches(deps, { mirror, repo, heads, branches, mayBeShallow, options }),

@@ -24,8 +24,8 @@ const FILTER = 'blob:limit=1m';
 export type UncompressedPacks = ReturnType<typeof createUncompressedPacks>;
 
 /**
- * Creates the uncompressed packs of mirrors. Most of the time of a checkout goes into deltas and zlib, so a mirror keeps the
- * newest tree once more, in a pack without either. The pack is a cache that git reads and checks. Without it a checkout is
+ * Creates the uncompressed packs of mirrors. Most of the time of a checkout goes into deltas and zlib. So a mirror keeps a
+ * copy of the newest tree in a pack without either. The pack is a cache that git reads and checks. Without it a checkout is
  * only slower, and nothing that an agent writes can reach it.
  */
 export function createUncompressedPacks(deps: {

@@ -26,7 +26,7 @@ import { hasGitFile, restoreGitFile } from './worktree/git-file.ts';
  *     state      on disk
  *     none       no git directory with a record of the ticket
  *     staged     files and git directory in staging folders, under random names
- *     ready      the git directory and the workspace, both complete
+ *     ready      the git directory and the workspace, both complete; `present` in the API
  *     moving     ready, with the journal `moving` in the git directory: between two commits
  *     parked     the git directory only, with `parked_at` in its record or with commits that are not pushed
  *

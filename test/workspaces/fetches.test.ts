@@ -48,7 +48,7 @@ t.test('a ticket that could not be brought up to date is tried again, within tha
   const file = join((await workspaces.paths('W-1')).workspace, 'f.txt');
   const news = await github.commit('acme/widgets', { files: { 'f.txt': 'two\n' } });
   await writeFile(file, 'mine\n');
-  t.match(await workspaces.sync('W-1', { fresh: true }), { updated: false, notes: [/f\.txt has changes/] });
+  t.match(await workspaces.sync('W-1', { fresh: true }), { updated: false, notes: [/f\.txt has uncommitted changes/] });
   await writeFile(file, 'one\n');
   t.match(await workspaces.sync('W-1'), { updated: true, head: news });
   t.match(await workspaces.sync('W-1'), { updated: false, head: news });

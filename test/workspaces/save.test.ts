@@ -43,7 +43,11 @@ t.test('broken tickets keep none from being saved, and lose no more than they mu
   const { tickets, leftOut } = await workspaces.maintenance.backup(path('saved'));
   t.strictSame(tickets.sort(), ['HALF', 'LINK', 'LOST', 'WELL']);
   const told = leftOut.map(({ ticket_id, what }) => `${ticket_id}: ${what}`).sort();
-  t.match(told, [/^BROKEN: all of it: .*pullwright\.json/, /^HALF: .* a move .*hidden\.txt/, /^LINK: .*not committed/]);
+  t.match(told, [
+    /^BROKEN: all of it: .*pullwright\.json/,
+    /^HALF: .* a move .*hidden\.txt/,
+    /^LINK: uncommitted work: /,
+  ]);
   t.equal(told.length, 3);
   t.strictSame((await readdir(path('saved', 'gitdirs'))).sort(), ['HALF.git', 'LINK.git', 'LOST.git', 'WELL.git']);
 
@@ -72,5 +76,5 @@ t.test('a file whose name looks like an error of the disk keeps no ticket from b
   await writeFile(`${workspace}/No space left on device`, 'x', { mode: 0 });
   const { tickets, leftOut } = await workspaces.maintenance.backup(world.path('saved'));
   t.strictSame(tickets.sort(), ['NAMED', 'WELL']);
-  t.match(leftOut, [{ ticket_id: 'NAMED', what: /^what is not committed: / }]);
+  t.match(leftOut, [{ ticket_id: 'NAMED', what: /^uncommitted work: / }]);
 });

@@ -114,7 +114,7 @@ async function createWorkspace(
     const refs = { ticketId, gitDir: layout.ticket(ticketId).gitDir, ref: `refs/heads/${branch}` };
     recordSync(syncCache, refs, heads, { head, base });
   } else {
-    notes.push(`The branch ${branch} exists on the remote; the ticket goes on from it.`);
+    notes.push(`The branch ${branch} exists on the remote; the ticket continues from it.`);
   }
   deps.logger?.info({ ticket_id: ticketId, repo: request.repo.url, head }, 'workspace created');
   return { created: true, branch, baseBranch, base, head, notes };

@@ -9,11 +9,11 @@ import {
 } from '../worktree/snapshot.ts';
 
 /**
- * Keeps what is in the workspace now as a commit of its own, on no branch: `refs/pullwright/checkpoints/<name>`. Workspace,
- * branch and index stay as they are. Ignored files, files too large for GitHub and repositories in the repository are not
- * in it. No agent may be at work in the workspace meanwhile.
- * @param head commit the branch is at
- * @returns the commit and its ref; undefined when there is nothing that is not committed
+ * Keeps uncommitted work as a commit on no branch, `refs/pullwright/checkpoints/NAME`. Workspace, branch and index stay
+ * unchanged. The commit has no ignored files, no files too large for GitHub and no nested repositories. No agent may be
+ * working in the workspace.
+ * @param head newest commit of the branch
+ * @returns the commit and its ref; undefined without uncommitted work
  * @throws AppError `workspace_tampered`
  */
 export async function checkpointOf(

@@ -25,24 +25,23 @@ import { checkForSecrets } from './secret-check.ts';
 export type Commit = { sha: string; subject: string; filesChanged: number };
 
 export type CommitResult = {
-  /** Undefined when there was nothing to commit. */
+  /** Undefined without changes. */
   commit: Commit | undefined;
-  /** Changed files that stay in the workspace uncommitted, since PROTECTED_PATHS covers them. */
+  /** Changed files that are not committed, since PROTECTED_PATHS covers them. */
   heldBack: string[];
   /** For a person. */
   notes: string[];
 };
 
-/** How deep repositories in repositories are looked for. */
+/** Levels of repositories inside repositories. */
 const MAX_NESTING = 10;
 
 /**
- * Commits everything in the workspace but what is protected to the ticket's branch. No agent may be at work in it
- * meanwhile.
- * @param deps.quarantine folder beside the workspaces for what is moved out of this one
- * @param signal counts until the branch is moved
- * @throws AppError `workspace_tampered`, `workspace_unreadable`, `file_too_large`, `secret_in_diff`, and as the signal says; the workspace is as it
- * was then
+ * Commits all changes of the workspace except protected paths to the ticket's branch. No agent may be working in it.
+ * @param deps.quarantine folder for a `.git` that is moved out of the workspace
+ * @param signal has no effect once the branch is being updated
+ * @throws AppError `workspace_tampered`, `workspace_unreadable`, `file_too_large`, `secret_in_diff`, or the signal's. The workspace
+ * is then unchanged
  */
 export async function commitWorkspace(
   deps: {
@@ -68,23 +67,23 @@ export async function commitWorkspace(
   return withWorktree(tools, paths, signal, async (worktree) => {
     let all = await listChanges(worktree);
     for (let depth = 0; all.nested.length > 0; depth += 1) {
-      if (depth === MAX_NESTING) throw tampered('The workspace holds repositories in repositories without end.');
+      if (depth === MAX_NESTING) throw tampered('The workspace has too many levels of nested repositories.');
       for (const folder of all.nested) {
         await programs.unnest(workspace, folder, quarantine, signal);
         notes.push(
-          `${printable(folder)} was a git repository of its own; its files were committed, its .git was moved away.`,
+          `${printable(folder)} was a git repository of its own; its files were committed, and its .git was moved away.`,
         );
       }
       all = await listChanges(worktree);
     }
     for (const folder of await touchedSubmodules(worktree)) {
-      notes.push(`${printable(folder)} is a submodule; what was changed there is not committed.`);
+      notes.push(`${printable(folder)} is a submodule; changes in it were not committed.`);
     }
     const { changes, heldBack } = withoutProtected(all, deps.protectedPaths);
     refuseLargeFiles(changes);
     const { tree, leftOut } = await writeTree(worktree, changes);
     if (leftOut.length > 0) {
-      notes.push(`Left out, since some file systems take a name in it for .git: ${listPaths(leftOut, 20)}.`);
+      notes.push(`Left out, since some file systems treat a name in the path as .git: ${listPaths(leftOut, 20)}.`);
     }
 
     const ref = `refs/heads/${branch}`;
@@ -99,17 +98,17 @@ export async function commitWorkspace(
       const made = await git.run(['commit-tree', '-p', parent, tree], { gitDir, input: message.text });
       const sha = made.stdout.toString().trim();
       if (signal?.aborted) throw canceled(signal);
-      // From here on to the end: a branch of which nobody knows whether it moved is worse than a late end.
+      // Without the signal: after an abort, nobody would know whether the branch was updated.
       await tools.git.run(['update-ref', '-m', 'commit', ref, sha, parent], { gitDir });
       commit = { sha, subject: message.subject, filesChanged };
     }
-    // Also without a change: this is what mends the index after a commit that was cut short just before.
+    // Also without changes: this fixes the index after a commit that was killed just before.
     await publishIndex(worktree);
     return { commit, heldBack: heldBack.map(redactor.text), notes };
   });
 }
 
-/** The same git, whose commands end with the signal. */
+/** Returns a git whose commands are killed by the signal. */
 function withSignal(git: Git, signal: AbortSignal | undefined): Git {
   return { ...git, run: (args, options) => git.run(args, { ...options, signal }) };
 }
@@ -119,11 +118,11 @@ function refuseLargeFiles({ tooLarge }: Changes): void {
   const files = tooLarge.map(({ path, bytes }) => `${path} (${Math.ceil(bytes / 1024 ** 2)} MiB)`);
   throw new AppError(
     'file_too_large',
-    `The workspace holds files above ${MAX_FILE_BYTES / 1024 ** 2} MiB: ${listPaths(files, 5)}.`,
+    `The workspace has files above ${MAX_FILE_BYTES / 1024 ** 2} MiB: ${listPaths(files, 5)}.`,
   );
 }
 
-/** @throws AppError `workspace_tampered` when a submodule changed: what it would name exists nowhere else */
+/** @throws AppError `workspace_tampered` when a submodule changed: its commit would exist nowhere else */
 async function countChangedFiles(git: Git, gitDir: string, parent: string, tree: string): Promise<number> {
   const { stdout } = await git.run(['diff-tree', '-r', '-z', '--raw', '--find-renames', parent, tree], { gitDir });
   const records = splitZ(stdout).map(String);

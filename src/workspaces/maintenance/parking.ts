@@ -21,33 +21,33 @@ type Deps = { tools: TreeTools; layout: Layout; trash: Trash };
 export type UnparkDeps = Deps & { uncompressedPacks: Pick<UncompressedPacks, 'objectsFor'>; scans: TreeScans };
 
 /**
- * Removes the files of a workspace and keeps its git directory, from which they come back. Files that git ignores do not.
- * @returns why it was left as it is; undefined when it is parked now
+ * Removes the files of a workspace and keeps its git directory, from which they can be restored. Ignored files are lost.
+ * @returns why the workspace was not parked; undefined when it is parked
  */
 export async function park({ tools, layout, trash }: Deps, ticket: OpenTicket): Promise<string | undefined> {
   const { git } = tools;
   const { gitDir, workspace, branch } = ticket;
   if (ticket.parked) return undefined;
   checkHead(gitDir, branch);
-  // Changes, too; but told by their own name.
+  // Also part of `dirty`; checked first for a reason of its own.
   if ((await withWorktree(tools, ticket, undefined, touchedSubmodules)).length > 0) {
-    return 'It holds files in the folder of a submodule.';
+    return 'It has files in the folder of a submodule.';
   }
   const { dirty, unpushed } = await statusOf(tools, ticket);
-  if (dirty) return 'It holds changes that are not committed.';
-  if (unpushed) return 'It holds commits that are not pushed.';
+  if (dirty) return 'It has uncommitted changes.';
+  if (unpushed) return 'It has unpushed commits.';
   const record = readRecord(gitDir);
-  if (record === undefined) return 'Its record is gone.';
+  if (record === undefined) return 'Its record is missing.';
   await git.run(['update-ref', '-d', WORK_REF], { gitDir });
-  // From here on, a workspace that is missing is one that was parked.
+  // Before the files: a workspace without files and without `parked_at` would count as never created.
   await writeRecord(gitDir, { ...record, parked_at: new Date().toISOString() });
   await trash.discard(workspace, layout.tickets.trash);
   return undefined;
 }
 
 /**
- * Checks the files of a parked workspace out again, aside, and publishes them by a rename; nothing else is needed.
- * @throws AppError `disk_full`; those of TreeScans, with the ticket still parked
+ * Checks the files of a parked workspace out in a staging folder and publishes them by a rename.
+ * @throws AppError `disk_full`; those of TreeScans. The ticket is then still parked
  */
 export async function unpark(
   { tools, layout, trash, uncompressedPacks, scans }: UnparkDeps,
@@ -67,7 +67,7 @@ export async function unpark(
       const where = { ...worktree.writing, alternateObjects, onProgress: options.onProgress };
       await git.run(['read-tree', '--empty'], worktree.indexed);
       await git.run(['read-tree', '-m', '-u', '-v', work], where);
-      // What was not committed when the ticket was saved is not committed now.
+      // Work that was uncommitted at the backup stays uncommitted.
       if (work !== head) await git.run(['read-tree', '-m', head], worktree.indexed);
       await writeGitFile(staged, gitDir);
       await publishIndex(worktree);

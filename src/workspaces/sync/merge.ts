@@ -6,10 +6,10 @@ import type { TreeScans } from '../scan/tree-scan.ts';
 import { listPaths } from '../worktree/format-paths.ts';
 
 /**
- * Brings a commit into another, in memory: no file is touched.
- * @param names what a person calls the two, for the message: `theirs` comes into `ours`
- * @returns the commit that holds both: one of them, or a new merge
- * @throws AppError `merge_conflict` naming the files; those of TreeScans for `theirs` or a new merge
+ * Merges the commit `theirs` into `ours`, without a work tree.
+ * @param names the branches of both, for the message
+ * @returns the commit with both: one of them, or a new merge
+ * @throws AppError `merge_conflict` with the files; those of TreeScans for `theirs` or a new merge
  */
 export async function mergeCommits(
   git: Git,
@@ -39,9 +39,9 @@ export async function mergeCommits(
   return merge;
 }
 
-/** Anybody may have named a branch, on a remote that knows the name already. */
+/** The name of a branch is foreign text. The remote has it already, so nothing is redacted. */
 function inertBranch(name: string): string {
-  return inertLine(name, (known) => known, 250);
+  return inertLine(name, (text) => text, 250);
 }
 
 function conflict(detail: string): AppError {

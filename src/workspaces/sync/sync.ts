@@ -14,13 +14,13 @@ import { mergeCommits } from './merge.ts';
 
 export type SyncResult = { head: string; base: string; updated: boolean; notes: string[] };
 
-/** Tickets that hold what a remote said, by their ids: `refs` tells whether their branches were moved since, by whomever. */
+/** Tickets that are up to date with the heads of their remote, by id. `refs` changes when anybody moves a branch. */
 export type SyncCache = Map<string, { heads: WeakRef<RemoteHeads>; refs: string; synced: SyncResult }>;
 
 /**
- * Fetches, and brings into the ticket's branch what others pushed to it and what is new in the base branch. Work that
- * is not committed stays; when it is in the way, so does everything else, and a note says so.
- * @throws AppError `merge_conflict` and those of TreeScans with the workspace unchanged; `base_branch_not_found`; those of a fetch
+ * Fetches, and merges the remote's ticket branch and base branch into the ticket's branch. Uncommitted work stays. When it blocks
+ * the merge, nothing changes and a note is returned.
+ * @throws AppError `merge_conflict` and those of TreeScans, with the workspace unchanged; `base_branch_not_found`; those of a fetch
  */
 export async function syncTicket(
   deps: {
@@ -41,24 +41,23 @@ export async function syncTicket(
 
   const repo = parseRepoUrl(ticket.repoUrl, allowedHosts);
   const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
-  const known = syncCache.get(ticketId);
-  // The very answer: the remote was not asked again, or said the same.
-  if (known?.heads.deref() === heads && known.refs === stateOfRefs(ticket)) return known.synced;
+  const cached = syncCache.get(ticketId);
+  if (cached?.heads.deref() === heads && cached.refs === stateOfRefs(ticket)) return cached.synced;
   const base = chooseBase(heads, repo, baseBranch).sha;
-  // The mirror's history is whole by now, where it was not when the ticket was created.
+  // The mirror may have been shallow when the ticket was created.
   await copyShallow(ticket.mirror, gitDir);
   const pushed = heads.branches.get(branch);
   const refs = await git.query(gitDir).refs('refs/');
   const before = refs.get(ref);
   if (before === undefined) throw noBranch(branch);
-  const seen = new Map([
+  const remoteRefs = new Map([
     [ticket.baseRef, base],
     ...(pushed === undefined ? [] : [[ticket.pushedRef, pushed] as const]),
   ]);
-  const news = [...seen].filter(([name, sha]) => refs.get(name) !== sha);
-  if (news.length > 0) {
-    await mirrors.protect(ticket.mirror, ticketId, [...seen.values()]);
-    const input = news.map(([name, sha]) => `update ${name} ${sha}\n`).join('');
+  const moved = [...remoteRefs].filter(([name, sha]) => refs.get(name) !== sha);
+  if (moved.length > 0) {
+    await mirrors.protect(ticket.mirror, ticketId, [...remoteRefs.values()]);
+    const input = moved.map(([name, sha]) => `update ${name} ${sha}\n`).join('');
     await git.run(['update-ref', '--stdin'], { gitDir, input });
   }
 
@@ -66,26 +65,26 @@ export async function syncTicket(
     mergeCommits(git, scans, gitDir, ours, theirs, { ours: branch, theirs: name });
   const withPushed = pushed === undefined ? before : await merge(before, pushed, `origin/${branch}`);
   const head = await merge(withPushed, base, baseBranch);
-  const inTheWay =
+  const blocked =
     head === before ? undefined : await moveWorkspace(tools, ticket, ref, { from: before, to: head }, options.signal);
-  if (inTheWay === undefined) {
+  if (blocked === undefined) {
     recordSync(syncCache, ticket, heads, { head, base });
     return { head, base, updated: head !== before, notes: [] };
   }
-  const note = `What is new on the remote was not brought in: ${printable(inTheWay)} has changes that are not committed.`;
+  const note = `The new commits were not merged: ${printable(blocked)} has uncommitted changes.`;
   return { head: before, base, updated: false, notes: [note] };
 }
 
 type Refs = Pick<OpenTicket, 'ticketId' | 'gitDir' | 'ref'>;
 
-/** Remembers that a ticket holds what its remote said, all of it. */
+/** Caches that a ticket is up to date with the heads of its remote. */
 export function recordSync(
   syncCache: SyncCache,
   ticket: Refs,
   heads: RemoteHeads,
   { head, base }: Pick<SyncResult, 'head' | 'base'>,
 ): void {
-  // One whose history is cut off gets the rest of it, once that is there.
+  // A shallow ticket needs another sync, to complete its history.
   if (statSync(join(ticket.gitDir, SHALLOW), { throwIfNoEntry: false })) {
     syncCache.delete(ticket.ticketId);
     return;
@@ -94,7 +93,7 @@ export function recordSync(
   syncCache.set(ticket.ticketId, { heads: new WeakRef(heads), refs: stateOfRefs(ticket), synced });
 }
 
-/** Another text after each change of a branch: git replaces the file that a ref is in. */
+/** Returns a text that changes with each update of a branch: git replaces the file of the ref. */
 function stateOfRefs({ gitDir, ref }: Refs): string {
   const states = [ref, 'packed-refs'].map((name) => {
     const found = statSync(join(gitDir, name), { bigint: true, throwIfNoEntry: false });

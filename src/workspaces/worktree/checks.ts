@@ -8,17 +8,21 @@ import type { Worktree } from './snapshot.ts';
 export const GITLINK = '160000';
 const GITLINK_BYTES = Buffer.from(GITLINK);
 
-/** The index belongs to the branch of HEAD. On another branch, a commit would undo the difference between the two. */
+/**
+ * Checks that the ticket's branch is checked out. The index belongs to the branch of HEAD; a commit to another branch would
+ * revert the difference between the two.
+ * @throws AppError `workspace_tampered`
+ */
 export function checkHead(gitDir: string, branch: string): void {
   const head = readFileSync(join(gitDir, 'HEAD'), 'utf8');
   if (head.trim() !== `ref: refs/heads/${branch}`) {
-    throw new AppError('workspace_tampered', `The workspace is not on the branch ${branch} any more.`, {
+    throw new AppError('workspace_tampered', `The workspace is not on the branch ${branch}.`, {
       remedy: `Run git checkout ${branch} in it, or delete the ticket with force=true.`,
     });
   }
 }
 
-/** Submodules are empty folders here. One that is something else now holds work that no commit of this repository can. */
+/** Lists the submodules with files. Their folders were checked out empty, and no commit of this repository can hold the files. */
 export async function touchedSubmodules(worktree: Worktree): Promise<string[]> {
   const { git, programs, workspace, indexed, signal } = worktree;
   const { stdout } = await git.run(['ls-files', '-z', '--stage'], indexed);

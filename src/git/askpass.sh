@@ -1,6 +1,6 @@
 #!/bin/sh
-# git runs this instead of asking a person (GIT_ASKPASS). It answers for one origin only: a URL rewrite, a proxy or a
-# redirect that leads elsewhere gets nothing. The token is in the environment of this one git command.
+# The GIT_ASKPASS of a git command. It answers for one origin only: a URL rewrite, a proxy or a redirect to another origin
+# gets no token. The token is in the environment of this git command only.
 host=${PULLWRIGHT_GIT_ORIGIN#*://}
 scheme=${PULLWRIGHT_GIT_ORIGIN%%://*}
 case $1 in

@@ -1,16 +1,16 @@
 import { AppError } from '../errors/app-error.ts';
 
-/** The branch that carries a ticket's work. */
+/** Returns the name of a ticket's branch. */
 export function ticketBranch(ticketId: string): string {
   return `ticket_${ticketId}`;
 }
 
-/** 255 bytes, the longest name GitHub and most file systems take, less `refs/heads/`. */
-const MAX_BYTES = 244;
+/** GitHub and most file systems accept 255 bytes; `refs/heads/` takes 11. */
+const MAX_NAME_BYTES = 244;
 
-/** Each rule of https://git-scm.com/docs/git-check-ref-format, and those of `--branch`. */
+/** The rules of https://git-scm.com/docs/git-check-ref-format, including those of `--branch`. */
 const FORBIDDEN: readonly [RegExp, string][] = [
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this rule is about
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the rule forbids control characters
   [/[\u0000-\u0020\u007f~^:?*[\\]/, 'a space, a control character or one of ~ ^ : ? * [ \\'],
   [/\.\./, 'two dots in a row'],
   [/@\{/, '"@{"'],
@@ -23,15 +23,15 @@ const FORBIDDEN: readonly [RegExp, string][] = [
 ];
 
 /**
- * Checks a client's base branch before git sees it.
- * @returns the name itself
- * @throws AppError `invalid_request` saying which rule it breaks
+ * Checks the name of a base branch that a client chose.
+ * @returns the name
+ * @throws AppError `invalid_request` with the broken rule
  */
 export function validateBranchName(name: string): string {
   const broken = FORBIDDEN.find(([pattern]) => pattern.test(name));
   if (broken) throw invalid(`holds ${broken[1]}`);
   if (name === '' || name === '@' || name === 'HEAD') throw invalid('is not the name of a branch');
-  if (Buffer.byteLength(name) > MAX_BYTES) throw invalid(`is longer than ${MAX_BYTES} bytes`);
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES) throw invalid(`is longer than ${MAX_NAME_BYTES} bytes`);
   return name;
 }
 

@@ -3,13 +3,13 @@ import { type RepoRef, remoteUrl } from './repo-url.ts';
 
 const ASKPASS = fileURLToPath(new URL('askpass.sh', import.meta.url));
 
-/** Variables for one command that talks to a server. */
+/** Environment variables of one git command that connects to a remote. */
 export type Credentials = { env: Record<string, string>; hasToken: boolean };
 
 /**
- * @param token gives the token for a host, if there is one
- * @param resolveUrl gives the address git really uses for a URL, after the operator's rewrites
- * @returns a function that prepares one command's credentials; without a token git reads public repositories only
+ * @param token returns the token for a host, if any
+ * @param resolveUrl returns the address that git uses for a URL, after the operator's rewrites
+ * @returns creates the credentials of one command. Without a token, git can read public repositories only
  */
 export function createCredentials(
   token: (host: string) => Promise<string | undefined>,

@@ -3,7 +3,7 @@ import type { Config } from '../config/load-config.ts';
 
 export type ParentEnv = Readonly<Record<string, string | undefined>>;
 
-/** What git needs of the server's environment to be found and to reach the network. Nothing else is handed on. */
+/** Variables of the server that git inherits: to be found, and to reach the network. git inherits no others. */
 const FORWARDED = [
   CHILD_MARK,
   'PATH',
@@ -16,25 +16,25 @@ const FORWARDED = [
   'no_proxy',
 ];
 
-/** Said on each command and after the operator's own settings, so that neither can loosen them. */
+/** Settings of each command, after those of the operator and of the repository: neither can override them. */
 const SETTINGS: readonly [string, string][] = [
   ['core.hooksPath', '/dev/null'],
   ['core.fsmonitor', 'false'],
   ['core.quotePath', 'false'],
-  // What some file system takes for `.git` is not committed, and not checked out.
+  // Neither commits nor checks out names that some file system treats as `.git`.
   ['core.protectHFS', 'true'],
   ['core.protectNTFS', 'true'],
   ['submodule.recurse', 'false'],
-  // Tickets borrow objects from the mirrors: nothing may be collected behind their back.
+  // Tickets borrow objects from the mirrors, so git must not delete any.
   ['gc.auto', '0'],
   ['maintenance.auto', 'false'],
-  // A redirect could lead past the allowed hosts; a stalled transfer must end.
+  // A redirect could lead to a host that is not allowed. A stalled transfer is aborted.
   ['http.followRedirects', 'false'],
   ['http.lowSpeedLimit', '1000'],
   ['http.lowSpeedTime', '60'],
 ];
 
-/** A commit that was reported, and the index that goes with it, must survive a power loss. */
+/** A reported commit and its index must survive a power loss. */
 export const DURABLE: readonly [string, string][] = [
   ['core.fsync', 'added'],
   ['core.fsyncMethod', 'batch'],
@@ -42,10 +42,10 @@ export const DURABLE: readonly [string, string][] = [
 export const NOT_DURABLE: readonly [string, string][] = [['core.fsync', 'none']];
 
 /**
- * The environment of every git command: no file of the machine or of a person decides what git does.
- * @param parentEnv the server's own environment; of git's variables only `GIT_ALLOW_PROTOCOL` and `GIT_CONFIG_*` (the
- *   operator's settings, such as a URL rewrite) count
- * @param durability whether what is written is to survive a power loss
+ * Returns the environment of a git command. git reads no configuration of the machine or of a user.
+ * @param parentEnv the environment of the server. Of git's variables, only `GIT_ALLOW_PROTOCOL` and `GIT_CONFIG_*` are
+ *   inherited: the settings of the operator, such as a URL rewrite
+ * @param durability `DURABLE` or `NOT_DURABLE`
  */
 export function gitEnvironment(
   config: Pick<Config, 'GIT_AUTHOR_NAME' | 'GIT_AUTHOR_EMAIL'>,
@@ -67,8 +67,8 @@ export function gitEnvironment(
   };
 }
 
-/** For questions about the server's own git directories: simple-git refuses the variables that carry settings. */
-export function questionEnvironment(parentEnv: ParentEnv): Record<string, string> {
+/** Returns the environment of queries: simple-git refuses variables with settings. */
+export function queryEnvironment(parentEnv: ParentEnv): Record<string, string> {
   return { ...pick(parentEnv, [CHILD_MARK, 'PATH']), ...bareEnvironment() };
 }
 

@@ -1,34 +1,34 @@
 import { type SimpleGit, simpleGit } from 'simple-git';
 
-/** Read-only questions about one of the server's own git directories. Refs and commits are names the server made. */
-export type GitQuestions = {
-  /** The commit a ref stands for, or undefined when there is no such ref. */
+/** Read-only queries of a git directory of the server. The server made the names of the refs and commits. */
+export type GitQueries = {
+  /** Returns the commit of a ref, or undefined without such a ref. */
   commit(ref: string): Promise<string | undefined>;
-  /** The tree of a commit. */
+  /** Returns the tree of a commit. */
   tree(commit: string): Promise<string>;
-  /** The object at `COMMIT:PATH`, or undefined when there is none. */
+  /** Returns the object at `COMMIT:PATH`, or undefined. */
   blob(name: string): Promise<string | undefined>;
-  /** Refs below a prefix such as `refs/heads/`, by full name. */
+  /** Returns commits by the full name of their ref, below a prefix such as `refs/heads/`. */
   refs(prefix: string): Promise<Map<string, string>>;
-  /** The best common ancestor, or undefined when the histories have nothing in common. */
+  /** Returns the best common ancestor, or undefined for unrelated histories. */
   mergeBase(one: string, other: string): Promise<string | undefined>;
-  /** How many commits, merges left out, `head` has that none of `without` has. */
+  /** Counts the commits of `head` that are in none of `without`. Merges do not count. */
   count(head: string, without: readonly string[]): Promise<number>;
-  /** Such commits, oldest first. */
+  /** Lists such commits, oldest first. */
   commits(head: string, without: string): Promise<CommitLine[]>;
 };
 
-/** A commit as a list shows it; `runId` where its trailer `Run-Id` names the run that made it. */
+/** A commit of a list. `runId` is its trailer `Run-Id`: the run that made the commit. */
 export type CommitLine = { sha: string; subject: string; runId?: string };
 
-export type AskGit = (gitDir: string) => GitQuestions;
+export type QueryGit = (gitDir: string) => GitQueries;
 
-/** @param env the plain environment of git-environment.ts, without settings or credentials */
-export function createAskGit(env: Readonly<Record<string, string>>, timeoutMs: number): AskGit {
+/** @param env `queryEnvironment`, without settings or credentials */
+export function createGitQueries(env: Readonly<Record<string, string>>, timeoutMs: number): QueryGit {
   return (gitDir) => {
     const git = createSimpleGit({ ...env, GIT_DIR: gitDir }, timeoutMs);
     return {
-      // --quiet makes "no such ref" an empty answer; anything else wrong is still an error.
+      // With --quiet, the output is empty without such a ref. Any other failure is an error.
       commit: async (ref) => (await git.revparse(['--verify', '--quiet', `${ref}^{commit}`])) || undefined,
       tree: (commit) => git.revparse(['--verify', `${commit}^{tree}`]),
       blob: async (name) => (await git.revparse(['--verify', '--quiet', name])) || undefined,
@@ -42,7 +42,7 @@ export function createAskGit(env: Readonly<Record<string, string>>, timeoutMs: n
       count: async (head, without) =>
         Number(await git.raw(['rev-list', '--count', '--no-merges', head, '--not', ...without])),
       async commits(head, without) {
-        // Not git.log(): a subject that holds its separator would forge commits.
+        // Not git.log(): a subject with its separator would forge commits.
         const args = ['log', '-z', '--reverse', '--no-merges', `--format=${COMMIT_LINE}`, `${without}..${head}`];
         const records = (await git.raw(args)).split('\0');
         return records.filter((record) => record !== '').map(readCommitLine);
@@ -51,7 +51,7 @@ export function createAskGit(env: Readonly<Record<string, string>>, timeoutMs: n
   };
 }
 
-/** Three lines, the subject last: it is the one that anybody may have written. */
+/** The subject is last, since it is foreign text. */
 const COMMIT_LINE = '%H%n%(trailers:key=Run-Id,valueonly,unfold,separator=%x20)%n%s';
 
 function readCommitLine(record: string): CommitLine {
@@ -59,7 +59,7 @@ function readCommitLine(record: string): CommitLine {
   return { sha, subject: subject.join('\n'), ...(runId === '' ? {} : { runId }) };
 }
 
-/** The version of git as `[major, minor]`, or undefined when it is not installed. */
+/** Returns the version of git as `[major, minor]`, or undefined when git is not installed. */
 export async function gitVersion(env: Readonly<Record<string, string>>): Promise<[number, number] | undefined> {
   const { installed, major, minor } = await createSimpleGit(env, 10_000).version();
   return installed ? [major, minor] : undefined;

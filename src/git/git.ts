@@ -11,18 +11,18 @@ import { type CommandResult, runCommand } from '../sandbox/confined/run-command.
 import type { Command } from '../sandbox/types.ts';
 import { measurements, secondsSince } from '../telemetry/measurements.ts';
 import { type Credentials, createCredentials } from './credentials.ts';
-import { DURABLE, gitEnvironment, NOT_DURABLE, type ParentEnv, questionEnvironment } from './environment.ts';
+import { DURABLE, gitEnvironment, NOT_DURABLE, type ParentEnv, queryEnvironment } from './environment.ts';
 import { gitFailure } from './failure.ts';
-import { type AskGit, createAskGit, gitVersion } from './git-queries.ts';
+import { createGitQueries, gitVersion, type QueryGit } from './git-queries.ts';
 import { createProgressReader, type GitProgress } from './progress.ts';
 import type { RepoRef } from './repo-url.ts';
 
 /**
- * What a git command sees that works on files which an agent can write, or on an index or objects made of them: these paths,
- * its git directory, and nothing else of the host. It has seconds for it.
+ * The paths that a confined git command sees, besides its git directory. Commands are confined that read or write files which an
+ * agent can write, or an index or objects made of such files. They have a time limit of seconds.
  */
 export type GitView = {
-  /** Folder of the server that takes what git writes beside the work tree: its `index` and its `objects`. */
+  /** Folder of the server with the `index` and the `objects` that git writes. */
   scratch: string;
   /** The mirror that the git directory borrows objects from. */
   mirror: string;
@@ -34,23 +34,23 @@ export type GitView = {
 export type GitOptions = {
   gitDir?: string;
   view?: GitView;
-  /** An object directory, other than the git directory's own, that new objects go to; they are not meant to last. */
+  /** An object directory for new objects instead of that of the git directory. They need not be durable. */
   objects?: string;
-  /** One more object directory to read from; it need not be there. */
-  alsoObjects?: string | undefined;
-  /** What the command reads from stdin. */
+  /** One more object directory to read from. It need not exist. */
+  alternateObjects?: string | undefined;
+  /** The stdin of the command. */
   input?: string | Uint8Array | Readable;
-  /** The repository the command talks to; only then it may have the token. */
+  /** The repository that the command connects to. Only such a command gets the token. */
   repo?: RepoRef;
-  /** Ends the command, and the call with its reason when that is an AppError, else with `canceled`. */
+  /** Kills the command. The call then throws the reason when that is an AppError, or else `canceled`. */
   signal?: AbortSignal | undefined;
-  /** For commands that were given `--progress` or `-v`. */
+  /** For commands with `--progress` or `-v`. */
   onProgress?: ((progress: GitProgress) => void) | undefined;
-  /** Receives stdout as it comes, of any length; the answer's is empty then. */
+  /** Receives the stdout of any length. That of the result is then empty. */
   output?: Writable;
-  /** Exit codes that are an answer, not a failure; 0 by default. */
+  /** Exit codes that are not a failure; 0 by default. */
   exitCodes?: readonly number[];
-  /** Bytes of stdout after which the command is ended and the answer is `truncated`. Without it, 256 MiB and an error. */
+  /** Bytes of stdout after which the command is killed and the result is `truncated`. By default, 256 MiB and an error. */
   maxOutput?: number;
 };
 
@@ -58,27 +58,34 @@ export type GitOutput = { stdout: Buffer; stderr: string; exitCode: number; trun
 
 export type Git = {
   /**
-   * Runs one git command in the clean environment, as a process group that ends as a whole.
-   * @throws AppError by git-failure.ts; `canceled`; `timed_out` after GIT_TIMEOUT_SECONDS
+   * Runs a git command in the environment of `gitEnvironment`, in a process group of its own.
+   * @throws AppError of `gitFailure`; `canceled`; `timed_out` after GIT_TIMEOUT_SECONDS
    */
   run(args: readonly [string, ...string[]], options?: GitOptions): Promise<GitOutput>;
-  ask: AskGit;
+  query: QueryGit;
   /** @throws AppError `internal` when git is missing or too old */
   checkVersion(): Promise<void>;
 };
 
-/** `merge-tree --write-tree` came with this one. */
-const OLDEST_GIT = [2, 38] as const;
-const MAX_OUTPUT = 256 * 1024 * 1024;
+/** The first version with `merge-tree --write-tree`. */
+const MIN_GIT_VERSION = [2, 38] as const;
+const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
 
-/** What git may use for files that an agent can write. A checkout of 200,000 files takes about 30 s. */
-const TO_READ: ProgramLimits & { seconds: number } = { cpuSeconds: 20, seconds: 30, memoryMib: 2048, fileMib: 2048 };
-const TO_WRITE: ProgramLimits & { seconds: number } = { ...TO_READ, cpuSeconds: 90, seconds: 120 };
+/** The limits of confined commands. A checkout of 200,000 files takes about 30 s. */
+const READ_LIMITS: ProgramLimits & { seconds: number } = {
+  cpuSeconds: 20,
+  seconds: 30,
+  memoryMib: 2048,
+  fileMib: 2048,
+};
+const WRITE_LIMITS: ProgramLimits & { seconds: number } = { ...READ_LIMITS, cpuSeconds: 90, seconds: 120 };
 
 /**
- * @param deps.parentEnv the server's own environment; see git-environment.ts for what is taken from it
- * @param deps.token gives the token for a host, if there is one
- * @param deps.confine confines the commands that have a view
+ * Creates the runner of git. Commands are started with execa, which gives control of the environment, the process group and
+ * the streams. Queries are made with simple-git, which parses the output.
+ * @param deps.parentEnv the environment of the server
+ * @param deps.token returns the token for a host, if any
+ * @param deps.confine confines the commands with a view
  */
 export function createGit(deps: {
   config: Pick<Config, 'GIT_AUTHOR_NAME' | 'GIT_AUTHOR_EMAIL' | 'GIT_TIMEOUT_SECONDS'>;
@@ -91,8 +98,8 @@ export function createGit(deps: {
   const { config, parentEnv, token, confine, redactor, logger } = deps;
   const timeoutMs = config.GIT_TIMEOUT_SECONDS * 1000;
   const env = gitEnvironment(config, parentEnv, DURABLE);
-  const fleetingEnv = gitEnvironment(config, parentEnv, NOT_DURABLE);
-  const plainEnv = questionEnvironment(parentEnv);
+  const scratchEnv = gitEnvironment(config, parentEnv, NOT_DURABLE);
+  const plainEnv = queryEnvironment(parentEnv);
   const credentialsFor = createCredentials(token, async (url) => {
     const { stdout } = await run(['ls-remote', '--get-url', '--', url]);
     return stdout.toString().trim();
@@ -102,13 +109,13 @@ export function createGit(deps: {
     const { repo, view, signal, maxOutput, onProgress } = options;
     if (signal?.aborted) throw canceled(signal);
     const credentials = repo && (await abortable(credentialsFor(repo), signal));
-    const limits = view && (view.writes ? TO_WRITE : TO_READ);
+    const limits = view && (view.writes ? WRITE_LIMITS : READ_LIMITS);
     const startedAt = performance.now();
     const result = await runCommand(await commandFor(args, options, { ...credentials?.env }), {
       input: options.input,
       signal,
       timeoutMs: limits ? limits.seconds * 1000 : timeoutMs,
-      maxOutput: maxOutput ?? MAX_OUTPUT,
+      maxOutput: maxOutput ?? MAX_OUTPUT_BYTES,
       output: options.output,
       onStderr: onProgress && createProgressReader(onProgress),
     });
@@ -120,11 +127,11 @@ export function createGit(deps: {
     if (result.ended === 'canceled') throw canceled(signal);
     if (result.ended === 'not started') throw notStarted(result.cause);
     const truncated = result.ended === 'output limit' && maxOutput !== undefined;
-    const endless = limits && !truncated && unreadable(`git ${command}`, result, limits.seconds);
-    if (endless) throw endless;
+    const exceeded = limits && !truncated && unreadable(`git ${command}`, result, limits.seconds);
+    if (exceeded) throw exceeded;
     if (result.ended === 'timed out') throw timedOut(command, config.GIT_TIMEOUT_SECONDS);
     if (result.ended === 'output limit' && !truncated) {
-      throw new AppError('internal', `git ${command} printed too much.`);
+      throw new AppError('internal', `The output of git ${command} is too large.`);
     }
     if (!truncated && !isAnswer) throw failure(command, result, options, credentials);
     return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode ?? 0, truncated };
@@ -136,8 +143,8 @@ export function createGit(deps: {
     more: Readonly<Record<string, string>>,
   ): Promise<Command> {
     const { gitDir, view } = options;
-    const fleeting = view !== undefined || options.objects !== undefined;
-    const variables = { ...(fleeting ? fleetingEnv : env), ...placement(options), ...more };
+    const isScratch = view !== undefined || options.objects !== undefined;
+    const variables = { ...(isScratch ? scratchEnv : env), ...repositoryVariables(options), ...more };
     if (view === undefined) return { file: 'git', args, env: variables, cwd: '/', inputs: [] };
     const { scratch, mirror, workTree, writes = false } = view;
     const trees = workTree === undefined ? [] : [workTree];
@@ -147,7 +154,7 @@ export function createGit(deps: {
       user: { ownerOf: scratch },
       readable: [...(gitDir === undefined ? [] : [gitDir]), mirror, ...(writes ? [] : trees)],
       writable: [scratch, ...(writes ? trees : [])],
-      limits: writes ? TO_WRITE : TO_READ,
+      limits: writes ? WRITE_LIMITS : READ_LIMITS,
     });
   }
 
@@ -164,30 +171,34 @@ export function createGit(deps: {
 
   return {
     run,
-    ask: createAskGit(plainEnv, timeoutMs),
+    query: createGitQueries(plainEnv, timeoutMs),
 
     async checkVersion() {
       const version = await gitVersion(plainEnv);
       if (!version) throw notStarted(undefined);
       const [major, minor] = version;
-      if (major > OLDEST_GIT[0] || (major === OLDEST_GIT[0] && minor >= OLDEST_GIT[1])) return;
-      throw new AppError('internal', `git ${major}.${minor} is too old; ${OLDEST_GIT.join('.')} or later is needed.`, {
-        remedy: 'Install a newer git.',
-      });
+      if (major > MIN_GIT_VERSION[0] || (major === MIN_GIT_VERSION[0] && minor >= MIN_GIT_VERSION[1])) return;
+      throw new AppError(
+        'internal',
+        `git ${major}.${minor} is too old; ${MIN_GIT_VERSION.join('.')} or later is needed.`,
+        {
+          remedy: 'Install a newer git.',
+        },
+      );
     },
   };
 }
 
-/** Variables that say where the repository is. git is always told: it never looks for one, least of all in a workspace. */
-function placement({ gitDir, view, objects, alsoObjects }: GitOptions): Record<string, string> {
+/** Variables with the paths of the repository. They are always set, so that git never searches for a repository. */
+function repositoryVariables({ gitDir, view, objects, alternateObjects }: GitOptions): Record<string, string> {
   const newObjects = view ? join(view.scratch, 'objects') : objects;
   return {
     GIT_DIR: gitDir ?? '/nonexistent',
     ...(view && { GIT_INDEX_FILE: join(view.scratch, 'index') }),
     ...(view?.workTree === undefined ? {} : { GIT_WORK_TREE: view.workTree }),
     ...(newObjects === undefined ? {} : { GIT_OBJECT_DIRECTORY: newObjects }),
-    // In quotes: a colon would end the path.
-    ...(alsoObjects === undefined ? {} : { GIT_ALTERNATE_OBJECT_DIRECTORIES: JSON.stringify(alsoObjects) }),
+    // Quoted, since a colon separates paths.
+    ...(alternateObjects === undefined ? {} : { GIT_ALTERNATE_OBJECT_DIRECTORIES: JSON.stringify(alternateObjects) }),
   };
 }
 
@@ -199,7 +210,7 @@ function outcomeOf({ ended }: CommandResult, isAnswer: boolean) {
 
 function timedOut(command: string, seconds: number): AppError {
   return new AppError('timed_out', `git ${command} was stopped after ${seconds} seconds.`, {
-    remedy: 'Raise GIT_TIMEOUT_SECONDS, or look for what makes git slow.',
+    remedy: 'Raise GIT_TIMEOUT_SECONDS, or find out why git is slow.',
   });
 }
 

@@ -1,7 +1,7 @@
-/** How far a long git command is. `stage` is git's own name for what it does, such as `receiving objects`. */
+/** The progress of a git command. `stage` is git's name of the step, such as `receiving objects`. */
 export type GitProgress = { stage: string; percent: number };
 
-/** Part of what git prints comes from the remote: only names that git itself uses are passed on. */
+/** The remote controls a part of the output, so only git's own names are reported. */
 const STAGES = new Set([
   'counting objects',
   'compressing objects',
@@ -13,11 +13,11 @@ const STAGES = new Set([
 ]);
 
 const LINE = /^(?:remote: )?([A-Z][a-z]+ [a-z]+):\s+(\d{1,3})% \(/;
-const STEP = 5;
+const MIN_STEP_PERCENT = 5;
 
 /**
- * Reads `--progress` out of a stream of stderr chunks, cut anywhere.
- * @returns a function to be given each chunk; it reports a stage's begin, each further five per cent, and its end
+ * Parses `--progress` in the chunks of stderr.
+ * @returns a function that accepts the next chunk. It reports the start of a stage, each further five percent, and the end
  */
 export function createProgressReader(onProgress: (progress: GitProgress) => void): (chunk: string) => void {
   let rest = '';
@@ -28,8 +28,8 @@ export function createProgressReader(onProgress: (progress: GitProgress) => void
     const progress = { stage: name.toLowerCase(), percent: Number(digits) };
     if (!STAGES.has(progress.stage) || progress.percent > 100) return;
     const sameStage = last?.stage === progress.stage;
-    const advance = progress.percent - (sameStage ? (last?.percent ?? 0) : -STEP);
-    if (advance >= STEP || (advance > 0 && progress.percent === 100)) {
+    const advance = progress.percent - (sameStage ? (last?.percent ?? 0) : -MIN_STEP_PERCENT);
+    if (advance >= MIN_STEP_PERCENT || (advance > 0 && progress.percent === 100)) {
       last = progress;
       onProgress(progress);
     }
@@ -37,7 +37,7 @@ export function createProgressReader(onProgress: (progress: GitProgress) => void
 
   return (chunk) => {
     const lines = (rest + chunk).split(/[\r\n]/);
-    // A line without end is kept for the next chunk; a real one is short.
+    // The incomplete line; those of git are short.
     rest = (lines.pop() ?? '').slice(-200);
     for (const line of lines) readLine(line);
   };

@@ -3,8 +3,8 @@ import type { Git } from './git.ts';
 import { sink } from './sink.ts';
 
 /**
- * Reads blobs one after another without holding any of them.
- * @param onPiece called with each piece of each blob, in the order of `blobs`; one without content gives no piece
+ * Streams blobs, in the order of `blobs`.
+ * @param onPiece called with each piece of a blob; never for an empty blob
  * @throws AppError `workspace_tampered` when one is missing
  */
 export async function readBlobs(
@@ -22,11 +22,11 @@ export async function readBlobs(
   }
 }
 
-/** Of each object, `SHA TYPE SIZE\n`, the content, and `\n`: https://git-scm.com/docs/git-cat-file#_batch_output */
+/** Parses `SHA TYPE SIZE\n`, the content and `\n` of each object: https://git-scm.com/docs/git-cat-file#_batch_output */
 function createBatchReader(onPiece: (blob: string, piece: Buffer) => void) {
   let head = '';
   let blob = '';
-  /** Bytes of the object that are still to come, the line end after it counted; 0 while a head is read. */
+  /** Remaining bytes of the object and its line end; 0 in a header. */
   let left = 0;
   let complete = 0;
 

@@ -1,6 +1,6 @@
 import { AppError } from '../errors/app-error.ts';
 
-/** A repository on an allowed host. `url` is `https://HOST/OWNER/NAME`: the same text for every way to write it. */
+/** A repository on an allowed host. `url` is its normalized URL, `https://HOST/OWNER/NAME`. */
 export type RepoRef = { host: string; owner: string; name: string; url: string };
 
 const HTTPS = /^https:\/\/(?<host>[A-Za-z0-9.-]{1,253})\/(?<owner>[^/]+)\/(?<name>[^/]+)\/?$/;
@@ -9,11 +9,11 @@ const OWNER = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$/;
 const NAME = /^[A-Za-z0-9._][A-Za-z0-9._-]{0,99}$/;
 
 /**
- * Reads a client's repository URL. Only what these patterns spell out gets through, and the result is built anew from
- * the parts, so nothing else of the text reaches git: no credentials, ports, queries, options or other transports.
+ * Parses the repository URL of a client. The result is built from the matched parts, so no other text reaches git: no
+ * credentials, ports, queries, options or other transports.
  * @param value `https://HOST/OWNER/NAME` or `git@HOST:OWNER/NAME`, each with an optional `.git` and trailing slash
  * @param allowedHosts host names in lower case
- * @throws AppError `repo_url_invalid`; the text itself is not repeated, as it may hold a password
+ * @throws AppError `repo_url_invalid`, without the text, which may contain a password
  */
 export function parseRepoUrl(value: string, allowedHosts: readonly string[]): RepoRef {
   const parts = (HTTPS.exec(value) ?? SSH.exec(value))?.groups;
@@ -23,7 +23,7 @@ export function parseRepoUrl(value: string, allowedHosts: readonly string[]): Re
   const { host = '', owner = '', name: lastPart = '' } = parts;
   const hostName = host.toLowerCase();
   if (!allowedHosts.includes(hostName)) {
-    throw invalid(`Repositories on ${hostName} are not allowed; allowed are those on ${allowedHosts.join(', ')}.`);
+    throw invalid(`Repositories on ${hostName} are not allowed. Allowed hosts: ${allowedHosts.join(', ')}.`);
   }
   if (!OWNER.test(owner)) throw invalid('The owner in the repository URL is not a valid name.');
 
@@ -34,7 +34,7 @@ export function parseRepoUrl(value: string, allowedHosts: readonly string[]): Re
   return { host: hostName, owner, name, url: `https://${hostName}/${owner}/${name}` };
 }
 
-/** The address git is given. With `.git`, since GitLab redirects the short form and redirects are not followed. */
+/** Returns the URL for git. It ends with `.git`, since GitLab redirects the short form and git follows no redirects. */
 export function remoteUrl(repo: RepoRef): string {
   return `${repo.url}.git`;
 }

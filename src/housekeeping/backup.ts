@@ -11,7 +11,7 @@ import { namesIn } from '../files/entries.ts';
 import type { Confine } from '../sandbox/confined/confine.ts';
 import type { Store } from '../store/open-store.ts';
 import { copyTree } from '../trees/copy-tree.ts';
-import { whyNotSaved } from '../workspaces/maintenance/backup-ticket.ts';
+import { failureReason } from '../workspaces/maintenance/backup-ticket.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 
 /** What a backup says of itself, in its first file. */
@@ -38,7 +38,7 @@ export type Backups = ReturnType<typeof createBackups>;
 export function createBackups(deps: {
   config: Pick<Config, 'DATA_DIR'>;
   store: Pick<Store, 'copyTo'>;
-  workspaces: Pick<Workspaces, 'upkeep'>;
+  workspaces: Pick<Workspaces, 'maintenance'>;
   confine: Confine;
   logger?: Logger;
 }) {
@@ -59,7 +59,7 @@ export function createBackups(deps: {
         if (entries > 0) leftOut.push({ ticket_id, what: `${entries} entries of its conversation` });
       } catch (error) {
         signal?.throwIfAborted();
-        leftOut.push({ ticket_id, what: `its conversation: ${whyNotSaved(error)}` });
+        leftOut.push({ ticket_id, what: `its conversation: ${failureReason(error)}` });
         await rm(copy, { recursive: true, force: true });
       }
     }
@@ -71,7 +71,7 @@ export function createBackups(deps: {
     // The store first: what it knows of is in the git directories that are copied later, like after a crash.
     await store.copyTo(join(folder, 'pullwright.db'));
     await chmod(join(folder, 'pullwright.db'), 0o600);
-    const { tickets, leftOut } = await workspaces.upkeep.save(folder, signal);
+    const { tickets, leftOut } = await workspaces.maintenance.backup(folder, signal);
     leftOut.push(...(await copyConversations(join(folder, 'conversations'), signal)));
     const manifest: Manifest = {
       format: 'pullwright-backup-1',

@@ -14,7 +14,7 @@ export type CleanUpDeps = {
   config: Config;
   store: Pick<Store, 'changes' | 'housekeeping' | 'idempotency' | 'runs'>;
   log: Pick<EventLog, 'forget'>;
-  workspaces: Pick<Workspaces, 'upkeep'>;
+  workspaces: Pick<Workspaces, 'maintenance' | 'state'>;
   agents: Pick<Agents, 'release' | 'dropConversation'>;
   disk: DiskGuard;
   logger: Logger;
@@ -34,7 +34,7 @@ const PRESSED_IDLE_MS = 600_000;
  */
 export async function cleanUp(deps: CleanUpDeps): Promise<CleanUp> {
   const { config, store, workspaces, disk, logger, closing } = deps;
-  const { upkeep } = workspaces;
+  const { maintenance } = workspaces;
   const started = performance.now();
 
   /** What fails, on a full disk for one, must not keep the rest from making room. */
@@ -48,7 +48,7 @@ export async function cleanUp(deps: CleanUpDeps): Promise<CleanUp> {
 
   const isLow = async () => (await disk.look()).low;
   const mirrors_removed = await attempt('unused mirrors', 0, async () =>
-    (await isLow()) ? upkeep.removeUnusedMirrors() : 0,
+    (await isLow()) ? maintenance.removeUnusedMirrors() : 0,
   );
   const { parked, kept } = await attempt('workspaces', { parked: [], kept: [] }, () => parkWorkspaces(deps));
   const events_of_runs = await attempt('events', 0, () => deleteEvents(deps));
@@ -59,13 +59,13 @@ export async function cleanUp(deps: CleanUpDeps): Promise<CleanUp> {
   // They are void after a day.
   await attempt('idempotency keys', 0, () => store.idempotency.purge(ago(1)));
   await attempt('store', undefined, () => store.housekeeping.shrinkLog());
-  await attempt('trash', undefined, upkeep.emptyTrash);
+  await attempt('trash', undefined, maintenance.emptyTrash);
   const conversations = await attempt('conversations', 0, () => dropConversations(deps));
   // Packing needs space of its own for a while.
   const mirrors_packed = await attempt('mirrors', 0, async () =>
-    (await isLow()) ? 0 : upkeep.packMirrors(await store.housekeeping.busyRepos(), closing),
+    (await isLow()) ? 0 : maintenance.repackMirrors(await store.housekeeping.busyRepos(), closing),
   );
-  await upkeep.emptied();
+  await maintenance.trashEmptied();
   const report: CleanUp = {
     events_of_runs,
     runs,
@@ -120,7 +120,7 @@ async function dropConversations({ config, store, agents, closing }: CleanUpDeps
 /** Old ones; when the disk is low, also younger ones until it is not, the longest unused first. */
 async function parkWorkspaces(deps: CleanUpDeps): Promise<Pick<CleanUp, 'parked' | 'kept'>> {
   const { config, store, workspaces, disk, closing } = deps;
-  const { upkeep } = workspaces;
+  const { maintenance } = workspaces;
   const old = config.RETAIN_WORKSPACES_DAYS === 0 ? '' : ago(config.RETAIN_WORKSPACES_DAYS);
   const idle = old === '' ? [] : await store.housekeeping.idleTickets(old);
   const parked: string[] = [];
@@ -135,7 +135,7 @@ async function parkWorkspaces(deps: CleanUpDeps): Promise<Pick<CleanUp, 'parked'
   const done = new Set(idle);
   const younger = await store.housekeeping.idleTickets(new Date(Date.now() - PRESSED_IDLE_MS).toISOString());
   for (const ticketId of younger.filter((id) => !done.has(id))) {
-    await upkeep.emptied();
+    await maintenance.trashEmptied();
     if (closing.aborted || !(await disk.look()).low) break;
     await settle(ticketId);
   }
@@ -151,7 +151,7 @@ async function parkOne(
   { store, workspaces, agents, logger }: CleanUpDeps,
   ticketId: string,
 ): Promise<'parked' | 'nothing to park' | { reason: string }> {
-  const { upkeep } = workspaces;
+  const { maintenance } = workspaces;
   const isIdle = async () => {
     if ((await store.runs.unfinished(ticketId)).length > 0) return false;
     // It would go on with the folder that is about to be removed.
@@ -159,8 +159,8 @@ async function parkOne(
     return true;
   };
   try {
-    if ((await upkeep.place(ticketId)) !== 'present') return 'nothing to park';
-    const reason = await upkeep.park(ticketId, isIdle);
+    if ((await workspaces.state(ticketId)) !== 'present') return 'nothing to park';
+    const reason = await maintenance.park(ticketId, isIdle);
     logger.info({ ticket_id: ticketId, reason }, reason === undefined ? 'workspace parked' : 'workspace kept');
     return reason === undefined ? 'parked' : { reason };
   } catch (err) {

@@ -2,14 +2,17 @@ import { AppError } from '../errors/app-error.ts';
 import type { Git } from '../git/git.ts';
 import { type RepoRef, remoteUrl } from '../git/repo-url.ts';
 
-/** What a remote has at this moment: branches by name, and the one its HEAD names. */
+/** The branches of a remote by name, its tags, and the branch that its HEAD names. */
 export type RemoteHeads = {
   branches: ReadonlyMap<string, string>;
   tags: ReadonlySet<string>;
   defaultBranch: string | undefined;
 };
 
-/** Asks a remote for its branches: one round trip, with no need of a mirror. */
+/**
+ * Lists the branches and tags of a remote in one round trip. It needs no mirror.
+ * @throws AppError as `git.run`
+ */
 export async function listRemote(git: Git, repo: RepoRef, signal?: AbortSignal): Promise<RemoteHeads> {
   const patterns = ['HEAD', 'refs/heads/*', 'refs/tags/*'];
   const { stdout } = await git.run(['ls-remote', '--symref', '--', remoteUrl(repo), ...patterns], { repo, signal });
@@ -26,8 +29,8 @@ export async function listRemote(git: Git, repo: RepoRef, signal?: AbortSignal):
 }
 
 /**
- * The branch a ticket starts from.
- * @param wanted the client's choice; without one, the remote's default branch
+ * Returns the branch that a ticket starts from.
+ * @param wanted the client's choice; the remote's default branch without it
  * @throws AppError `repo_empty`, `base_branch_not_found`
  */
 export function chooseBase(heads: RemoteHeads, repo: RepoRef, wanted?: string): { branch: string; sha: string } {

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { entries, namesIn } from '../files/entries.ts';
 
 /**
- * Deletes what a killed git leaves in a git directory: lock files that would stop the next command, and half a pack.
- * Only where no git runs on these refs.
- * @param refs folder of refs to look through for locks, such as `refs/fetched`; `.` for the whole git directory
+ * Deletes the leftovers of a killed git: lock files, on which the next command would fail, and incomplete packs. No git may
+ * be running on these refs.
+ * @param refs folder of refs to search for locks, such as `refs/fetched`; `.` for the whole git directory
  */
 export async function removeLeftovers(gitDir: string, refs: string): Promise<void> {
   await removeLocks(join(gitDir, refs));
@@ -15,7 +15,7 @@ export async function removeLeftovers(gitDir: string, refs: string): Promise<voi
   }
 }
 
-/** No ref ends with `.lock` (git-check-ref-format), so no name is mistaken for one. */
+/** No ref ends with `.lock` (git-check-ref-format), so only locks match. */
 async function removeLocks(folder: string): Promise<void> {
   for (const entry of await entries(folder)) {
     const path = join(folder, entry.name);

@@ -7,112 +7,109 @@ import { isMissing } from '../files/errors.ts';
 import type { Layout } from '../files/layout.ts';
 import type { Git } from '../git/git.ts';
 import type { Trash } from '../trees/trash.ts';
-import type { MirrorCare } from './mirror-lock.ts';
+import type { MirrorLock } from './mirror-lock.ts';
 
-/** Where a mirror keeps its plain pack: an object directory that only checkouts read. */
-export function plainObjects(mirror: string): string {
+/** The object directory of a mirror's uncompressed pack. Only checkouts read it. */
+export function uncompressedObjects(mirror: string): string {
   return join(mirror, 'plain');
 }
 
-/** Files from which on a checkout takes long enough. */
-export const WORTH_IT = 1000;
-/** A pack of an older commit still holds nearly every file of a newer one. */
-const RENEW_MS = 3600_000;
-/** Larger files take their time on the disk, not in git. */
-const LARGEST = 'blob:limit=1m';
+/** The checkout of a commit with fewer files is fast enough without preparation. */
+export const MIN_FILES = 1000;
+/** Most files of a newer commit are also in the pack of an older one. */
+const RENEW_INTERVAL_MS = 3600_000;
+/** The time for larger files goes into disk I/O, not into decompression. */
+const FILTER = 'blob:limit=1m';
 
-export type PlainPacks = ReturnType<typeof createPlainPacks>;
+export type UncompressedPacks = ReturnType<typeof createUncompressedPacks>;
 
 /**
- * Most of a checkout is spent on taking files out of deltas and zlib. So a mirror holds the newest tree once more as it is,
- * in a pack without either, and git takes from it what it finds there. It is git that reads and checks it: nothing that is
- * written in a workspace can reach it, and without it all is the same, only slower.
+ * Creates the uncompressed packs of mirrors. Most of the time of a checkout goes into deltas and zlib. So a mirror keeps a
+ * copy of the newest tree in a pack without either. The pack is a cache that git reads and checks. Without it a checkout is
+ * only slower, and nothing that an agent writes can reach it.
  */
-export function createPlainPacks(deps: {
+export function createUncompressedPacks(deps: {
   git: Git;
   layout: Layout;
   trash: Trash;
-  care: MirrorCare;
+  lock: MirrorLock;
   logger: Logger | undefined;
 }) {
-  const { git, layout, trash, care, logger } = deps;
+  const { git, layout, trash, lock, logger } = deps;
   const closing = new AbortController();
-  const making = new Map<string, Promise<void>>();
+  const pending = new Map<string, Promise<void>>();
 
-  async function isWanted(mirror: string, commit: string): Promise<boolean> {
-    const folder = plainObjects(mirror);
+  async function isOutdated(mirror: string, commit: string): Promise<boolean> {
+    const folder = uncompressedObjects(mirror);
     try {
       if ((await readFile(join(folder, 'commit'), 'utf8')) === commit) return false;
-      return Date.now() - (await stat(folder)).mtimeMs > RENEW_MS;
+      return Date.now() - (await stat(folder)).mtimeMs > RENEW_INTERVAL_MS;
     } catch (error) {
       if (isMissing(error)) return true;
       throw error;
     }
   }
 
-  async function make(mirror: string, commit: string): Promise<void> {
-    if (closing.signal.aborted || !(await isWanted(mirror, commit))) return;
+  async function create(mirror: string, commit: string): Promise<void> {
+    if (closing.signal.aborted || !(await isOutdated(mirror, commit))) return;
     const staged = join(layout.data.tmp, randomUUID());
     const where = { gitDir: mirror, objects: staged, signal: closing.signal };
     try {
       await mkdir(join(staged, 'pack'), { recursive: true });
       await mkdir(join(staged, 'info'));
       await writeFile(join(staged, 'info', 'alternates'), `${join(mirror, 'objects')}\n`);
-      const list = ['--objects', '--no-object-names', `--filter=${LARGEST}`, `${commit}^{tree}`];
+      const list = ['--objects', '--no-object-names', `--filter=${FILTER}`, `${commit}^{tree}`];
       const { stdout } = await git.run(['rev-list', ...list], where);
       const plain = ['--window=0', '--compression=0', '--no-reuse-object', '--no-reuse-delta', '--threads=1'];
       await git.run(['pack-objects', '-q', ...plain, join(staged, 'pack', 'pack')], { ...where, input: stdout });
-      // What is in an index of several packs, git takes from there, whatever other packs have it too.
+      // git prefers a pack with a multi-pack index to the other packs.
       await git.run(['multi-pack-index', 'write', '--no-progress'], where);
       for (const name of await readdir(join(staged, 'pack'))) await flush(join(staged, 'pack', name));
       await rm(join(staged, 'info'), { recursive: true });
       await writeFile(join(staged, 'commit'), commit);
-      await trash.discard(plainObjects(mirror), layout.data.trash);
-      await rename(staged, plainObjects(mirror));
+      await trash.discard(uncompressedObjects(mirror), layout.data.trash);
+      await rename(staged, uncompressedObjects(mirror));
     } finally {
       await rm(staged, { recursive: true, force: true });
     }
   }
 
   async function objectsFor(mirror: string): Promise<string | undefined> {
-    const folder = plainObjects(mirror);
+    const folder = uncompressedObjects(mirror);
     return (await exists(folder)) ? folder : undefined;
   }
 
   return {
-    /** The object directory that a checkout may read from as well. */
+    /** Returns one more object directory for a checkout to read, if the mirror has it. */
     objectsFor,
 
-    /** The same, once the one that is being made is there. */
+    /** Returns the same after a pending pack is complete. */
     async newestFor(mirror: string): Promise<string | undefined> {
-      await making.get(mirror);
+      await pending.get(mirror);
       return objectsFor(mirror);
     },
 
-    /** Sees to it, in its own time, that the next ticket of a mirror finds the files of a commit. */
+    /** Packs the files of a commit in the background, unless the mirror has a pack that is new enough. */
     renew(mirror: string, commit: string, files: number): void {
-      if (files < WORTH_IT || making.has(mirror)) return;
-      const made = care
-        .use(mirror, () => make(mirror, commit))
+      if (files < MIN_FILES || pending.has(mirror)) return;
+      const created = lock
+        .shared(mirror, () => create(mirror, commit))
         .catch((err) => {
-          if (!closing.signal.aborted) logger?.warn({ err, mirror }, 'the plain pack of a mirror could not be made');
+          if (!closing.signal.aborted) logger?.warn({ err, mirror }, 'failed to create uncompressed pack');
         })
-        .finally(() => making.delete(mirror));
-      making.set(mirror, made);
+        .finally(() => pending.delete(mirror));
+      pending.set(mirror, created);
     },
 
-    /** Resolves when none is being made. */
-    settled: () => Promise.all(making.values()),
-
-    /** Ends what is being made. */
+    /** Aborts pending packs. */
     async close(): Promise<void> {
       closing.abort();
-      await this.settled();
+      await Promise.all(pending.values());
     },
   };
 }
 
-/** A pack that a power loss left without its content would only be in the way. */
+/** After a power loss, an incomplete pack would hide the objects of the mirror. */
 async function flush(path: string): Promise<void> {
   const file = await open(path, 'r');
   try {

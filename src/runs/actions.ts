@@ -80,8 +80,8 @@ async function prepareWorkspace(deps: ActionDeps, { run, ticket, writer, signal 
   await writer.step('workspace', async () => {
     try {
       // What is committed is to stand on what is there now; who asks a question waits for the agent only.
-      const [fresh, quick] = [run.action === 'dev', run.action === 'chat'];
-      const { notes } = await deps.workspaces.sync(run.ticket_id, { signal, onProgress, fresh, quick });
+      const [fresh, staleOk] = [run.action === 'dev', run.action === 'chat'];
+      const { notes } = await deps.workspaces.sync(run.ticket_id, { signal, onProgress, fresh, staleOk });
       for (const note of notes) writer.emit({ type: 'log', data: { level: 'info', text: note } });
     } catch (error) {
       if (signal.aborted || !(error instanceof AppError)) throw error;
@@ -93,7 +93,7 @@ async function prepareWorkspace(deps: ActionDeps, { run, ticket, writer, signal 
       }
       if (!ONLY_NOT_BROUGHT_IN.has(error.code)) throw error;
       // Of a parked ticket, the files may not be there yet.
-      if ((await deps.workspaces.upkeep.place(run.ticket_id)) !== 'present') throw error;
+      if ((await deps.workspaces.state(run.ticket_id)) !== 'present') throw error;
       writer.emit({
         type: 'log',
         data: { level: 'warn', text: `The base branch was not brought in: ${error.message}` },

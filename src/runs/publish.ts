@@ -7,7 +7,7 @@ import { type PullRequestFacts, pullRequestText } from '../github/pull-request-t
 import { planGoal } from '../plans/plan-text.ts';
 import type { RunRow } from '../store/schema.ts';
 import type { CommitText } from '../workspaces/commit/commit-message.ts';
-import { list } from '../workspaces/worktree/format-paths.ts';
+import { listPaths } from '../workspaces/worktree/format-paths.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
 import type { Progress } from './run-writer.ts';
 
@@ -45,7 +45,7 @@ async function ensurePullRequest(deps: ActionDeps, { run, ticket, writer, signal
     const commits = await deps.workspaces.commits(run.ticket_id);
     const hiding = await deps.workspaces.hidingAttributes(run.ticket_id);
     if (hiding.length > 0) {
-      const text = `Changes may be folded when they are reviewed, by new lines of attributes: ${list(hiding, 20)}.`;
+      const text = `Changes may be folded when they are reviewed, by new lines of attributes: ${listPaths(hiding, 20)}.`;
       writer.emit({ type: 'log', data: { level: 'warn', text } });
     }
     const facts: PullRequestFacts = {
@@ -93,7 +93,7 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer, signal }: Run
     };
     const { commit, heldBack, notes } = await deps.workspaces.commit(run.ticket_id, text, { signal });
     if (heldBack.length > 0) {
-      notes.push(`Held back, since PROTECTED_PATHS covers it: ${list(heldBack, 20)}. It stays in the workspace.`);
+      notes.push(`Held back, since PROTECTED_PATHS covers it: ${listPaths(heldBack, 20)}. It stays in the workspace.`);
       progress.heldBack = heldBack;
     }
     for (const note of notes) writer.emit({ type: 'log', data: { level: 'warn', text: note } });
@@ -111,7 +111,10 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer, signal }: Run
 
 function nothingToPublish(heldBack: readonly string[]): AppError {
   if (heldBack.length === 0) return new AppError('no_changes', 'The agent ended its turn without changing a file.');
-  return new AppError('protected_paths', `The agent changed only what may not be committed: ${list(heldBack, 20)}.`);
+  return new AppError(
+    'protected_paths',
+    `The agent changed only what may not be committed: ${listPaths(heldBack, 20)}.`,
+  );
 }
 
 function commitOf(run: RunRow): string | undefined {

@@ -77,7 +77,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     const known = await row(ticketId);
     const [view, place] = await Promise.all([
       viewOf([known]),
-      whileThere(store, known, () => workspaces.upkeep.place(known.ticket_id)),
+      whileThere(store, known, () => workspaces.state(known.ticket_id)),
     ]);
     const kept = known.workspace_kept;
     return { ...view(known), workspace: { place, ...(kept === null ? {} : { kept }) } };
@@ -90,13 +90,11 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     return views.get(ticketKey(ticketId), ticketId);
   }
 
-  async function checkout(
+  /** Shows the progress of a checkout in the ticket while it runs. */
+  async function checkout<T>(
     ticketId: string,
-    repo: RepoRef,
-    baseBranch: string | undefined,
-    options: { signal: AbortSignal; place?: () => string | undefined; check?: () => Promise<void> },
-  ) {
-    const { place, ...rest } = options;
+    work: (onProgress: (progress: GitProgress) => void) => Promise<T>,
+  ): Promise<T> {
     const key = ticketKey(ticketId);
     const onProgress = (progress: GitProgress) => {
       logger.info({ ticket_id: ticketId, ...progress }, 'checking out');
@@ -104,7 +102,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
       store.changes.tell({ type: 'ticket', ticketKey: key });
     };
     try {
-      return await workspaces.create({ ticketId, repo, baseBranch, place }, { ...rest, onProgress });
+      return await work(onProgress);
     } finally {
       checkingOut.delete(key);
     }
@@ -118,9 +116,14 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     signal: AbortSignal,
   ): Promise<CreatedTicket> {
     const { ticket_id } = request;
-    const place = () => agents.giveSpare(ticket_id);
     try {
-      const { baseBranch, notes } = await checkout(ticket_id, repo, request.base_branch, { signal, place });
+      const { baseBranch, notes } = await checkout(ticket_id, async (onProgress) => {
+        const options = { signal, onProgress };
+        const wanted = { ticketId: ticket_id, repo, baseBranch: request.base_branch };
+        const prepared = await workspaces.prepare(wanted, options);
+        const folder = prepared.plan && agents.giveSpare(ticket_id);
+        return workspaces.materialize(prepared, { ...options, folder });
+      });
       void readySpare(ticket_id);
       await store.tickets.update(ticket_id, { state: 'ready', base_branch: baseBranch });
       return { ticket: await get(ticket_id), created: true, fresh: true, notes };
@@ -170,7 +173,9 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     // Also mends a ticket whose workspace is gone, but not for a removal, after which nobody would look for it.
     const check = () => checkThere(store, known);
     const baseBranch = request.base_branch ?? known.base_branch;
-    const { created, notes } = await checkout(ticket_id, repo, baseBranch, { signal, check });
+    const { created, notes } = await checkout(ticket_id, (onProgress) =>
+      workspaces.create({ ticketId: ticket_id, repo, baseBranch }, { signal, check, onProgress }),
+    );
     const told = created ? { fresh: true, notes: [] } : await bringIn(ticket_id, signal);
     views.clear();
     return { ticket: await get(ticket_id), created: false, fresh: told.fresh, notes: [...notes, ...told.notes] };

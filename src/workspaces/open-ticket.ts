@@ -5,7 +5,7 @@ import { ticketBranch } from '../git/branch-name.ts';
 import type { Git } from '../git/git.ts';
 import { readRecord } from './ticket-record.ts';
 
-/** A ticket that exists: where it is, and the names of what git knows of it. */
+/** An existing ticket: its paths, and its names in git. */
 export type OpenTicket = {
   ticketId: string;
   workspace: string;
@@ -15,22 +15,22 @@ export type OpenTicket = {
   /** Short names. */
   branch: string;
   baseBranch: string;
-  /** The ticket's branch; that branch and the base as last seen on the remote. Full names. */
+  /** Full names of the ticket's branch, and of its remote-tracking branch and that of the base. */
   ref: string;
   pushedRef: string;
   baseRef: string;
-  /** Whether only the git directory is there, and the files are to be checked out again; whoever removed them. */
+  /** Whether the git directory has no workspace: the server or a person removed the files. */
   parked: boolean;
 };
 
-/** In a parked ticket that came from a backup: a commit of all that its workspace held, committed or not. */
+/** In a ticket restored from a backup: a commit of its whole workspace, including uncommitted work. */
 export const WORK_REF = 'refs/pullwright/work';
 
-/** What a git directory says of its ticket, wherever its files are; undefined when there is none of this very name. */
+/** Reads a ticket from its git directory. Returns undefined without a ticket of exactly this id. */
 export function readTicket(layout: Layout, ticketId: string) {
   const { workspace, gitDir } = layout.ticket(ticketId);
   const record = readRecord(gitDir);
-  // A file system that ignores case shows the files of another ticket.
+  // On a file system that ignores case, it may be the record of another ticket.
   if (record?.ticket_id !== ticketId) return undefined;
   const branch = ticketBranch(ticketId);
   return {
@@ -49,20 +49,20 @@ export function readTicket(layout: Layout, ticketId: string) {
 }
 
 /**
- * The ticket, or undefined when there is none of this very name. A git directory without a workspace is the rest of a
- * creation that was cut short, unless it says that it is parked, or holds work: then somebody has removed the files.
+ * Finds a ticket by its exact id. A git directory without a workspace is the leftover of a killed creation, unless its record
+ * has `parked_at` or it has unpushed commits.
  */
 export async function findTicket(git: Git, layout: Layout, ticketId: string): Promise<OpenTicket | undefined> {
   const found = readTicket(layout, ticketId);
   if (found === undefined) return undefined;
   const { parkedAt, ...ticket } = found;
   const parked = !(await exists(ticket.workspace));
-  if (parked && parkedAt === undefined && !(await holdsWork(git, ticket.gitDir))) return undefined;
+  if (parked && parkedAt === undefined && !(await hasUnpushed(git, ticket.gitDir))) return undefined;
   return { ...ticket, parked };
 }
 
-/** Whether it has commits that the remote was not seen to have: on a branch, kept as a checkpoint, or on none. */
-async function holdsWork(git: Git, gitDir: string): Promise<boolean> {
+/** Whether it has commits that no remote-tracking branch has: of a branch, a checkpoint or a detached HEAD. */
+async function hasUnpushed(git: Git, gitDir: string): Promise<boolean> {
   const { stdout } = await git.run(['rev-list', '--max-count=1', '--all', '--not', '--remotes'], { gitDir });
   return stdout.length > 0;
 }
@@ -70,6 +70,20 @@ async function holdsWork(git: Git, gitDir: string): Promise<boolean> {
 /** @throws AppError `ticket_not_found` */
 export async function openTicket(git: Git, layout: Layout, ticketId: string): Promise<OpenTicket> {
   const ticket = await findTicket(git, layout, ticketId);
-  if (!ticket) throw new AppError('ticket_not_found', `There is no workspace of a ticket ${ticketId}.`);
+  if (!ticket) throw new AppError('ticket_not_found', `Ticket ${ticketId} has no workspace.`);
   return ticket;
+}
+
+/**
+ * Returns the newest commit of the ticket's branch.
+ * @throws AppError `workspace_tampered`
+ */
+export async function headOf(git: Git, { gitDir, branch, ref }: OpenTicket): Promise<string> {
+  const head = await git.query(gitDir).commit(ref);
+  if (head === undefined) throw noBranch(branch);
+  return head;
+}
+
+export function noBranch(branch: string): AppError {
+  return new AppError('workspace_tampered', `The branch ${branch} is missing.`);
 }

@@ -6,19 +6,19 @@ import { Value } from '@sinclair/typebox/value';
 import { AppError } from '../errors/app-error.ts';
 import { isMissing } from '../files/errors.ts';
 
-/** What git cannot say about a ticket. It lies in the ticket's git directory, so that workspaces need no database. */
+/** The record of a ticket. It is in the git directory, so that workspaces need no database. */
 const TicketRecord = Type.Object({
   ticket_id: Type.String(),
   repo_url: Type.String(),
   base_branch: Type.String(),
-  /** When the files of its workspace were removed, to be checked out again. */
+  /** When the workspace was parked. */
   parked_at: Type.Optional(Type.String()),
 });
 export type TicketRecord = Static<typeof TicketRecord>;
 
 const FILE = 'pullwright.json';
 
-/** Whole or not at all, whenever the server is killed. */
+/** Writes the record atomically. */
 export async function writeRecord(gitDir: string, record: TicketRecord): Promise<void> {
   const path = join(gitDir, FILE);
   await writeFile(`${path}.new`, `${JSON.stringify(record, null, 2)}\n`, { flush: true });
@@ -26,24 +26,25 @@ export async function writeRecord(gitDir: string, record: TicketRecord): Promise
 }
 
 /**
- * The record in a git directory, or undefined when there is none. As all small files of DATA_DIR that a command looks at, it
- * is read at once: beside the store on the same disk, the way through the thread pool takes far longer than to read it.
- * @throws AppError `workspace_tampered` when it is no record
+ * Reads the record of a git directory. Small files of DATA_DIR are read synchronously: the thread pool, which the store's
+ * disk I/O keeps busy, would take far longer than the read.
+ * @returns undefined without a record
+ * @throws AppError `workspace_tampered` for an invalid record
  */
 export function readRecord(gitDir: string): TicketRecord | undefined {
-  const text = readIfThere(join(gitDir, FILE));
+  const text = readIfExists(join(gitDir, FILE));
   if (text === undefined) return undefined;
   try {
     return Value.Decode(TicketRecord, JSON.parse(text));
   } catch (error) {
-    throw new AppError('workspace_tampered', `${basename(gitDir)}/${FILE} is not the record of a ticket.`, {
+    throw new AppError('workspace_tampered', `${basename(gitDir)}/${FILE} is not a valid ticket record.`, {
       cause: error,
-      remedy: 'Put the file back, or move this git directory and the workspace away and run the command again.',
+      remedy: 'Restore the file, or move this git directory and the workspace away and run the command again.',
     });
   }
 }
 
-function readIfThere(path: string): string | undefined {
+function readIfExists(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {

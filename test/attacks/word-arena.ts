@@ -12,15 +12,15 @@ const INERT_TEXT = 'src/git/inert-text.ts';
 export const WITHOUT_INERT_TEXT: readonly Edit[] = [
   {
     file: INERT_TEXT,
-    from: 'function readable(text: string): string {',
-    to: 'function readable(text: string) { return text;',
+    from: 'function withoutHidden(text: string): string {',
+    to: 'function withoutHidden(text: string) { return text;',
   },
   {
     file: INERT_TEXT,
-    from: 'function broken(text: string, patterns: readonly RegExp[]): string {',
-    to: 'function broken(text: string, patterns: readonly RegExp[]) { return text;',
+    from: 'function withBreaks(text: string, patterns: readonly RegExp[]): string {',
+    to: 'function withBreaks(text: string, patterns: readonly RegExp[]) { return text;',
   },
-  { file: INERT_TEXT, from: 'lines.map(quoted)', to: 'lines' },
+  { file: INERT_TEXT, from: 'lines.map(quoteLine)', to: 'lines' },
 ];
 
 export type Published = {

@@ -128,7 +128,7 @@ t.test('a commit with a secret is refused, and the work is kept', async (t) => {
   const warnings = again.events.flatMap((event) =>
     event.type === 'log' && event.data.level === 'warn' ? [event.data.text] : [],
   );
-  t.match(warnings, [/config\.txt holds what looks like a GitHub token/]);
+  t.match(warnings, [/config\.txt has text that looks like a GitHub token/]);
 });
 
 t.test('protected paths stay behind, and that is said', async (t) => {

@@ -140,15 +140,15 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
   const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
   t.strictSame(body.parked, ['PUSHED']);
   t.strictSame(body.kept.map(({ ticket_id, reason }) => `${ticket_id}: ${reason}`).sort(), [
-    'AHEAD: It holds commits that are not pushed.',
-    'DIRTY: It holds changes that are not committed.',
+    'AHEAD: It has unpushed commits.',
+    'DIRTY: It has uncommitted changes.',
   ]);
   t.notOk(existsSync(folder('PUSHED')));
   t.ok(existsSync(folder('YOUNG')));
   t.equal(readFileSync(folder('DIRTY', 'mine.txt'), 'utf8'), 'mine\n');
   t.equal(git('rev-parse', 'HEAD'), mine);
   t.match((await call(server, 'GET', '/v1/tickets/PUSHED')).body, { state: 'ready', workspace: { place: 'parked' } });
-  t.match((await call(server, 'GET', '/v1/tickets/DIRTY')).body.workspace, { place: 'present', kept: /not committed/ });
+  t.match((await call(server, 'GET', '/v1/tickets/DIRTY')).body.workspace, { place: 'present', kept: /uncommitted/ });
   t.strictSame((await call(server, 'GET', '/v1/tickets/PUSHED/diff')).body, diff, 'the diff is still there');
   await server.stop('SIGKILL');
   // What a server leaves that is killed after it said that a workspace is parked, and before it removed the files.

@@ -139,6 +139,6 @@ t.test('stays within its length, and takes time in proportion to it', async (t) 
   }
   t.match(
     inertQuote('line\n'.repeat(1000), unchanged, 1000),
-    /\n> line\n\n\(Cut here; the whole text is kept with the ticket\.\)$/,
+    /\n> line\n\n\(Cut here; the ticket has the whole text\.\)$/,
   );
 });

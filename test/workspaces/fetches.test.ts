@@ -48,7 +48,7 @@ t.test('a ticket that could not be brought up to date is tried again, within tha
   const file = join((await workspaces.paths('W-1')).workspace, 'f.txt');
   const news = await github.commit('acme/widgets', { files: { 'f.txt': 'two\n' } });
   await writeFile(file, 'mine\n');
-  t.match(await workspaces.sync('W-1', { fresh: true }), { updated: false, notes: [/f\.txt has changes/] });
+  t.match(await workspaces.sync('W-1', { fresh: true }), { updated: false, notes: [/f\.txt has uncommitted changes/] });
   await writeFile(file, 'one\n');
   t.match(await workspaces.sync('W-1'), { updated: true, head: news });
   t.match(await workspaces.sync('W-1'), { updated: false, head: news });
@@ -68,9 +68,13 @@ t.test('who is in a hurry does not wait for a remote that was asked of late', as
   const old = await github.commit('acme/widgets', { files: { 'f.txt': 'one\n' } });
   await workspaces.create({ ticketId: 'H-1', repo: repo('acme/widgets') });
   const news = await github.commit('acme/widgets', { files: { 'f.txt': 'two\n' } });
-  t.match(await workspaces.sync('H-1', { quick: true }), { updated: false, head: old });
+  t.match(await workspaces.sync('H-1', { staleOk: true }), { updated: false, head: old });
   await workspaces.create({ ticketId: 'H-2', repo: repo('acme/widgets') });
-  t.match(await workspaces.sync('H-1', { quick: true }), { updated: true, head: news }, 'what somebody else was told');
+  t.match(
+    await workspaces.sync('H-1', { staleOk: true }),
+    { updated: true, head: news },
+    'what somebody else was told',
+  );
 });
 
 t.test('the remote is asked once for those in a hurry', async (t) => {
@@ -78,10 +82,10 @@ t.test('the remote is asked once for those in a hurry', async (t) => {
   await github.addRepository('acme/widgets');
   const { head } = await workspaces.create({ ticketId: 'H-1', repo: repo('acme/widgets') });
   const asked = github.hang({ match: /info\/refs/ });
-  t.match(await workspaces.sync('H-1', { quick: true }), { updated: false, head });
+  t.match(await workspaces.sync('H-1', { staleOk: true }), { updated: false, head });
   await asked;
   const { length } = github.requests;
-  t.match(await workspaces.sync('H-1', { quick: true }), { updated: false, head });
+  t.match(await workspaces.sync('H-1', { staleOk: true }), { updated: false, head });
   t.equal(github.requests.length, length);
   await workspaces.close();
 });
@@ -91,7 +95,7 @@ t.test('with a time of nothing, everybody waits', async (t) => {
   await github.addRepository('acme/widgets');
   await workspaces.create({ ticketId: 'A-1', repo: repo('acme/widgets') });
   const news = await github.commit('acme/widgets', { files: { 'f.txt': 'two\n' } });
-  t.match(await workspaces.sync('A-1', { quick: true }), { updated: true, head: news });
+  t.match(await workspaces.sync('A-1', { staleOk: true }), { updated: true, head: news });
 });
 
 t.test('who comes while a fetch is under way is given what another one brings, whatever the branch', async (t) => {

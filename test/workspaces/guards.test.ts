@@ -142,12 +142,12 @@ t.test('what looks like a credential of somebody is told', async (t) => {
   const { commit: made, notes } = await commit();
   t.equal(made?.filesChanged, 8);
   t.strictSame(notes, [
-    'aws.txt holds what looks like an AWS access key. It was committed all the same.',
-    'gh.txt holds what looks like a GitHub token. It was committed all the same.',
-    'google.txt holds what looks like a Google API key. It was committed all the same.',
-    'key.pem holds what looks like a private key. It was committed all the same.',
-    'llm.txt holds what looks like a model provider key. It was committed all the same.',
-    'slack.txt holds what looks like a Slack token. It was committed all the same.',
+    'aws.txt has text that looks like an AWS access key. It was committed.',
+    'gh.txt has text that looks like a GitHub token. It was committed.',
+    'google.txt has text that looks like a Google API key. It was committed.',
+    'key.pem has text that looks like a private key. It was committed.',
+    'llm.txt has text that looks like a model provider key. It was committed.',
+    'slack.txt has text that looks like a Slack token. It was committed.',
   ]);
 });
 
@@ -293,7 +293,7 @@ const ATTRIBUTES: [name: string, named: string[], files: Record<string, string>]
   ],
   [
     'too long to be read',
-    ['.gitattributes: too long to be looked through'],
+    ['.gitattributes: too long to check'],
     { '.gitattributes': `${'#\n'.repeat(150_000)}* -diff\n` },
   ],
   [

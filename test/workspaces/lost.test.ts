@@ -44,7 +44,7 @@ t.test('a ticket whose files were removed keeps what it alone holds', async (t) 
 
   await lose();
   t.match(await workspaces.status('AHEAD'), { ahead: 1, unpushed: true });
-  t.equal(await workspaces.upkeep.place('AHEAD'), 'parked');
+  t.equal(await workspaces.state('AHEAD'), 'parked');
   t.match(await workspaces.create({ ticketId: 'AHEAD', repo: repo('acme/widgets') }), { created: false });
   t.equal(await readFile(`${committed}/mine.txt`, 'utf8'), 'mine\n', 'asked for again, it is there');
   t.equal(plainGit(['status', '--porcelain'], { cwd: committed }), '');
@@ -80,7 +80,7 @@ t.test('nothing is touched where TICKETS_ROOT is not that of DATA_DIR', async (t
 
   await rename(path('tickets'), path('unmounted'));
   let before = await everything();
-  await t.rejects(start(t, world), { message: /^TICKETS_ROOT .* holds no workspace of .*, which have 2\. Mount it/ });
+  await t.rejects(start(t, world), { message: /^TICKETS_ROOT .* has none of the 2 workspaces of .*\. Mount it/ });
   t.strictSame(await everything(), before, 'a folder that is gone');
   await mkdir(path('tickets', 'lost+found'), { recursive: true });
   before = await everything();
@@ -115,7 +115,7 @@ t.test('folders of a version that marked none are taken as they are', async (t) 
   };
   await forget();
   await rename(path('tickets'), path('unmounted'));
-  await t.rejects(start(t, world), { message: /which have 2/ }, 'but not without their workspaces');
+  await t.rejects(start(t, world), { message: /none of the 2 workspaces/ }, 'but not without their workspaces');
   await rename(path('unmounted'), path('tickets'));
   // A start that was killed while it wrote.
   await writeFile(path('tickets', '.owner-id'), '');
@@ -125,10 +125,10 @@ t.test('folders of a version that marked none are taken as they are', async (t) 
   await forget();
   await rm(path('tickets', 'EVEN'), { recursive: true });
   let workspaces = await start(t, world);
-  t.equal(await workspaces.upkeep.place('AHEAD'), 'present', 'one of them is enough');
+  t.equal(await workspaces.state('AHEAD'), 'present', 'one of them is enough');
 
   await rm(path('tickets'), { recursive: true });
-  await t.rejects(start(t, world), { message: /which have 1/ });
+  await t.rejects(start(t, world), { message: /none of the 1 workspaces/ });
   await mkdir(path('tickets'));
   await cp(path('data', 'owner-id'), path('tickets', '.owner-id'));
   workspaces = await start(t, world);

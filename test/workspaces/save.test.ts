@@ -40,10 +40,14 @@ t.test('broken tickets keep none from being saved, and lose no more than they mu
   for (const blob of blobs) await rename(blob, `${blob}-away`);
   await t.rejects(workspaces.sync('HALF'), { code: 'workspace_tampered', message: /hidden\.txt/ });
 
-  const { tickets, leftOut } = await workspaces.upkeep.save(path('saved'));
+  const { tickets, leftOut } = await workspaces.maintenance.backup(path('saved'));
   t.strictSame(tickets.sort(), ['HALF', 'LINK', 'LOST', 'WELL']);
   const told = leftOut.map(({ ticket_id, what }) => `${ticket_id}: ${what}`).sort();
-  t.match(told, [/^BROKEN: all of it: .*pullwright\.json/, /^HALF: .* a move .*hidden\.txt/, /^LINK: .*not committed/]);
+  t.match(told, [
+    /^BROKEN: all of it: .*pullwright\.json/,
+    /^HALF: .* a move .*hidden\.txt/,
+    /^LINK: uncommitted work: /,
+  ]);
   t.equal(told.length, 3);
   t.strictSame((await readdir(path('saved', 'gitdirs'))).sort(), ['HALF.git', 'LINK.git', 'LOST.git', 'WELL.git']);
 
@@ -70,7 +74,7 @@ t.test('a file whose name looks like an error of the disk keeps no ticket from b
   for (const ticketId of ['NAMED', 'WELL']) await workspaces.create({ ticketId, repo: repo('acme/widgets') });
   const { workspace } = await workspaces.paths('NAMED');
   await writeFile(`${workspace}/No space left on device`, 'x', { mode: 0 });
-  const { tickets, leftOut } = await workspaces.upkeep.save(world.path('saved'));
+  const { tickets, leftOut } = await workspaces.maintenance.backup(world.path('saved'));
   t.strictSame(tickets.sort(), ['NAMED', 'WELL']);
-  t.match(leftOut, [{ ticket_id: 'NAMED', what: /^what is not committed: / }]);
+  t.match(leftOut, [{ ticket_id: 'NAMED', what: /^uncommitted work: / }]);
 });

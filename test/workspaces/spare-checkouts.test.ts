@@ -22,8 +22,10 @@ async function setTheStage(t: Test, settings: { SPARE_CHECKOUTS?: number } = {})
   const world = await makeWorld(t, { SPARE_CHECKOUTS: 3, logger, ...settings });
   const { directory } = await world.github.addRepository('acme/many', { empty: true });
   commitEntries(directory, [...FILES, ...TOP]);
-  const create = (ticketId: string, place?: () => string) =>
-    world.workspaces.create({ ticketId, repo: repo('acme/many'), place });
+  const create = async (ticketId: string, folder?: string) => {
+    const prepared = await world.workspaces.prepare({ ticketId, repo: repo('acme/many') });
+    return world.workspaces.materialize(prepared, { folder });
+  };
   return {
     ...world,
     directory,
@@ -91,7 +93,7 @@ t.test('files go into the folder in which an agent waits', async (t) => {
   await mkdir(place);
   await sandbox.identities.assign(place);
   const slot = await inode('.staging', 'slot');
-  await create('P-2', () => place);
+  await create('P-2', place);
   t.equal(await inode('P-2'), slot);
   t.equal(await inode('P-2', 'd7', '7.txt'), waited);
   t.equal(await read('P-2', 'README.md'), 'read me again\n', 'what is new is brought in there, too');
@@ -119,7 +121,7 @@ t.test('a creation that fails leaves nothing, and the next one works', async (t)
   const place = path('tickets', '.staging', 'taken');
   await mkdir(place);
   await writeFile(join(place, 'd1'), 'in the way');
-  await t.rejects(create('F-2', () => place));
+  await t.rejects(create('F-2', place));
   t.strictSame(await waiting(), []);
   await t.rejects(workspaces.paths('F-2'), { code: 'ticket_not_found' });
   await create('F-2');
@@ -165,7 +167,7 @@ t.test('making room removes them', async (t) => {
   const ready = spared();
   await create('R-1');
   await ready;
-  await workspaces.upkeep.removeUnusedMirrors();
+  await workspaces.maintenance.removeUnusedMirrors();
   t.strictSame(await waiting(), []);
   // The one that a hand removed is no loss either.
   const again = spared();

@@ -8,8 +8,8 @@ t.test('`emptyTrash` deletes what an earlier removal left', async (t) => {
     const trash = world.path(folder, folder === 'data' ? 'trash' : '.trash');
     await mkdir(`${trash}/left/below`, { recursive: true });
     await writeFile(`${trash}/left/below/file`, 'x');
-    await world.workspaces.upkeep.emptyTrash();
-    await world.workspaces.upkeep.emptied();
+    await world.workspaces.maintenance.emptyTrash();
+    await world.workspaces.maintenance.trashEmptied();
     t.strictSame(await readdir(trash), []);
   }
 });

@@ -118,14 +118,14 @@ t.test('a parked ticket comes back only where its files fit, and is kept until t
   await create('SAVED');
   const { workspace } = await workspaces.paths('SAVED');
   await writeFile(`${workspace}/draft.txt`, 'not committed\n');
-  t.equal(await workspaces.upkeep.park('PARKED', async () => true), undefined);
-  await workspaces.upkeep.save(path('saved'));
+  t.equal(await workspaces.maintenance.park('PARKED', async () => true), undefined);
+  await workspaces.maintenance.backup(path('saved'));
   await workspaces.close();
 
   const small = setUp(dir, parentEnv, TOKEN, undefined, { MAX_WORKSPACE_MB: 5 }).workspaces;
   await small.recover();
   await t.rejects(small.sync('PARKED'), { code: 'workspace_too_large' });
-  t.equal(await small.upkeep.place('PARKED'), 'parked');
+  t.equal(await small.state('PARKED'), 'parked');
   await small.close();
   const large = setUp(dir, parentEnv, TOKEN).workspaces;
   await large.recover();

@@ -73,8 +73,8 @@ t.test('a move that fails is undone, and is tried again by the next command', as
   for (const _ of [1, 2]) {
     await t.rejects(workspaces.sync('M'), {
       code: 'workspace_tampered',
-      message: /^The new commits were not brought in: .*hidden\.txt/,
-      remedy: /the next command tries again/,
+      message: /^The new commits were not merged: .*hidden\.txt/,
+      remedy: /The next command tries again/,
     });
     await isAsBefore(t, stage);
   }
@@ -108,8 +108,8 @@ t.test('a move that can be neither completed nor undone is completed later', asy
   for (const _ of [1, 2]) {
     await t.rejects(workspaces.sync('M'), {
       code: 'workspace_tampered',
-      message: /^The workspace is half-way between two commits: .*hidden\.txt/,
-      remedy: /the next command completes it/,
+      message: /^The workspace is between two commits: .*hidden\.txt/,
+      remedy: /The next command completes the move/,
     });
   }
   for (const show of unhide) await show();

@@ -207,7 +207,7 @@ t.test('the base comes in, and no work is lost', async (t) => {
     const before = await workspaces.status('W-1');
     commitEntries(directory, [{ path, content }]);
     const kept = await workspaces.sync('W-1');
-    t.match(kept, { updated: false, head: before.head, notes: [new RegExp(`${path} has changes`)] });
+    t.match(kept, { updated: false, head: before.head, notes: [new RegExp(`${path} has uncommitted changes`)] });
     t.equal(await read(path), 'not committed\n');
     plainGit(['--git-dir', directory, 'update-ref', 'refs/heads/main', secondBase]);
   }

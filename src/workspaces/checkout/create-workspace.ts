@@ -1,117 +1,166 @@
 import { randomUUID } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { abortable } from '../../concurrency/abortable.ts';
+import type { Logger } from '../../config/logger.ts';
 import { AppError } from '../../errors/app-error.ts';
 import { hasCode } from '../../files/errors.ts';
 import type { Layout } from '../../files/layout.ts';
-import type { GitProgress } from '../../git/progress.ts';
-import type { RepoRef } from '../../git/repo-url.ts';
-import type { PlainPacks } from '../../mirrors/uncompressed-packs.ts';
+import type { GitOptions } from '../../git/git.ts';
+import type { Mirrors } from '../../mirrors/mirrors.ts';
+import type { UncompressedPacks } from '../../mirrors/uncompressed-packs.ts';
 import { makeOwnedFolder } from '../../trees/owned-folder.ts';
 import type { Trash } from '../../trees/trash.ts';
+import { unpark } from '../maintenance/parking.ts';
+import { findTicket, noBranch, type OpenTicket } from '../open-ticket.ts';
 import { refuseWithoutRoom } from '../scan/tree-limits.ts';
 import type { TreeScan, TreeScans } from '../scan/tree-scan.ts';
-import { list } from '../worktree/format-paths.ts';
+import { recordSync, type SyncCache } from '../sync/sync.ts';
+import { listPaths } from '../worktree/format-paths.ts';
 import { writeGitFile } from '../worktree/git-file.ts';
 import { publishIndex } from '../worktree/scratch-results.ts';
 import { type TreeTools, withWorktree } from '../worktree/snapshot.ts';
 import type { NewGitDir } from './git-dir.ts';
+import { type CheckoutPlan, notAWorkspace, type Prepared } from './prepare.ts';
 import { moveInto, type SpareCheckout, type SpareCheckouts } from './spare-checkouts.ts';
 
-export type NewWorkspace = {
-  ticketId: string;
-  repo: RepoRef;
+export type Created = {
+  /** False when the workspace existed. */
+  created: boolean;
   branch: string;
   baseBranch: string;
-  /** Newest commit of the base branch; it and `remoteHead` are in the mirror. */
+  /** Newest commits of the base branch and of the ticket's branch. */
   base: string;
-  /** Newest commit of the ticket's branch on the remote, if it is there: the ticket goes on from it. */
-  remoteHead: string | undefined;
-  /** Fulfilled when the mirror keeps these commits for the ticket. */
-  isKept: Promise<void>;
-  place: (() => string | undefined) | undefined;
+  head: string;
+  /** For a person: limits of the server with this repository. */
+  notes: string[];
 };
 
-export type CheckoutOptions = {
-  signal?: AbortSignal | undefined;
-  onProgress?: ((progress: GitProgress) => void) | undefined;
+export type MaterializeOptions = Pick<GitOptions, 'signal' | 'onProgress'> & {
+  /** An empty folder in the staging folder of TICKETS_ROOT that becomes the workspace, such as that of a spare agent. */
+  folder?: string | undefined;
 };
 
-export type BuildDeps = {
+type Deps = {
   tools: TreeTools;
   layout: Layout;
   trash: Trash;
-  plainPacks: PlainPacks;
+  mirrors: Mirrors;
+  uncompressedPacks: UncompressedPacks;
   spareCheckouts: SpareCheckouts;
   scans: TreeScans;
-  makeGitDir: (gitDir: string, wanted: NewGitDir) => Promise<void>;
+  syncCache: SyncCache;
+  createGitDir: (gitDir: string, wanted: NewGitDir) => Promise<void>;
+  logger: Logger | undefined;
 };
 
 /**
- * Builds a workspace aside and publishes it by two renames, the workspace last: a workspace that exists is complete,
- * whenever the server is killed.
- * @returns notes for a person on what this server does not do with the repository
- * @throws AppError `disk_full`; those of TreeScans, with no file written
+ * Writes the files of a prepared workspace, or restores those of an existing one that is parked.
+ * @throws AppError `ticket_repo_mismatch`, `ticket_not_found`, `disk_full`, `workspace_tampered`; those of TreeScans
  */
-export async function buildWorkspace(
-  deps: BuildDeps,
-  wanted: NewWorkspace,
-  options: CheckoutOptions,
-): Promise<string[]> {
-  const { layout, plainPacks, spareCheckouts } = deps;
-  const mirror = layout.mirror(wanted.repo.url);
-  const scan = await spareCheckouts.with(mirror, (spare) => build(deps, wanted, mirror, spare, options));
-  plainPacks.renew(mirror, wanted.base, scan.files);
-  // Only a tree that was scanned: another one may hold what this disk cannot.
-  if (wanted.remoteHead === undefined) {
-    spareCheckouts.renew(mirror, wanted.base, scan.files, () => plainPacks.newestFor(mirror));
+export async function materializeWorkspace(
+  deps: Deps,
+  prepared: Prepared,
+  options: MaterializeOptions,
+): Promise<Created> {
+  const { ticketId, plan } = prepared;
+  const existing = await findTicket(deps.tools.git, deps.layout, ticketId);
+  if (existing !== undefined) {
+    const described = await describeExisting(deps, existing, prepared);
+    if (existing.parked) await unpark(deps, existing, options);
+    return described;
   }
-  return notesOn(scan);
+  if (plan === undefined) throw new AppError('ticket_not_found', `The workspace of ticket ${ticketId} was removed.`);
+  return createWorkspace(deps, prepared, plan, options);
 }
 
-async function build(
-  deps: BuildDeps,
-  wanted: NewWorkspace,
-  mirror: string,
-  spare: SpareCheckout | undefined,
-  options: CheckoutOptions,
-): Promise<TreeScan> {
-  const { tools, layout, trash, plainPacks } = deps;
+async function describeExisting({ tools }: Deps, ticket: OpenTicket, request: Prepared): Promise<Created> {
+  if (ticket.repoUrl.toLowerCase() !== request.repo.url.toLowerCase()) {
+    throw new AppError('ticket_repo_mismatch', `Ticket ${ticket.ticketId} belongs to ${ticket.repoUrl}.`);
+  }
+  const { branch, baseBranch } = ticket;
+  const refs = await tools.git.query(ticket.gitDir).refs('refs/');
+  const head = refs.get(ticket.ref);
+  if (head === undefined) throw noBranch(branch);
+  const keepsBase = request.baseBranch !== undefined && request.baseBranch !== baseBranch;
+  const notes = keepsBase ? [`The ticket keeps its base branch ${baseBranch}.`] : [];
+  return { created: false, branch, baseBranch, base: refs.get(ticket.baseRef) ?? head, head, notes };
+}
+
+/**
+ * Creates the files and the git directory in staging folders and publishes both by renames, the workspace last. So a
+ * workspace that exists is complete, even after the server was killed.
+ */
+async function createWorkspace(
+  deps: Deps,
+  request: Prepared,
+  plan: CheckoutPlan,
+  options: MaterializeOptions,
+): Promise<Created> {
+  const { layout, mirrors, uncompressedPacks, spareCheckouts, syncCache } = deps;
+  const { ticketId } = request;
+  const { mirror, branch, baseBranch, base, head, remoteHead, scan, heads } = plan;
+  const protection = mirrors.protect(mirror, ticketId, [base, head]);
+  // `stage` awaits it, unless it fails before. Either way no git runs on the refs of the ticket afterwards.
+  protection.catch(() => {});
+  await spareCheckouts
+    .withSpare(mirror, (spare) => stage(deps, { request, plan, spare, protection }, options))
+    .finally(() => protection.catch(() => {}));
+
+  uncompressedPacks.renew(mirror, base, scan.files);
+  const notes = notesOn(scan);
+  if (remoteHead === undefined) {
+    // The base was scanned, so the disk can hold a spare checkout of it.
+    spareCheckouts.renew(mirror, base, scan.files, () => uncompressedPacks.newestFor(mirror));
+    const refs = { ticketId, gitDir: layout.ticket(ticketId).gitDir, ref: `refs/heads/${branch}` };
+    recordSync(syncCache, refs, heads, { head, base });
+  } else {
+    notes.push(`The branch ${branch} exists on the remote; the ticket continues from it.`);
+  }
+  deps.logger?.info({ ticket_id: ticketId, repo: request.repo.url, head }, 'workspace created');
+  return { created: true, branch, baseBranch, base, head, notes };
+}
+
+async function stage(
+  deps: Deps,
+  checkout: {
+    request: Prepared;
+    plan: CheckoutPlan;
+    spare: SpareCheckout | undefined;
+    protection: Promise<void>;
+  },
+  options: MaterializeOptions,
+): Promise<void> {
+  const { tools, layout, trash, uncompressedPacks } = deps;
+  const { request, plan, spare, protection } = checkout;
+  const { mirror, head } = plan;
   const { git, programs, identities } = tools;
-  const { workspace, gitDir } = layout.ticket(wanted.ticketId);
+  const { workspace, gitDir } = layout.ticket(request.ticketId);
   const stagedGitDir = join(layout.data.staging, randomUUID());
-  const place = wanted.place?.() ?? spare?.folder;
-  const staged = place ?? join(layout.tickets.staging, randomUUID());
-  const head = wanted.remoteHead ?? wanted.base;
-  const scanning = deps.scans.check(mirror, head);
-  // Awaited below, when its turn has come.
-  scanning.catch(() => {});
+  const folder = options.folder ?? spare?.folder;
+  const staged = folder ?? join(layout.tickets.staging, randomUUID());
   try {
-    const [alsoObjects] = await Promise.all([
-      plainPacks.objectsFor(mirror),
-      place === undefined ? makeOwnedFolder(identities, staged) : undefined,
-      deps.makeGitDir(stagedGitDir, gitDirOf(wanted, mirror)),
+    if (!spare) await refuseWithoutRoom(plan.scan, layout.tickets.root);
+    const [alternateObjects] = await Promise.all([
+      uncompressedPacks.objectsFor(mirror),
+      folder === undefined ? makeOwnedFolder(identities, staged) : undefined,
+      deps.createGitDir(stagedGitDir, gitDirOf(request, plan)),
     ]);
-    const scan = await abortable(scanning, options.signal);
-    if (!spare) await refuseWithoutRoom(scan, layout.tickets.root);
     if (spare) await moveInto(spare, staged, stagedGitDir);
     const newOwner = spare !== undefined && staged !== spare.folder && identities.of(staged) !== undefined;
     if (newOwner) await programs.unifyOwner(staged);
     if (newOwner || spare?.commit !== head) {
       const trees = spare ? [spare.commit, head] : [head];
       await withWorktree(tools, { workspace: staged, gitDir: stagedGitDir, mirror }, options.signal, async (tree) => {
-        // What was renamed has another time of change: git would take it for changed by somebody, and refuse.
+        // A rename changes the ctime, so git would take the files for changed and refuse.
         if (spare) await git.run(['update-index', '-q', '--refresh', '--ignore-submodules'], tree.reading);
-        const where = { ...tree.writing, alsoObjects, onProgress: options.onProgress };
+        const where = { ...tree.writing, alternateObjects, onProgress: options.onProgress };
         if (spare?.commit !== head) await git.run(['read-tree', '-m', '-u', '-v', ...trees], where);
         await publishIndex(tree);
       });
     }
     await writeGitFile(staged, gitDir);
-    await wanted.isKept;
+    await protection;
     await publish(deps, { stagedGitDir, gitDir, staged, workspace });
-    return scan;
   } catch (error) {
     await trash.discard(staged, layout.tickets.trash);
     await trash.discard(stagedGitDir, layout.data.trash);
@@ -119,9 +168,10 @@ async function build(
   }
 }
 
-function gitDirOf({ ticketId, repo, branch, baseBranch, base, remoteHead }: NewWorkspace, mirror: string): NewGitDir {
+function gitDirOf({ ticketId, repo }: Prepared, plan: CheckoutPlan): NewGitDir {
+  const { mirror, branch, baseBranch, base, head, remoteHead } = plan;
   const refs = {
-    [`refs/heads/${branch}`]: remoteHead ?? base,
+    [`refs/heads/${branch}`]: head,
     [`refs/remotes/origin/${baseBranch}`]: base,
     ...(remoteHead === undefined ? {} : { [`refs/remotes/origin/${branch}`]: remoteHead }),
   };
@@ -132,22 +182,15 @@ async function publish(
   { layout, trash }: { layout: Layout; trash: Trash },
   paths: { stagedGitDir: string; gitDir: string; staged: string; workspace: string },
 ): Promise<void> {
-  // What a killed creation left: with neither a workspace nor work it is nothing.
+  // The leftover of a killed creation: a ticket would have a workspace, or unpushed work.
   await trash.discard(paths.gitDir, layout.data.trash);
   await rename(paths.stagedGitDir, paths.gitDir);
   try {
     await rename(paths.staged, paths.workspace);
   } catch (error) {
     await trash.discard(paths.gitDir, layout.data.trash);
-    if (!hasCode(error, 'ENOTEMPTY') && !hasCode(error, 'EEXIST') && !hasCode(error, 'ENOTDIR')) throw error;
-    throw new AppError(
-      'workspace_tampered',
-      `${basename(paths.workspace)} in TICKETS_ROOT is not a workspace of this server.`,
-      {
-        cause: error,
-        remedy: 'Move it away, or use another ticket id.',
-      },
-    );
+    const isOccupied = ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].some((code) => hasCode(error, code));
+    throw isOccupied ? notAWorkspace(basename(paths.workspace), error) : error;
   }
 }
 
@@ -155,7 +198,7 @@ function notesOn({ submodules, usesLfs }: TreeScan): string[] {
   const notes: string[] = [];
   const { paths, count } = submodules;
   if (count > 0) {
-    notes.push(`Submodules are not followed; their folders are empty: ${list(paths, paths.length, count)}.`);
+    notes.push(`Submodules are not followed; their folders are empty: ${listPaths(paths, paths.length, count)}.`);
   }
   if (usesLfs) notes.push('The repository uses Git LFS; its large files are pointers here.');
   return notes;

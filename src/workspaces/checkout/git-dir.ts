@@ -3,39 +3,38 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Layout } from '../../files/layout.ts';
 import type { Git } from '../../git/git.ts';
-import { cutOffLike } from '../../mirrors/shallow.ts';
+import { copyShallow } from '../../mirrors/shallow.ts';
 import { type TicketRecord, writeRecord } from '../ticket-record.ts';
 
 export type NewGitDir = {
   /** Short name of the branch that is checked out. */
   branch: string;
-  /** Commits by full name. */
+  /** Commits by the full name of their ref. */
   refs: Readonly<Record<string, string>>;
-  /** The mirror whose objects it borrows. */
+  /** The mirror to borrow objects from. */
   mirror: string;
-  /** None for one that is no ticket's. */
+  /** None for a spare checkout. */
   record?: TicketRecord;
 };
 
 /**
- * Not bare, so that a person's git finds the directory through the workspace's .git file. The last value counts. An index of
- * version 4 leaves out what paths have in common, a quarter of it.
+ * Appended to the configuration of `git init`, so these values win. A person's git finds the directory through the .git file of
+ * the workspace, so it is not bare. Version 4 of the index compresses paths, which saves a quarter.
  */
 const SETTINGS = '[core]\n\tbare = false\n[gc]\n\tauto = 0\n[index]\n\tversion = 4\n';
 
 /**
- * In the ticket's git directory only: what a repository's .gitattributes say may change line ends, but never name a
- * program to run, nor another encoding.
+ * Overrides the .gitattributes of a repository: they may change line ends, but not run a program or change the encoding.
  */
 const ATTRIBUTES = '* !filter !working-tree-encoding !ident !diff !merge\n';
 
 /**
- * Makes git directories of tickets. `git init` tries the file system once; a directory is written like the one it made,
- * in the files of gitrepository-layout(5).
- * @param ignoresCase whether the disk of the workspaces does
+ * Creates git directories of tickets in the layout of gitrepository-layout(5). `git init` runs once, to probe the file system;
+ * all directories get its configuration.
+ * @param ignoresCase whether the file system of the workspaces ignores case
  */
-export function createGitDirs(git: Git, layout: Layout, ignoresCase: () => Promise<boolean>) {
-  let tried: Promise<string> | undefined;
+export function createGitDirFactory(git: Git, layout: Layout, ignoresCase: () => Promise<boolean>) {
+  let probed: Promise<string> | undefined;
 
   async function configuration(): Promise<string> {
     const folder = join(layout.data.staging, randomUUID());
@@ -49,9 +48,9 @@ export function createGitDirs(git: Git, layout: Layout, ignoresCase: () => Promi
   }
 
   return async (gitDir: string, { branch, refs, mirror, record }: NewGitDir): Promise<void> => {
-    tried ??= configuration();
-    const config = await tried.catch((error) => {
-      tried = undefined;
+    probed ??= configuration();
+    const config = await probed.catch((error) => {
+      probed = undefined;
       throw error;
     });
     await mkdir(gitDir);
@@ -66,7 +65,7 @@ export function createGitDirs(git: Git, layout: Layout, ignoresCase: () => Promi
       writeFile(join(gitDir, 'objects', 'info', 'alternates'), `${join(mirror, 'objects')}\n`),
       writeFile(join(gitDir, 'packed-refs'), packedRefs.join(''), { flush: true }),
       record && writeRecord(gitDir, record),
-      cutOffLike(mirror, gitDir),
+      copyShallow(mirror, gitDir),
     ]);
   };
 }

@@ -1,11 +1,11 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { canceled } from '../../concurrency/abortable.ts';
 import { AppError } from '../../errors/app-error.ts';
 import { splitZ } from '../../files/null-separated.ts';
 import type { Git } from '../../git/git.ts';
 import type { Redactor } from '../../redaction/redactor.ts';
-import { list, shown } from '../worktree/format-paths.ts';
+import { noBranch } from '../open-ticket.ts';
+import { checkHead, GITLINK, tampered, touchedSubmodules } from '../worktree/checks.ts';
+import { listPaths, printable } from '../worktree/format-paths.ts';
 import { restoreGitFile } from '../worktree/git-file.ts';
 import { keepObjects, publishIndex } from '../worktree/scratch-results.ts';
 import {
@@ -13,39 +13,35 @@ import {
   checkWorkspace,
   listChanges,
   MAX_FILE_BYTES,
-  type Place,
   type TreeTools,
-  type Worktree,
+  type WorktreePaths,
   withWorktree,
   writeTree,
 } from '../worktree/snapshot.ts';
 import { type CommitText, commitMessage } from './commit-message.ts';
-import { holdBack } from './protected-paths.ts';
+import { withoutProtected } from './protected-paths.ts';
 import { checkForSecrets } from './secret-check.ts';
 
 export type Commit = { sha: string; subject: string; filesChanged: number };
 
-export type Committed = {
-  /** Undefined when there was nothing to commit. */
+export type CommitResult = {
+  /** Undefined without changes. */
   commit: Commit | undefined;
-  /** Changed files that stay in the workspace uncommitted, since PROTECTED_PATHS covers them. */
+  /** Changed files that are not committed, since PROTECTED_PATHS covers them. */
   heldBack: string[];
   /** For a person. */
   notes: string[];
 };
 
-const GITLINK = '160000';
-const GITLINK_BYTES = Buffer.from(GITLINK);
-/** How deep repositories in repositories are looked for. */
+/** Levels of repositories inside repositories. */
 const MAX_NESTING = 10;
 
 /**
- * Commits everything in the workspace but what is protected to the ticket's branch. No agent may be at work in it
- * meanwhile.
- * @param deps.quarantine folder beside the workspaces for what is moved out of this one
- * @param signal counts until the branch is moved
- * @throws AppError `workspace_tampered`, `workspace_unreadable`, `file_too_large`, `secret_in_diff`, and as the signal says; the workspace is as it
- * was then
+ * Commits all changes of the workspace except protected paths to the ticket's branch. No agent may be working in it.
+ * @param deps.quarantine folder for a `.git` that is moved out of the workspace
+ * @param signal has no effect once the branch is being updated
+ * @throws AppError `workspace_tampered`, `workspace_unreadable`, `file_too_large`, `secret_in_diff`, or the signal's. The workspace
+ * is then unchanged
  */
 export async function commitWorkspace(
   deps: {
@@ -54,46 +50,46 @@ export async function commitWorkspace(
     quarantine: string;
     protectedPaths: readonly string[];
   },
-  place: Place,
+  paths: WorktreePaths,
   branch: string,
   text: CommitText,
   signal?: AbortSignal,
-): Promise<Committed> {
+): Promise<CommitResult> {
   const { tools, redactor, quarantine } = deps;
   const { programs } = tools;
   const git = withSignal(tools.git, signal);
-  const { gitDir, workspace } = place;
-  await checkWorkspace(place);
+  const { gitDir, workspace } = paths;
+  await checkWorkspace(paths);
   checkHead(gitDir, branch);
-  const notes = await restoreGitFile(programs, place, quarantine, signal);
+  const notes = await restoreGitFile(programs, paths, quarantine, signal);
   await programs.stripSetIds(workspace, signal);
 
-  return withWorktree(tools, place, signal, async (worktree) => {
+  return withWorktree(tools, paths, signal, async (worktree) => {
     let all = await listChanges(worktree);
     for (let depth = 0; all.nested.length > 0; depth += 1) {
-      if (depth === MAX_NESTING) throw tampered('The workspace holds repositories in repositories without end.');
+      if (depth === MAX_NESTING) throw tampered('The workspace has too many levels of nested repositories.');
       for (const folder of all.nested) {
         await programs.unnest(workspace, folder, quarantine, signal);
         notes.push(
-          `${shown(folder)} was a git repository of its own; its files were committed, its .git was moved away.`,
+          `${printable(folder)} was a git repository of its own; its files were committed, and its .git was moved away.`,
         );
       }
       all = await listChanges(worktree);
     }
     for (const folder of await touchedSubmodules(worktree)) {
-      notes.push(`${shown(folder)} is a submodule; what was changed there is not committed.`);
+      notes.push(`${printable(folder)} is a submodule; changes in it were not committed.`);
     }
-    const { changes, heldBack } = holdBack(all, deps.protectedPaths);
+    const { changes, heldBack } = withoutProtected(all, deps.protectedPaths);
     refuseLargeFiles(changes);
     const { tree, leftOut } = await writeTree(worktree, changes);
     if (leftOut.length > 0) {
-      notes.push(`Left out, since some file systems take a name in it for .git: ${list(leftOut, 20)}.`);
+      notes.push(`Left out, since some file systems treat a name in the path as .git: ${listPaths(leftOut, 20)}.`);
     }
 
     const ref = `refs/heads/${branch}`;
-    const parent = await git.ask(gitDir).commit(ref);
-    if (parent === undefined) throw tampered(`The branch ${branch} is gone.`);
-    if (tree !== (await git.ask(gitDir).tree(parent))) await keepObjects(git, worktree, tree, parent);
+    const parent = await git.query(gitDir).commit(ref);
+    if (parent === undefined) throw noBranch(branch);
+    if (tree !== (await git.query(gitDir).tree(parent))) await keepObjects(git, worktree, tree, parent);
     const filesChanged = await countChangedFiles(git, gitDir, parent, tree);
     let commit: Commit | undefined;
     if (filesChanged > 0) {
@@ -102,29 +98,19 @@ export async function commitWorkspace(
       const made = await git.run(['commit-tree', '-p', parent, tree], { gitDir, input: message.text });
       const sha = made.stdout.toString().trim();
       if (signal?.aborted) throw canceled(signal);
-      // From here on to the end: a branch of which nobody knows whether it moved is worse than a late end.
+      // Without the signal: after an abort, nobody would know whether the branch was updated.
       await tools.git.run(['update-ref', '-m', 'commit', ref, sha, parent], { gitDir });
       commit = { sha, subject: message.subject, filesChanged };
     }
-    // Also without a change: this is what mends the index after a commit that was cut short just before.
+    // Also without changes: this fixes the index after a commit that was killed just before.
     await publishIndex(worktree);
     return { commit, heldBack: heldBack.map(redactor.text), notes };
   });
 }
 
-/** The same git, whose commands end with the signal. */
+/** Returns a git whose commands are killed by the signal. */
 function withSignal(git: Git, signal: AbortSignal | undefined): Git {
   return { ...git, run: (args, options) => git.run(args, { ...options, signal }) };
-}
-
-/** The index belongs to the branch of HEAD. On another branch, a commit would undo the difference between the two. */
-export function checkHead(gitDir: string, branch: string): void {
-  const head = readFileSync(join(gitDir, 'HEAD'), 'utf8');
-  if (head.trim() !== `ref: refs/heads/${branch}`) {
-    throw new AppError('workspace_tampered', `The workspace is not on the branch ${branch} any more.`, {
-      remedy: `Run git checkout ${branch} in it, or delete the ticket with force=true.`,
-    });
-  }
 }
 
 function refuseLargeFiles({ tooLarge }: Changes): void {
@@ -132,20 +118,11 @@ function refuseLargeFiles({ tooLarge }: Changes): void {
   const files = tooLarge.map(({ path, bytes }) => `${path} (${Math.ceil(bytes / 1024 ** 2)} MiB)`);
   throw new AppError(
     'file_too_large',
-    `The workspace holds files above ${MAX_FILE_BYTES / 1024 ** 2} MiB: ${list(files, 5)}.`,
+    `The workspace has files above ${MAX_FILE_BYTES / 1024 ** 2} MiB: ${listPaths(files, 5)}.`,
   );
 }
 
-/** Submodules are empty folders here. One that is something else now holds work that no commit of this repository can. */
-export async function touchedSubmodules(worktree: Worktree): Promise<string[]> {
-  const { git, programs, workspace, indexed, signal } = worktree;
-  const { stdout } = await git.run(['ls-files', '-z', '--stage'], indexed);
-  const submodules = splitZ(stdout).filter((record) => record.subarray(0, GITLINK.length).equals(GITLINK_BYTES));
-  const folders = submodules.map((record) => record.subarray(record.indexOf('\t') + 1));
-  return (await programs.occupied(workspace, folders, signal)).map(String);
-}
-
-/** @throws AppError `workspace_tampered` when a submodule changed: what it would name exists nowhere else */
+/** @throws AppError `workspace_tampered` when a submodule changed: its commit would exist nowhere else */
 async function countChangedFiles(git: Git, gitDir: string, parent: string, tree: string): Promise<number> {
   const { stdout } = await git.run(['diff-tree', '-r', '-z', '--raw', '--find-renames', parent, tree], { gitDir });
   const records = splitZ(stdout).map(String);
@@ -154,14 +131,10 @@ async function countChangedFiles(git: Git, gitDir: string, parent: string, tree:
     const [from = '', to = '', , , status = ''] = (records[index] ?? '').slice(1).split(' ');
     const path = records[index + 1] ?? '';
     if (from === GITLINK || to === GITLINK) {
-      throw tampered(`${shown(path)} is a submodule, and submodules cannot be changed here.`);
+      throw tampered(`${printable(path)} is a submodule, and submodules cannot be changed here.`);
     }
     files += 1;
     index += status.startsWith('R') ? 2 : 1;
   }
   return files;
-}
-
-function tampered(detail: string): AppError {
-  return new AppError('workspace_tampered', detail);
 }

@@ -1,4 +1,4 @@
-/** What credentials of well-known services look like: few shapes, each so particular that it is hardly anything else. */
+/** The shapes of credentials of well-known services. Only shapes with few false positives. */
 export const CREDENTIAL_SHAPES: readonly (readonly [name: string, shape: RegExp])[] = [
   ['a private key', /-----BEGIN (?:[A-Z]+ ){0,3}PRIVATE KEY-----/],
   ['a GitHub token', /\b(?:gh[oprsu]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{82})\b/],
@@ -8,10 +8,10 @@ export const CREDENTIAL_SHAPES: readonly (readonly [name: string, shape: RegExp]
   ['a Slack token', /\bxox[abeoprs]-[A-Za-z0-9-]{20,}/],
 ];
 
-/** Longest text of a shape that is found for certain when it comes in two pieces. */
-const LONGEST = 300;
+/** The longest credential that is found when it is split between two pieces. */
+const MAX_CREDENTIAL_CHARS = 300;
 
-/** Collects which shapes bytes that come in pieces hold. */
+/** Searches a stream of bytes for these shapes. */
 export function createShapeSearch(): { push(bytes: Buffer): void; found: Set<string> } {
   const found = new Set<string>();
   let end = '';
@@ -20,7 +20,7 @@ export function createShapeSearch(): { push(bytes: Buffer): void; found: Set<str
     push(bytes) {
       const text = end + bytes.toString('latin1');
       for (const [name, shape] of CREDENTIAL_SHAPES) if (!found.has(name) && shape.test(text)) found.add(name);
-      end = text.slice(-LONGEST);
+      end = text.slice(-MAX_CREDENTIAL_CHARS);
     },
   };
 }

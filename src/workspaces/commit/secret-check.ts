@@ -3,19 +3,19 @@ import { splitZ } from '../../files/null-separated.ts';
 import type { Git } from '../../git/git.ts';
 import { readBlobs } from '../../git/read-blobs.ts';
 import type { Redactor } from '../../redaction/redactor.ts';
-import { list, shown } from '../worktree/format-paths.ts';
+import { listPaths, printable } from '../worktree/format-paths.ts';
 import { createShapeSearch } from './credential-shapes.ts';
 
 const NO_OBJECT = /^0+$/;
 
-/** A file that a tree adds or changes: its blobs, `before` undefined when there was none, and its path. */
+/** A file that a tree adds or changes, with its blobs. `before` is undefined for a new file. */
 type ChangedFile = { before: string | undefined; after: string; path: Buffer };
 
 /**
- * Looks through the paths and the content of all that a tree adds to a commit, binary files too.
- * @returns notes on files that hold what looks like a credential of somebody and did not before. These are told and
- * not refused: test data and documentation are full of such, and nobody could let a commit through that is wanted
- * @throws AppError `secret_in_diff` when one of the server's own secrets is among it
+ * Searches the paths and the content of the files that a tree adds or changes, including binary files.
+ * @returns notes on files with new text that looks like a credential. It is not refused: test data and documentation often
+ * contain such text, and nobody could approve the commit
+ * @throws AppError `secret_in_diff` for a secret of the server
  */
 export async function checkForSecrets(
   git: Git,
@@ -46,13 +46,13 @@ async function notesOnShapes(git: Git, gitDir: string, files: ChangedFile[], sha
   return suspicious.flatMap((file) => {
     const old = file.before === undefined ? [] : earlier.of(file.before);
     const fresh = shapes.of(file.after).filter((name) => !old.includes(name));
-    return fresh.map((name) => `${shown(file.path)} holds what looks like ${name}. It was committed all the same.`);
+    return fresh.map((name) => `${printable(file.path)} has text that looks like ${name}. It was committed.`);
   });
 }
 
 type ShapesByBlob = ReturnType<typeof createShapesByBlob>;
 
-/** Shapes of credentials by the blob that holds them; of those that hold none, nothing is kept. */
+/** Collects the shapes of credentials by blob. */
 function createShapesByBlob() {
   const found = new Map<string, Set<string>>();
   let current = { blob: '', search: createShapeSearch() };
@@ -79,7 +79,7 @@ async function changedFiles(git: Git, gitDir: string, parent: string, tree: stri
 }
 
 function secretInDiff(paths: readonly string[]): AppError {
-  return new AppError('secret_in_diff', `A secret of the server would be published in ${list(paths, 5)}.`);
+  return new AppError('secret_in_diff', `A secret of the server would be published in ${listPaths(paths, 5)}.`);
 }
 
 function unique(blobs: readonly string[]): string[] {

@@ -3,23 +3,22 @@ import { basename, join } from 'node:path';
 import { AppError, storageFailure, toAppError } from '../../errors/app-error.ts';
 import { copyFolder, eachEntry } from '../../files/copy-folder.ts';
 import { hasCode } from '../../files/errors.ts';
-import { plainObjects } from '../../mirrors/uncompressed-packs.ts';
-import { type OpenTicket, WORK_REF } from '../open-ticket.ts';
-import { headOf } from '../sync/sync.ts';
+import { uncompressedObjects } from '../../mirrors/uncompressed-packs.ts';
+import { headOf, type OpenTicket, WORK_REF } from '../open-ticket.ts';
 import { readRecord, writeRecord } from '../ticket-record.ts';
-import { shown } from '../worktree/format-paths.ts';
+import { printable } from '../worktree/format-paths.ts';
 import { finishMove } from '../worktree/move-workspace.ts';
 import { keepObjects } from '../worktree/scratch-results.ts';
 import { checkWorkspace, listChanges, type TreeTools, withWorktree, writeTree } from '../worktree/snapshot.ts';
 
 /**
- * Copies a ticket's git directory into a folder, as that of a parked ticket, with a commit of all that the workspace
- * holds beside the branch. The ticket itself is left as it is, but for a move that was cut short, which is completed.
- * @param folder becomes the git directory; it still borrows the mirror's objects
- * @returns what could not be kept, for a person
+ * Copies the git directory of a ticket. The copy is parked, and has a commit of the whole workspace besides the branch. The ticket
+ * itself stays unchanged, except that an interrupted move is completed.
+ * @param folder the copy, which borrows from the same mirror
+ * @returns descriptions of the parts that were not copied, for a person
  * @throws the reason of the signal
  */
-export async function saveTicket(
+export async function backupTicket(
   tools: TreeTools,
   ticket: OpenTicket,
   folder: string,
@@ -29,33 +28,33 @@ export async function saveTicket(
   if (!ticket.parked) {
     await finishMove(tools, ticket, ticket.ref, signal).catch((error) => {
       signal?.throwIfAborted();
-      // What says so is copied, too: the move is completed where the ticket comes back.
-      lost.push(`the end of a move to other commits: ${whyNotSaved(error)}`);
+      // The journal is copied too, so the move is completed after a restore.
+      lost.push(`the end of a move to other commits: ${failureReason(error)}`);
     });
   }
-  await copyFolder(ticket.gitDir, folder, isWhole);
+  await copyFolder(ticket.gitDir, folder, isComplete);
   const record = readRecord(folder);
   if (record !== undefined) await writeRecord(folder, { parked_at: new Date().toISOString(), ...record });
   if (ticket.parked) return lost;
   try {
-    lost.push(...(await saveWork(tools, ticket, folder, signal)));
+    lost.push(...(await backupUncommitted(tools, ticket, folder, signal)));
   } catch (error) {
     signal?.throwIfAborted();
-    lost.push(`what is not committed: ${whyNotSaved(error)}`);
+    lost.push(`uncommitted work: ${failureReason(error)}`);
   }
   return lost;
 }
 
 /**
- * Returns the reason why a ticket that somebody broke is not saved: it must not keep all the others from being saved.
- * @throws the given error, when it is one of Node about a disk that takes nothing; git's words may be the name of a file
+ * Returns why a broken ticket was not backed up, so that the backup continues with the others.
+ * @throws the given error for a full or failing disk that Node found. git's output is not evidence: it may be a file name
  */
-export function whyNotSaved(error: unknown): string {
+export function failureReason(error: unknown): string {
   if (storageFailure(error) ?? (error instanceof AppError && storageFailure(error.cause))) throw error;
   return toAppError(error).message;
 }
 
-async function saveWork(
+async function backupUncommitted(
   tools: TreeTools,
   ticket: OpenTicket,
   gitDir: string,
@@ -67,30 +66,30 @@ async function saveWork(
     const changes = await listChanges(worktree);
     const { tree } = await writeTree(worktree, changes);
     const head = await headOf(git, ticket);
-    if (tree !== (await git.ask(ticket.gitDir).tree(head))) {
+    if (tree !== (await git.query(ticket.gitDir).tree(head))) {
       await keepObjects(git, worktree, tree, head);
       const { stdout } = await git.run(['commit-tree', '-p', head, tree], { gitDir, input: 'Uncommitted work\n' });
       await git.run(['update-ref', WORK_REF, stdout.toString().trim()], { gitDir });
     }
     return [
-      ...changes.nested.map((path) => `${shown(path)}, a git repository of its own`),
-      ...changes.tooLarge.map(({ path }) => `${shown(path)}, which is too large for git`),
+      ...changes.nested.map((path) => `${printable(path)}, a git repository of its own`),
+      ...changes.tooLarge.map(({ path }) => `${printable(path)}, which is too large for GitHub`),
     ];
   });
 }
 
-/** Copies a mirror that nobody repacks meanwhile. Its refs first: what they lead to is there by then. */
-export async function saveMirror(mirror: string, folder: string): Promise<void> {
+/** Copies a mirror. It must not be repacked meanwhile. The refs are copied first, so the objects that they need exist. */
+export async function backupMirror(mirror: string, folder: string): Promise<void> {
   const objects = join(mirror, 'objects');
-  const leftOut = [objects, plainObjects(mirror)];
-  await copyFolder(mirror, folder, (path) => !leftOut.includes(path) && isWhole(path));
+  const excluded = [objects, uncompressedObjects(mirror)];
+  await copyFolder(mirror, folder, (path) => !excluded.includes(path) && isComplete(path));
   await linkFolder(objects, join(folder, 'objects'));
 }
 
-/** git never changes an object or a pack, so that a second name is as good as a copy. */
+/** Links files instead of copying: git never changes an object or a pack. */
 async function linkFolder(from: string, to: string): Promise<void> {
   await eachEntry(from, to, async (source, target, kind) => {
-    if (!isWhole(source)) return;
+    if (!isComplete(source)) return;
     if (kind === 'folder') return linkFolder(source, target);
     await link(source, target).catch((error) => {
       if (!hasCode(error, 'EXDEV') && !hasCode(error, 'EPERM') && !hasCode(error, 'EMLINK')) throw error;
@@ -99,8 +98,8 @@ async function linkFolder(from: string, to: string): Promise<void> {
   });
 }
 
-/** No lock, and no half of a file. */
-function isWhole(path: string): boolean {
+/** Excludes locks and temporary files. */
+function isComplete(path: string): boolean {
   const name = basename(path);
   return !name.endsWith('.lock') && !name.startsWith('tmp_') && !name.startsWith('.tmp-');
 }

@@ -7,34 +7,34 @@ import type { Layout } from '../../files/layout.ts';
 import { readRecord } from '../ticket-record.ts';
 
 /**
- * Makes sure that TICKETS_ROOT is that of this DATA_DIR, by an id in both. In a folder that is not mounted, or is another
- * one, each workspace looks like one that was removed; and what is in it may be that of another server. To be called before
- * anything in either is changed. Folders that have no id yet are given one, when the workspaces are there or nothing needs them.
- * @throws Error naming the setting and what to do
+ * Checks that TICKETS_ROOT belongs to DATA_DIR, by an id in both. With a folder that is not mounted, all workspaces would look
+ * removed, and another folder may belong to another server. It must be called before anything in either folder changes. Folders
+ * without an id get one, when any workspace exists or none is expected.
+ * @throws Error with the setting and the remedy
  */
-export async function claimTicketsRoot({ data, tickets, owner, ticket }: Layout): Promise<void> {
+export async function checkDirectoryPairing({ data, tickets, owner, ticket }: Layout): Promise<void> {
   const id = (await readId(owner.data)) ?? (await writeId(owner.data));
-  const found = await readId(owner.tickets);
-  if (found === id) return;
+  const ticketsId = await readId(owner.tickets);
+  if (ticketsId === id) return;
   const dataDir = dirname(owner.data);
   const root = `TICKETS_ROOT (${tickets.root})`;
-  if (found !== undefined) {
+  if (ticketsId !== undefined) {
     throw new Error(
-      `${root} belongs to another DATA_DIR than ${dataDir}. Set the two that belong together, or give this server a TICKETS_ROOT of its own. If the other DATA_DIR is gone for good, delete ${owner.tickets}.`,
+      `${root} belongs to another DATA_DIR than ${dataDir}. Set the two that belong together, or give this server a TICKETS_ROOT of its own. If the other DATA_DIR is lost, delete ${owner.tickets}.`,
     );
   }
-  const wanted = await ticketsWithFiles(data.gitDirs);
-  const there = await Promise.all(wanted.map((ticketId) => exists(ticket(ticketId).workspace)));
-  if (wanted.length > 0 && !there.includes(true)) {
+  const expected = await ticketsWithFiles(data.gitDirs);
+  const found = await Promise.all(expected.map((ticketId) => exists(ticket(ticketId).workspace)));
+  if (expected.length > 0 && !found.includes(true)) {
     throw new Error(
-      `${root} holds no workspace of the tickets in DATA_DIR (${dataDir}), which have ${wanted.length}. Mount it, or set TICKETS_ROOT to the folder that holds them. If they are lost for good, copy ${owner.data} to ${owner.tickets}: what was committed comes back.`,
+      `${root} has none of the ${expected.length} workspaces of the tickets in DATA_DIR (${dataDir}). Mount it, or set TICKETS_ROOT to the folder with the workspaces. If they are lost, copy ${owner.data} to ${owner.tickets} to restore the committed work.`,
     );
   }
   await mkdir(tickets.root, { recursive: true });
   await writeId(owner.tickets, id);
 }
 
-/** Tickets that have a workspace, by what their git directories say. One whose record cannot be read is left alone anyhow. */
+/** Lists the tickets that have a workspace according to their records. A ticket with an invalid record is skipped. */
 async function ticketsWithFiles(gitDirs: string): Promise<string[]> {
   return (await readdir(gitDirs)).flatMap((name) => {
     try {
@@ -46,7 +46,7 @@ async function ticketsWithFiles(gitDirs: string): Promise<string[]> {
   });
 }
 
-/** Undefined also for a file that was cut short when it was written. */
+/** Returns undefined also for a file that was not written completely. */
 async function readId(file: string): Promise<string | undefined> {
   try {
     return (await readFile(file, 'utf8')).trim() || undefined;

@@ -1,134 +1,134 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { WorkspacePlace } from '../../../schemas/ticket.ts';
-import type { KeyedMutex } from '../../concurrency/keyed-mutex.ts';
-import { tellFullDisk } from '../../files/errors.ts';
 import type { Layout } from '../../files/layout.ts';
-import type { MirrorCare } from '../../mirrors/mirror-lock.ts';
+import type { MirrorLock } from '../../mirrors/mirror-lock.ts';
+import { removeUnusedMirror, repackMirror } from '../../mirrors/mirror-maintenance.ts';
 import type { Trash } from '../../trees/trash.ts';
 import type { SpareCheckouts } from '../checkout/spare-checkouts.ts';
 import { findTicket, openTicket } from '../open-ticket.ts';
+import type { TicketLock } from '../ticket-lock.ts';
 import { finishMove } from '../worktree/move-workspace.ts';
 import type { TreeTools } from '../worktree/snapshot.ts';
-import { saveMirror, saveTicket, whyNotSaved } from './backup-ticket.ts';
+import { backupMirror, backupTicket, failureReason } from './backup-ticket.ts';
 import { park } from './parking.ts';
 
-export type Upkeep = ReturnType<typeof createUpkeep>;
+export type Maintenance = ReturnType<typeof createMaintenance>;
 
-/** What keeps the folders of workspaces and mirrors small. */
-export function createUpkeep(deps: {
+type LeftOut = { ticket_id: string; what: string };
+
+/** Creates the background work on workspaces and mirrors: park, repack, remove, back up. */
+export function createMaintenance(deps: {
   tools: TreeTools;
   layout: Layout;
   trash: Trash;
-  care: MirrorCare;
+  mirrorLock: MirrorLock;
   spareCheckouts: SpareCheckouts;
-  oneAtATime: KeyedMutex;
+  ticketLock: TicketLock;
 }) {
-  const { tools, layout, trash, care, spareCheckouts, oneAtATime } = deps;
+  const { tools, layout, trash, mirrorLock, spareCheckouts, ticketLock } = deps;
   const { git } = tools;
 
-  return {
-    async place(ticketId: string): Promise<WorkspacePlace> {
-      const ticket = await findTicket(git, layout, ticketId);
-      if (ticket === undefined) return 'missing';
-      return ticket.parked ? 'parked' : 'present';
-    },
+  /** Backs up one ticket, and returns its mirror. */
+  async function backUp(ticketId: string, copy: string, leftOut: LeftOut[], signal: AbortSignal | undefined) {
+    const ticket = await findTicket(git, layout, ticketId);
+    if (ticket === undefined) return undefined;
+    const lost = await backupTicket(tools, ticket, copy, signal);
+    leftOut.push(...lost.map((what) => ({ ticket_id: ticketId, what })));
+    return ticket.mirror;
+  }
 
+  return {
     /**
      * Parks a workspace whose work is all pushed.
-     * @param isIdle asked when nothing else can begin with the workspace: a command that comes later brings it back
-     * @returns why it was left as it is
+     * @param isIdle called with the lock of the ticket held; a command that arrives later restores the workspace
+     * @returns why the workspace was not parked
      * @throws AppError `ticket_not_found`, `workspace_tampered`
      */
     park(ticketId: string, isIdle: () => Promise<boolean>): Promise<string | undefined> {
-      return oneAtATime(ticketId.toLowerCase(), undefined, async () => {
+      return ticketLock(ticketId, undefined, async () => {
         const ticket = await openTicket(git, layout, ticketId);
         if (ticket.parked) return undefined;
         if (!(await isIdle())) return 'It is in use.';
         await finishMove(tools, ticket, ticket.ref);
         return park({ tools, layout, trash }, ticket);
-      }).catch((error) => {
-        throw tellFullDisk(error);
       });
     },
 
     /**
-     * Packs the mirrors that have gathered many small files.
-     * @param busyRepos URLs of repositories that a run works with; these are left alone
-     * @returns how many were packed
+     * Repacks the mirrors that have many small files.
+     * @param busyRepos URLs of repositories with a running run, which are skipped
+     * @returns the number of repacked mirrors
      */
-    async packMirrors(busyRepos: readonly string[], closing: AbortSignal): Promise<number> {
+    async repackMirrors(busyRepos: readonly string[], closing: AbortSignal): Promise<number> {
       const busy = new Set(busyRepos.map((url) => layout.mirror(url)));
-      let packed = 0;
-      for (const mirror of await mirrors(layout)) {
-        if (!closing.aborted && !busy.has(mirror) && (await care.pack(mirror, closing))) packed += 1;
+      let repacked = 0;
+      for (const mirror of await mirrorsIn(layout)) {
+        if (closing.aborted || busy.has(mirror)) continue;
+        if (await repackMirror(git, mirrorLock, mirror, closing)) repacked += 1;
       }
-      return packed;
+      return repacked;
     },
 
-    /** Removes the mirrors that no ticket borrows from, and all spare checkouts: a later ticket makes them again. Tells how many mirrors. */
+    /**
+     * Removes all spare checkouts, and the mirrors that no ticket borrows from. A later ticket creates them again.
+     * @returns the number of removed mirrors
+     */
     async removeUnusedMirrors(): Promise<number> {
       await spareCheckouts.clear();
       let removed = 0;
-      for (const mirror of await mirrors(layout)) {
-        if (await care.removeUnused(mirror, join(layout.data.trash, randomUUID()))) removed += 1;
+      for (const mirror of await mirrorsIn(layout)) {
+        if (await removeUnusedMirror(git, mirrorLock, mirror, join(layout.data.trash, randomUUID()))) removed += 1;
       }
       await trash.empty(layout.data.trash);
       return removed;
     },
 
     /**
-     * Copies every ticket, parked and with its uncommitted work, and the mirrors they borrow from into `gitdirs` and
-     * `mirrors` of a folder.
+     * Copies all tickets and their mirrors to the folders `gitdirs` and `mirrors` of a folder. The copies are parked and include
+     * uncommitted work.
      * @throws the reason of the signal
      */
-    async save(
-      folder: string,
-      signal?: AbortSignal,
-    ): Promise<{ tickets: string[]; leftOut: { ticket_id: string; what: string }[] }> {
+    async backup(folder: string, signal?: AbortSignal): Promise<{ tickets: string[]; leftOut: LeftOut[] }> {
       const tickets: string[] = [];
-      const leftOut: { ticket_id: string; what: string }[] = [];
-      const borrowed = new Set<string>();
+      const leftOut: LeftOut[] = [];
+      const mirrors = new Set<string>();
       await mkdir(join(folder, 'gitdirs'), { recursive: true });
       await mkdir(join(folder, 'mirrors'), { recursive: true });
       for (const name of await readdir(layout.data.gitDirs)) {
         signal?.throwIfAborted();
         const ticketId = name.replace(/\.git$/, '');
         const copy = join(folder, 'gitdirs', name);
-        const saving = oneAtATime(ticketId.toLowerCase(), signal, async () => {
-          const ticket = await findTicket(git, layout, ticketId);
-          if (ticket === undefined) return;
-          const lost = await saveTicket(tools, ticket, copy, signal);
+        try {
+          const mirror = await ticketLock(ticketId, signal, () => backUp(ticketId, copy, leftOut, signal));
+          if (mirror === undefined) continue;
           tickets.push(ticketId);
-          leftOut.push(...lost.map((what) => ({ ticket_id: ticketId, what })));
-          borrowed.add(ticket.mirror);
-        });
-        await saving.catch(async (error) => {
+          mirrors.add(mirror);
+        } catch (error) {
           signal?.throwIfAborted();
-          leftOut.push({ ticket_id: ticketId, what: `all of it: ${whyNotSaved(error)}` });
+          leftOut.push({ ticket_id: ticketId, what: `all of it: ${failureReason(error)}` });
           await rm(copy, { recursive: true, force: true });
-        });
+        }
       }
-      // After the tickets: whatever they borrow is there.
-      for (const mirror of borrowed) {
+      // Last, so that they have all objects that the copied tickets borrow.
+      for (const mirror of mirrors) {
         signal?.throwIfAborted();
-        await care.use(mirror, () => saveMirror(mirror, join(folder, 'mirrors', basename(mirror))));
+        await mirrorLock.shared(mirror, () => backupMirror(mirror, join(folder, 'mirrors', basename(mirror))));
       }
       return { tickets, leftOut };
     },
 
-    /** Deletes what an earlier attempt left in the trash, later. */
+    /** Queues the leftovers in the trash folders for deletion. */
     async emptyTrash(): Promise<void> {
       await trash.empty(layout.data.trash);
       await trash.empty(layout.tickets.trash);
     },
 
-    /** Resolves when what was thrown away so far is deleted. */
-    emptied: () => trash.settled(),
+    /** Resolves when all queued trash is deleted. */
+    trashEmptied: () => trash.settled(),
   };
 }
 
-async function mirrors(layout: Layout): Promise<string[]> {
+async function mirrorsIn(layout: Layout): Promise<string[]> {
   return (await readdir(layout.data.mirrors)).map((name) => join(layout.data.mirrors, name));
 }

@@ -8,12 +8,12 @@ import type { Trash } from '../../trees/trash.ts';
 import { findTicket } from '../open-ticket.ts';
 import { finishMove } from '../worktree/move-workspace.ts';
 import type { TreeTools } from '../worktree/snapshot.ts';
-import { claimTicketsRoot } from './directory-pairing.ts';
+import { checkDirectoryPairing } from './directory-pairing.ts';
 
 /**
- * Puts the folders in order before anything else uses them: makes them, clears what a killed server left half done,
- * and completes what it was about to do. No git of this server may be running.
- * @throws Error when TICKETS_ROOT is not that of DATA_DIR
+ * Prepares the folders for use: creates them, removes the leftovers of a killed server and completes its moves. No git of this
+ * server may be running.
+ * @throws Error when TICKETS_ROOT does not belong to DATA_DIR
  */
 export async function recoverFolders(deps: {
   tools: TreeTools;
@@ -24,10 +24,10 @@ export async function recoverFolders(deps: {
 }): Promise<void> {
   const { tools, layout, mirrors, trash, logger } = deps;
   const { data, tickets } = layout;
-  // Set-id programs that an agent leaves behind, and private code, are for no other user of the machine.
+  // Keeps other users of the machine from private code, and from set-id programs that an agent made.
   for (const folder of Object.values(data)) await makePrivate(folder);
   await chmod(dirname(data.tmp), 0o700);
-  await claimTicketsRoot(layout);
+  await checkDirectoryPairing(layout);
   for (const folder of [tickets.root, tickets.staging, tickets.trash, tickets.quarantine]) await makePrivate(folder);
 
   for (const name of await readdir(data.tmp)) await trash.discard(join(data.tmp, name), data.trash);
@@ -46,7 +46,7 @@ export async function recoverFolders(deps: {
     await tolerate(mirrors.releaseAllBut(join(data.mirrors, name), kept), { mirror: name });
   }
 
-  /** Whether there is such a ticket. */
+  /** Returns whether the ticket exists. */
   async function recoverTicket(ticketId: string, gitDir: string): Promise<boolean> {
     const ticket = await findTicket(tools.git, layout, ticketId);
     if (!ticket) {
@@ -61,12 +61,12 @@ export async function recoverFolders(deps: {
     return true;
   }
 
-  /** What is broken does not keep the rest from work; it fails when it is asked for. Broken counts as there. */
+  /** Logs a failure, so that recovery continues. A broken ticket counts as existing, and fails when it is used. */
   async function tolerate<T>(work: Promise<T>, about: object): Promise<T | true> {
     try {
       return await work;
     } catch (err) {
-      logger?.warn({ err, ...about }, 'could not be recovered');
+      logger?.warn({ err, ...about }, 'failed to recover');
       return true;
     }
   }
@@ -77,7 +77,7 @@ async function makePrivate(folder: string): Promise<void> {
   await chmod(folder, 0o700);
 }
 
-/** Where the server is root, a workspace of an older version, or one that was copied, may be root's. */
+/** With a server that runs as root, root may own a workspace of an older version, or a copied one. */
 async function ownWorkspace({ identities, programs }: TreeTools, workspace: string): Promise<void> {
   if (process.getuid?.() !== 0 || identities.owner(workspace) !== 0) return;
   await identities.assign(workspace);

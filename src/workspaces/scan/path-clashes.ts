@@ -1,10 +1,10 @@
 /**
- * Finds names that are one to a file system that ignores case and the form of Unicode.
- * @returns a function to call with each path of a tree, a folder before the paths in it; it returns the earlier path of the same
- *   folder that this path clashes with
+ * Finds names that are equal to a file system that ignores case and Unicode normalization.
+ * @returns a function to call with each path of a tree, a folder before its entries. It returns the earlier path of the same
+ *   folder that clashes, if any
  */
 export function createClashFinder(): (path: string) => string | undefined {
-  /** The folders above the last path, each with the names in it as the file system compares them. */
+  /** The parent folders of the last path, each with its names as the file system compares them. */
   const open: { folder: string; names: Map<string, string> }[] = [{ folder: '', names: new Map() }];
 
   return (path) => {

@@ -7,13 +7,13 @@ const KINDS: Readonly<Record<string, TreeEntry['kind']>> = {
   '120000': 'link',
   '160000': 'submodule',
 };
-/** More than the longest path that a system takes: the rest of a longer record is not waited for. */
+/** More than the longest path of any system. The rest of a longer record is not read. */
 const MAX_RECORD_BYTES = 8192;
 const TAB = 0x09;
 
 /**
- * Reads the entries of a commit's tree, folders included, in the order of git: a folder, then what is in it.
- * @param visit returns whether to go on; after the first false it is not called again
+ * Streams the entries of a commit's tree in the order of git: a folder, then its entries.
+ * @param visit returns whether to continue; it is not called again after the first false
  */
 export async function readTreeEntries(
   git: Git,
@@ -26,7 +26,7 @@ export async function readTreeEntries(
     if (!visit(parseRecord(record))) stop.abort();
     return !stop.signal.aborted;
   });
-  // -t lists folders: nested trees without any file in them could be walked for ever.
+  // -t lists folders. Without it, nested trees without a file could run forever without output.
   const flags = ['-r', '-t', '-l', '-z', '--full-tree'];
   const { signal } = stop;
   await git.run(['ls-tree', ...flags, commit], { gitDir, signal, output: sink(read) }).catch((error) => {
@@ -34,23 +34,23 @@ export async function readTreeEntries(
   });
 }
 
-/** @param onRecord returns whether to go on */
+/** @param onRecord returns whether to continue */
 function createRecordReader(onRecord: (record: Buffer) => boolean): (output: Buffer) => void {
-  let begun: Buffer = Buffer.alloc(0);
-  let goesOn = true;
+  let pending: Buffer = Buffer.alloc(0);
+  let active = true;
 
   return (output) => {
-    let rest = begun.length === 0 ? output : Buffer.concat([begun, output]);
-    for (let end = rest.indexOf(0); goesOn && end !== -1; end = rest.indexOf(0)) {
-      goesOn = onRecord(rest.subarray(0, end));
+    let rest = pending.length === 0 ? output : Buffer.concat([pending, output]);
+    for (let end = rest.indexOf(0); active && end !== -1; end = rest.indexOf(0)) {
+      active = onRecord(rest.subarray(0, end));
       rest = rest.subarray(end + 1);
     }
-    if (goesOn && rest.length > MAX_RECORD_BYTES) goesOn = onRecord(rest);
-    begun = goesOn ? rest : Buffer.alloc(0);
+    if (active && rest.length > MAX_RECORD_BYTES) active = onRecord(rest);
+    pending = active ? rest : Buffer.alloc(0);
   };
 }
 
-/** `MODE TYPE OBJECT SIZE\tPATH`: https://git-scm.com/docs/git-ls-tree#_output_format. The size is `-` or `BAD` where there is none. */
+/** `MODE TYPE OBJECT SIZE\tPATH`: https://git-scm.com/docs/git-ls-tree#_output_format. The size is `-` or `BAD` for an entry without content. */
 function parseRecord(record: Buffer): TreeEntry {
   const tab = record.indexOf(TAB);
   const [mode = '', , object = '', size] = record.toString('latin1', 0, tab).split(/ +/);

@@ -7,7 +7,7 @@ import type { ErrorCode } from '../../errors/error-codes.ts';
 import type { Layout } from '../../files/layout.ts';
 import type { FileSystem } from '../../files/probe.ts';
 
-/** What a checkout may contain: the file system's limits and those of the settings. */
+/** The limits of a checkout: of the file system, and of the settings. */
 export type TreeLimits = Omit<FileSystem, 'type' | 'maxPathBytes'> & {
   /** Longest path relative to a workspace, in bytes. */
   maxPathBytes: number;
@@ -17,18 +17,18 @@ export type TreeLimits = Omit<FileSystem, 'type' | 'maxPathBytes'> & {
 export type TreeEntry = {
   kind: 'file' | 'link' | 'folder' | 'submodule';
   object: string;
-  /** Of the content, in bytes; 0 for folders and submodules. */
+  /** Bytes of content; 0 for folders and submodules. */
   size: number;
   path: Buffer;
 };
 
-/** The codes of a tree that is refused before any of its files is written. */
+/** The error codes of a tree that is refused before any file is written. */
 export const TREE_REFUSALS: ReadonlySet<ErrorCode> = new Set(['path_unsupported', 'path_clash', 'workspace_too_large']);
 
-/** Names that git never checks out. It has more of them, and refuses those before it writes a file. */
+/** Names that git never checks out. It has more such names, and refuses them before it writes a file. */
 const REFUSED_BY_GIT = /(?:^|\/)(?:\.{0,2}|\.git)(?:\/|$)/i;
 
-/** git evaluates these files for each path; no repository needs as much. */
+/** git evaluates these files for each path, so a large one takes long. */
 const RULE_FILES: ReadonlySet<string> = new Set(['.gitignore', '.gitattributes']);
 const MAX_RULE_FILE_BYTES = 1024 * 1024;
 
@@ -36,7 +36,7 @@ const BLOCK_BYTES = 4096;
 const UUID_LENGTH = 36;
 const SLASH = 0x2f;
 
-/** Leaves room for the longest folder that a workspace is in at any time, so that all tickets have the same limits. */
+/** Computes the limits. They allow for the longest parent folder of any workspace, so all tickets have the same. */
 export function createTreeLimits(fileSystem: FileSystem, { tickets }: Layout, maxMib: number): TreeLimits {
   const roots = [
     join(tickets.root, 'x'.repeat(TicketId.maxLength ?? 0)),
@@ -47,12 +47,12 @@ export function createTreeLimits(fileSystem: FileSystem, { tickets }: Layout, ma
   return { ...fileSystem, maxPathBytes: fileSystem.maxPathBytes - longestRoot, maxMib };
 }
 
-/** Disk space of an entry in bytes: whole blocks, and one for an inode that needs none. */
+/** Returns the disk space of an entry in bytes: whole blocks, and at least one for the inode. */
 export function spaceOf({ size }: Pick<TreeEntry, 'size'>): number {
   return Math.max(1, Math.ceil(size / BLOCK_BYTES)) * BLOCK_BYTES;
 }
 
-/** Why the file system cannot hold an entry, as the end of a sentence about it; undefined when it can. */
+/** Returns why the file system cannot hold an entry, as the predicate of a sentence; undefined when it can. */
 export function findProblem({ kind, path, size }: TreeEntry, limits: TreeLimits): string | undefined {
   if (path.length > limits.maxPathBytes) return `has a path of more than ${limits.maxPathBytes} bytes`;
   if (REFUSED_BY_GIT.test(path.toString('latin1'))) return 'has a name that git refuses';
@@ -83,7 +83,7 @@ function tooMany(what: string, bytes: number, most: number): string {
 
 /**
  * Refuses a checkout that would fill the disk.
- * @param folder on the disk
+ * @param folder a folder of the disk
  * @throws AppError `disk_full`
  */
 export async function refuseWithoutRoom(needed: { bytes: number; entries: number }, folder: string): Promise<void> {
@@ -93,7 +93,7 @@ export async function refuseWithoutRoom(needed: { bytes: number; entries: number
   if (needed.bytes > free) {
     throw new AppError('disk_full', `The checkout needs ${mib(needed.bytes)}, and ${mib(free)} are free.`);
   }
-  // A file system that makes inodes as needed has no number of them.
+  // Some file systems create inodes as needed and report 0.
   if (files > 0 && needed.entries > ffree) {
     const counts = `${needed.entries} files and folders, and the disk has room for ${ffree}`;
     throw new AppError('disk_full', `The checkout consists of ${counts}.`);

@@ -1,7 +1,7 @@
 import { AppError } from '../../errors/app-error.ts';
 import type { Git } from '../../git/git.ts';
 import { readBlobs } from '../../git/read-blobs.ts';
-import { shortened } from '../worktree/format-paths.ts';
+import { abbreviate } from '../worktree/format-paths.ts';
 import { createClashFinder } from './path-clashes.ts';
 import { readTreeEntries } from './tree-entries.ts';
 import { findProblem, nameOf, spaceOf, type TreeEntry, type TreeLimits } from './tree-limits.ts';
@@ -11,36 +11,37 @@ export type TreeScan = {
   files: number;
   /** Files, links, folders and submodules together. */
   entries: number;
-  /** Disk space of all entries. */
+  /** Disk space of all entries, in bytes. */
   bytes: number;
-  /** The first submodules, and how many there are. */
+  /** The first submodules, and the number of all. */
   submodules: { paths: string[]; count: number };
   usesLfs: boolean;
 };
 
 export type TreeScans = {
   /**
-   * Scans the tree of a commit, in a git directory that has it, before anything of it is checked out.
+   * Scans the tree of a commit before it is checked out.
    * @throws AppError `path_unsupported`, `path_clash`, `workspace_too_large`
    */
   check(gitDir: string, commit: string): Promise<TreeScan>;
   /**
-   * Scans a tree that git is only to compare with others, which takes memory for each entry.
-   * @throws AppError `path_unsupported`, `workspace_too_large` for a tree that is not read to its end
+   * Scans a tree that git only compares with others, which takes memory for each entry.
+   * @throws AppError `path_unsupported`, `workspace_too_large` when the scan stopped before the end of the tree
    */
   checkSize(gitDir: string, commit: string): Promise<void>;
 };
 
-type Outcome = { scan: TreeScan; refusal: AppError | undefined; isWhole: boolean };
+/** `isComplete`: whether the scan reached the end of the tree. */
+type Outcome = { scan: TreeScan; refusal: AppError | undefined; isComplete: boolean };
 
 const MAX_CACHED_SCANS = 100;
 const MAX_NAMED_PATHS = 5;
 const MAX_SUBMODULE_PATHS = 10;
-/** Links whose targets are read. A NUL in any other target only makes the link look changed. */
+/** A NUL in the target of a link above this limit only makes the link look changed. */
 const MAX_READ_LINKS = 100_000;
 const MAX_READ_ATTRIBUTES_BYTES = 1024 * 1024;
 
-/** Creates a scanner that caches by commit: tickets that start from one commit, or merge it, share its scan. */
+/** Creates a scanner that caches by commit, so tickets that start from a commit or merge it share a scan. */
 export function createTreeScans(git: Git, limits: () => Promise<TreeLimits>): TreeScans {
   const outcomes = new Map<string, Promise<Outcome>>();
 
@@ -63,15 +64,15 @@ export function createTreeScans(git: Git, limits: () => Promise<TreeLimits>): Tr
     },
 
     async checkSize(gitDir, commit) {
-      const { refusal, isWhole } = await outcomeOf(gitDir, commit);
-      if (refusal && !isWhole) throw refusal;
+      const { refusal, isComplete } = await outcomeOf(gitDir, commit);
+      if (refusal && !isComplete) throw refusal;
     },
   };
 }
 
 /**
- * Reads a tree as a stream and stops where it is too large: some hundred bytes of nested trees can stand for more files
- * than any disk holds.
+ * Streams a tree, and stops when it is too large: a few hundred bytes of nested trees can stand for more files than any disk
+ * can hold.
  */
 async function scanTree(git: Git, gitDir: string, commit: string, limits: TreeLimits): Promise<Outcome> {
   const maxBytes = limits.maxMib * 1024 ** 2;
@@ -79,25 +80,25 @@ async function scanTree(git: Git, gitDir: string, commit: string, limits: TreeLi
   const contents = createContents();
   const problems = createProblems(limits);
   let tooLarge: AppError | undefined;
-  let isWhole = true;
+  let isComplete = true;
 
   const failure = await readTreeEntries(git, gitDir, commit, (entry) => {
     count(scan, entry);
-    contents.want(entry);
+    contents.add(entry);
     problems.find(entry);
-    // Where each folder holds another one, the paths together grow with the square of the depth.
+    // Also stops at a path that is too long: the paths of nested folders add up to the square of the depth.
     if (scan.bytes > maxBytes) tooLarge = tooLargeAt(entry.path, scan.entries, limits.maxMib);
-    isWhole = tooLarge === undefined && entry.path.length <= limits.maxPathBytes;
-    return isWhole;
+    isComplete = tooLarge === undefined && entry.path.length <= limits.maxPathBytes;
+    return isComplete;
   }).catch((error: unknown) => ({ error }));
-  if (isWhole && failure) throw failure.error;
-  if (tooLarge) return { scan, refusal: tooLarge, isWhole };
-  if (isWhole) {
+  if (isComplete && failure) throw failure.error;
+  if (tooLarge) return { scan, refusal: tooLarge, isComplete };
+  if (isComplete) {
     const { brokenLinks, usesLfs } = await contents.read(git, gitDir);
     for (const path of brokenLinks) problems.note(`${path} is a link with a NUL in its target`);
     scan.usesLfs = usesLfs;
   }
-  return { scan, refusal: problems.refusal(), isWhole };
+  return { scan, refusal: problems.refusal(), isComplete };
 }
 
 function count(scan: TreeScan, entry: TreeEntry): void {
@@ -107,10 +108,10 @@ function count(scan: TreeScan, entry: TreeEntry): void {
   if (entry.kind !== 'folder') scan.files += 1;
   if (entry.kind !== 'submodule') return;
   submodules.count += 1;
-  if (submodules.count <= MAX_SUBMODULE_PATHS) submodules.paths.push(shortened(entry.path));
+  if (submodules.count <= MAX_SUBMODULE_PATHS) submodules.paths.push(abbreviate(entry.path));
 }
 
-/** Collects what keeps a tree from the disk, as far as an error names it. */
+/** Collects the first problems of a tree for an error. */
 function createProblems(limits: TreeLimits) {
   const unsupported: string[] = [];
   const clashes: string[] = [];
@@ -125,10 +126,10 @@ function createProblems(limits: TreeLimits) {
 
     find(entry: TreeEntry): void {
       const problem = findProblem(entry, limits);
-      if (problem !== undefined) note(`${shortened(entry.path)} ${problem}`);
+      if (problem !== undefined) note(`${abbreviate(entry.path)} ${problem}`);
       const clash = findClash(entry.path.toString());
       if (clash === undefined || clashes.length >= MAX_NAMED_PATHS) return;
-      clashes.push(`${shortened(clash)} and ${shortened(entry.path)}`);
+      clashes.push(`${abbreviate(clash)} and ${abbreviate(entry.path)}`);
     },
 
     refusal(): AppError | undefined {
@@ -136,21 +137,21 @@ function createProblems(limits: TreeLimits) {
         return new AppError('path_unsupported', `This cannot be checked out here: ${unsupported.join('; ')}.`);
       }
       if (clashes.length === 0) return undefined;
-      const detail = `These differ by case only, which the disk does not tell apart: ${clashes.join(', ')}.`;
+      const detail = `These differ by case only, which this disk ignores: ${clashes.join(', ')}.`;
       return new AppError('path_clash', detail);
     },
   };
 }
 
-/** Collects the blobs that a scan looks into, and reads them in one go. */
+/** Collects the blobs that a scan needs, and reads them at once. */
 function createContents() {
   const links = new Map<string, string>();
   const attributes = new Set<string>();
   let attributesBytes = 0;
 
   return {
-    want({ kind, object, size, path }: TreeEntry): void {
-      if (kind === 'link' && size > 0 && links.size < MAX_READ_LINKS) links.set(object, shortened(path));
+    add({ kind, object, size, path }: TreeEntry): void {
+      if (kind === 'link' && size > 0 && links.size < MAX_READ_LINKS) links.set(object, abbreviate(path));
       if (kind !== 'file' || size === 0 || attributesBytes + size > MAX_READ_ATTRIBUTES_BYTES) return;
       if (nameOf(path).toString('latin1') !== '.gitattributes') return;
       attributesBytes += size;
@@ -171,7 +172,7 @@ function createContents() {
 }
 
 function tooLargeAt(path: Buffer, entries: number, maxMib: number): AppError {
-  const where = `exceeded at ${shortened(path)}, after ${entries} files and folders of 4 KiB or more`;
+  const where = `exceeded at ${abbreviate(path)}, after ${entries} files and folders of 4 KiB or more`;
   return new AppError('workspace_too_large', `The files take more than the ${maxMib} MiB of a workspace, ${where}.`, {
     remedy: 'Raise MAX_WORKSPACE_MB, or remove files from the branch in the repository.',
   });

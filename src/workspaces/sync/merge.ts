@@ -3,13 +3,13 @@ import { splitZ } from '../../files/null-separated.ts';
 import type { Git } from '../../git/git.ts';
 import { inertLine } from '../../git/inert-text.ts';
 import type { TreeScans } from '../scan/tree-scan.ts';
-import { list } from '../worktree/format-paths.ts';
+import { listPaths } from '../worktree/format-paths.ts';
 
 /**
- * Brings a commit into another, in memory: no file is touched.
- * @param names what a person calls the two, for the message: `theirs` comes into `ours`
- * @returns the commit that holds both: one of them, or a new merge
- * @throws AppError `merge_conflict` naming the files; those of TreeScans for `theirs` or a new merge
+ * Merges the commit `theirs` into `ours`, without a work tree.
+ * @param names the branches of both, for the message
+ * @returns the commit with both: one of them, or a new merge
+ * @throws AppError `merge_conflict` with the files; those of TreeScans for `theirs` or a new merge
  */
 export async function mergeCommits(
   git: Git,
@@ -20,7 +20,7 @@ export async function mergeCommits(
   names: { ours: string; theirs: string },
 ): Promise<string> {
   if (ours === theirs) return ours;
-  const base = await git.ask(gitDir).mergeBase(ours, theirs);
+  const base = await git.query(gitDir).mergeBase(ours, theirs);
   if (base === theirs) return ours;
   await scans.check(gitDir, theirs);
   if (base === ours) return theirs;
@@ -30,7 +30,7 @@ export async function mergeCommits(
   const flags = ['--write-tree', '-z', '--name-only', '--no-messages'];
   const merged = await git.run(['merge-tree', ...flags, ours, theirs], { gitDir, exitCodes: [0, 1] });
   const [tree = '', ...files] = splitZ(merged.stdout).map(String);
-  if (merged.exitCode === 1) throw conflict(`${names.theirs} and ${names.ours} both changed ${list(files, 20)}.`);
+  if (merged.exitCode === 1) throw conflict(`${names.theirs} and ${names.ours} both changed ${listPaths(files, 20)}.`);
 
   const input = `Merge branch '${inertBranch(names.theirs)}' into ${inertBranch(names.ours)}\n`;
   const made = await git.run(['commit-tree', '-p', ours, '-p', theirs, tree], { gitDir, input });
@@ -39,9 +39,9 @@ export async function mergeCommits(
   return merge;
 }
 
-/** Anybody may have named a branch, on a remote that knows the name already. */
+/** The name of a branch is foreign text. The remote has it already, so nothing is redacted. */
 function inertBranch(name: string): string {
-  return inertLine(name, (known) => known, 250);
+  return inertLine(name, (text) => text, 250);
 }
 
 function conflict(detail: string): AppError {

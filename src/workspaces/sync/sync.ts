@@ -1,28 +1,26 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { AppError } from '../../errors/app-error.ts';
-import type { Git } from '../../git/git.ts';
 import { parseRepoUrl } from '../../git/repo-url.ts';
 import type { Mirrors, RefreshOptions } from '../../mirrors/mirrors.ts';
 import { chooseBase, type RemoteHeads } from '../../mirrors/remote-heads.ts';
-import { cutOffLike, SHALLOW } from '../../mirrors/shallow.ts';
-import { checkHead } from '../commit/commit.ts';
-import type { OpenTicket } from '../open-ticket.ts';
+import { copyShallow, SHALLOW } from '../../mirrors/shallow.ts';
+import { noBranch, type OpenTicket } from '../open-ticket.ts';
 import type { TreeScans } from '../scan/tree-scan.ts';
-import { shown } from '../worktree/format-paths.ts';
+import { checkHead } from '../worktree/checks.ts';
+import { printable } from '../worktree/format-paths.ts';
 import { moveWorkspace } from '../worktree/move-workspace.ts';
 import { checkWorkspace, type TreeTools } from '../worktree/snapshot.ts';
 import { mergeCommits } from './merge.ts';
 
-export type Synced = { head: string; base: string; updated: boolean; notes: string[] };
+export type SyncResult = { head: string; base: string; updated: boolean; notes: string[] };
 
-/** Tickets that hold what a remote said, by their ids: `refs` tells whether their branches were moved since, by whomever. */
-export type UpToDate = Map<string, { heads: WeakRef<RemoteHeads>; refs: string; synced: Synced }>;
+/** Tickets that are up to date with the heads of their remote, by id. `refs` changes when anybody moves a branch. */
+export type SyncCache = Map<string, { heads: WeakRef<RemoteHeads>; refs: string; synced: SyncResult }>;
 
 /**
- * Fetches, and brings into the ticket's branch what others pushed to it and what is new in the base branch. Work that
- * is not committed stays; when it is in the way, so does everything else, and a note says so.
- * @throws AppError `merge_conflict` and those of TreeScans with the workspace unchanged; `base_branch_not_found`; those of a fetch
+ * Fetches, and merges the remote's ticket branch and base branch into the ticket's branch. Uncommitted work stays. When it blocks
+ * the merge, nothing changes and a note is returned.
+ * @throws AppError `merge_conflict` and those of TreeScans, with the workspace unchanged; `base_branch_not_found`; those of a fetch
  */
 export async function syncTicket(
   deps: {
@@ -30,12 +28,12 @@ export async function syncTicket(
     mirrors: Mirrors;
     scans: TreeScans;
     allowedHosts: readonly string[];
-    upToDate: UpToDate;
+    syncCache: SyncCache;
   },
   ticket: OpenTicket,
   options: RefreshOptions,
-): Promise<Synced> {
-  const { tools, mirrors, scans, allowedHosts, upToDate } = deps;
+): Promise<SyncResult> {
+  const { tools, mirrors, scans, allowedHosts, syncCache } = deps;
   const { git } = tools;
   const { ticketId, gitDir, branch, baseBranch, ref } = ticket;
   checkHead(gitDir, branch);
@@ -43,24 +41,23 @@ export async function syncTicket(
 
   const repo = parseRepoUrl(ticket.repoUrl, allowedHosts);
   const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
-  const known = upToDate.get(ticketId);
-  // The very answer: the remote was not asked again, or said the same.
-  if (known?.heads.deref() === heads && known.refs === stateOfRefs(ticket)) return known.synced;
+  const cached = syncCache.get(ticketId);
+  if (cached?.heads.deref() === heads && cached.refs === stateOfRefs(ticket)) return cached.synced;
   const base = chooseBase(heads, repo, baseBranch).sha;
-  // The mirror's history is whole by now, where it was not when the ticket was created.
-  await cutOffLike(ticket.mirror, gitDir);
+  // The mirror may have been shallow when the ticket was created.
+  await copyShallow(ticket.mirror, gitDir);
   const pushed = heads.branches.get(branch);
-  const refs = await git.ask(gitDir).refs('refs/');
+  const refs = await git.query(gitDir).refs('refs/');
   const before = refs.get(ref);
   if (before === undefined) throw noBranch(branch);
-  const seen = new Map([
+  const remoteRefs = new Map([
     [ticket.baseRef, base],
     ...(pushed === undefined ? [] : [[ticket.pushedRef, pushed] as const]),
   ]);
-  const news = [...seen].filter(([name, sha]) => refs.get(name) !== sha);
-  if (news.length > 0) {
-    await mirrors.protect(ticket.mirror, ticketId, [...seen.values()]);
-    const input = news.map(([name, sha]) => `update ${name} ${sha}\n`).join('');
+  const moved = [...remoteRefs].filter(([name, sha]) => refs.get(name) !== sha);
+  if (moved.length > 0) {
+    await mirrors.protect(ticket.mirror, ticketId, [...remoteRefs.values()]);
+    const input = moved.map(([name, sha]) => `update ${name} ${sha}\n`).join('');
     await git.run(['update-ref', '--stdin'], { gitDir, input });
   }
 
@@ -68,50 +65,39 @@ export async function syncTicket(
     mergeCommits(git, scans, gitDir, ours, theirs, { ours: branch, theirs: name });
   const withPushed = pushed === undefined ? before : await merge(before, pushed, `origin/${branch}`);
   const head = await merge(withPushed, base, baseBranch);
-  const inTheWay =
+  const blocked =
     head === before ? undefined : await moveWorkspace(tools, ticket, ref, { from: before, to: head }, options.signal);
-  if (inTheWay === undefined) {
-    noteUpToDate(upToDate, ticket, heads, { head, base });
+  if (blocked === undefined) {
+    recordSync(syncCache, ticket, heads, { head, base });
     return { head, base, updated: head !== before, notes: [] };
   }
-  const note = `What is new on the remote was not brought in: ${shown(inTheWay)} has changes that are not committed.`;
+  const note = `The new commits were not merged: ${printable(blocked)} has uncommitted changes.`;
   return { head: before, base, updated: false, notes: [note] };
 }
 
 type Refs = Pick<OpenTicket, 'ticketId' | 'gitDir' | 'ref'>;
 
-/** Remembers that a ticket holds what its remote said, all of it. */
-export function noteUpToDate(
-  upToDate: UpToDate,
+/** Caches that a ticket is up to date with the heads of its remote. */
+export function recordSync(
+  syncCache: SyncCache,
   ticket: Refs,
   heads: RemoteHeads,
-  { head, base }: Pick<Synced, 'head' | 'base'>,
+  { head, base }: Pick<SyncResult, 'head' | 'base'>,
 ): void {
-  // One whose history is cut off gets the rest of it, once that is there.
+  // A shallow ticket needs another sync, to complete its history.
   if (statSync(join(ticket.gitDir, SHALLOW), { throwIfNoEntry: false })) {
-    upToDate.delete(ticket.ticketId);
+    syncCache.delete(ticket.ticketId);
     return;
   }
   const synced = { head, base, updated: false, notes: [] };
-  upToDate.set(ticket.ticketId, { heads: new WeakRef(heads), refs: stateOfRefs(ticket), synced });
+  syncCache.set(ticket.ticketId, { heads: new WeakRef(heads), refs: stateOfRefs(ticket), synced });
 }
 
-/** Another text after each change of a branch: git replaces the file that a ref is in. */
+/** Returns a text that changes with each update of a branch: git replaces the file of the ref. */
 function stateOfRefs({ gitDir, ref }: Refs): string {
   const states = [ref, 'packed-refs'].map((name) => {
     const found = statSync(join(gitDir, name), { bigint: true, throwIfNoEntry: false });
     return found ? `${found.ino} ${found.mtimeNs}` : '-';
   });
   return states.join(' ');
-}
-
-/** @throws AppError `workspace_tampered` */
-export async function headOf(git: Git, { gitDir, branch, ref }: OpenTicket): Promise<string> {
-  const head = await git.ask(gitDir).commit(ref);
-  if (head === undefined) throw noBranch(branch);
-  return head;
-}
-
-export function noBranch(branch: string): AppError {
-  return new AppError('workspace_tampered', `The branch ${branch} is gone.`);
 }

@@ -9,10 +9,13 @@ const STATUS: Readonly<Record<string, FileChange['status']>> = {
   R: 'renamed',
   T: 'type_changed',
 };
-/** Trees are compared, never files: no filter, textconv or external command of a repository is run. */
+/** No filter, textconv or external command of a repository runs: git compares trees, not files. */
 const FLAGS = ['-r', '--find-renames', '--no-ext-diff', '--no-textconv', '--submodule=short'];
 
-/** Compares two trees. @param where how git finds their objects */
+/**
+ * Compares two trees.
+ * @param where options with which git finds their objects
+ */
 export async function diffTrees(
   git: Git,
   where: GitOptions,
@@ -28,8 +31,8 @@ export async function diffTrees(
 }
 
 /**
- * Joins what `--raw --numstat -z` prints: first `:MODE MODE SHA SHA STATUS`, PATH (twice for a rename) of each file,
- * then `ADDED\tDELETED\tPATH` of each (for a rename an empty PATH, then both). https://git-scm.com/docs/git-diff#_raw_output_format
+ * Parses `--raw --numstat -z`. First comes `:MODE MODE SHA SHA STATUS` and PATH of each file (two PATHs of a rename). Then comes
+ * `ADDED\tDELETED\tPATH` of each file (an empty PATH and both of a rename). https://git-scm.com/docs/git-diff#_raw_output_format
  */
 function readSummary(records: string[]): FileChange[] {
   const files = new Map<string, FileChange>();
@@ -46,9 +49,9 @@ function readSummary(records: string[]): FileChange[] {
       files.set(path, { path, ...renamed, status, additions: 0, deletions: 0, binary: false });
       continue;
     }
-    const [added = '', deleted = '', shown = ''] = splitTabs(head);
-    if (shown === '') next();
-    const file = files.get(shown === '' ? next() : shown);
+    const [added = '', deleted = '', path = ''] = splitTabs(head);
+    if (path === '') next();
+    const file = files.get(path === '' ? next() : path);
     if (!file) continue;
     file.binary = added === '-';
     file.additions = Number(added) || 0;
@@ -57,7 +60,7 @@ function readSummary(records: string[]): FileChange[] {
   return [...files.values()];
 }
 
-/** The first two tabs separate; a path may hold more of them. */
+/** Splits at the first two tabs; a path may contain more. */
 function splitTabs(text: string): [string, string, string] {
   const first = text.indexOf('\t');
   const second = text.indexOf('\t', first + 1);

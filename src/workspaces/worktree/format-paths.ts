@@ -1,20 +1,23 @@
-const MAX_SHORTENED = 80;
+const MAX_ABBREVIATED_CHARS = 80;
 
-/** A path as text for a person: names come from repositories and agents, so nothing in them may steer a terminal. */
-export function shown(path: string | Buffer): string {
+/** Formats a path for a person. Names are foreign text, so control characters are replaced: they could steer a terminal. */
+export function printable(path: string | Buffer): string {
   return path.toString().replace(/\p{C}/gu, '\ufffd');
 }
 
-/** A path that may be of any length, without its middle. */
-export function shortened(path: string | Buffer): string {
-  const text = shown(path);
-  return text.length <= MAX_SHORTENED
+/** Formats a path without its middle when it is long. */
+export function abbreviate(path: string | Buffer): string {
+  const text = printable(path);
+  return text.length <= MAX_ABBREVIATED_CHARS
     ? text
-    : `${text.slice(0, MAX_SHORTENED / 2)}...${text.slice(-MAX_SHORTENED / 4)}`;
+    : `${text.slice(0, MAX_ABBREVIATED_CHARS / 2)}...${text.slice(-MAX_ABBREVIATED_CHARS / 4)}`;
 }
 
-/** `a, b and 3 more`. @param count of all paths, where only the first are given */
-export function list(paths: readonly (string | Buffer)[], most: number, count = paths.length): string {
-  const names = paths.slice(0, most).map(shown).join(', ');
+/**
+ * Formats paths as `a, b and 3 more`.
+ * @param count number of all paths, when `paths` has the first only
+ */
+export function listPaths(paths: readonly (string | Buffer)[], most: number, count = paths.length): string {
+  const names = paths.slice(0, most).map(printable).join(', ');
   return count > most ? `${names} and ${count - most} more` : names;
 }

@@ -6,41 +6,42 @@ import { isMissing } from '../../files/errors.ts';
 import { joinZ, splitZ } from '../../files/null-separated.ts';
 import { gitFailure } from '../../git/failure.ts';
 import { publishIndex } from './scratch-results.ts';
-import { checkWorkspace, type Place, type TreeTools, type Worktree, withWorktree } from './snapshot.ts';
+import { checkWorkspace, type TreeTools, type Worktree, type WorktreePaths, withWorktree } from './snapshot.ts';
 
-/** Name of the file that says from which commit to which a workspace is being moved. */
+/** A file in the git directory with the two commits of a running move. */
 const JOURNAL = 'moving';
 
 /**
- * Moves a workspace and its branch from one commit to another, keeping work that is not committed.
- * @returns a path whose work is in the way, with nothing touched; undefined when the move is done
- * @throws AppError `workspace_tampered` when the move failed and was undone; those of `undoMove`; as the signal says, and then the
- *   next command completes the move
+ * Moves a workspace and its branch from one commit to another, and keeps uncommitted work.
+ * @returns a path whose uncommitted work blocks the move, with nothing changed; undefined when the move is complete
+ * @throws AppError `workspace_tampered` when the move failed and was undone; those of `undoMove`; the signal's, and then the next
+ *   command completes the move
  */
 export async function moveWorkspace(
   tools: TreeTools,
-  place: Place,
+  paths: WorktreePaths,
   ref: string,
   move: Move,
   signal?: AbortSignal,
 ): Promise<string | undefined> {
   const { git } = tools;
   const { from, to } = move;
-  return withWorktree(tools, place, signal, async (tree) => {
+  return withWorktree(tools, paths, signal, async (tree) => {
     await alignIndex(tree, from);
     const dryRun = ['read-tree', '-m', '-u', '--dry-run', from, to] as const;
     const check = await git.run(dryRun, { ...tree.reading, exitCodes: [0, 1, 128] });
-    if (check.exitCode !== 0) return pathInTheWay(check.stderr);
+    if (check.exitCode !== 0) return blockedPath(check.stderr);
 
-    await writeFile(join(place.gitDir, JOURNAL), `${from} ${to}`, { flush: true });
+    await writeFile(join(paths.gitDir, JOURNAL), `${from} ${to}`, { flush: true });
     try {
       await git.run(['read-tree', '-m', '-u', from, to], tree.writing);
       await publish(tree, ref, to);
     } catch (error) {
-      await undoMove(tools, place, ref, move, error, signal);
-      throw new AppError('workspace_tampered', `The new commits were not brought in: ${toAppError(error).message}`, {
+      await undoMove(tools, paths, ref, move, error, signal);
+      throw new AppError('workspace_tampered', `The new commits were not merged: ${toAppError(error).message}`, {
         cause: error,
-        remedy: 'Fix what the detail names, such as a folder without write permission; the next command tries again.',
+        remedy:
+          'Fix the problem in the detail, such as a folder without write permission. The next command tries again.',
       });
     }
     return undefined;
@@ -48,27 +49,31 @@ export async function moveWorkspace(
 }
 
 /**
- * Completes a move that was cut short, or undoes it where it cannot be completed.
- * @throws AppError those of `undoMove`; as the signal says
+ * Completes an interrupted move, or else undoes it.
+ * @throws AppError those of `undoMove`; the signal's
  */
-export async function finishMove(tools: TreeTools, place: Place, ref: string, signal?: AbortSignal): Promise<void> {
-  const move = readJournal(place.gitDir);
+export async function finishMove(
+  tools: TreeTools,
+  paths: WorktreePaths,
+  ref: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const move = readJournal(paths.gitDir);
   if (move === undefined) return;
-  await checkWorkspace(place);
-  await forceMove(tools, place, ref, move, signal).catch((error) => undoMove(tools, place, ref, move, error, signal));
+  await checkWorkspace(paths);
+  await forceMove(tools, paths, ref, move, signal).catch((error) => undoMove(tools, paths, ref, move, error, signal));
 }
 
-/** Two commits. */
 export type Move = { from: string; to: string };
 
 /**
- * Brings a workspace back to the commit it came from.
- * @throws AppError `workspace_tampered` when it stays between the two commits: whoever worked in it would lose that
- * @throws `error` itself after an abort, and for a full or failing disk: the next command completes the move
+ * Moves a workspace back after an error.
+ * @throws AppError `workspace_tampered` when the workspace stays between the two commits. Nobody may work in it then
+ * @throws `error` itself after an abort, and for a full or failing disk. The next command completes the move
  */
 async function undoMove(
   tools: TreeTools,
-  place: Place,
+  paths: WorktreePaths,
   ref: string,
   { from, to }: Move,
   error: unknown,
@@ -76,26 +81,27 @@ async function undoMove(
 ): Promise<void> {
   const isPassing = signal?.aborted || !(error instanceof AppError);
   if (isPassing || error.code === 'disk_full' || error.code === 'storage_unavailable') throw error;
-  await forceMove(tools, place, ref, { from: to, to: from }, signal).catch(() => {
-    throw new AppError('workspace_tampered', `The workspace is half-way between two commits: ${error.message}`, {
+  await forceMove(tools, paths, ref, { from: to, to: from }, signal).catch(() => {
+    throw new AppError('workspace_tampered', `The workspace is between two commits: ${error.message}`, {
       cause: error,
-      remedy: 'Fix what the detail names, such as a folder without write permission; the next command completes it.',
+      remedy:
+        'Fix the problem in the detail, such as a folder without write permission. The next command completes the move.',
     });
   });
 }
 
 /**
- * Brings the files that differ between two commits to those of the second, whatever state they are in. They were checked to
- * hold no uncommitted work before the move began; all other files stay as they are.
+ * Overwrites the files that differ between two commits with those of the second. Before the move started, they had no
+ * uncommitted work. All other files stay unchanged.
  */
 async function forceMove(
   tools: TreeTools,
-  place: Place,
+  paths: WorktreePaths,
   ref: string,
   { from, to }: Move,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  await withWorktree(tools, place, signal, async (tree) => {
+  await withWorktree(tools, paths, signal, async (tree) => {
     const { git, writing } = tree;
     const { deleted, written } = await filesToChange(tree, from, to);
     await alignIndex(tree, from);
@@ -112,25 +118,25 @@ async function forceMove(
   });
 }
 
-/** The files that differ between two commits: those to delete, and those to write. */
+/** Lists the files that differ between two commits: those to delete, and those to write. */
 async function filesToChange({ git, programs, workspace, indexed }: Worktree, from: string, to: string) {
   const { stdout } = await git.run(['diff-tree', '-r', '-z', '--no-renames', '--name-status', from, to], indexed);
   const records = splitZ(stdout);
-  const gone: Buffer[] = [];
+  const removed: Buffer[] = [];
   const written: Buffer[] = [];
   for (let index = 0; index + 1 < records.length; index += 2) {
     const path = records[index + 1] ?? Buffer.alloc(0);
-    (records[index]?.toString() === 'D' ? gone : written).push(path);
+    (records[index]?.toString() === 'D' ? removed : written).push(path);
   }
-  // Where a file gives way to a folder, the folder may exist already. git fails at a name that is too long.
-  const kept = new Set((await programs.unremovable(workspace, gone)).map((path) => path.toString('latin1')));
-  return { written, deleted: gone.filter((path) => !kept.has(path.toString('latin1'))) };
+  // A folder may exist already in place of a file, and git fails for a name that is too long.
+  const kept = new Set((await programs.unremovable(workspace, removed)).map((path) => path.toString('latin1')));
+  return { written, deleted: removed.filter((path) => !kept.has(path.toString('latin1'))) };
 }
 
-/** Makes an index that of a commit, keeping what it knows of the files that are the same. */
+/** Resets the index to a commit, and keeps the cached stat data of unchanged files. */
 async function alignIndex({ git, reading, indexed }: Worktree, commit: string): Promise<void> {
   await git.run(['read-tree', '--reset', commit], indexed);
-  // Exit code 1 says that some file is changed, which is allowed.
+  // Exit code 1 reports changed files, which are allowed.
   const refresh = ['update-index', '-q', '--refresh', '--ignore-submodules'] as const;
   await git.run(refresh, { ...reading, exitCodes: [0, 1] });
 }
@@ -142,10 +148,10 @@ async function publish(tree: Worktree, ref: string, commit: string): Promise<voi
   await rm(join(gitDir, JOURNAL));
 }
 
-/** git names one path: changed, or not tracked and in the place of a new file. */
-function pathInTheWay(stderr: string): string {
-  const inTheWay = /^error: (?:Entry|Untracked working tree file|Updating) '(.+)' (?:not uptodate|would)/m;
-  const path = inTheWay.exec(stderr)?.[1];
+/** Returns the path in git's error: a changed file, or an untracked one where a new file belongs. */
+function blockedPath(stderr: string): string {
+  const blocked = /^error: (?:Entry|Untracked working tree file|Updating) '(.+)' (?:not uptodate|would)/m;
+  const path = blocked.exec(stderr)?.[1];
   if (path !== undefined) return path;
   throw gitFailure({ command: 'read-tree', stdout: '', stderr, repo: undefined, hasToken: false, inWorkTree: true });
 }
@@ -155,7 +161,7 @@ function readJournal(gitDir: string): Move | undefined {
     const [from, to] = readFileSync(join(gitDir, JOURNAL), 'utf8').split(' ');
     const isCommit = /^[0-9a-f]{40,64}$/;
     if (from !== undefined && to !== undefined && isCommit.test(from) && isCommit.test(to)) return { from, to };
-    // The journal itself was cut short: the move had not begun.
+    // The journal is incomplete, so the move had not started.
     rmSync(join(gitDir, JOURNAL));
     return undefined;
   } catch (error) {

@@ -6,14 +6,14 @@ import type { Git } from '../../git/git.ts';
 import type { Worktree } from './snapshot.ts';
 
 /**
- * Copies the objects of a tree, and of nothing else, from a scratch folder into the git directory: as a pack, which git checks
- * while it takes it in.
- * @param known a commit whose objects are there already
+ * Copies the objects of a tree, and no others, from a scratch folder to the git directory. They are copied as a pack, which git
+ * checks.
+ * @param known a commit whose objects the git directory has
  */
 export async function keepObjects(git: Git, tree: Worktree, object: string, known: string): Promise<void> {
   const { gitDir, indexed, signal } = tree;
   const pack = new PassThrough();
-  // Both commands report it; a canceled one may end before it listens.
+  // Both commands report it. A canceled command may not listen.
   pack.on('error', () => {});
   const flags = ['--revs', '--stdout', '-q', '--threads=1'];
   const packing = git
@@ -22,13 +22,13 @@ export async function keepObjects(git: Git, tree: Worktree, object: string, know
       pack.destroy(error);
       throw error;
     });
-  const taking = git.run(['index-pack', '--stdin', '--fix-thin'], { gitDir, input: pack, signal });
-  const [packed, taken] = await Promise.allSettled([packing, taking]);
+  const receiving = git.run(['index-pack', '--stdin', '--fix-thin'], { gitDir, input: pack, signal });
+  const [packed, received] = await Promise.allSettled([packing, receiving]);
   if (packed.status === 'rejected') throw packed.reason;
-  if (taken.status === 'rejected') throw taken.reason;
+  if (received.status === 'rejected') throw received.reason;
 }
 
-/** Makes the index of a scratch folder that of the git directory, such that it survives a power loss. */
+/** Moves the index of a scratch folder to the git directory, durably. */
 export async function publishIndex({ scratch, gitDir }: Pick<Worktree, 'scratch' | 'gitDir'>): Promise<void> {
   const path = join(scratch, 'index');
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);

@@ -8,35 +8,35 @@ import type { Git, GitOptions } from '../../git/git.ts';
 import type { Identities } from '../../sandbox/identity.ts';
 import type { TreePrograms } from '../../trees/tree-programs.ts';
 
-/** A workspace, its git directory and the mirror that this borrows objects from. */
-export type Place = { workspace: string; gitDir: string; mirror: string };
+/** A workspace, its git directory and the mirror from which that borrows objects. */
+export type WorktreePaths = { workspace: string; gitDir: string; mirror: string };
 
-/** What works on the files of workspaces. */
+/** The tools that work on the files of workspaces. */
 export type TreeTools = {
   git: Git;
   programs: TreePrograms;
   identities: Identities;
-  /** Folder for what lasts no longer than a piece of work. */
+  /** Folder for scratch folders. */
   staging: string;
 };
 
-/** A workspace with an index and objects that are lent for a piece of work. */
-export type Worktree = Place & {
+/** A workspace with a temporary index and object directory. */
+export type Worktree = WorktreePaths & {
   git: Git;
   programs: TreePrograms;
   scratch: string;
-  /** For git commands: that read the work tree, that write it, and that need the index and the objects only. */
+  /** Options of git commands that read the work tree, write it, or need the index and the objects only. */
   reading: GitOptions;
   writing: GitOptions;
   indexed: GitOptions;
   signal: AbortSignal | undefined;
 };
 
-/** Paths as bytes: a file name need not be text. */
+/** Paths are bytes: a file name need not be text. */
 export type Changes = {
   written: Buffer[];
   deleted: Buffer[];
-  /** Folders with a repository of their own in them, whose files git does not list. */
+  /** Folders with a nested repository, whose files git does not list. */
   nested: Buffer[];
   tooLarge: { path: Buffer; bytes: number }[];
 };
@@ -45,38 +45,38 @@ export type Changes = {
 export const MAX_FILE_BYTES = 95 * 1024 * 1024;
 
 /**
- * Makes sure the workspace is still the folder the server made, not a link to another place.
+ * Checks that the workspace is a folder, not a link to another one.
  * @throws AppError `workspace_tampered`
  */
-export async function checkWorkspace({ workspace }: Pick<Place, 'workspace'>): Promise<void> {
+export async function checkWorkspace({ workspace }: Pick<WorktreePaths, 'workspace'>): Promise<void> {
   const found = await lstat(workspace).catch(() => undefined);
   if (found?.isDirectory()) return;
-  throw new AppError('workspace_tampered', 'The workspace is missing, or is not a folder any more.');
+  throw new AppError('workspace_tampered', 'The workspace is missing or is not a folder.');
 }
 
 /**
- * Lends an index to work with, like the ticket's own, and room for objects, in a folder that is deleted in the end. git updates
- * an index in place under a lock; one that is moved over the original leaves neither a lock nor a half-done index when killed.
- * @param place its workspace need not exist
+ * Runs work with a copy of the index and an object directory in a scratch folder, which is deleted afterwards. git updates an index
+ * in place under a lock. A copy that replaces the original leaves no lock and no incomplete index after a kill.
+ * @param paths the workspace need not exist
  */
 export async function withWorktree<T>(
   { git, programs, identities, staging }: TreeTools,
-  place: Place,
+  paths: WorktreePaths,
   signal: AbortSignal | undefined,
   work: (tree: Worktree) => Promise<T>,
 ): Promise<T> {
   const scratch = join(staging, randomUUID());
   try {
-    await prepareScratch(scratch, place, identities);
-    const view = { scratch, mirror: place.mirror };
-    const options = { gitDir: place.gitDir, signal };
+    await prepareScratch(scratch, paths, identities);
+    const view = { scratch, mirror: paths.mirror };
+    const options = { gitDir: paths.gitDir, signal };
     return await work({
-      ...place,
+      ...paths,
       git,
       programs,
       scratch,
-      reading: { ...options, view: { ...view, workTree: place.workspace } },
-      writing: { ...options, view: { ...view, workTree: place.workspace, writes: true } },
+      reading: { ...options, view: { ...view, workTree: paths.workspace } },
+      writing: { ...options, view: { ...view, workTree: paths.workspace, writes: true } },
       indexed: { ...options, view },
       signal,
     });
@@ -85,18 +85,22 @@ export async function withWorktree<T>(
   }
 }
 
-async function prepareScratch(scratch: string, { workspace, gitDir }: Place, identities: Identities): Promise<void> {
+async function prepareScratch(
+  scratch: string,
+  { workspace, gitDir }: WorktreePaths,
+  identities: Identities,
+): Promise<void> {
   const objects = join(scratch, 'objects');
   await mkdir(join(objects, 'info'), { recursive: true, mode: 0o755 });
   await writeFile(join(objects, 'info', 'alternates'), `${join(gitDir, 'objects')}\n`);
   await copyIndex(join(gitDir, 'index'), join(scratch, 'index'));
-  // Of a parked ticket, nothing but objects is read.
+  // A parked ticket has no workspace; only objects are read.
   if (identities.owner(workspace) === undefined) await identities.assign(scratch);
   else await identities.share(workspace, [scratch]);
   await identities.share(scratch, [objects]);
 }
 
-/** Lists what differs between the workspace and an index, as far as git is to know of it: ignored files are left out. */
+/** Lists the differences between the workspace and its index, without ignored files. */
 export async function listChanges({ git, programs, workspace, reading, signal }: Worktree): Promise<Changes> {
   const flags = ['-z', '--name-status', '--no-renames', '--ignore-submodules=all'];
   const [untracked, tracked, large] = await Promise.all([
@@ -108,7 +112,7 @@ export async function listChanges({ git, programs, workspace, reading, signal }:
   const changes: Changes = { written: [], deleted: [], nested: [], tooLarge: [] };
   const candidates: Buffer[] = [];
   for (const path of splitZ(untracked.stdout)) {
-    // A trailing slash is how git shows a folder it will not enter.
+    // git prints a trailing slash for a folder that it does not enter.
     if (path.at(-1) === SLASH) changes.nested.push(path.subarray(0, -1));
     else candidates.push(path);
   }
@@ -126,17 +130,16 @@ export async function listChanges({ git, programs, workspace, reading, signal }:
 }
 
 /**
- * Puts changes into the index and makes a tree of it, by plumbing that reads these very paths and enters no repository. Its
- * objects are in the scratch folder only.
- * @returns the tree, and the names of files that git leaves out of every tree, since some file system takes them for
- *   `.git`
+ * Adds changes to the index and writes its tree to the scratch folder. It uses plumbing that reads only these paths and enters no
+ * nested repository.
+ * @returns the tree, and the names of files that git omits, since some file system treats them as `.git`
  */
 export async function writeTree(
   { git, reading, indexed }: Worktree,
   changes: Pick<Changes, 'written' | 'deleted'>,
 ): Promise<{ tree: string; leftOut: string[] }> {
   const leftOut: string[] = [];
-  // Deletions first: a file may have taken the place of a folder, or the other way round.
+  // Deletions first: a file may replace a folder, or a folder a file.
   if (changes.deleted.length > 0) {
     const input = joinZ(changes.deleted);
     await git.run(['update-index', '-z', '--force-remove', '--stdin'], { ...reading, input });
@@ -151,8 +154,8 @@ export async function writeTree(
 }
 
 /**
- * git takes a file for unchanged when its times and size are those in the index, unless it was changed in the second
- * the index was written. So a copy must not look younger than the original; older, it only costs a few comparisons.
+ * Copies an index with its time. git treats a file as unchanged when its times and size match the index, unless it changed in the
+ * second when the index was written. So the copy must not look newer; an older time only costs a few comparisons.
  */
 async function copyIndex(from: string, to: string): Promise<void> {
   try {
@@ -165,7 +168,7 @@ async function copyIndex(from: string, to: string): Promise<void> {
   }
 }
 
-/** Tells which paths are among these. */
+/** Returns a test for membership in a list of paths. */
 function membership(paths: readonly Buffer[]): (path: Buffer) => boolean {
   const texts = new Set(paths.map((path) => path.toString('latin1')));
   return (path) => texts.has(path.toString('latin1'));

@@ -119,7 +119,7 @@ async function removeUnforced(stage: Stage): Promise<void> {
 async function park(stage: Stage): Promise<void> {
   const { server, ticketId } = stage;
   try {
-    const reason = await server.app.workspaces.upkeep.park(ticketId, async () => true);
+    const reason = await server.app.workspaces.maintenance.park(ticketId, async () => true);
     stage.count('park', reason ?? 'parked');
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'internal';

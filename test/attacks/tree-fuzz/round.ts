@@ -203,8 +203,8 @@ async function removeTickets(round: Round, seeds: readonly number[]): Promise<vo
     const answer = await ask(stage, 'delete', 'DELETE', '?force=true');
     if (answer && answer.status !== 204 && answer.status !== 404) complain(stage, `was not deleted: ${answer.text}`);
   });
-  await server.app.workspaces.upkeep.emptyTrash();
-  await server.app.workspaces.upkeep.emptied();
+  await server.app.workspaces.maintenance.emptyTrash();
+  await server.app.workspaces.maintenance.trashEmptied();
   await checkEmptyStaging(round);
   for (const folder of [
     'data/trash',

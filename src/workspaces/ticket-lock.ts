@@ -1,0 +1,58 @@
+import { createKeyedMutex } from '../concurrency/keyed-mutex.ts';
+import { storageFailure } from '../errors/app-error.ts';
+import type { Layout } from '../files/layout.ts';
+import { type UnparkDeps, unpark } from './maintenance/parking.ts';
+import { findTicket, type OpenTicket, openTicket } from './open-ticket.ts';
+import { finishMove } from './worktree/move-workspace.ts';
+import type { TreeTools } from './worktree/snapshot.ts';
+
+/** Runs the writes of a ticket one at a time. Some file systems take ids that differ by case only for one. */
+export type TicketLock = <T>(ticketId: string, signal: AbortSignal | undefined, work: () => Promise<T>) => Promise<T>;
+
+export function createTicketLock(): TicketLock {
+  const mutex = createKeyedMutex();
+  return (ticketId, signal, work) => mutex(ticketId.toLowerCase(), signal, work).catch(throwStorageFailure);
+}
+
+/**
+ * Runs a write alone with its ticket. A parked workspace is restored first, and an interrupted move is completed.
+ * @throws AppError `ticket_not_found`; those of `unpark`, `finishMove` and the write itself
+ */
+export function withTicketLock<T>(
+  deps: UnparkDeps & { ticketLock: TicketLock },
+  ticketId: string,
+  signal: AbortSignal | undefined,
+  work: (ticket: OpenTicket) => Promise<T>,
+): Promise<T> {
+  const { tools, layout, ticketLock } = deps;
+  return ticketLock(ticketId, signal, async () => {
+    const ticket = await openTicket(tools.git, layout, ticketId);
+    if (ticket.parked) await unpark(deps, ticket, { signal });
+    await finishMove(tools, ticket, ticket.ref, signal);
+    return work(ticket);
+  });
+}
+
+/**
+ * Runs a read without waiting for writes. It runs again when the workspace was parked or restored meanwhile.
+ * @throws AppError `ticket_not_found`; those of the read itself
+ */
+export async function withTicket<T>(
+  { tools, layout }: { tools: Pick<TreeTools, 'git'>; layout: Layout },
+  ticketId: string,
+  read: (ticket: OpenTicket) => Promise<T>,
+): Promise<T> {
+  const ticket = await openTicket(tools.git, layout, ticketId);
+  try {
+    return await read(ticket);
+  } catch (error) {
+    const now = await findTicket(tools.git, layout, ticketId);
+    if (now !== undefined && now.parked !== ticket.parked) return read(now).catch(throwStorageFailure);
+    return throwStorageFailure(error);
+  }
+}
+
+/** Throws a full or failing disk as an AppError, whether git or Node found it. */
+export function throwStorageFailure(error: unknown): never {
+  throw storageFailure(error) ?? error;
+}

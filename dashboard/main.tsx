@@ -1,6 +1,6 @@
 import { render } from 'preact';
 import { App } from './app.tsx';
-import { keep, readKept } from './lib/kept-text.ts';
+import { keep, readKept } from './lib/use-draft.ts';
 
 // A server that was updated under the page has other files: the page begins anew, once, with what was typed.
 window.addEventListener('vite:preloadError', () => {

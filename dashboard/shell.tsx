@@ -1,16 +1,16 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
-import { failedAttempts } from './lib/feed.ts';
-import { useShortcuts } from './lib/keyboard.ts';
+import { Palette } from './components/palette.tsx';
+import { KeyHelp } from './components/shortcut-help.tsx';
+import { failedAttempts } from './lib/change-feed.ts';
 import { permissions } from './lib/queries.ts';
 import { useList } from './lib/resource.ts';
 import { session, useCan } from './lib/session.ts';
+import { useShortcuts } from './lib/shortcuts.ts';
 import { signOut } from './lib/sign-in.ts';
 import { useStore } from './lib/store.ts';
-import { KeyHelp } from './parts/key-help.tsx';
-import { Palette } from './parts/palette.tsx';
-import { PLACES } from './places.ts';
+import { PLACES } from './nav.ts';
 
 /** What is around every screen: the ways to the others, who is signed in, and whether the server answers. */
 export function Shell({ children }: { children: ComponentChildren }) {

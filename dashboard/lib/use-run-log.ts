@@ -1,9 +1,9 @@
 import { useEffect } from 'preact/hooks';
 import { isTerminal, type RunEvent, readRunEvent } from '../../client/run-events.ts';
 import type { Problem } from '../../schemas/problem.ts';
+import { follow } from './event-stream.ts';
 import { asProblem } from './problem.ts';
 import { EMPTY_LOG, type RunLog, withEvents } from './run-log.ts';
-import { follow } from './sse.ts';
 import { createStore, type Store, useStore } from './store.ts';
 
 /** Events are gathered for this long before they are drawn, so that a fast run costs no more than a slow one. */

@@ -1,10 +1,10 @@
 import type { AuditEntry } from '../../schemas/audit.ts';
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { LoadMore } from '../components/load-more.tsx';
+import { Title } from '../components/title.tsx';
 import { dateTime } from '../lib/format.ts';
 import { audit } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { LoadMore } from '../parts/load-more.tsx';
-import { Title } from '../parts/title.tsx';
 
 /** Who did what, and who was refused. */
 export function Audit() {

@@ -2,18 +2,18 @@ import { useState } from 'preact/hooks';
 import { unwrap } from '../../client/client.ts';
 import type { Key } from '../../schemas/key.ts';
 import type { Problem } from '../../schemas/problem.ts';
+import { Dialog } from '../components/dialog.tsx';
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { LoadMore } from '../components/load-more.tsx';
+import { Badge } from '../components/state.tsx';
+import { Ago } from '../components/time.tsx';
+import { Title } from '../components/title.tsx';
 import { api } from '../lib/api.ts';
 import { dateTime } from '../lib/format.ts';
 import { asProblem } from '../lib/problem.ts';
 import { keys } from '../lib/queries.ts';
 import { invalidate, useList } from '../lib/resource.ts';
 import { lookWhoIsSignedIn } from '../lib/sign-in.ts';
-import { Dialog } from '../parts/dialog.tsx';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { LoadMore } from '../parts/load-more.tsx';
-import { Badge } from '../parts/state.tsx';
-import { Ago } from '../parts/time.tsx';
-import { Title } from '../parts/title.tsx';
 import { NewKey } from './new-key.tsx';
 
 export function Keys() {

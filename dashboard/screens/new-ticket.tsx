@@ -2,11 +2,11 @@ import { useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import { unwrap } from '../../client/client.ts';
 import type { Problem } from '../../schemas/problem.ts';
+import { Dialog } from '../components/dialog.tsx';
+import { ProblemBox } from '../components/feedback.tsx';
 import { api, once } from '../lib/api.ts';
-import { useKeptText } from '../lib/kept-text.ts';
 import { asProblem } from '../lib/problem.ts';
-import { Dialog } from '../parts/dialog.tsx';
-import { ProblemBox } from '../parts/feedback.tsx';
+import { useKeptText } from '../lib/use-draft.ts';
 
 type Field = 'ticket_id' | 'repo_url' | 'title' | 'description' | 'base_branch';
 

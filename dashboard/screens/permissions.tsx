@@ -1,11 +1,11 @@
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { AnswerPermission, Question } from '../components/permission.tsx';
+import { ACTIONS } from '../components/state.tsx';
+import { Ago } from '../components/time.tsx';
+import { Title } from '../components/title.tsx';
 import { permissions } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { AnswerPermission, Question } from '../parts/permission.tsx';
-import { ACTIONS } from '../parts/state.tsx';
-import { Ago } from '../parts/time.tsx';
-import { Title } from '../parts/title.tsx';
 
 /** What agents wait for a person to allow. */
 export function Permissions() {

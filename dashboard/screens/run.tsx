@@ -1,13 +1,13 @@
 import { useRef } from 'preact/hooks';
 import { useRoute } from 'preact-iso';
 import type { Run } from '../../schemas/run.ts';
-import { isOver } from '../lib/live.ts';
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { ACTIONS } from '../components/state.tsx';
+import { Title } from '../components/title.tsx';
+import { isOver } from '../lib/live-updates.ts';
 import * as queries from '../lib/queries.ts';
-import { useReadingAlong } from '../lib/reading-along.ts';
 import { useResource } from '../lib/resource.ts';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { ACTIONS } from '../parts/state.tsx';
-import { Title } from '../parts/title.tsx';
+import { useReadingAlong } from '../lib/use-auto-scroll.ts';
 import { RunView } from './ticket/run-view.tsx';
 
 /** One run by itself, to link to. */

@@ -1,13 +1,13 @@
 import { useLocation } from 'preact-iso';
 import type { RunState } from '../../schemas/run.ts';
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { LoadMore } from '../components/load-more.tsx';
+import { ACTIONS, StateBadge } from '../components/state.tsx';
+import { Ago, Lasting } from '../components/time.tsx';
+import { Title } from '../components/title.tsx';
 import { compact } from '../lib/format.ts';
 import { runs } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { LoadMore } from '../parts/load-more.tsx';
-import { ACTIONS, StateBadge } from '../parts/state.tsx';
-import { Ago, Lasting } from '../parts/time.tsx';
-import { Title } from '../parts/title.tsx';
 
 const STATES: readonly { state: RunState | ''; name: string }[] = [
   { state: '', name: 'All' },

@@ -1,10 +1,10 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Problem } from '../../schemas/problem.ts';
+import { ProblemBox } from '../components/feedback.tsx';
 import { asProblem } from '../lib/problem.ts';
 import { signInNotice } from '../lib/session.ts';
 import { signIn } from '../lib/sign-in.ts';
 import { useStore } from '../lib/store.ts';
-import { ProblemBox } from '../parts/feedback.tsx';
 
 export function SignIn() {
   const notice = useStore(signInNotice);

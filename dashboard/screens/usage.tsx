@@ -3,12 +3,12 @@ import { useEffect, useRef } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import UPlot from 'uplot';
 import type { UsageItem, UsageReport } from '../../schemas/usage.ts';
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { Title } from '../components/title.tsx';
 import { compact, count, duration, plural } from '../lib/format.ts';
 import { usage } from '../lib/queries.ts';
 import { useResource } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { Title } from '../parts/title.tsx';
 
 const WAYS = [
   { by: 'day', name: 'By day', scope: 'any' },

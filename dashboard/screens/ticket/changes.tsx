@@ -1,11 +1,11 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { FileChange, Ticket } from '../../../schemas/ticket.ts';
+import { DiffLines } from '../../components/diff-view.tsx';
+import { Empty, Loading, ProblemBox } from '../../components/feedback.tsx';
 import { type Line, readPatch } from '../../lib/diff.ts';
 import { plural } from '../../lib/format.ts';
 import * as queries from '../../lib/queries.ts';
 import { useResource } from '../../lib/resource.ts';
-import { DiffLines } from '../../parts/diff-view.tsx';
-import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
 
 /** Files with more changed lines than this are folded, and so is what a package manager wrote. */
 const LARGE = 400;

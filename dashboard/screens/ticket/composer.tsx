@@ -3,13 +3,13 @@ import { unwrap } from '../../../client/client.ts';
 import type { Problem } from '../../../schemas/problem.ts';
 import type { Action } from '../../../schemas/run.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
+import { ProblemBox } from '../../components/feedback.tsx';
 import { api, once } from '../../lib/api.ts';
-import { useKeptText } from '../../lib/kept-text.ts';
 import { asProblem } from '../../lib/problem.ts';
 import { runsOf } from '../../lib/queries.ts';
 import { invalidate } from '../../lib/resource.ts';
 import { SCOPE_OF, useCan } from '../../lib/session.ts';
-import { ProblemBox } from '../../parts/feedback.tsx';
+import { useKeptText } from '../../lib/use-draft.ts';
 
 const CHOICES: readonly { action: Action; name: string; send: string; hint: string }[] = [
   { action: 'chat', name: 'Chat', send: 'Ask', hint: 'Ask about the code. Nothing is changed.' },

@@ -2,9 +2,9 @@ import { useEffect, useRef } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import type { Run } from '../../../schemas/run.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
-import { useReadingAlong } from '../../lib/reading-along.ts';
+import { Empty, Loading, ProblemBox } from '../../components/feedback.tsx';
 import type { useList } from '../../lib/resource.ts';
-import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
+import { useReadingAlong } from '../../lib/use-auto-scroll.ts';
 import { Composer } from './composer.tsx';
 import { RunView } from './run-view.tsx';
 

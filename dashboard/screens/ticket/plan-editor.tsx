@@ -3,15 +3,15 @@ import { unwrap } from '../../../client/client.ts';
 import type { Plan } from '../../../schemas/plan.ts';
 import type { Problem } from '../../../schemas/problem.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
+import { DiffLines } from '../../components/diff-view.tsx';
+import { ProblemBox } from '../../components/feedback.tsx';
+import { Markdown } from '../../components/markdown.tsx';
 import { api } from '../../lib/api.ts';
 import { compareTexts } from '../../lib/diff.ts';
-import { useKeptText } from '../../lib/kept-text.ts';
 import { asProblem } from '../../lib/problem.ts';
 import { ticketPath } from '../../lib/queries.ts';
 import { invalidate } from '../../lib/resource.ts';
-import { DiffLines } from '../../parts/diff-view.tsx';
-import { ProblemBox } from '../../parts/feedback.tsx';
-import { Markdown } from '../../parts/markdown.tsx';
+import { useKeptText } from '../../lib/use-draft.ts';
 
 type Draft = { version: number; body: string };
 

@@ -4,18 +4,18 @@ import { unwrap } from '../../../client/client.ts';
 import type { Plan } from '../../../schemas/plan.ts';
 import type { Problem } from '../../../schemas/problem.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
+import { DiffLines } from '../../components/diff-view.tsx';
+import { Empty, Loading, ProblemBox } from '../../components/feedback.tsx';
+import { Markdown } from '../../components/markdown.tsx';
+import { Badge } from '../../components/state.tsx';
+import { Ago } from '../../components/time.tsx';
 import { api, once } from '../../lib/api.ts';
 import { compareTexts } from '../../lib/diff.ts';
-import { readKept } from '../../lib/kept-text.ts';
 import { asProblem } from '../../lib/problem.ts';
 import * as queries from '../../lib/queries.ts';
 import { invalidate, useResource } from '../../lib/resource.ts';
 import { useCan } from '../../lib/session.ts';
-import { DiffLines } from '../../parts/diff-view.tsx';
-import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
-import { Markdown } from '../../parts/markdown.tsx';
-import { Badge } from '../../parts/state.tsx';
-import { Ago } from '../../parts/time.tsx';
+import { readKept } from '../../lib/use-draft.ts';
 import { draftName, PlanEditor } from './plan-editor.tsx';
 
 /** The plan as a document, in versions: `?version=` names an older one, `?against=` one to compare it with. */

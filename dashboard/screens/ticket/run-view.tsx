@@ -2,19 +2,19 @@ import { memo } from 'preact/compat';
 import { useRef, useState } from 'preact/hooks';
 import { unwrap } from '../../../client/client.ts';
 import type { Run } from '../../../schemas/run.ts';
+import { ProblemBox } from '../../components/feedback.tsx';
+import { Markdown } from '../../components/markdown.tsx';
+import { ACTIONS, StateBadge } from '../../components/state.tsx';
+import { Ago, Lasting } from '../../components/time.tsx';
 import { api } from '../../lib/api.ts';
 import { compact, duration, plural } from '../../lib/format.ts';
-import { isOver } from '../../lib/live.ts';
+import { isOver } from '../../lib/live-updates.ts';
 import { asProblem } from '../../lib/problem.ts';
 import { invalidate } from '../../lib/resource.ts';
 import type { Item, NoteItem, RunLog } from '../../lib/run-log.ts';
 import { SCOPE_OF, useCan } from '../../lib/session.ts';
 import { useRunLog } from '../../lib/use-run-log.ts';
-import { ProblemBox } from '../../parts/feedback.tsx';
-import { Markdown } from '../../parts/markdown.tsx';
-import { ACTIONS, StateBadge } from '../../parts/state.tsx';
-import { Ago, Lasting } from '../../parts/time.tsx';
-import { PermissionAsked } from './permission-asked.tsx';
+import { PermissionAsked } from './permission-row.tsx';
 import { ToolRow } from './tool-row.tsx';
 
 /** Items that are drawn at once; earlier ones on demand. */

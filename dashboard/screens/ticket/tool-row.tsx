@@ -1,8 +1,8 @@
 import { useState } from 'preact/hooks';
+import { DiffLines } from '../../components/diff-view.tsx';
+import { Lasting } from '../../components/time.tsx';
 import { compareTexts } from '../../lib/diff.ts';
 import type { ToolItem } from '../../lib/run-log.ts';
-import { DiffLines } from '../../parts/diff-view.tsx';
-import { Lasting } from '../../parts/time.tsx';
 
 const STATUS: Record<string, [mark: string, name: string]> = {
   completed: ['✓', 'done'],

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { isTyping } from './keyboard.ts';
+import { isTyping } from './shortcuts.ts';
 
 /** How near to the end one reads along, in pixels. */
 const NEAR = 80;

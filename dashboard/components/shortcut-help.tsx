@@ -1,4 +1,4 @@
-import { KEYS } from '../lib/keyboard.ts';
+import { KEYS } from '../lib/shortcuts.ts';
 import { Dialog } from './dialog.tsx';
 
 export function KeyHelp({ onClose }: { onClose(): void }) {

@@ -1,5 +1,5 @@
 import { useEffect } from 'preact/hooks';
-import { PLACES } from '../places.ts';
+import { PLACES } from '../nav.ts';
 
 type Shortcuts = { onPalette(): void; onHelp(): void; go(path: string): void };
 

@@ -3,7 +3,7 @@ import { useLocation } from 'preact-iso';
 import { tickets } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
-import { PLACES } from '../places.ts';
+import { PLACES } from '../nav.ts';
 import { Dialog } from './dialog.tsx';
 
 const MOST = 12;

@@ -1,5 +1,5 @@
 import { type Change, readChange } from '../../client/changes.ts';
-import { follow } from './sse.ts';
+import { follow } from './event-stream.ts';
 import { createStore } from './store.ts';
 
 type Message = { kind: 'change'; change: Change } | { kind: 'failed'; failed: number } | { kind: 'hello' };

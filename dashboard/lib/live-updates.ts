@@ -1,6 +1,6 @@
 import type { Run } from '../../schemas/run.ts';
 import type { Ticket } from '../../schemas/ticket.ts';
-import { followFeed } from './feed.ts';
+import { followFeed } from './change-feed.ts';
 import { permissions, run as runQuery, runs, runsOf, ticketPath, tickets } from './queries.ts';
 import { invalidate, type List, patch, patchLists } from './resource.ts';
 

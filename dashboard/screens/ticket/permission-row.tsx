@@ -1,5 +1,5 @@
+import { AnswerPermission, Question } from '../../components/permission.tsx';
 import type { PermissionItem } from '../../lib/run-log.ts';
-import { AnswerPermission, Question } from '../../parts/permission.tsx';
 
 /** A question of the agent in the place where it was asked, and how it was settled. */
 export function PermissionAsked({ runId, item }: { runId: string; item: PermissionItem }) {

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { DiffLines } from '../../components/diff-view.tsx';
 import { Lasting } from '../../components/time.tsx';
 import { compareTexts } from '../../lib/diff.ts';
@@ -14,10 +14,11 @@ export function ToolRow({ item }: { item: ToolItem }) {
   const { call, startedAt, endedAt } = item;
   const [open, setOpen] = useState(false);
   const [mark, status] = STATUS[call.status ?? ''] ?? ['', endedAt === undefined ? 'under way' : ''];
-  const changed = (call.diff ?? []).map(({ path, old_text = '', new_text }) => ({
-    path,
-    lines: compareTexts(old_text, new_text),
-  }));
+  const changed = useMemo(
+    () =>
+      (call.diff ?? []).map((file) => ({ path: file.path, lines: compareTexts(file.old_text ?? '', file.new_text) })),
+    [call.diff],
+  );
   return (
     <details class={`tool ${call.status ?? ''}`} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>

@@ -10,7 +10,6 @@ import { asProblem } from './lib/problem.ts';
 import { forgetAll } from './lib/resource.ts';
 import { session } from './lib/session.ts';
 import { lookWhoIsSignedIn } from './lib/sign-in.ts';
-import { useStore } from './lib/store.ts';
 import { SignIn } from './screens/sign-in.tsx';
 import { TicketScreen } from './screens/ticket/ticket.tsx';
 import { Tickets } from './screens/tickets.tsx';
@@ -28,7 +27,7 @@ const Usage = later(() => import('./screens/usage.tsx').then(({ Usage }) => Usag
 export function App() {
   const [problem, setProblem] = useState<Problem>();
   const [tries, setTries] = useState(0);
-  const who = useStore(session);
+  const who = session.value;
   useEffect(() => {
     lookWhoIsSignedIn().then(
       () => setProblem(undefined),

@@ -9,7 +9,6 @@ import { useList } from './lib/resource.ts';
 import { session, useCan } from './lib/session.ts';
 import { useShortcuts } from './lib/shortcuts.ts';
 import { signOut } from './lib/sign-in.ts';
-import { useStore } from './lib/store.ts';
 import { PLACES } from './nav.ts';
 
 /** What is around every screen: the ways to the others, who is signed in, and whether the server answers. */
@@ -50,7 +49,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
 
 function Navigation({ path, onPalette, onHelp }: { path: string; onPalette(): void; onHelp(): void }) {
   const can = useCan();
-  const who = useStore(session);
+  const who = session.value;
   const screens = useRef<HTMLElement>(null);
   // Where the screens do not fit beside each other, the one that one is at is in sight.
   useEffect(() => {
@@ -119,7 +118,7 @@ function Waiting() {
 
 /** Silent unless the server did not answer twice in a row: one failed attempt is a restart, or a proxy that cut a stream. */
 function Connection() {
-  const failed = useStore(failedAttempts);
+  const failed = failedAttempts.value;
   return (
     <div class="connection" role="status">
       {failed >= 2 && (

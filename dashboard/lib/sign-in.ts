@@ -3,7 +3,7 @@ import { api } from './api.ts';
 import { NOBODY, session, signInNotice } from './session.ts';
 
 export async function lookWhoIsSignedIn(): Promise<void> {
-  session.set(await unwrap(api.GET('/v1/session')));
+  session.value = await unwrap(api.GET('/v1/session'));
 }
 
 /** @throws PullwrightError when the key is not valid, or the browser did not keep the cookie */
@@ -17,8 +17,8 @@ export async function signIn(key: string): Promise<void> {
       detail: 'The key is right, but a session needs HTTPS, or a server on this machine.',
     });
   }
-  signInNotice.set(undefined);
-  session.set(now);
+  signInNotice.value = undefined;
+  session.value = now;
 }
 
 /** Exchanges a key for the session cookie. */
@@ -28,6 +28,6 @@ export async function openSession(key: string): Promise<void> {
 
 export async function signOut(): Promise<void> {
   await unwrap(api.DELETE('/v1/session'));
-  signInNotice.set(undefined);
-  session.set(NOBODY);
+  signInNotice.value = undefined;
+  session.value = NOBODY;
 }

@@ -1,10 +1,10 @@
+import { type Signal, signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { isTerminal, type RunEvent, readRunEvent } from '../../client/run-events.ts';
 import type { Problem } from '../../schemas/problem.ts';
 import { follow } from './event-stream.ts';
 import { asProblem } from './problem.ts';
 import { EMPTY_LOG, type RunLog, withEvents } from './run-log.ts';
-import { createStore, type Store, useStore } from './store.ts';
 
 /** Events are gathered for this long before they are drawn, so that a fast run costs no more than a slow one. */
 const GATHER_MS = 50;
@@ -13,7 +13,7 @@ const GATHER_MS = 50;
 const MOST_KEPT = 40;
 
 type Followed = { log: RunLog; problem: Problem | undefined };
-type Follower = { state: Store<Followed>; readers: number; open(): void; close(): void };
+type Follower = { state: Signal<Followed>; readers: number; open(): void; close(): void };
 
 const followers = new Map<string, Follower>();
 
@@ -32,7 +32,7 @@ export function useRunLog(runId: string, waits = false): Followed {
       if (follower.readers === 0) follower.close();
     };
   }, [follower, waits]);
-  return useStore(follower.state);
+  return follower.state.value;
 }
 
 /**
@@ -59,7 +59,7 @@ function followerOf(runId: string): Follower {
 }
 
 function createFollower(runId: string): Follower {
-  const state = createStore<Followed>({ log: EMPTY_LOG, problem: undefined });
+  const state = signal<Followed>({ log: EMPTY_LOG, problem: undefined });
   let waiting: RunEvent[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stream: { close(): void } | undefined;
@@ -68,7 +68,7 @@ function createFollower(runId: string): Follower {
     clearTimeout(timer);
     timer = undefined;
     if (waiting.length === 0) return;
-    state.set({ log: withEvents(state.get().log, waiting), problem: undefined });
+    state.value = { log: withEvents(state.value.log, waiting), problem: undefined };
     waiting = [];
   }
 
@@ -76,7 +76,7 @@ function createFollower(runId: string): Follower {
     state,
     readers: 0,
     open() {
-      const { log } = state.get();
+      const { log } = state.value;
       if (log.ended !== undefined || stream !== undefined || document.visibilityState === 'hidden') return;
       stream = follow({
         path: `/v1/runs/${runId}/events`,
@@ -87,7 +87,9 @@ function createFollower(runId: string): Follower {
           waiting.push(event);
           timer ??= setTimeout(flush, GATHER_MS);
         },
-        onRefused: (refusal) => state.set({ ...state.get(), problem: asProblem(refusal) }),
+        onRefused(refusal) {
+          state.value = { ...state.value, problem: asProblem(refusal) };
+        },
       });
     },
     close() {

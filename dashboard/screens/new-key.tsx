@@ -50,7 +50,7 @@ export function NewKey({ onClose }: { onClose(): void }) {
       );
       setCreated(key);
       // Where no key was needed one is now: whoever made it goes on with it.
-      if (session.get()?.key_id === 'loopback') await openSession(key.key);
+      if (session.value?.key_id === 'loopback') await openSession(key.key);
       invalidate((path) => path === keys.key);
     } catch (error) {
       setProblem(asProblem(error));
@@ -60,7 +60,7 @@ export function NewKey({ onClose }: { onClose(): void }) {
 
   async function close(): Promise<void> {
     onClose();
-    if (created !== undefined && session.get()?.key_id === 'loopback') await lookWhoIsSignedIn();
+    if (created !== undefined && session.value?.key_id === 'loopback') await lookWhoIsSignedIn();
   }
 
   if (created !== undefined) {

@@ -4,10 +4,9 @@ import { ProblemBox } from '../components/feedback.tsx';
 import { asProblem } from '../lib/problem.ts';
 import { signInNotice } from '../lib/session.ts';
 import { signIn } from '../lib/sign-in.ts';
-import { useStore } from '../lib/store.ts';
 
 export function SignIn() {
-  const notice = useStore(signInNotice);
+  const notice = signInNotice.value;
   const [key, setKey] = useState('');
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem>();

@@ -11,7 +11,6 @@ import { forgetAll } from './lib/resource.ts';
 import { session } from './lib/session.ts';
 import { lookWhoIsSignedIn } from './lib/sign-in.ts';
 import { SignIn } from './screens/sign-in.tsx';
-import { TicketScreen } from './screens/ticket/ticket.tsx';
 import { Tickets } from './screens/tickets.tsx';
 import { Shell } from './shell.tsx';
 
@@ -22,6 +21,7 @@ const Keys = later(() => import('./screens/keys.tsx').then(({ Keys }) => Keys));
 const Permissions = later(() => import('./screens/permissions.tsx').then(({ Permissions }) => Permissions));
 const Runs = later(() => import('./screens/runs.tsx').then(({ Runs }) => Runs));
 const RunScreen = later(() => import('./screens/run.tsx').then(({ RunScreen }) => RunScreen));
+const TicketScreen = later(() => import('./screens/ticket/ticket.tsx').then(({ TicketScreen }) => TicketScreen));
 const Usage = later(() => import('./screens/usage.tsx').then(({ Usage }) => Usage));
 
 export function App() {

@@ -2,14 +2,14 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import { Palette } from './components/palette.tsx';
-import { KeyHelp } from './components/shortcut-help.tsx';
+import { ShortcutHelp } from './components/shortcut-help.tsx';
 import { failedAttempts } from './lib/change-feed.ts';
 import { permissions } from './lib/queries.ts';
 import { useList } from './lib/resource.ts';
 import { session, useCan } from './lib/session.ts';
 import { useShortcuts } from './lib/shortcuts.ts';
 import { signOut } from './lib/sign-in.ts';
-import { PLACES } from './nav.ts';
+import { NAV_ITEMS } from './nav.ts';
 
 /** What is around every screen: the ways to the others, who is signed in, and whether the server answers. */
 export function Shell({ children }: { children: ComponentChildren }) {
@@ -42,7 +42,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
         </main>
       </div>
       {open === 'palette' && <Palette onClose={() => setOpen(undefined)} />}
-      {open === 'keys' && <KeyHelp onClose={() => setOpen(undefined)} />}
+      {open === 'keys' && <ShortcutHelp onClose={() => setOpen(undefined)} />}
     </div>
   );
 }
@@ -71,14 +71,14 @@ function Navigation({ path, onPalette, onHelp }: { path: string; onPalette(): vo
         Jump to… <kbd>Ctrl K</kbd>
       </button>
       <nav aria-label="Screens" ref={screens}>
-        {PLACES.filter(({ scope }) => can(scope)).map(({ href, name }) => (
+        {NAV_ITEMS.filter(({ scope }) => can(scope)).map(({ href, name }) => (
           <a key={href} href={href} aria-current={isAt(path, href) ? 'page' : undefined}>
             {name}
             {name === 'Permissions' && <Waiting />}
           </a>
         ))}
       </nav>
-      <div class="who">
+      <div class="account">
         {who?.key_id === 'loopback' ? (
           <span class="muted">No key is needed on this machine</span>
         ) : (

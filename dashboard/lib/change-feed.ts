@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 import { type Change, readChange } from '../../client/changes.ts';
-import { follow } from './event-stream.ts';
+import { openStream } from './event-stream.ts';
 
 type Message = { kind: 'change'; change: Change } | { kind: 'failed'; failed: number } | { kind: 'hello' };
 
@@ -15,7 +15,7 @@ const NAME = 'pullwright-feed';
  * @param onChange called with each change; a snapshot is one where changes may have been missed
  * @returns a function that ends it
  */
-export function followFeed(onChange: (change: Change) => void): () => void {
+export function followChangeFeed(onChange: (change: Change) => void): () => void {
   const channel = new BroadcastChannel(NAME);
   const leaving = new AbortController();
   let leads = false;
@@ -36,7 +36,7 @@ export function followFeed(onChange: (change: Change) => void): () => void {
 
   function lead(): Promise<void> {
     leads = true;
-    stream = follow({
+    stream = openStream({
       path: '/v1/events',
       read: readChange,
       isLast: () => false,

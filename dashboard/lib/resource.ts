@@ -12,11 +12,11 @@ export type Query<T> = {
 
 export type Page<T> = { items: T[]; next_cursor: string | null };
 
-/** A list from its beginning. What comes makes it longer; as much as was asked for is shown. */
-export type List<T> = Page<T> & { asked: number };
+/** A list from its beginning. What comes makes it longer; as much as was requested for is shown. */
+export type List<T> = Page<T> & { requested: number };
 
 /** A list of which more can be read than the first page. */
-export type ListQuery<T> = Query<List<T>> & { more(list: List<T>): Promise<List<T>> };
+export type ListQuery<T> = Query<List<T>> & { loadMore(list: List<T>): Promise<List<T>> };
 
 export type Resource<T> = { data: T | undefined; problem: Problem | undefined; loading: boolean; reload(): void };
 
@@ -39,30 +39,30 @@ const entries = new Map<string, Entry>();
 const NOT_READ = { data: undefined, problem: undefined };
 
 /** The API gives no more at once. */
-const LONGEST_PAGE = 100;
+const MAX_PAGE_SIZE = 100;
 
-const BEGINNING = '';
+const FIRST_PAGE = '';
 
-/** A list in pages. It is read anew as far as it was asked for before: whoever looks at its third page stays there. */
+/** A list in pages. It is read anew as far as it was requested for before: whoever looks at its third page stays there. */
 export function listOf<T>(
   key: string,
   size: number,
   page: (query: { limit: number; cursor?: string }) => Promise<Page<T>>,
 ): ListQuery<T> {
-  async function read(asked: number, from: Page<T>): Promise<List<T>> {
+  async function read(requested: number, from: Page<T>): Promise<List<T>> {
     let { items, next_cursor: cursor } = from;
-    while (cursor !== null && items.length < asked) {
-      const limit = Math.min(asked - items.length, LONGEST_PAGE);
-      const next = await page({ limit, ...(cursor !== BEGINNING && { cursor }) });
+    while (cursor !== null && items.length < requested) {
+      const limit = Math.min(requested - items.length, MAX_PAGE_SIZE);
+      const next = await page({ limit, ...(cursor !== FIRST_PAGE && { cursor }) });
       items = [...items, ...next.items];
       cursor = next.next_cursor;
     }
-    return { items, next_cursor: cursor, asked };
+    return { items, next_cursor: cursor, requested };
   }
   return {
     key,
-    load: (before) => read(before?.asked ?? size, { items: [], next_cursor: BEGINNING }),
-    more: (list) => read(list.asked + size, list),
+    load: (before) => read(before?.requested ?? size, { items: [], next_cursor: FIRST_PAGE }),
+    loadMore: (list) => read(list.requested + size, list),
   };
 }
 
@@ -85,20 +85,20 @@ export function useResource<T>(query: Query<T> | undefined): Resource<T> {
 }
 
 /** A list of the API with its first page, and more of it on demand. */
-export function useList<T>(query: ListQuery<T>): Resource<Page<T>> & { more: (() => void) | undefined } {
+export function useList<T>(query: ListQuery<T>): Resource<Page<T>> & { loadMore: (() => void) | undefined } {
   const { data: list, ...resource } = useResource(query);
-  async function more(from: List<T>): Promise<void> {
-    const longer = await query.more(from);
+  async function loadMore(from: List<T>): Promise<void> {
+    const longer = await query.loadMore(from);
     const items = longer.items.slice(from.items.length);
     patch<List<T>>(query.key, (now) =>
       now.next_cursor === from.next_cursor ? { ...longer, items: [...now.items, ...items] } : now,
     );
   }
-  const hasMore = list !== undefined && (list.next_cursor !== null || list.items.length > list.asked);
+  const hasMore = list !== undefined && (list.next_cursor !== null || list.items.length > list.requested);
   return {
     ...resource,
-    data: list && { ...list, items: list.items.slice(0, list.asked) },
-    more: hasMore ? () => void more(list).catch(() => resource.reload()) : undefined,
+    data: list && { ...list, items: list.items.slice(0, list.requested) },
+    loadMore: hasMore ? () => void loadMore(list).catch(() => resource.reload()) : undefined,
   };
 }
 
@@ -133,12 +133,12 @@ export function patchLists<T>(
     if (!belongs(key)) continue;
     patch<List<T>>(key, (list) => change(list, key));
     const list = typed<List<T> | undefined>(entry.state.value.data);
-    if (list !== undefined && list.next_cursor !== null && list.items.length < list.asked) refresh(key, entry);
+    if (list !== undefined && list.next_cursor !== null && list.items.length < list.requested) refresh(key, entry);
   }
 }
 
 /** Forgets everything, such as what another key could see. */
-export function forgetAll(): void {
+export function clearCache(): void {
   entries.clear();
 }
 

@@ -9,15 +9,15 @@ export const session = signal<Session | undefined>(undefined);
 /** Why one has to sign in again, if so. */
 export const signInNotice = signal<string | undefined>(undefined);
 
-export const NOBODY: Session = { signed_in: false, scopes: [] };
+export const SIGNED_OUT: Session = { signed_in: false, scopes: [] };
 
 export const SCOPE_OF: Record<Action, Scope> = { chat: 'chat', make_plan: 'plan', dev: 'dev' };
 
 /** The session ended from outside: its key was revoked or expired, or its time was up. */
-export function signedOut(): void {
+export function endSession(): void {
   if (session.value?.signed_in !== true) return;
   signInNotice.value = 'Your session is over: it expired, or its key was revoked. Sign in to go on where you were.';
-  session.value = NOBODY;
+  session.value = SIGNED_OUT;
 }
 
 /** Tells what the key may do: `admin` includes all, and each but `metrics` includes `read`. */

@@ -14,7 +14,7 @@ export function Agents() {
         </button>
       </Title>
       {problem !== undefined && <ProblemBox problem={problem} />}
-      {data === undefined && loading && <Loading what="agents" />}
+      {data === undefined && loading && <Loading label="agents" />}
       <div class="cards">
         {data?.items.map((agent) => (
           <section key={agent.name} class="card">

@@ -8,7 +8,7 @@ import { useList } from '../lib/resource.ts';
 
 /** Who did what, and who was refused. */
 export function Audit() {
-  const { data, problem, loading, more, reload } = useList(audit);
+  const { data, problem, loading, loadMore, reload } = useList(audit);
   return (
     <>
       <Title title="Audit">
@@ -17,7 +17,7 @@ export function Audit() {
         </button>
       </Title>
       {problem !== undefined && <ProblemBox problem={problem} />}
-      {data === undefined && loading && <Loading what="the audit log" />}
+      {data === undefined && loading && <Loading label="the audit log" />}
       {data?.items.length === 0 && <Empty title="Nothing was done yet" />}
       {data !== undefined && data.items.length > 0 && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
@@ -52,7 +52,7 @@ export function Audit() {
           </table>
         </section>
       )}
-      <LoadMore more={more} />
+      <LoadMore onClick={loadMore} />
     </>
   );
 }

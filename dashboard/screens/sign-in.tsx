@@ -26,7 +26,7 @@ export function SignIn() {
   }
 
   return (
-    <main class="alone">
+    <main class="standalone">
       <h1>Sign in to Pullwright</h1>
       {notice !== undefined && problem === undefined && <div class="notice ask">{notice}</div>}
       <form onSubmit={(event) => void submit(event)}>

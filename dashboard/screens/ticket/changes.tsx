@@ -17,7 +17,7 @@ export function Changes({ ticket }: { ticket: Ticket }) {
   const { data: diff, problem, loading, reload } = useResource(queries.diff(ticket.ticket_id));
   const patches = useMemo(() => readPatch(diff?.patch ?? ''), [diff?.patch]);
   if (diff === undefined) {
-    return problem !== undefined && !loading ? <ProblemBox problem={problem} /> : <Loading what="the changes" />;
+    return problem !== undefined && !loading ? <ProblemBox problem={problem} /> : <Loading label="the changes" />;
   }
   if (diff.files.length === 0) {
     return (

@@ -11,7 +11,7 @@ import { compareTexts } from '../../lib/diff.ts';
 import { asProblem } from '../../lib/problem.ts';
 import { ticketPath } from '../../lib/queries.ts';
 import { invalidate } from '../../lib/resource.ts';
-import { useKeptText } from '../../lib/use-draft.ts';
+import { useDraft } from '../../lib/use-draft.ts';
 
 type Draft = { version: number; body: string };
 
@@ -24,7 +24,7 @@ export function draftName(ticketId: string): string {
  * after saving, and what was typed stays.
  */
 export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest: Plan; onDone(): void }) {
-  const [kept, setKept, forgetKept] = useKeptText(draftName(ticket.ticket_id));
+  const [kept, setKept, clearDraft] = useDraft(draftName(ticket.ticket_id));
   const draft: Draft = kept === '' ? { version: newest.version, body: newest.body } : JSON.parse(kept);
   const [view, setView] = useState<'write' | 'preview' | 'compare'>('write');
   const [busy, setBusy] = useState(false);
@@ -47,7 +47,7 @@ export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest:
           headers: { 'if-match': `"${draft.version}"` },
         }),
       );
-      forgetKept();
+      clearDraft();
       onDone();
     } catch (error) {
       setProblem(asProblem(error));

@@ -1,6 +1,6 @@
 import { useMemo, useState } from 'preact/hooks';
 import { DiffLines } from '../../components/diff-view.tsx';
-import { Lasting } from '../../components/time.tsx';
+import { Elapsed } from '../../components/time.tsx';
 import { compareTexts } from '../../lib/diff.ts';
 import type { ToolItem } from '../../lib/run-log.ts';
 
@@ -28,9 +28,9 @@ export function ToolRow({ item }: { item: ToolItem }) {
         <span class="tool-kind">{call.kind ?? 'other'}</span>
         <span class="tool-title">{call.title ?? ''}</span>
         <span class="hidden">, {status}</span>
-        {changed.length > 0 && <Counts lines={changed.flatMap(({ lines }) => lines)} />}
+        {changed.length > 0 && <LineCounts lines={changed.flatMap(({ lines }) => lines)} />}
         <span class="muted">
-          <Lasting from={startedAt} to={endedAt} />
+          <Elapsed from={startedAt} to={endedAt} />
         </span>
       </summary>
       {open && (
@@ -61,7 +61,7 @@ export function ToolRow({ item }: { item: ToolItem }) {
   );
 }
 
-export function Counts({ lines }: { lines: readonly { kind: string }[] }) {
+export function LineCounts({ lines }: { lines: readonly { kind: string }[] }) {
   const added = lines.filter(({ kind }) => kind === 'add').length;
   const removed = lines.filter(({ kind }) => kind === 'del').length;
   return (

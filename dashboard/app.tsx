@@ -2,35 +2,34 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useErrorBoundary, useState } from 'preact/hooks';
 import { ErrorBoundary, LocationProvider, Route, Router, useLocation } from 'preact-iso';
 import type { Problem } from '../schemas/problem.ts';
-import { keepLive } from './lib/live.ts';
+import { Empty, Loading, ProblemBox } from './components/feedback.tsx';
+import { lazy } from './components/lazy.tsx';
+import { Title } from './components/title.tsx';
+import { startLiveUpdates } from './lib/live-updates.ts';
 import { asProblem } from './lib/problem.ts';
-import { forgetAll } from './lib/resource.ts';
+import { clearCache } from './lib/resource.ts';
 import { session } from './lib/session.ts';
-import { lookWhoIsSignedIn } from './lib/sign-in.ts';
-import { useStore } from './lib/store.ts';
-import { Empty, Loading, ProblemBox } from './parts/feedback.tsx';
-import { later } from './parts/later.tsx';
-import { Title } from './parts/title.tsx';
+import { loadSession } from './lib/sign-in.ts';
 import { SignIn } from './screens/sign-in.tsx';
-import { TicketScreen } from './screens/ticket/ticket.tsx';
 import { Tickets } from './screens/tickets.tsx';
 import { Shell } from './shell.tsx';
 
 // What one looks at less often is loaded when it is.
-const Agents = later(() => import('./screens/agents.tsx').then(({ Agents }) => Agents));
-const Audit = later(() => import('./screens/audit.tsx').then(({ Audit }) => Audit));
-const Keys = later(() => import('./screens/keys.tsx').then(({ Keys }) => Keys));
-const Permissions = later(() => import('./screens/permissions.tsx').then(({ Permissions }) => Permissions));
-const Runs = later(() => import('./screens/runs.tsx').then(({ Runs }) => Runs));
-const RunScreen = later(() => import('./screens/run.tsx').then(({ RunScreen }) => RunScreen));
-const Usage = later(() => import('./screens/usage.tsx').then(({ Usage }) => Usage));
+const Agents = lazy(() => import('./screens/agents.tsx').then(({ Agents }) => Agents));
+const Audit = lazy(() => import('./screens/audit.tsx').then(({ Audit }) => Audit));
+const Keys = lazy(() => import('./screens/keys.tsx').then(({ Keys }) => Keys));
+const Permissions = lazy(() => import('./screens/permissions.tsx').then(({ Permissions }) => Permissions));
+const Runs = lazy(() => import('./screens/runs.tsx').then(({ Runs }) => Runs));
+const RunScreen = lazy(() => import('./screens/run.tsx').then(({ RunScreen }) => RunScreen));
+const TicketScreen = lazy(() => import('./screens/ticket/ticket.tsx').then(({ TicketScreen }) => TicketScreen));
+const Usage = lazy(() => import('./screens/usage.tsx').then(({ Usage }) => Usage));
 
 export function App() {
   const [problem, setProblem] = useState<Problem>();
   const [tries, setTries] = useState(0);
-  const who = useStore(session);
+  const who = session.value;
   useEffect(() => {
-    lookWhoIsSignedIn().then(
+    loadSession().then(
       () => setProblem(undefined),
       (error) => setProblem(asProblem(error)),
     );
@@ -38,7 +37,7 @@ export function App() {
 
   if (who === undefined && problem !== undefined) {
     return (
-      <main class="alone">
+      <main class="standalone">
         <ProblemBox problem={problem}>
           <button type="button" onClick={() => setTries(tries + 1)}>
             Try again
@@ -47,17 +46,17 @@ export function App() {
       </main>
     );
   }
-  if (who === undefined) return <Loading what="the dashboard" />;
+  if (who === undefined) return <Loading label="the dashboard" />;
   if (!who.signed_in) return <SignIn />;
   return <SignedIn key={who.key_id} />;
 }
 
 function SignedIn() {
   useEffect(() => {
-    const stop = keepLive();
+    const stop = startLiveUpdates();
     return () => {
       stop();
-      forgetAll();
+      clearCache();
     };
   }, []);
   return (
@@ -74,7 +73,7 @@ function SignedIn() {
             <Route path="/dashboard/agents" component={Agents} />
             <Route path="/dashboard/keys" component={Keys} />
             <Route path="/dashboard/audit" component={Audit} />
-            <Route default component={NotHere} />
+            <Route default component={NotFound} />
           </Router>
         </Screen>
       </Shell>
@@ -100,7 +99,7 @@ function Screen({ children }: { children: ComponentChildren }) {
   );
 }
 
-function NotHere() {
+function NotFound() {
   return (
     <Empty title="Nothing is here">
       <p>

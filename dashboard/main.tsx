@@ -1,11 +1,11 @@
 import { render } from 'preact';
 import { App } from './app.tsx';
-import { keep, readKept } from './lib/kept-text.ts';
+import { loadDraft, saveDraft } from './lib/use-draft.ts';
 
 // A server that was updated under the page has other files: the page begins anew, once, with what was typed.
 window.addEventListener('vite:preloadError', () => {
-  if (readKept('begun-anew') === import.meta.url) return;
-  keep('begun-anew', import.meta.url);
+  if (loadDraft('begun-anew') === import.meta.url) return;
+  saveDraft('begun-anew', import.meta.url);
   location.reload();
 });
 

@@ -1,16 +1,15 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
-import { failedAttempts } from './lib/feed.ts';
-import { useShortcuts } from './lib/keyboard.ts';
+import { Palette } from './components/palette.tsx';
+import { ShortcutHelp } from './components/shortcut-help.tsx';
+import { failedAttempts } from './lib/change-feed.ts';
 import { permissions } from './lib/queries.ts';
 import { useList } from './lib/resource.ts';
 import { session, useCan } from './lib/session.ts';
+import { useShortcuts } from './lib/shortcuts.ts';
 import { signOut } from './lib/sign-in.ts';
-import { useStore } from './lib/store.ts';
-import { KeyHelp } from './parts/key-help.tsx';
-import { Palette } from './parts/palette.tsx';
-import { PLACES } from './places.ts';
+import { NAV_ITEMS } from './nav.ts';
 
 /** What is around every screen: the ways to the others, who is signed in, and whether the server answers. */
 export function Shell({ children }: { children: ComponentChildren }) {
@@ -43,14 +42,14 @@ export function Shell({ children }: { children: ComponentChildren }) {
         </main>
       </div>
       {open === 'palette' && <Palette onClose={() => setOpen(undefined)} />}
-      {open === 'keys' && <KeyHelp onClose={() => setOpen(undefined)} />}
+      {open === 'keys' && <ShortcutHelp onClose={() => setOpen(undefined)} />}
     </div>
   );
 }
 
 function Navigation({ path, onPalette, onHelp }: { path: string; onPalette(): void; onHelp(): void }) {
   const can = useCan();
-  const who = useStore(session);
+  const who = session.value;
   const screens = useRef<HTMLElement>(null);
   // Where the screens do not fit beside each other, the one that one is at is in sight.
   useEffect(() => {
@@ -72,14 +71,14 @@ function Navigation({ path, onPalette, onHelp }: { path: string; onPalette(): vo
         Jump to… <kbd>Ctrl K</kbd>
       </button>
       <nav aria-label="Screens" ref={screens}>
-        {PLACES.filter(({ scope }) => can(scope)).map(({ href, name }) => (
+        {NAV_ITEMS.filter(({ scope }) => can(scope)).map(({ href, name }) => (
           <a key={href} href={href} aria-current={isAt(path, href) ? 'page' : undefined}>
             {name}
             {name === 'Permissions' && <Waiting />}
           </a>
         ))}
       </nav>
-      <div class="who">
+      <div class="account">
         {who?.key_id === 'loopback' ? (
           <span class="muted">No key is needed on this machine</span>
         ) : (
@@ -119,7 +118,7 @@ function Waiting() {
 
 /** Silent unless the server did not answer twice in a row: one failed attempt is a restart, or a proxy that cut a stream. */
 function Connection() {
-  const failed = useStore(failedAttempts);
+  const failed = failedAttempts.value;
   return (
     <div class="connection" role="status">
       {failed >= 2 && (

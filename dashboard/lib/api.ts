@@ -1,5 +1,5 @@
 import { createClient, PullwrightError } from '../../client/client.ts';
-import { signedOut } from './session.ts';
+import { endSession } from './session.ts';
 
 /** The API of the server that the page came from, by the session cookie. A server that does not answer is status 0. */
 export const api = createClient({
@@ -12,12 +12,12 @@ export const api = createClient({
         detail: 'The request did not get through. Check that the server runs.',
       });
     });
-    if (response.status === 401 && new URL(response.url).pathname !== '/v1/session') signedOut();
+    if (response.status === 401 && new URL(response.url).pathname !== '/v1/session') endSession();
     return response;
   },
 });
 
 /** Headers of a request that is carried out once, however often it is sent with the same key. */
-export function once(key: string = crypto.randomUUID()): { 'idempotency-key': string } {
+export function idempotencyHeader(key: string = crypto.randomUUID()): { 'idempotency-key': string } {
   return { 'idempotency-key': key };
 }

@@ -1,4 +1,5 @@
-import { useEffect, useState } from 'preact/hooks';
+import { type Signal, signal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
 import type { Problem } from '../../schemas/problem.ts';
 import { asProblem } from './problem.ts';
 
@@ -11,92 +12,93 @@ export type Query<T> = {
 
 export type Page<T> = { items: T[]; next_cursor: string | null };
 
-/** A list from its beginning. What comes makes it longer; as much as was asked for is shown. */
-export type List<T> = Page<T> & { asked: number };
+/** A list from its beginning. What comes makes it longer; as much as was requested for is shown. */
+export type List<T> = Page<T> & { requested: number };
 
 /** A list of which more can be read than the first page. */
-export type ListQuery<T> = Query<List<T>> & { more(list: List<T>): Promise<List<T>> };
+export type ListQuery<T> = Query<List<T>> & { loadMore(list: List<T>): Promise<List<T>> };
 
 export type Resource<T> = { data: T | undefined; problem: Problem | undefined; loading: boolean; reload(): void };
 
+type State = { data: unknown; problem: Problem | undefined };
+
 type Entry = {
-  data?: unknown;
-  problem?: Problem;
+  state: Signal<State>;
   loading: boolean;
-  /** What was asked for while a request was under way is asked for again after it. */
-  again: boolean;
-  /** What is told while a request is under way is told once more to its answer, which may be older. */
-  told: (() => void)[];
+  /** A reload was requested during a load, and follows it. */
+  reload: boolean;
+  /** Patches that arrived during a load. They apply to its answer too, which may be older. */
+  patches: ((data: unknown) => unknown)[];
   read(): Promise<unknown>;
-  listeners: Set<() => void>;
+  /** The number of components that use it. */
+  users: number;
 };
 
 const entries = new Map<string, Entry>();
 
+const NOT_READ = { data: undefined, problem: undefined };
+
 /** The API gives no more at once. */
-const LONGEST_PAGE = 100;
+const MAX_PAGE_SIZE = 100;
 
-const BEGINNING = '';
+const FIRST_PAGE = '';
 
-/** A list in pages. It is read anew as far as it was asked for before: whoever looks at its third page stays there. */
+/** A list in pages. It is read anew as far as it was requested for before: whoever looks at its third page stays there. */
 export function listOf<T>(
   key: string,
   size: number,
   page: (query: { limit: number; cursor?: string }) => Promise<Page<T>>,
 ): ListQuery<T> {
-  async function read(asked: number, from: Page<T>): Promise<List<T>> {
+  async function read(requested: number, from: Page<T>): Promise<List<T>> {
     let { items, next_cursor: cursor } = from;
-    while (cursor !== null && items.length < asked) {
-      const limit = Math.min(asked - items.length, LONGEST_PAGE);
-      const next = await page({ limit, ...(cursor !== BEGINNING && { cursor }) });
+    while (cursor !== null && items.length < requested) {
+      const limit = Math.min(requested - items.length, MAX_PAGE_SIZE);
+      const next = await page({ limit, ...(cursor !== FIRST_PAGE && { cursor }) });
       items = [...items, ...next.items];
       cursor = next.next_cursor;
     }
-    return { items, next_cursor: cursor, asked };
+    return { items, next_cursor: cursor, requested };
   }
   return {
     key,
-    load: (before) => read(before?.asked ?? size, { items: [], next_cursor: BEGINNING }),
-    more: (list) => read(list.asked + size, list),
+    load: (before) => read(before?.requested ?? size, { items: [], next_cursor: FIRST_PAGE }),
+    loadMore: (list) => read(list.requested + size, list),
   };
 }
 
 /** What the API has, kept while components use it and shown again at once when one comes back to it. */
 export function useResource<T>(query: Query<T> | undefined): Resource<T> {
-  const [, render] = useState({});
-  const key = query?.key;
+  const entry = query && entryOf(query);
   useEffect(() => {
-    if (query === undefined) return;
-    const entry = entryOf(query);
-    const listener = () => render({});
-    entry.listeners.add(listener);
+    if (entry === undefined) return;
+    entry.users++;
     void load(entry);
-    return () => void entry.listeners.delete(listener);
-  }, [key]);
-  const entry = key === undefined ? undefined : entries.get(key);
+    return () => void entry.users--;
+  }, [entry]);
+  const { data, problem } = entry?.state.value ?? NOT_READ;
   return {
-    data: dataOf<T>(entry),
-    problem: entry?.problem,
-    loading: key !== undefined && (entry === undefined || entry.loading),
-    reload: () => void (query !== undefined && load(entryOf(query))),
+    data: typed<T | undefined>(data),
+    problem,
+    loading: entry !== undefined && (entry.loading || (data === undefined && problem === undefined)),
+    reload: () => void (entry !== undefined && load(entry)),
   };
 }
 
 /** A list of the API with its first page, and more of it on demand. */
-export function useList<T>(query: ListQuery<T>): Resource<Page<T>> & { more: (() => void) | undefined } {
+export function useList<T>(query: ListQuery<T>): Resource<Page<T>> & { loadMore: (() => void) | undefined } {
   const { data: list, ...resource } = useResource(query);
-  async function more(from: List<T>): Promise<void> {
-    const longer = await query.more(from);
+  async function loadMore(from: List<T>): Promise<void> {
+    const longer = await query.loadMore(from);
     const items = longer.items.slice(from.items.length);
     patch<List<T>>(query.key, (now) =>
       now.next_cursor === from.next_cursor ? { ...longer, items: [...now.items, ...items] } : now,
     );
   }
-  const hasMore = list !== undefined && (list.next_cursor !== null || list.items.length > list.asked);
+  const hasMore = list !== undefined && (list.next_cursor !== null || list.items.length > list.requested);
   return {
     ...resource,
-    data: list && { ...list, items: list.items.slice(0, list.asked) },
-    more: hasMore ? () => void more(list).catch(() => resource.reload()) : undefined,
+    data: list && { ...list, items: list.items.slice(0, list.requested) },
+    loadMore: hasMore ? () => void loadMore(list).catch(() => resource.reload()) : undefined,
   };
 }
 
@@ -108,7 +110,7 @@ export function invalidate(belongs: (key: string) => boolean): void {
 }
 
 function refresh(key: string, entry: Entry): void {
-  if (entry.listeners.size > 0) void load(entry);
+  if (entry.users > 0) void load(entry);
   else entries.delete(key);
 }
 
@@ -116,13 +118,10 @@ function refresh(key: string, entry: Entry): void {
 export function patch<T>(key: string, change: (data: T) => T): void {
   const entry = entries.get(key);
   if (entry === undefined) return;
-  const apply = () => {
-    const data = dataOf<T>(entry);
-    if (data !== undefined) entry.data = change(data);
-  };
-  if (entry.loading) entry.told.push(apply);
-  apply();
-  tell(entry);
+  const apply = (data: unknown) => (data === undefined ? undefined : change(typed<T>(data)));
+  if (entry.loading) entry.patches.push(apply);
+  const { data, problem } = entry.state.value;
+  entry.state.value = { data: apply(data), problem };
 }
 
 /** Changes all lists that are kept whose key the predicate holds for. One that became too short is loaded anew. */
@@ -133,54 +132,54 @@ export function patchLists<T>(
   for (const [key, entry] of entries) {
     if (!belongs(key)) continue;
     patch<List<T>>(key, (list) => change(list, key));
-    const list = dataOf<List<T>>(entry);
-    if (list !== undefined && list.next_cursor !== null && list.items.length < list.asked) refresh(key, entry);
+    const list = typed<List<T> | undefined>(entry.state.value.data);
+    if (list !== undefined && list.next_cursor !== null && list.items.length < list.requested) refresh(key, entry);
   }
 }
 
 /** Forgets everything, such as what another key could see. */
-export function forgetAll(): void {
+export function clearCache(): void {
   entries.clear();
 }
 
 async function load(entry: Entry): Promise<void> {
   if (entry.loading) {
-    entry.again = true;
+    entry.reload = true;
     return;
   }
   entry.loading = true;
-  do {
-    entry.again = false;
-    entry.told = [];
-    try {
-      entry.data = await entry.read();
-      for (const apply of entry.told) apply();
-      delete entry.problem;
-    } catch (error) {
-      entry.problem = asProblem(error);
-      if (entry.problem.status === 404) delete entry.data;
-    }
-  } while (entry.again);
-  entry.loading = false;
-  tell(entry);
+  while (entry.loading) {
+    entry.reload = false;
+    entry.patches = [];
+    const state = await read(entry);
+    entry.loading = entry.reload;
+    entry.state.value = state;
+  }
+}
+
+async function read(entry: Entry): Promise<State> {
+  try {
+    const data = await entry.read();
+    return { data: entry.patches.reduce((patched, apply) => apply(patched), data), problem: undefined };
+  } catch (error) {
+    const problem = asProblem(error);
+    return { data: problem.status === 404 ? undefined : entry.state.value.data, problem };
+  }
 }
 
 function entryOf<T>({ key, load }: Query<T>): Entry {
   const known = entries.get(key);
   if (known !== undefined) return known;
-  const read = () => load(dataOf<T>(entry));
-  const entry: Entry = { loading: false, again: false, told: [], read, listeners: new Set() };
+  const state = signal<State>(NOT_READ);
+  const read = () => load(typed<T | undefined>(state.value.data));
+  const entry: Entry = { state, loading: false, reload: false, patches: [], read, users: 0 };
   entries.set(key, entry);
   return entry;
 }
 
-/** The one place that believes what type is kept under a key. */
-function dataOf<T>(entry: Entry | undefined): T | undefined {
-  // biome-ignore lint/suspicious/noExplicitAny: what is kept under a key is of the type of its query
-  const data: any = entry?.data;
-  return data;
-}
-
-function tell(entry: Entry): void {
-  for (const listener of [...entry.listeners]) listener();
+/** The only place that assumes the type of a cached value: a key always belongs to the same query. */
+function typed<T>(data: unknown): T {
+  // biome-ignore lint/suspicious/noExplicitAny: the type is that of the query
+  const value: any = data;
+  return value;
 }

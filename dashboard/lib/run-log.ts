@@ -2,13 +2,13 @@ import type { RunEvent } from '../../client/run-events.ts';
 import type { EventData } from '../../schemas/event.ts';
 
 type ToolCall = EventData['tool.started'];
-type Ended = EventData['run.succeeded'];
+type TerminalData = EventData['run.succeeded'];
 
 export type ToolItem = { kind: 'tool'; key: string; call: ToolCall; startedAt: string; endedAt?: string };
 export type PermissionItem = {
   kind: 'permission';
   key: string;
-  asked: EventData['permission.requested'];
+  request: EventData['permission.requested'];
   resolved?: EventData['permission.resolved'];
 };
 export type NoteItem = { kind: 'note'; key: string; tone: 'info' | 'warn'; text: string; href?: string };
@@ -24,7 +24,7 @@ export type RunLog = {
   /** What the server does right now beside the agent. */
   step: string | undefined;
   lastSeq: number;
-  ended: (Ended & { type: string }) | undefined;
+  terminal: (TerminalData & { type: string }) | undefined;
 };
 
 export const EMPTY_LOG: RunLog = {
@@ -33,7 +33,7 @@ export const EMPTY_LOG: RunLog = {
   usage: undefined,
   step: undefined,
   lastSeq: 0,
-  ended: undefined,
+  terminal: undefined,
 };
 
 const STEPS: Record<EventData['step.started']['step'], string> = {
@@ -46,7 +46,7 @@ const STEPS: Record<EventData['step.started']['step'], string> = {
 };
 
 /** The log with further events; events it has already are left out. */
-export function withEvents(log: RunLog, events: readonly RunEvent[]): RunLog {
+export function appendEvents(log: RunLog, events: readonly RunEvent[]): RunLog {
   const next = { ...log, items: [...log.items] };
   for (const event of events) {
     if (event.seq <= next.lastSeq) continue;
@@ -70,7 +70,7 @@ function add(log: RunLog, event: RunEvent): void {
       addTool(log, event);
       return;
     case 'permission.requested':
-      log.items.push({ kind: 'permission', key, asked: event.data });
+      log.items.push({ kind: 'permission', key, request: event.data });
       return;
     case 'permission.resolved':
       resolve(log, event.data);
@@ -113,7 +113,7 @@ function add(log: RunLog, event: RunEvent): void {
     case 'run.canceled':
     case 'run.timed_out':
       log.step = undefined;
-      log.ended = { ...event.data, type: event.type };
+      log.terminal = { ...event.data, type: event.type };
       return;
     default:
       return;
@@ -137,7 +137,7 @@ function addTool(log: RunLog, { data, time }: { data: ToolCall; time: string }):
 
 function resolve(log: RunLog, resolved: EventData['permission.resolved']): void {
   const at = log.items.findLastIndex(
-    (item) => item.kind === 'permission' && item.asked.permission_id === resolved.permission_id,
+    (item) => item.kind === 'permission' && item.request.permission_id === resolved.permission_id,
   );
   const before = log.items[at];
   if (before?.kind === 'permission') log.items[at] = { ...before, resolved };

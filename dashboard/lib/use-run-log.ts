@@ -1,38 +1,38 @@
+import { type Signal, signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { isTerminal, type RunEvent, readRunEvent } from '../../client/run-events.ts';
 import type { Problem } from '../../schemas/problem.ts';
+import { openStream } from './event-stream.ts';
 import { asProblem } from './problem.ts';
-import { EMPTY_LOG, type RunLog, withEvents } from './run-log.ts';
-import { follow } from './sse.ts';
-import { createStore, type Store, useStore } from './store.ts';
+import { appendEvents, EMPTY_LOG, type RunLog } from './run-log.ts';
 
 /** Events are gathered for this long before they are drawn, so that a fast run costs no more than a slow one. */
-const GATHER_MS = 50;
+const COALESCE_MS = 50;
 
 /** Logs that nobody looks at are kept up to this number, so that coming back to one shows it at once. */
-const MOST_KEPT = 40;
+const MAX_CACHED_LOGS = 40;
 
-type Followed = { log: RunLog; problem: Problem | undefined };
-type Follower = { state: Store<Followed>; readers: number; open(): void; close(): void };
+type RunLogState = { log: RunLog; problem: Problem | undefined };
+type Subscription = { state: Signal<RunLogState>; readers: number; open(): void; close(): void };
 
-const followers = new Map<string, Follower>();
+const subscriptions = new Map<string, Subscription>();
 
 /**
  * A run's log, followed until its end by one stream for all who look at it.
  * @param waits whether it is behind others in the queue: nothing happens in it then, and the browser has few connections
  */
-export function useRunLog(runId: string, waits = false): Followed {
-  const follower = followerOf(runId);
+export function useRunLog(runId: string, waits = false): RunLogState {
+  const subscription = subscriptionOf(runId);
   useEffect(() => {
     if (waits) return;
-    follower.readers++;
-    follower.open();
+    subscription.readers++;
+    subscription.open();
     return () => {
-      follower.readers--;
-      if (follower.readers === 0) follower.close();
+      subscription.readers--;
+      if (subscription.readers === 0) subscription.close();
     };
-  }, [follower, waits]);
-  return useStore(follower.state);
+  }, [subscription, waits]);
+  return subscription.state.value;
 }
 
 /**
@@ -40,26 +40,26 @@ export function useRunLog(runId: string, waits = false): Followed {
  * event when it is looked at again.
  */
 document.addEventListener('visibilitychange', () => {
-  for (const follower of followers.values()) {
-    if (document.visibilityState === 'hidden') follower.close();
-    else if (follower.readers > 0) follower.open();
+  for (const subscription of subscriptions.values()) {
+    if (document.visibilityState === 'hidden') subscription.close();
+    else if (subscription.readers > 0) subscription.open();
   }
 });
 
-function followerOf(runId: string): Follower {
-  const known = followers.get(runId);
+function subscriptionOf(runId: string): Subscription {
+  const known = subscriptions.get(runId);
   if (known !== undefined) return known;
-  for (const [id, { readers }] of followers) {
-    if (followers.size < MOST_KEPT) break;
-    if (readers === 0) followers.delete(id);
+  for (const [id, { readers }] of subscriptions) {
+    if (subscriptions.size < MAX_CACHED_LOGS) break;
+    if (readers === 0) subscriptions.delete(id);
   }
-  const follower = createFollower(runId);
-  followers.set(runId, follower);
-  return follower;
+  const subscription = createSubscription(runId);
+  subscriptions.set(runId, subscription);
+  return subscription;
 }
 
-function createFollower(runId: string): Follower {
-  const state = createStore<Followed>({ log: EMPTY_LOG, problem: undefined });
+function createSubscription(runId: string): Subscription {
+  const state = signal<RunLogState>({ log: EMPTY_LOG, problem: undefined });
   let waiting: RunEvent[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stream: { close(): void } | undefined;
@@ -68,7 +68,7 @@ function createFollower(runId: string): Follower {
     clearTimeout(timer);
     timer = undefined;
     if (waiting.length === 0) return;
-    state.set({ log: withEvents(state.get().log, waiting), problem: undefined });
+    state.value = { log: appendEvents(state.value.log, waiting), problem: undefined };
     waiting = [];
   }
 
@@ -76,18 +76,20 @@ function createFollower(runId: string): Follower {
     state,
     readers: 0,
     open() {
-      const { log } = state.get();
-      if (log.ended !== undefined || stream !== undefined || document.visibilityState === 'hidden') return;
-      stream = follow({
+      const { log } = state.value;
+      if (log.terminal !== undefined || stream !== undefined || document.visibilityState === 'hidden') return;
+      stream = openStream({
         path: `/v1/runs/${runId}/events`,
         ...(log.lastSeq === 0 ? {} : { lastId: String(log.lastSeq) }),
         read: readRunEvent,
         isLast: isTerminal,
         onEntry(event) {
           waiting.push(event);
-          timer ??= setTimeout(flush, GATHER_MS);
+          timer ??= setTimeout(flush, COALESCE_MS);
         },
-        onRefused: (refusal) => state.set({ ...state.get(), problem: asProblem(refusal) }),
+        onRefused(refusal) {
+          state.value = { ...state.value, problem: asProblem(refusal) };
+        },
       });
     },
     close() {

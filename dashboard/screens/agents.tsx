@@ -1,8 +1,8 @@
+import { Loading, ProblemBox } from '../components/feedback.tsx';
+import { Badge } from '../components/state.tsx';
+import { Title } from '../components/title.tsx';
 import { agents } from '../lib/queries.ts';
 import { useResource } from '../lib/resource.ts';
-import { Loading, ProblemBox } from '../parts/feedback.tsx';
-import { Badge } from '../parts/state.tsx';
-import { Title } from '../parts/title.tsx';
 
 export function Agents() {
   const { data, problem, loading, reload } = useResource(agents);
@@ -14,7 +14,7 @@ export function Agents() {
         </button>
       </Title>
       {problem !== undefined && <ProblemBox problem={problem} />}
-      {data === undefined && loading && <Loading what="agents" />}
+      {data === undefined && loading && <Loading label="agents" />}
       <div class="cards">
         {data?.items.map((agent) => (
           <section key={agent.name} class="card">

@@ -1,14 +1,14 @@
 import type { AuditEntry } from '../../schemas/audit.ts';
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { LoadMore } from '../components/load-more.tsx';
+import { Title } from '../components/title.tsx';
 import { dateTime } from '../lib/format.ts';
 import { audit } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { LoadMore } from '../parts/load-more.tsx';
-import { Title } from '../parts/title.tsx';
 
 /** Who did what, and who was refused. */
 export function Audit() {
-  const { data, problem, loading, more, reload } = useList(audit);
+  const { data, problem, loading, loadMore, reload } = useList(audit);
   return (
     <>
       <Title title="Audit">
@@ -17,7 +17,7 @@ export function Audit() {
         </button>
       </Title>
       {problem !== undefined && <ProblemBox problem={problem} />}
-      {data === undefined && loading && <Loading what="the audit log" />}
+      {data === undefined && loading && <Loading label="the audit log" />}
       {data?.items.length === 0 && <Empty title="Nothing was done yet" />}
       {data !== undefined && data.items.length > 0 && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
@@ -52,7 +52,7 @@ export function Audit() {
           </table>
         </section>
       )}
-      <LoadMore more={more} />
+      <LoadMore onClick={loadMore} />
     </>
   );
 }

@@ -2,22 +2,22 @@ import { useState } from 'preact/hooks';
 import { unwrap } from '../../client/client.ts';
 import type { Key } from '../../schemas/key.ts';
 import type { Problem } from '../../schemas/problem.ts';
+import { Dialog } from '../components/dialog.tsx';
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { LoadMore } from '../components/load-more.tsx';
+import { Badge } from '../components/state.tsx';
+import { Ago } from '../components/time.tsx';
+import { Title } from '../components/title.tsx';
 import { api } from '../lib/api.ts';
 import { dateTime } from '../lib/format.ts';
 import { asProblem } from '../lib/problem.ts';
 import { keys } from '../lib/queries.ts';
 import { invalidate, useList } from '../lib/resource.ts';
-import { lookWhoIsSignedIn } from '../lib/sign-in.ts';
-import { Dialog } from '../parts/dialog.tsx';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { LoadMore } from '../parts/load-more.tsx';
-import { Badge } from '../parts/state.tsx';
-import { Ago } from '../parts/time.tsx';
-import { Title } from '../parts/title.tsx';
+import { loadSession } from '../lib/sign-in.ts';
 import { NewKey } from './new-key.tsx';
 
 export function Keys() {
-  const { data, problem, loading, more } = useList(keys);
+  const { data, problem, loading, loadMore } = useList(keys);
   const [creating, setCreating] = useState(false);
   const [revoking, setRevoking] = useState<Key>();
   return (
@@ -28,7 +28,7 @@ export function Keys() {
         </button>
       </Title>
       {problem !== undefined && <ProblemBox problem={problem} />}
-      {data === undefined && loading && <Loading what="keys" />}
+      {data === undefined && loading && <Loading label="keys" />}
       {data?.items.length === 0 && (
         <Empty title="There is no key yet">
           <p>
@@ -79,7 +79,7 @@ export function Keys() {
           ))}
         </ul>
       )}
-      <LoadMore more={more} />
+      <LoadMore onClick={loadMore} />
       {creating && <NewKey onClose={() => setCreating(false)} />}
       {revoking !== undefined && <Revoke value={revoking} onClose={() => setRevoking(undefined)} />}
     </>
@@ -106,7 +106,7 @@ function Revoke({ value, onClose }: { value: Key; onClose(): void }) {
     }
     setBusy(false);
     invalidate((path) => path === keys.key);
-    await lookWhoIsSignedIn();
+    await loadSession();
   }
   return (
     <Dialog title={`Revoke ${value.name}?`} onClose={onClose}>

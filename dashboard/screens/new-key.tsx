@@ -2,15 +2,15 @@ import { useState } from 'preact/hooks';
 import { unwrap } from '../../client/client.ts';
 import type { KeyCreated, Scope } from '../../schemas/key.ts';
 import type { Problem } from '../../schemas/problem.ts';
+import { CopyButton } from '../components/copy-button.tsx';
+import { Dialog } from '../components/dialog.tsx';
+import { ProblemBox } from '../components/feedback.tsx';
 import { api } from '../lib/api.ts';
 import { asProblem } from '../lib/problem.ts';
 import { keys } from '../lib/queries.ts';
 import { invalidate } from '../lib/resource.ts';
 import { session } from '../lib/session.ts';
-import { lookWhoIsSignedIn, openSession } from '../lib/sign-in.ts';
-import { CopyButton } from '../parts/copy-button.tsx';
-import { Dialog } from '../parts/dialog.tsx';
-import { ProblemBox } from '../parts/feedback.tsx';
+import { createSession, loadSession } from '../lib/sign-in.ts';
 
 const SCOPES: readonly [scope: Scope, what: string][] = [
   ['read', 'see tickets, plans, changes and runs'],
@@ -50,7 +50,7 @@ export function NewKey({ onClose }: { onClose(): void }) {
       );
       setCreated(key);
       // Where no key was needed one is now: whoever made it goes on with it.
-      if (session.get()?.key_id === 'loopback') await openSession(key.key);
+      if (session.value?.key_id === 'loopback') await createSession(key.key);
       invalidate((path) => path === keys.key);
     } catch (error) {
       setProblem(asProblem(error));
@@ -60,7 +60,7 @@ export function NewKey({ onClose }: { onClose(): void }) {
 
   async function close(): Promise<void> {
     onClose();
-    if (created !== undefined && session.get()?.key_id === 'loopback') await lookWhoIsSignedIn();
+    if (created !== undefined && session.value?.key_id === 'loopback') await loadSession();
   }
 
   if (created !== undefined) {

@@ -2,18 +2,18 @@ import { useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import { unwrap } from '../../client/client.ts';
 import type { Problem } from '../../schemas/problem.ts';
-import { api, once } from '../lib/api.ts';
-import { useKeptText } from '../lib/kept-text.ts';
+import { Dialog } from '../components/dialog.tsx';
+import { ProblemBox } from '../components/feedback.tsx';
+import { api, idempotencyHeader } from '../lib/api.ts';
 import { asProblem } from '../lib/problem.ts';
-import { Dialog } from '../parts/dialog.tsx';
-import { ProblemBox } from '../parts/feedback.tsx';
+import { useDraft } from '../lib/use-draft.ts';
 
 type Field = 'ticket_id' | 'repo_url' | 'title' | 'description' | 'base_branch';
 
 /** The server checks what is entered, and its words stand beside the fields. */
 export function NewTicket({ onClose }: { onClose(): void }) {
   const { route } = useLocation();
-  const [kept, setKept, forgetKept] = useKeptText('new-ticket');
+  const [kept, setKept, clearDraft] = useDraft('new-ticket');
   const [problem, setProblem] = useState<Problem>();
   const [busy, setBusy] = useState(false);
   const values: Partial<Record<Field, string>> = kept === '' ? {} : JSON.parse(kept);
@@ -25,8 +25,8 @@ export function NewTicket({ onClose }: { onClose(): void }) {
     setBusy(true);
     setProblem(undefined);
     try {
-      const ticket = await unwrap(api.POST('/v1/tickets', { body: given(values), headers: once() }));
-      forgetKept();
+      const ticket = await unwrap(api.POST('/v1/tickets', { body: given(values), headers: idempotencyHeader() }));
+      clearDraft();
       onClose();
       route(`/dashboard/tickets/${ticket.ticket_id}`);
     } catch (error) {

@@ -1,11 +1,11 @@
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { AnswerPermission, PermissionRequest } from '../components/permission.tsx';
+import { ACTIONS } from '../components/state.tsx';
+import { Ago } from '../components/time.tsx';
+import { Title } from '../components/title.tsx';
 import { permissions } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { AnswerPermission, Question } from '../parts/permission.tsx';
-import { ACTIONS } from '../parts/state.tsx';
-import { Ago } from '../parts/time.tsx';
-import { Title } from '../parts/title.tsx';
 
 /** What agents wait for a person to allow. */
 export function Permissions() {
@@ -15,7 +15,7 @@ export function Permissions() {
     <>
       <Title title="Permissions" />
       {problem !== undefined && <ProblemBox problem={problem} />}
-      {data === undefined && loading && <Loading what="permissions" />}
+      {data === undefined && loading && <Loading label="permissions" />}
       {data?.items.length === 0 && (
         <Empty title="No agent waits for an answer">
           <p>
@@ -38,7 +38,7 @@ export function Permissions() {
             <a href={`/dashboard/tickets/${permission.ticket_id}`}>{permission.ticket_id}</a> ·{' '}
             {ACTIONS[permission.action]} · <Ago time={permission.asked_at} />
           </p>
-          <Question question={permission} />
+          <PermissionRequest question={permission} />
           <AnswerPermission
             runId={permission.run_id}
             permissionId={permission.permission_id}

@@ -1,13 +1,13 @@
 import { useRef } from 'preact/hooks';
 import { useRoute } from 'preact-iso';
 import type { Run } from '../../schemas/run.ts';
-import { isOver } from '../lib/live.ts';
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { ACTIONS } from '../components/state.tsx';
+import { Title } from '../components/title.tsx';
+import { isFinished } from '../lib/live-updates.ts';
 import * as queries from '../lib/queries.ts';
-import { useReadingAlong } from '../lib/reading-along.ts';
 import { useResource } from '../lib/resource.ts';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { ACTIONS } from '../parts/state.tsx';
-import { Title } from '../parts/title.tsx';
+import { useAutoScroll } from '../lib/use-auto-scroll.ts';
 import { RunView } from './ticket/run-view.tsx';
 
 /** One run by itself, to link to. */
@@ -24,13 +24,13 @@ export function RunScreen() {
     );
   }
   if (run === undefined)
-    return problem !== undefined && !loading ? <ProblemBox problem={problem} /> : <Loading what="the run" />;
-  return <RunBySelf key={run.run_id} run={run} />;
+    return problem !== undefined && !loading ? <ProblemBox problem={problem} /> : <Loading label="the run" />;
+  return <SingleRun key={run.run_id} run={run} />;
 }
 
-function RunBySelf({ run }: { run: Run }) {
+function SingleRun({ run }: { run: Run }) {
   const end = useRef<HTMLDivElement>(null);
-  const { away, toEnd } = useReadingAlong(end, !isOver(run));
+  const { scrolledUp, scrollToEnd } = useAutoScroll(end, !isFinished(run));
   return (
     <section class="conversation" aria-label="Run">
       <a class="back muted" href={`/dashboard/tickets/${run.ticket_id}`}>
@@ -44,9 +44,9 @@ function RunBySelf({ run }: { run: Run }) {
       </p>
       <RunView run={run} />
       <div ref={end} />
-      {away && !isOver(run) && (
+      {scrolledUp && !isFinished(run) && (
         <div class="dock">
-          <button type="button" class="newest" onClick={toEnd}>
+          <button type="button" class="newest" onClick={scrollToEnd}>
             ↓ Newest
           </button>
         </div>

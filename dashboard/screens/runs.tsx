@@ -1,13 +1,13 @@
 import { useLocation } from 'preact-iso';
 import type { RunState } from '../../schemas/run.ts';
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { LoadMore } from '../components/load-more.tsx';
+import { ACTIONS, StateBadge } from '../components/state.tsx';
+import { Ago, Elapsed } from '../components/time.tsx';
+import { Title } from '../components/title.tsx';
 import { compact } from '../lib/format.ts';
 import { runs } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { LoadMore } from '../parts/load-more.tsx';
-import { ACTIONS, StateBadge } from '../parts/state.tsx';
-import { Ago, Lasting } from '../parts/time.tsx';
-import { Title } from '../parts/title.tsx';
 
 const STATES: readonly { state: RunState | ''; name: string }[] = [
   { state: '', name: 'All' },
@@ -20,7 +20,7 @@ const STATES: readonly { state: RunState | ''; name: string }[] = [
 export function Runs() {
   const { query, route } = useLocation();
   const state = STATES.find((known) => known.state === query.state)?.state ?? '';
-  const { data, problem, loading, more } = useList(runs(state === '' ? undefined : state));
+  const { data, problem, loading, loadMore } = useList(runs(state === '' ? undefined : state));
   return (
     <>
       <Title title="Runs" />
@@ -40,7 +40,7 @@ export function Runs() {
         </fieldset>
       </div>
       {problem !== undefined && <ProblemBox problem={problem} />}
-      {data === undefined && loading && <Loading what="runs" />}
+      {data === undefined && loading && <Loading label="runs" />}
       {data?.items.length === 0 && <Empty title={state === '' ? 'Nothing has run yet' : 'No run is in this state'} />}
       {data !== undefined && data.items.length > 0 && (
         <ul class="rows runs" aria-label="Runs">
@@ -62,7 +62,7 @@ export function Runs() {
                   ) : run.started_at === undefined ? (
                     ''
                   ) : (
-                    <Lasting from={run.started_at} to={run.finished_at} />
+                    <Elapsed from={run.started_at} to={run.finished_at} />
                   )}
                 </span>
                 <span class="ticket-time muted">
@@ -73,7 +73,7 @@ export function Runs() {
           ))}
         </ul>
       )}
-      <LoadMore more={more} />
+      <LoadMore onClick={loadMore} />
     </>
   );
 }

@@ -1,13 +1,12 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Problem } from '../../schemas/problem.ts';
+import { ProblemBox } from '../components/feedback.tsx';
 import { asProblem } from '../lib/problem.ts';
 import { signInNotice } from '../lib/session.ts';
 import { signIn } from '../lib/sign-in.ts';
-import { useStore } from '../lib/store.ts';
-import { ProblemBox } from '../parts/feedback.tsx';
 
 export function SignIn() {
-  const notice = useStore(signInNotice);
+  const notice = signInNotice.value;
   const [key, setKey] = useState('');
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem>();
@@ -27,7 +26,7 @@ export function SignIn() {
   }
 
   return (
-    <main class="alone">
+    <main class="standalone">
       <h1>Sign in to Pullwright</h1>
       {notice !== undefined && problem === undefined && <div class="notice ask">{notice}</div>}
       <form onSubmit={(event) => void submit(event)}>

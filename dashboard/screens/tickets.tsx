@@ -1,15 +1,15 @@
 import { useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import type { Ticket } from '../../schemas/ticket.ts';
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { LoadMore } from '../components/load-more.tsx';
+import { ACTIONS, Badge, StateBadge } from '../components/state.tsx';
+import { Ago } from '../components/time.tsx';
+import { Title } from '../components/title.tsx';
 import { plural, repositoryName } from '../lib/format.ts';
 import * as queries from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { LoadMore } from '../parts/load-more.tsx';
-import { ACTIONS, Badge, StateBadge } from '../parts/state.tsx';
-import { Ago } from '../parts/time.tsx';
-import { Title } from '../parts/title.tsx';
 import { NewTicket } from './new-ticket.tsx';
 
 type Filter = { name: string; label: string; holds(ticket: Ticket): boolean };
@@ -34,8 +34,8 @@ const FILTERS: readonly Filter[] = [
 export function Tickets() {
   const { query, route } = useLocation();
   const can = useCan();
-  const mayCreate = can('chat') || can('plan') || can('dev');
-  const { data, problem, loading, more } = useList(queries.tickets);
+  const canCreate = can('chat') || can('plan') || can('dev');
+  const { data, problem, loading, loadMore } = useList(queries.tickets);
   const [creating, setCreating] = useState(false);
   const words = query.q ?? '';
   const filter = FILTERS.find(({ name }) => name === (query.show ?? '')) ?? FILTERS[0];
@@ -51,14 +51,14 @@ export function Tickets() {
   return (
     <>
       <Title title="Tickets">
-        {mayCreate && (
+        {canCreate && (
           <button type="button" class="primary" data-compose onClick={() => setCreating(true)}>
             New ticket
           </button>
         )}
       </Title>
       {problem !== undefined && <ProblemBox problem={problem} />}
-      {data === undefined && loading && <Loading what="tickets" />}
+      {data === undefined && loading && <Loading label="tickets" />}
       {data !== undefined && tickets.length === 0 && <NoTickets />}
       {tickets.length > 0 && (
         <>
@@ -98,10 +98,10 @@ export function Tickets() {
               ))}
             </ul>
           )}
-          <LoadMore more={more} />
+          <LoadMore onClick={loadMore} />
           <p class="muted small-text" role="status">
             {plural(shown.length, 'ticket')}
-            {more !== undefined && ` among the newest ${tickets.length}`}
+            {loadMore !== undefined && ` among the newest ${tickets.length}`}
           </p>
         </>
       )}
@@ -156,7 +156,7 @@ function matches({ ticket_id, title, repo_url }: Ticket, words: string): boolean
 function NoTickets() {
   return (
     <Empty title="From a ticket to a pull request, in three commands">
-      <ol class="teach">
+      <ol class="steps">
         <li>
           <strong>chat</strong> asks about the code. Nothing is changed.
         </li>

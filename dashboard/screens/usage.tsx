@@ -3,14 +3,14 @@ import { useEffect, useRef } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import UPlot from 'uplot';
 import type { UsageItem, UsageReport } from '../../schemas/usage.ts';
+import { Empty, Loading, ProblemBox } from '../components/feedback.tsx';
+import { Title } from '../components/title.tsx';
 import { compact, count, duration, plural } from '../lib/format.ts';
 import { usage } from '../lib/queries.ts';
 import { useResource } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
-import { Empty, Loading, ProblemBox } from '../parts/feedback.tsx';
-import { Title } from '../parts/title.tsx';
 
-const WAYS = [
+const GROUPINGS = [
   { by: 'day', name: 'By day', scope: 'any' },
   { by: 'ticket', name: 'By ticket', scope: 'any' },
   { by: 'key', name: 'By key', scope: 'admin' },
@@ -21,7 +21,7 @@ const DAY_MS = 86_400_000;
 export function Usage() {
   const { query, route } = useLocation();
   const can = useCan();
-  const by = WAYS.find((way) => way.by === query.by)?.by ?? 'day';
+  const by = GROUPINGS.find((way) => way.by === query.by)?.by ?? 'day';
   const { data, problem, loading } = useResource(usage(by));
   const total = (data?.items ?? []).reduce((sum, item) => sum + tokensOf(item), 0);
   const runs = (data?.items ?? []).reduce((sum, item) => sum + item.runs, 0);
@@ -31,7 +31,7 @@ export function Usage() {
       <div class="toolbar">
         <fieldset class="segments">
           <legend class="hidden">Show</legend>
-          {WAYS.filter(({ scope }) => can(scope)).map((way) => (
+          {GROUPINGS.filter(({ scope }) => can(scope)).map((way) => (
             <button
               key={way.by}
               type="button"
@@ -49,7 +49,7 @@ export function Usage() {
         )}
       </div>
       {problem !== undefined && <ProblemBox problem={problem} />}
-      {data === undefined && loading && <Loading what="usage" />}
+      {data === undefined && loading && <Loading label="usage" />}
       {data !== undefined && runs === 0 && <Empty title="Nothing was used in these days" />}
       {data !== undefined && runs > 0 && (
         <>
@@ -104,7 +104,7 @@ function draw(element: HTMLElement, { from, to, items }: UsageReport): UPlot {
   for (let at = Date.parse(from); at <= Date.parse(to); at += DAY_MS) days.push(at / 1000);
   const of = (second: number) => known.get(new Date(second * 1000).toISOString().slice(0, 10));
   // Stacked: what is drawn first is as high as both.
-  const both = days.map((day) => tokensOf(of(day) ?? NOTHING));
+  const both = days.map((day) => tokensOf(of(day) ?? NO_USAGE));
   const input = days.map((day) => of(day)?.input_tokens ?? 0);
   const style = getComputedStyle(element);
   const color = (name: string) => resolved(element, style.getPropertyValue(name));
@@ -134,7 +134,7 @@ function draw(element: HTMLElement, { from, to, items }: UsageReport): UPlot {
   );
 }
 
-const NOTHING: UsageItem = {
+const NO_USAGE: UsageItem = {
   runs: 0,
   runs_by_state: {},
   runs_by_action: {},

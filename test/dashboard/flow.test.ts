@@ -63,7 +63,7 @@ t.test('a chat streams, with its tool calls', async (t) => {
   await page.keyboard.press('Control+Enter');
   const chat = page.getByRole('article').first();
   await chat.getByText('Succeeded').waitFor();
-  t.equal(await chat.locator('.asked').textContent(), chatMessage);
+  t.equal(await chat.locator('.prompt').textContent(), chatMessage);
   t.equal(await chat.locator('.markdown li').count(), 2, 'Markdown became a list');
   t.ok((await chat.locator('details.tool').count()) >= 2);
   const tool = chat.locator('details.tool').first();

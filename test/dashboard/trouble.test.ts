@@ -304,7 +304,7 @@ t.test('a run is canceled, and another one waits for its turn', async (t) => {
     await page.getByRole('button', { name: 'Chat', exact: true }).click();
     await page.getByLabel('Message').fill(message);
     await page.getByRole('button', { name: 'Ask' }).click();
-    await page.locator('.asked', { hasText: message }).waitFor();
+    await page.locator('.prompt', { hasText: message }).waitFor();
   }
   await article(page).getByText('Next in the queue').waitFor();
   await held('never end');

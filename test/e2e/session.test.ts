@@ -172,5 +172,5 @@ t.test('the page comes with a policy that lets nothing in, and its files can be 
     const answer = await fetch(new URL(path, server.url));
     size += gzipSync(Buffer.from(await answer.arrayBuffer())).length;
   }
-  t.ok(size < 55_000, `${size} bytes are loaded at first, gzipped`);
+  t.ok(size < 35_000, `${size} bytes are loaded at first, gzipped`);
 });

@@ -1,11 +1,11 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { FileChange, Ticket } from '../../../schemas/ticket.ts';
+import { DiffLines } from '../../components/diff-view.tsx';
+import { Empty, Loading, ProblemBox } from '../../components/feedback.tsx';
 import { type Line, readPatch } from '../../lib/diff.ts';
 import { plural } from '../../lib/format.ts';
 import * as queries from '../../lib/queries.ts';
 import { useResource } from '../../lib/resource.ts';
-import { DiffLines } from '../../parts/diff-view.tsx';
-import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
 
 /** Files with more changed lines than this are folded, and so is what a package manager wrote. */
 const LARGE = 400;
@@ -17,7 +17,7 @@ export function Changes({ ticket }: { ticket: Ticket }) {
   const { data: diff, problem, loading, reload } = useResource(queries.diff(ticket.ticket_id));
   const patches = useMemo(() => readPatch(diff?.patch ?? ''), [diff?.patch]);
   if (diff === undefined) {
-    return problem !== undefined && !loading ? <ProblemBox problem={problem} /> : <Loading what="the changes" />;
+    return problem !== undefined && !loading ? <ProblemBox problem={problem} /> : <Loading label="the changes" />;
   }
   if (diff.files.length === 0) {
     return (

@@ -3,13 +3,13 @@ import { unwrap } from '../../../client/client.ts';
 import type { Problem } from '../../../schemas/problem.ts';
 import type { Action } from '../../../schemas/run.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
-import { api, once } from '../../lib/api.ts';
-import { useKeptText } from '../../lib/kept-text.ts';
+import { ProblemBox } from '../../components/feedback.tsx';
+import { api, idempotencyHeader } from '../../lib/api.ts';
 import { asProblem } from '../../lib/problem.ts';
 import { runsOf } from '../../lib/queries.ts';
 import { invalidate } from '../../lib/resource.ts';
 import { SCOPE_OF, useCan } from '../../lib/session.ts';
-import { ProblemBox } from '../../parts/feedback.tsx';
+import { useDraft } from '../../lib/use-draft.ts';
 
 const CHOICES: readonly { action: Action; name: string; send: string; hint: string }[] = [
   { action: 'chat', name: 'Chat', send: 'Ask', hint: 'Ask about the code. Nothing is changed.' },
@@ -22,7 +22,7 @@ export function Composer({ ticket, onSent }: { ticket: Ticket; onSent(): void })
   const can = useCan();
   const choices = CHOICES.filter(({ action }) => can(SCOPE_OF[action]));
   const [action, setAction] = useState<Action>('chat');
-  const [message, setMessage, forgetMessage] = useKeptText(`message:${ticket.ticket_id}`);
+  const [message, setMessage, clearMessage] = useDraft(`message:${ticket.ticket_id}`);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem>();
   // The same message sent again after a lost answer starts no second run.
@@ -43,9 +43,11 @@ export function Composer({ ticket, onSent }: { ticket: Ticket; onSent(): void })
     setProblem(undefined);
     try {
       const params = { path: { ticket_id: ticket.ticket_id } };
-      await unwrap(api.POST('/v1/tickets/{ticket_id}/runs', { params, body, headers: once(key.current.key) }));
+      await unwrap(
+        api.POST('/v1/tickets/{ticket_id}/runs', { params, body, headers: idempotencyHeader(key.current.key) }),
+      );
       key.current = { for: '', key: '' };
-      forgetMessage();
+      clearMessage();
       invalidate((path) => path === runsOf(ticket.ticket_id).key);
       onSent();
     } catch (error) {

@@ -2,9 +2,9 @@ import { useEffect, useRef } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import type { Run } from '../../../schemas/run.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
-import { useReadingAlong } from '../../lib/reading-along.ts';
+import { Empty, Loading, ProblemBox } from '../../components/feedback.tsx';
 import type { useList } from '../../lib/resource.ts';
-import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
+import { useAutoScroll } from '../../lib/use-auto-scroll.ts';
 import { Composer } from './composer.tsx';
 import { RunView } from './run-view.tsx';
 
@@ -14,7 +14,7 @@ type Runs = ReturnType<typeof useList<Run>>;
 export function Conversation({ ticket, runs }: { ticket: Ticket; runs: Runs }) {
   const { query } = useLocation();
   const end = useRef<HTMLDivElement>(null);
-  const { away, toEnd } = useReadingAlong(end, query.run === undefined);
+  const { scrolledUp, scrollToEnd } = useAutoScroll(end, query.run === undefined);
   const items = [...(runs.data?.items ?? [])].reverse();
 
   useEffect(() => {
@@ -25,9 +25,9 @@ export function Conversation({ ticket, runs }: { ticket: Ticket; runs: Runs }) {
   return (
     <section class="conversation" aria-label="Conversation">
       {runs.problem !== undefined && <ProblemBox problem={runs.problem} />}
-      {runs.data === undefined && runs.loading && <Loading what="the conversation" />}
-      {runs.more !== undefined && (
-        <button type="button" class="center" onClick={runs.more}>
+      {runs.data === undefined && runs.loading && <Loading label="the conversation" />}
+      {runs.loadMore !== undefined && (
+        <button type="button" class="center" onClick={runs.loadMore}>
           Show earlier runs
         </button>
       )}
@@ -41,12 +41,12 @@ export function Conversation({ ticket, runs }: { ticket: Ticket; runs: Runs }) {
       ))}
       <div ref={end} />
       <div class="dock">
-        {away && (
-          <button type="button" class="newest" onClick={toEnd}>
+        {scrolledUp && (
+          <button type="button" class="newest" onClick={scrollToEnd}>
             ↓ Newest
           </button>
         )}
-        <Composer ticket={ticket} onSent={toEnd} />
+        <Composer ticket={ticket} onSent={scrollToEnd} />
       </div>
     </section>
   );

@@ -3,11 +3,11 @@ import { useLocation } from 'preact-iso';
 import { unwrap } from '../../../client/client.ts';
 import type { Problem } from '../../../schemas/problem.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
+import { Dialog } from '../../components/dialog.tsx';
+import { ProblemBox } from '../../components/feedback.tsx';
 import { api } from '../../lib/api.ts';
 import { asProblem } from '../../lib/problem.ts';
 import { useCan } from '../../lib/session.ts';
-import { Dialog } from '../../parts/dialog.tsx';
-import { ProblemBox } from '../../parts/feedback.tsx';
 
 /** Deleting asks first, and once more where work would be lost. */
 export function DeleteTicket({ ticket }: { ticket: Ticket }) {

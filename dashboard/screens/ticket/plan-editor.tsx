@@ -3,15 +3,15 @@ import { unwrap } from '../../../client/client.ts';
 import type { Plan } from '../../../schemas/plan.ts';
 import type { Problem } from '../../../schemas/problem.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
+import { DiffLines } from '../../components/diff-view.tsx';
+import { ProblemBox } from '../../components/feedback.tsx';
+import { Markdown } from '../../components/markdown.tsx';
 import { api } from '../../lib/api.ts';
 import { compareTexts } from '../../lib/diff.ts';
-import { useKeptText } from '../../lib/kept-text.ts';
 import { asProblem } from '../../lib/problem.ts';
 import { ticketPath } from '../../lib/queries.ts';
 import { invalidate } from '../../lib/resource.ts';
-import { DiffLines } from '../../parts/diff-view.tsx';
-import { ProblemBox } from '../../parts/feedback.tsx';
-import { Markdown } from '../../parts/markdown.tsx';
+import { useDraft } from '../../lib/use-draft.ts';
 
 type Draft = { version: number; body: string };
 
@@ -24,7 +24,7 @@ export function draftName(ticketId: string): string {
  * after saving, and what was typed stays.
  */
 export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest: Plan; onDone(): void }) {
-  const [kept, setKept, forgetKept] = useKeptText(draftName(ticket.ticket_id));
+  const [kept, setKept, clearDraft] = useDraft(draftName(ticket.ticket_id));
   const draft: Draft = kept === '' ? { version: newest.version, body: newest.body } : JSON.parse(kept);
   const [view, setView] = useState<'write' | 'preview' | 'compare'>('write');
   const [busy, setBusy] = useState(false);
@@ -47,7 +47,7 @@ export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest:
           headers: { 'if-match': `"${draft.version}"` },
         }),
       );
-      forgetKept();
+      clearDraft();
       onDone();
     } catch (error) {
       setProblem(asProblem(error));

@@ -4,18 +4,18 @@ import { unwrap } from '../../../client/client.ts';
 import type { Plan } from '../../../schemas/plan.ts';
 import type { Problem } from '../../../schemas/problem.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
-import { api, once } from '../../lib/api.ts';
+import { DiffLines } from '../../components/diff-view.tsx';
+import { Empty, Loading, ProblemBox } from '../../components/feedback.tsx';
+import { Markdown } from '../../components/markdown.tsx';
+import { Badge } from '../../components/state.tsx';
+import { Ago } from '../../components/time.tsx';
+import { api, idempotencyHeader } from '../../lib/api.ts';
 import { compareTexts } from '../../lib/diff.ts';
-import { readKept } from '../../lib/kept-text.ts';
 import { asProblem } from '../../lib/problem.ts';
 import * as queries from '../../lib/queries.ts';
 import { invalidate, useResource } from '../../lib/resource.ts';
 import { useCan } from '../../lib/session.ts';
-import { DiffLines } from '../../parts/diff-view.tsx';
-import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
-import { Markdown } from '../../parts/markdown.tsx';
-import { Badge } from '../../parts/state.tsx';
-import { Ago } from '../../parts/time.tsx';
+import { loadDraft } from '../../lib/use-draft.ts';
 import { draftName, PlanEditor } from './plan-editor.tsx';
 
 /** The plan as a document, in versions: `?version=` names an older one, `?against=` one to compare it with. */
@@ -27,7 +27,7 @@ export function PlanScreen({ ticket }: { ticket: Ticket }) {
   const newest = useResource(queries.plan(ticket.ticket_id));
   const older = useResource(version(query.version));
   const against = useResource(version(query.against));
-  const [editing, setEditing] = useState(() => readKept(draftName(ticket.ticket_id)) !== '');
+  const [editing, setEditing] = useState(() => loadDraft(draftName(ticket.ticket_id)) !== '');
   const shown = query.version === undefined ? newest : older;
 
   if (newest.problem?.code === 'plan_not_found') {
@@ -41,7 +41,7 @@ export function PlanScreen({ ticket }: { ticket: Ticket }) {
   }
   const problem = shown.problem ?? against.problem;
   if (problem !== undefined && shown.data === undefined) return <ProblemBox problem={problem} />;
-  if (newest.data === undefined || shown.data === undefined) return <Loading what="the plan" />;
+  if (newest.data === undefined || shown.data === undefined) return <Loading label="the plan" />;
   if (editing) return <PlanEditor ticket={ticket} newest={newest.data} onDone={() => setEditing(false)} />;
 
   const plan = shown.data;
@@ -140,7 +140,9 @@ function Approve({ ticket, version }: { ticket: Ticket; version: number }) {
     setProblem(undefined);
     try {
       const params = { path: { ticket_id: ticket.ticket_id } };
-      await unwrap(api.POST('/v1/tickets/{ticket_id}/plan/approve', { params, body: { version }, headers: once() }));
+      await unwrap(
+        api.POST('/v1/tickets/{ticket_id}/plan/approve', { params, body: { version }, headers: idempotencyHeader() }),
+      );
     } catch (error) {
       setProblem(asProblem(error));
     }

@@ -2,19 +2,19 @@ import { memo } from 'preact/compat';
 import { useRef, useState } from 'preact/hooks';
 import { unwrap } from '../../../client/client.ts';
 import type { Run } from '../../../schemas/run.ts';
+import { ProblemBox } from '../../components/feedback.tsx';
+import { Markdown } from '../../components/markdown.tsx';
+import { ACTIONS, StateBadge } from '../../components/state.tsx';
+import { Ago, Elapsed } from '../../components/time.tsx';
 import { api } from '../../lib/api.ts';
 import { compact, duration, plural } from '../../lib/format.ts';
-import { isOver } from '../../lib/live.ts';
+import { isFinished } from '../../lib/live-updates.ts';
 import { asProblem } from '../../lib/problem.ts';
 import { invalidate } from '../../lib/resource.ts';
 import type { Item, NoteItem, RunLog } from '../../lib/run-log.ts';
 import { SCOPE_OF, useCan } from '../../lib/session.ts';
 import { useRunLog } from '../../lib/use-run-log.ts';
-import { ProblemBox } from '../../parts/feedback.tsx';
-import { Markdown } from '../../parts/markdown.tsx';
-import { ACTIONS, StateBadge } from '../../parts/state.tsx';
-import { Ago, Lasting } from '../../parts/time.tsx';
-import { PermissionAsked } from './permission-asked.tsx';
+import { PermissionRow } from './permission-row.tsx';
 import { ToolRow } from './tool-row.tsx';
 
 /** Items that are drawn at once; earlier ones on demand. */
@@ -25,8 +25,8 @@ export function RunView({ run }: { run: Run }) {
   const waits = run.state === 'queued' && (run.queue_position ?? 1) > 1;
   const { log, problem } = useRunLog(run.run_id, waits);
   // The log may be ahead of what the list of runs says, and the other way round.
-  const state = log.ended === undefined ? run.state : stateOf(log.ended.type);
-  const over = isOver({ state });
+  const state = log.terminal === undefined ? run.state : stateOf(log.terminal.type);
+  const over = isFinished({ state });
   return (
     <article class="run" id={`run-${run.run_id}`} aria-label={`${ACTIONS[run.action]}, ${state}`}>
       <header>
@@ -38,13 +38,13 @@ export function RunView({ run }: { run: Run }) {
               <Ago time={run.created_at} />
             </a>
           ) : (
-            run.started_at !== undefined && <Lasting from={run.started_at} />
+            run.started_at !== undefined && <Elapsed from={run.started_at} />
           )}
         </span>
         <Tokens run={run} log={log} />
         {!over && <Cancel run={run} />}
       </header>
-      {run.message !== undefined && run.message !== '' && <div class="asked">{run.message}</div>}
+      {run.message !== undefined && run.message !== '' && <div class="prompt">{run.message}</div>}
       {state === 'queued' && <Queued run={run} />}
       <Items run={run} log={log} live={!over} />
       {!over && state !== 'queued' && (
@@ -66,7 +66,7 @@ function stateOf(type: string): Run['state'] {
 }
 
 function Tokens({ run, log }: { run: Run; log: RunLog }) {
-  const { input_tokens, output_tokens } = log.ended?.usage ?? log.usage ?? run.usage;
+  const { input_tokens, output_tokens } = log.terminal?.usage ?? log.usage ?? run.usage;
   if (input_tokens + output_tokens === 0) return null;
   return (
     <span class="muted num" title={`${plural(input_tokens, 'token')} in, ${plural(output_tokens, 'token')} out`}>
@@ -122,7 +122,7 @@ const ItemView = memo(
   ({ item, run, growing }: ItemProps) => {
     if (item.kind === 'tool') return <ToolRow item={item} />;
     if (item.kind === 'text') return <Markdown text={item.text} streaming={growing} />;
-    if (item.kind === 'permission') return <PermissionAsked runId={run.run_id} item={item} />;
+    if (item.kind === 'permission') return <PermissionRow runId={run.run_id} item={item} />;
     if (item.kind === 'thought') return <Thought text={item.text} />;
     return <Note item={item} ticketId={run.ticket_id} />;
   },
@@ -156,9 +156,9 @@ function Thought({ text }: { text: string }) {
 }
 
 function Outcome({ run, log }: { run: Run; log: RunLog }) {
-  const error = log.ended?.error ?? (log.ended === undefined ? undefined : run.error);
-  const pull = log.ended?.result?.pull_request;
-  const version = run.action === 'make_plan' ? log.ended?.result?.plan_version : undefined;
+  const error = log.terminal?.error ?? (log.terminal === undefined ? undefined : run.error);
+  const pull = log.terminal?.result?.pull_request;
+  const version = run.action === 'make_plan' ? log.terminal?.result?.plan_version : undefined;
   const path = `/dashboard/tickets/${run.ticket_id}`;
   return (
     <>
@@ -178,7 +178,7 @@ function Outcome({ run, log }: { run: Run; log: RunLog }) {
             Pull request #{pull.number}
           </a>
           <a class="result" href={`${path}/changes`}>
-            {plural(log.ended?.result?.files_changed ?? 0, 'file')} changed
+            {plural(log.terminal?.result?.files_changed ?? 0, 'file')} changed
           </a>
         </div>
       )}

@@ -1,22 +1,22 @@
 import { ErrorBoundary, useRoute } from 'preact-iso';
 import type { Run } from '../../../schemas/run.ts';
 import type { Ticket } from '../../../schemas/ticket.ts';
+import { Empty, Loading, ProblemBox } from '../../components/feedback.tsx';
+import { lazy } from '../../components/lazy.tsx';
+import { Markdown } from '../../components/markdown.tsx';
+import { Badge, StateBadge } from '../../components/state.tsx';
+import { Title } from '../../components/title.tsx';
 import { repositoryName } from '../../lib/format.ts';
-import { isOver } from '../../lib/live.ts';
+import { isFinished } from '../../lib/live-updates.ts';
 import * as queries from '../../lib/queries.ts';
 import { useList, useResource } from '../../lib/resource.ts';
 import { useRunLog } from '../../lib/use-run-log.ts';
-import { Empty, Loading, ProblemBox } from '../../parts/feedback.tsx';
-import { later } from '../../parts/later.tsx';
-import { Markdown } from '../../parts/markdown.tsx';
-import { Badge, StateBadge } from '../../parts/state.tsx';
-import { Title } from '../../parts/title.tsx';
 import { Conversation } from './conversation.tsx';
 import { DeleteTicket } from './delete-ticket.tsx';
 import { Todo } from './todo.tsx';
 
-const Changes = later(() => import('./changes.tsx').then(({ Changes }) => Changes));
-const PlanScreen = later(() => import('./plan.tsx').then(({ PlanScreen }) => PlanScreen));
+const Changes = lazy(() => import('./changes.tsx').then(({ Changes }) => Changes));
+const PlanScreen = lazy(() => import('./plan.tsx').then(({ PlanScreen }) => PlanScreen));
 
 const TABS = [
   { tab: '', name: 'Conversation' },
@@ -51,11 +51,11 @@ function TicketOf({ id, tab }: { id: string; tab: string }) {
         </button>
       </ProblemBox>
     ) : (
-      <Loading what="the ticket" />
+      <Loading label="the ticket" />
     );
   }
   const path = `/dashboard/tickets/${ticket.ticket_id}`;
-  const current = runs.data?.items.find((run) => !isOver(run) && run.state !== 'queued') ?? runs.data?.items[0];
+  const current = runs.data?.items.find((run) => !isFinished(run) && run.state !== 'queued') ?? runs.data?.items[0];
   return (
     <div class="ticket">
       <a class="back muted" href="/dashboard/">

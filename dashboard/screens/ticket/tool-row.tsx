@@ -1,8 +1,8 @@
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
+import { DiffLines } from '../../components/diff-view.tsx';
+import { Elapsed } from '../../components/time.tsx';
 import { compareTexts } from '../../lib/diff.ts';
 import type { ToolItem } from '../../lib/run-log.ts';
-import { DiffLines } from '../../parts/diff-view.tsx';
-import { Lasting } from '../../parts/time.tsx';
 
 const STATUS: Record<string, [mark: string, name: string]> = {
   completed: ['✓', 'done'],
@@ -14,10 +14,11 @@ export function ToolRow({ item }: { item: ToolItem }) {
   const { call, startedAt, endedAt } = item;
   const [open, setOpen] = useState(false);
   const [mark, status] = STATUS[call.status ?? ''] ?? ['', endedAt === undefined ? 'under way' : ''];
-  const changed = (call.diff ?? []).map(({ path, old_text = '', new_text }) => ({
-    path,
-    lines: compareTexts(old_text, new_text),
-  }));
+  const changed = useMemo(
+    () =>
+      (call.diff ?? []).map((file) => ({ path: file.path, lines: compareTexts(file.old_text ?? '', file.new_text) })),
+    [call.diff],
+  );
   return (
     <details class={`tool ${call.status ?? ''}`} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>
@@ -27,9 +28,9 @@ export function ToolRow({ item }: { item: ToolItem }) {
         <span class="tool-kind">{call.kind ?? 'other'}</span>
         <span class="tool-title">{call.title ?? ''}</span>
         <span class="hidden">, {status}</span>
-        {changed.length > 0 && <Counts lines={changed.flatMap(({ lines }) => lines)} />}
+        {changed.length > 0 && <LineCounts lines={changed.flatMap(({ lines }) => lines)} />}
         <span class="muted">
-          <Lasting from={startedAt} to={endedAt} />
+          <Elapsed from={startedAt} to={endedAt} />
         </span>
       </summary>
       {open && (
@@ -60,7 +61,7 @@ export function ToolRow({ item }: { item: ToolItem }) {
   );
 }
 
-export function Counts({ lines }: { lines: readonly { kind: string }[] }) {
+export function LineCounts({ lines }: { lines: readonly { kind: string }[] }) {
   const added = lines.filter(({ kind }) => kind === 'add').length;
   const removed = lines.filter(({ kind }) => kind === 'del').length;
   return (

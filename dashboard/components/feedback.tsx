@@ -28,11 +28,11 @@ export function ProblemBox({
   );
 }
 
-export function Loading({ what }: { what: string }) {
+export function Loading({ label }: { label: string }) {
   return (
     <div class="loading" role="status">
       <span class="spinner" aria-hidden="true" />
-      Loading {what}…
+      Loading {label}…
     </div>
   );
 }

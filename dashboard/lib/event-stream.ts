@@ -1,6 +1,6 @@
 import { PullwrightError } from '../../client/problem.ts';
 import { type ConnectionState, followStream } from '../../client/streams.ts';
-import { signedOut } from './session.ts';
+import { endSession } from './session.ts';
 
 type Entry = Parameters<typeof followStream>[0]['read'];
 
@@ -20,7 +20,7 @@ type Options<T> = {
  * Follows a stream of the server as the client does, until it has ended for good. When the network is back, or a tab is
  * looked at again, it does not wait any longer to try again.
  */
-export function follow<T>(options: Options<T>): { close(): void } {
+export function openStream<T>(options: Options<T>): { close(): void } {
   const { path, lastId, read, isLast, onEntry, onConnection, onRefused } = options;
   let attempt = new AbortController();
   let last = lastId;
@@ -55,7 +55,7 @@ export function follow<T>(options: Options<T>): { close(): void } {
       } catch (error) {
         if (closed || !(error instanceof PullwrightError)) continue;
         close();
-        if (error.status === 401) signedOut();
+        if (error.status === 401) endSession();
         onRefused?.(error);
       }
     }

@@ -1,6 +1,6 @@
 import type { Run } from '../../schemas/run.ts';
 import type { Ticket } from '../../schemas/ticket.ts';
-import { followFeed } from './feed.ts';
+import { followChangeFeed } from './change-feed.ts';
 import { permissions, run as runQuery, runs, runsOf, ticketPath, tickets } from './queries.ts';
 import { invalidate, type List, patch, patchLists } from './resource.ts';
 
@@ -9,10 +9,10 @@ const isRunList = (path: string) => /^\/v1\/(?:tickets\/[^/?]+\/)?runs(?:\?|$)/.
 const isPermissions = (path: string) => path === permissions.key;
 
 /** Keeps what the page shows up to date by the server's feed of changes. */
-export function keepLive(): () => void {
+export function startLiveUpdates(): () => void {
   const catchUp = () => invalidate(() => true);
   window.addEventListener('online', catchUp);
-  const stop = followFeed((change) => {
+  const stop = followChangeFeed((change) => {
     switch (change.type) {
       case 'snapshot':
         catchUp();
@@ -41,8 +41,8 @@ function ticketChanged(ticket: Ticket): void {
   const path = ticketPath(ticket.ticket_id);
   patch<Ticket>(path, () => ticket);
   patchLists<Ticket>(isTicketList, (list) => {
-    const placeOf = (item: Ticket) => `${item.created_at} ${item.ticket_id.toLowerCase()}`;
-    return withItem(list, ticket, (item) => item.ticket_id, placeOf);
+    const sortKeyOf = (item: Ticket) => `${item.created_at} ${item.ticket_id.toLowerCase()}`;
+    return upsert(list, ticket, (item) => item.ticket_id, sortKeyOf);
   });
   invalidate((other) => other.startsWith(`${path}/plan`) || other.startsWith(`${path}/diff`));
 }
@@ -75,7 +75,7 @@ function runChanged(run: Run): void {
   if (before === undefined || (before.state === 'queued') !== (state === 'queued')) {
     invalidate((key) => withQueue.has(key));
   }
-  if (isOver(run)) {
+  if (isFinished(run)) {
     const path = ticketPath(ticket_id);
     const isOfTicket = (other: string) => other === path || (other.startsWith(`${path}/`) && !isRunList(other));
     invalidate((other) => isOfTicket(other) || other.startsWith('/v1/usage'));
@@ -85,24 +85,24 @@ function runChanged(run: Run): void {
 /** A list of runs with a run as it is now, if the run belongs to it. A conversation keeps what it shows when it goes on. */
 function withRun(list: List<Run>, key: string, run: Run): List<Run> {
   const idOf = (item: Run) => item.run_id;
-  const longer = withItem(list, run, idOf, idOf);
+  const longer = upsert(list, run, idOf, idOf);
   if (key === runs(undefined).key || key === runs(run.state).key) return longer;
   if (key.toLowerCase() === runsOf(run.ticket_id).key.toLowerCase()) {
-    return { ...longer, asked: Math.max(longer.asked, longer.items.length) };
+    return { ...longer, requested: Math.max(longer.requested, longer.items.length) };
   }
   return { ...list, items: list.items.filter((item) => idOf(item) !== run.run_id) };
 }
 
 /** A list with an item as it is now, at its place from the greatest to the least; what is below the end is left out. */
-function withItem<T>(list: List<T>, item: T, idOf: (item: T) => string, placeOf: (item: T) => string): List<T> {
+function upsert<T>(list: List<T>, item: T, idOf: (item: T) => string, sortKeyOf: (item: T) => string): List<T> {
   const { items } = list;
   const known = items.findIndex((other) => idOf(other) === idOf(item));
   if (known >= 0) return { ...list, items: items.with(known, item) };
-  const below = items.findIndex((other) => placeOf(other) < placeOf(item));
+  const below = items.findIndex((other) => sortKeyOf(other) < sortKeyOf(item));
   if (below < 0 && list.next_cursor !== null) return list;
   return { ...list, items: items.toSpliced(below < 0 ? items.length : below, 0, item) };
 }
 
-export function isOver({ state }: Pick<Run, 'state'>): boolean {
+export function isFinished({ state }: Pick<Run, 'state'>): boolean {
   return state !== 'queued' && state !== 'running' && state !== 'waiting';
 }

@@ -1,11 +1,11 @@
-import { KEYS } from '../lib/keyboard.ts';
+import { SHORTCUTS } from '../lib/shortcuts.ts';
 import { Dialog } from './dialog.tsx';
 
-export function KeyHelp({ onClose }: { onClose(): void }) {
+export function ShortcutHelp({ onClose }: { onClose(): void }) {
   return (
     <Dialog title="Keyboard" onClose={onClose}>
       <dl class="keys">
-        {KEYS.map(([keys, what]) => (
+        {SHORTCUTS.map(([keys, what]) => (
           <div key={keys}>
             <dt>
               {keys

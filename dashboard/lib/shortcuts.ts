@@ -1,17 +1,17 @@
 import { useEffect } from 'preact/hooks';
-import { PLACES } from '../places.ts';
+import { NAV_ITEMS } from '../nav.ts';
 
 type Shortcuts = { onPalette(): void; onHelp(): void; go(path: string): void };
 
 /** What each key does, for the help. */
-export const KEYS: readonly [keys: string, what: string][] = [
+export const SHORTCUTS: readonly [keys: string, what: string][] = [
   ['Ctrl K', 'Jump to a ticket or a screen'],
   ['/', 'Search'],
   ['j  k', 'Next, previous row of a list'],
   ['Enter', 'Open the row'],
   ['c', 'New ticket; in a ticket, write to the agent'],
   ['Ctrl Enter', 'Send, or save'],
-  ...PLACES.map(({ name, key }): [string, string] => [`g ${key}`, name]),
+  ...NAV_ITEMS.map(({ name, key }): [string, string] => [`g ${key}`, name]),
   ['Esc', 'Close'],
   ['?', 'These keys'],
 ];
@@ -37,7 +37,7 @@ export function useShortcuts({ onPalette, onHelp, go }: Shortcuts): void {
     }
 
     function goTo(key: string): boolean {
-      const place = PLACES.find((known) => known.key === key);
+      const place = NAV_ITEMS.find((known) => known.key === key);
       if (place !== undefined) go(place.href);
       return place !== undefined;
     }

@@ -14,7 +14,7 @@ import { ProblemBox } from './feedback.tsx';
 import { useNow } from './time.tsx';
 
 /** All that a tool call is about to do, as far as the agent tells it. */
-export function Question({ question }: { question: PermissionQuestion }) {
+export function PermissionRequest({ question }: { question: PermissionQuestion }) {
   const { kind, title, command, input, diff } = question;
   return (
     <>

@@ -11,7 +11,7 @@ export function Ago({ time }: { time: string }) {
 }
 
 /** The time between two moments; while there is no second one, it goes on. */
-export function Lasting({ from, to }: { from: string; to?: string | undefined }) {
+export function Elapsed({ from, to }: { from: string; to?: string | undefined }) {
   const now = useNow(to === undefined ? 1000 : undefined);
   return <span class="num">{duration((to === undefined ? now : Date.parse(to)) - Date.parse(from))}</span>;
 }

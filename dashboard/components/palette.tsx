@@ -3,10 +3,10 @@ import { useLocation } from 'preact-iso';
 import { tickets } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
-import { PLACES } from '../places.ts';
+import { NAV_ITEMS } from '../nav.ts';
 import { Dialog } from './dialog.tsx';
 
-const MOST = 12;
+const MAX_RESULTS = 12;
 
 /** Finds tickets and screens by a few letters. */
 export function Palette({ onClose }: { onClose(): void }) {
@@ -21,12 +21,12 @@ export function Palette({ onClose }: { onClose(): void }) {
       more: title ?? '',
       href: `/dashboard/tickets/${ticket_id}`,
     })),
-    ...PLACES.filter(({ scope }) => can(scope)).map(({ name, href }) => ({ name, more: 'Screen', href })),
+    ...NAV_ITEMS.filter(({ scope }) => can(scope)).map(({ name, href }) => ({ name, more: 'Screen', href })),
   ];
   const wanted = words.toLowerCase().split(/\s+/);
   const found = entries
     .filter(({ name, more }) => wanted.every((word) => `${name} ${more}`.toLowerCase().includes(word)))
-    .slice(0, MOST);
+    .slice(0, MAX_RESULTS);
   const chosen = Math.min(at, found.length - 1);
 
   function open(index: number): void {

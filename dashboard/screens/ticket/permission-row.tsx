@@ -1,21 +1,21 @@
+import { AnswerPermission, PermissionRequest } from '../../components/permission.tsx';
 import type { PermissionItem } from '../../lib/run-log.ts';
-import { AnswerPermission, Question } from '../../parts/permission.tsx';
 
 /** A question of the agent in the place where it was asked, and how it was settled. */
-export function PermissionAsked({ runId, item }: { runId: string; item: PermissionItem }) {
-  const { asked, resolved } = item;
+export function PermissionRow({ runId, item }: { runId: string; item: PermissionItem }) {
+  const { request, resolved } = item;
   if (resolved !== undefined) {
     const who = BY[resolved.by] ?? `key ${resolved.by}`;
     return (
       <p class="note info">
-        {resolved.decision === 'allow' ? 'Allowed' : 'Rejected'} by {who}: {asked.command ?? asked.title}
+        {resolved.decision === 'allow' ? 'Allowed' : 'Rejected'} by {who}: {request.command ?? request.title}
       </p>
     );
   }
   return (
     <section class="ask-card" aria-label="The agent asks for permission">
-      <Question question={asked} />
-      <AnswerPermission runId={runId} permissionId={asked.permission_id} deadline={asked.deadline} />
+      <PermissionRequest question={request} />
+      <AnswerPermission runId={runId} permissionId={request.permission_id} deadline={request.deadline} />
     </section>
   );
 }

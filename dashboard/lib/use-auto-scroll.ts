@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { isTyping } from './keyboard.ts';
+import { isTyping } from './shortcuts.ts';
 
 /** How near to the end one reads along, in pixels. */
 const NEAR = 80;
@@ -13,13 +13,13 @@ const UPWARD: ReadonlySet<string> = new Set(['ArrowUp', 'PageUp', 'Home']);
  * @param end an element of what grows, its parent
  * @param fromEnd whether one begins at the end
  */
-export function useReadingAlong(end: { current: HTMLElement | null }, fromEnd: boolean) {
-  const [away, setAway] = useState(false);
+export function useAutoScroll(end: { current: HTMLElement | null }, fromEnd: boolean) {
+  const [scrolledUp, setScrolledUp] = useState(false);
   const along = useRef(fromEnd);
 
-  const toEnd = () => {
+  const scrollToEnd = () => {
     follow(true);
-    setAway(false);
+    setScrolledUp(false);
     window.scrollTo({ top: document.documentElement.scrollHeight });
   };
 
@@ -43,11 +43,11 @@ export function useReadingAlong(end: { current: HTMLElement | null }, fromEnd: b
       if (window.scrollY < lastTop - 2 && page.scrollHeight === lastHeight && left() > NEAR) follow(false);
       if (window.scrollY >= lastTop && left() <= NEAR) follow(true);
       remember();
-      setAway(!along.current && left() > NEAR);
+      setScrolledUp(!along.current && left() > NEAR);
     };
     const grown = new ResizeObserver(() => {
       if (along.current) window.scrollTo({ top: page.scrollHeight });
-      else setAway(left() > NEAR);
+      else setScrolledUp(left() > NEAR);
       remember();
     });
     follow(along.current);
@@ -65,5 +65,5 @@ export function useReadingAlong(end: { current: HTMLElement | null }, fromEnd: b
     };
   }, [end]);
 
-  return { away, toEnd };
+  return { scrolledUp, scrollToEnd };
 }

@@ -43,10 +43,10 @@ function lex(text: string): Token[] {
 }
 
 /** Beyond what people write; some hundreds would take more stack to draw than there is. */
-const DEEPEST = 50;
+const MAX_NESTING = 50;
 
-function isDeeper(token: Token, than: number): boolean {
-  return than === 0 || childrenOf(token).some((child) => isDeeper(child, than - 1));
+function isDeeperThan(token: Token, than: number): boolean {
+  return than === 0 || childrenOf(token).some((child) => isDeeperThan(child, than - 1));
 }
 
 function childrenOf(token: Token): readonly Token[] {
@@ -57,7 +57,7 @@ function childrenOf(token: Token): readonly Token[] {
 
 const Block = memo(
   ({ token }: { token: Token }) =>
-    token.type === 'unread' || isDeeper(token, DEEPEST) ? <Unread text={token.raw} /> : render(token),
+    token.type === 'unread' || isDeeperThan(token, MAX_NESTING) ? <PlainText text={token.raw} /> : render(token),
   ({ token: a }, { token: b }) => a === b || (a.raw === b.raw && a.type === b.type),
 );
 
@@ -102,7 +102,7 @@ function unescaped(token: Tokens.Text): string {
   return token.raw.endsWith('\n') ? token.text : token.raw;
 }
 
-function Unread({ text }: { text: string }) {
+function PlainText({ text }: { text: string }) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
     <pre class="output" tabIndex={0}>

@@ -12,7 +12,7 @@ export function DiffLines({ lines, label }: { lines: readonly Line[]; label: str
     <section class="diff" tabIndex={0} aria-label={`Changes of ${label}`}>
       <div class="diff-lines">
         {lines.slice(0, shown).map((line, index) => (
-          <div key={index} class={line.kind} data-old={line.old ?? ''} data-now={line.now ?? ''}>
+          <div key={index} class={line.kind} data-old={line.old ?? ''} data-new={line.new ?? ''}>
             {line.kind === 'add' && <span class="hidden">Added: </span>}
             {line.kind === 'del' && <span class="hidden">Removed: </span>}
             <span>{line.text === '' ? '\n' : line.text}</span>

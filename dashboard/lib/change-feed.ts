@@ -1,11 +1,11 @@
+import { signal } from '@preact/signals';
 import { type Change, readChange } from '../../client/changes.ts';
-import { follow } from './sse.ts';
-import { createStore } from './store.ts';
+import { openStream } from './event-stream.ts';
 
 type Message = { kind: 'change'; change: Change } | { kind: 'failed'; failed: number } | { kind: 'hello' };
 
 /** How many attempts to reach the server failed one after another, as all tabs of this browser see it. */
-export const failedAttempts = createStore(0);
+export const failedAttempts = signal(0);
 
 const NAME = 'pullwright-feed';
 
@@ -15,7 +15,7 @@ const NAME = 'pullwright-feed';
  * @param onChange called with each change; a snapshot is one where changes may have been missed
  * @returns a function that ends it
  */
-export function followFeed(onChange: (change: Change) => void): () => void {
+export function followChangeFeed(onChange: (change: Change) => void): () => void {
   const channel = new BroadcastChannel(NAME);
   const leaving = new AbortController();
   let leads = false;
@@ -26,17 +26,17 @@ export function followFeed(onChange: (change: Change) => void): () => void {
 
   channel.addEventListener('message', ({ data: message }: MessageEvent<Message>) => {
     if (message.kind === 'hello') {
-      if (leads) channel.postMessage({ kind: 'failed', failed: failedAttempts.get() } satisfies Message);
+      if (leads) channel.postMessage({ kind: 'failed', failed: failedAttempts.value } satisfies Message);
       return;
     }
     snapshotIsNews = true;
     if (message.kind === 'change') onChange(message.change);
-    else failedAttempts.set(message.failed);
+    else failedAttempts.value = message.failed;
   });
 
   function lead(): Promise<void> {
     leads = true;
-    stream = follow({
+    stream = openStream({
       path: '/v1/events',
       read: readChange,
       isLast: () => false,
@@ -47,7 +47,7 @@ export function followFeed(onChange: (change: Change) => void): () => void {
       },
       onConnection(failed) {
         if (failed > 0) snapshotIsNews = true;
-        failedAttempts.set(failed);
+        failedAttempts.value = failed;
         if (!leaving.signal.aborted) channel.postMessage({ kind: 'failed', failed } satisfies Message);
       },
     });

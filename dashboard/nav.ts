@@ -1,7 +1,7 @@
 import type { Scope } from '../schemas/key.ts';
 
 /** The screens, with the key that leads to each after `g`, and the scope that seeing it takes. */
-export const PLACES: readonly { name: string; href: string; key: string; scope: Scope | 'any' }[] = [
+export const NAV_ITEMS: readonly { name: string; href: string; key: string; scope: Scope | 'any' }[] = [
   { name: 'Tickets', href: '/dashboard/', key: 't', scope: 'any' },
   { name: 'Runs', href: '/dashboard/runs', key: 'r', scope: 'any' },
   { name: 'Permissions', href: '/dashboard/permissions', key: 'p', scope: 'any' },

@@ -1,7 +1,7 @@
 FROM node:24-bookworm-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# No package that the server needs has to run a script; the project's own Node is that of the image here.
+# No package of the server needs its install script, and the image brings Node.js.
 RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
 
 FROM node:24-bookworm-slim AS dashboard
@@ -34,7 +34,7 @@ COPY src src
 COPY standins standins
 COPY bin bin
 
-# The server refuses to start on this HOST without an API_KEY.
+# On this HOST the server does not start without an API_KEY.
 ENV NODE_ENV=production \
     NODE_COMPILE_CACHE=/data/compile-cache \
     HOST=0.0.0.0 \

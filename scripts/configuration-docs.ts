@@ -3,7 +3,7 @@ import type { TSchema } from '@sinclair/typebox';
 import { DEFAULT_PROTECTED_PATHS } from '../src/config/protected-paths.ts';
 import { Settings } from '../src/config/settings.ts';
 
-/** `docs/configuration.md` from the settings. With `--check`, writes nothing and fails when the file is not up to date. */
+/** Writes `docs/configuration.md` from the settings. `--check` writes nothing, and fails if the file is not up to date. */
 
 const FILE = new URL('../docs/configuration.md', import.meta.url);
 
@@ -22,7 +22,7 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
     ],
   ],
   [
-    'Who may call',
+    'Access',
     [
       'API_KEY',
       'ALLOWED_HOSTS',
@@ -110,36 +110,36 @@ const INTRODUCTION = `# Configuration
 <!-- Made from src/config/settings.ts by \`npm run docs\`. Change it there. -->
 
 Each setting is an environment variable, or a line \`NAME=value\` in the file \`.env\` of the folder in which the server
-starts; the environment wins. An empty value counts as none. When a value is not valid, the server does not start and
-names every problem at once.
+starts. The environment takes precedence. An empty value counts as unset. If a value is invalid, the server does not start,
+and reports all problems at once.
 `;
 
 const NOT_SETTINGS = `## Variables of the environment
 
-These are not settings, and \`.env\` does not take them. git and gh get them from the server's environment when they are
-set: \`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\`, \`SSL_CERT_DIR\`. The calls to the model go through \`HTTPS_PROXY\` as well
-(\`HTTP_PROXY\` for an \`http:\` relay; on Node.js 22 from 22.21 on), with the certificates of \`NODE_EXTRA_CA_CERTS\`. Nothing of
-this is seen by agents; they get proxy variables of their own where \`EGRESS_ALLOW\` names hosts.
+These are not settings, and \`.env\` does not set them. The server passes \`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\` and
+\`SSL_CERT_DIR\` of its environment to git and gh. Calls of the model also use \`HTTPS_PROXY\` (\`HTTP_PROXY\` for an \`http:\`
+relay; on Node.js 22 from 22.21 on), with the certificates of \`NODE_EXTRA_CA_CERTS\`. Agents get none of these. They get proxy
+variables of their own if \`EGRESS_ALLOW\` names hosts.
 `;
 
-/** The paths of `PROTECTED_PATHS=default`, by who obeys them. */
+/** Renders the paths of `PROTECTED_PATHS=default`, by the program that obeys them. */
 function protectedPaths(): string {
   const rows = Object.entries(Object.groupBy(DEFAULT_PROTECTED_PATHS, ([, obeyedBy]) => obeyedBy)).map(
     ([obeyedBy, paths = []]) => `| ${cell(obeyedBy)} | ${paths.map(([path]) => `\`${path}\``).join(', ')} |`,
   );
   return `## Protected paths
 
-What \`PROTECTED_PATHS=default\` protects, from the top of the repository, a folder with all that is in it. Build scripts
-are not in it, since they are the work itself. \`.gitattributes\` is not either; new lines in it by which GitHub folds a
-change are named in the run and the pull request.
+\`PROTECTED_PATHS=default\` protects these paths, relative to the root of the repository, and everything in these folders. Build
+scripts are not protected, because agents work on them. Nor is \`.gitattributes\`: the run and the pull request name its new
+lines by which GitHub folds a change.
 
-| who obeys them | paths |
+| obeyed by | paths |
 | --- | --- |
 ${rows.join('\n')}
 `;
 }
 
-/** The whole document. Throws when a setting is in no group, or in two. */
+/** Renders the whole document. @throws Error if a setting is in no group, or in two */
 function document(): string {
   const grouped = GROUPS.flatMap(([, names]) => names);
   const all = Object.keys(Settings.properties);

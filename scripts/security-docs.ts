@@ -9,15 +9,15 @@ import { RACE_ATTACKS, type RaceAttack } from '../test/attacks/race-attacks.ts';
 import { STUCK_ATTACKS } from '../test/attacks/stuck-attacks.ts';
 import { LINE_ATTACKS, WORD_ATTACKS, type WordAttack } from '../test/attacks/word-attacks.ts';
 
-/** The cases in `docs/security.md` from the attacks. With `--check`, writes nothing and fails when they are not up to date. */
+/** Writes the cases in `docs/security.md` from the attacks. `--check` writes nothing, and fails if they are not up to date. */
 
 const FILE = new URL('../docs/security.md', import.meta.url);
 const MADE = /(?<=\n<!-- The rest is made from test\/attacks .*-->\n).*/s;
 
-/** Of the attacker's service. */
+/** Port of the attacker's service. */
 const PORT = 4000;
 
-/** Names in place of what is there only while the attacks are made. */
+/** Names instead of values that exist only while an attack runs. */
 const NAMES: AgentArena = {
   host: 'http://HOST',
   home: 'HOME',
@@ -34,28 +34,28 @@ const BY_WORDS = [...WORD_ATTACKS, ...LINE_ATTACKS];
 function cases(): string {
   const proved = AGENT_ATTACKS.filter(({ notProved }) => notProved === undefined).length;
   return `
-${AGENT_ATTACKS.length + RACE_ATTACKS.length + STUCK_ATTACKS.length + GIT_ATTACKS.length + BY_WORDS.length + CLIENT_ATTACKS.length + EGRESS_ATTACKS.length} cases. None of them may do its harm, and each is a test.
+${AGENT_ATTACKS.length + RACE_ATTACKS.length + STUCK_ATTACKS.length + GIT_ATTACKS.length + BY_WORDS.length + CLIENT_ATTACKS.length + EGRESS_ATTACKS.length} cases. Each is a test that fails if the attack does its harm.
 
 ### On the agent
 
-By the real Gemini CLI in the real server, with the sandbox. \`node test/attacks/prove-agent-attacks.ts\` makes ${proved} of the
-${AGENT_ATTACKS.length} on a Gemini CLI that has no sandbox, no policy, the real key and a folder that it trusts, and fails when one of
-them does no harm there.
+The real Gemini CLI carries them out in the real server, in its sandbox. \`node test/attacks/prove-agent-attacks.ts\` tries ${proved} of
+the ${AGENT_ATTACKS.length} on a Gemini CLI without sandbox and policy, with the real key and a trusted folder. It fails if one of them
+does no harm there.
 
 ${table(['attack', 'during', 'what is done', 'without the defences'], AGENT_ATTACKS.map(agentRow))}
 
 ### By races against the server
 
-By a program in the sandbox that swaps files, then folders, for links to secrets outside, while the server does what is named; with a
-server as root and as a user of its own. \`node test/attacks/prove-race-attacks.ts\` tries ${RACE_ATTACKS.filter(({ notProved }) => notProved === undefined).length} on a server whose own
-programs are not confined, and fails when one of them is not won there.
+A program in the sandbox swaps files, then folders, for links to secrets outside, while the server does what is named. The server is
+root, and then another user. \`node test/attacks/prove-race-attacks.ts\` tries ${RACE_ATTACKS.filter(({ notProved }) => notProved === undefined).length} on a server whose own
+programs are not confined, and fails if one of them reveals nothing there.
 
 ${table(['while the server does this', 'times', 'without the confinement'], RACE_ATTACKS.map(raceRow))}
 
-### By trees in which git finds no end
+### By trees on which git does not finish
 
-In the workspace, while the changes are read, at the commit, and until the run is canceled. The run ends with the cancel, other tickets
-work meanwhile, and no program of the server stays.
+They are in the workspace while the server reads the changes, commits, and until the run is canceled. The cancel ends the run, other
+tickets work meanwhile, and no program of the server remains.
 
 ${table(
   ['attack', 'what is done'],
@@ -64,31 +64,31 @@ ${table(
 
 ### On the server's git
 
-With the whole \`.git\` in the agent's hands. \`node test/attacks/prove-git-attacks.ts\` makes all ${GIT_ATTACKS.length} on a plain clone, and
-fails when one of them does no harm there.
+The agent may write the whole \`.git\`. \`node test/attacks/prove-git-attacks.ts\` tries all ${GIT_ATTACKS.length} on a plain clone, and fails
+if one of them does no harm there.
 
 ${table(['attack', 'by'], GIT_ATTACKS.map(gitRow))}
 
 ### By words that go to GitHub
 
-Each is what a model says, and the plan, its headings, the name of a file, and the title of the ticket or the goal of the plan.
-None may have its effect in a commit or a pull request. \`node test/attacks/prove-word-attacks.ts\` publishes all
-${BY_WORDS.length} by a server that hands them on as they are, and fails when one has no effect there.
+The words come from the model, the plan, its headings, a file name, the title of the ticket, or the goal of the plan. None may have its
+effect in a commit or a pull request. \`node test/attacks/prove-word-attacks.ts\` publishes all ${BY_WORDS.length} by a server that passes
+them on unchanged, and fails if one has no effect there.
 
 ${table(['attack', 'words', 'effect'], BY_WORDS.map(wordRow))}
 
 ### By clients
 
-Over HTTP, on the real server. \`node test/attacks/prove-client-attacks.ts\` makes each on the same server without the one defence
-that is in its way, by a setting or by a change of the line that is named, and fails when one of them does no harm there.
+Over HTTP, on the real server. \`node test/attacks/prove-client-attacks.ts\` tries each on the same server without its one defence, by a
+setting or by an edit of the named line. It fails if one of them does no harm there.
 
-${table(['attack', 'what is done', 'the defence that was taken away'], CLIENT_ATTACKS.map(clientRow))}
+${table(['attack', 'what is done', 'the defence that was removed'], CLIENT_ATTACKS.map(clientRow))}
 
 ### From the sandbox to the network
 
-By requests to the proxy behind \`EGRESS_ALLOW\`, a process with a name server of the attacker. The same command proves them.
+Requests go to the proxy behind \`EGRESS_ALLOW\`, a process whose name server is the attacker's. The same command proves them.
 
-${table(['attack', 'what is asked for', 'the defence that was taken away'], EGRESS_ATTACKS.map(egressRow))}
+${table(['attack', 'what is asked for', 'the defence that was removed'], EGRESS_ATTACKS.map(egressRow))}
 `;
 }
 
@@ -143,7 +143,7 @@ function table(head: string[], rows: string[][]): string {
 }
 
 const present = await readFile(FILE, 'utf8');
-if (!MADE.test(present)) throw new Error('docs/security.md has no line that says where the cases begin.');
+if (!MADE.test(present)) throw new Error('docs/security.md has no line that marks the start of the cases.');
 const wanted = present.replace(MADE, cases);
 if (!process.argv.includes('--check')) {
   await writeFile(FILE, wanted);

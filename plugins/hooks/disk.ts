@@ -11,7 +11,7 @@ declare module 'fastify' {
   }
 }
 
-/** `app.disk`, and the refusal of new work while the disk is full or read-only. Reads and cancelations go on. */
+/** `app.disk`, and the refusal of new work while the disk is full or read-only. Reads and cancels still work. */
 export default fp(
   async (app) => {
     const disk = createDiskGuard(app.config);

@@ -21,7 +21,7 @@ Exits 0, 1 when it failed, 2 for a wrong usage, 3 when the run was canceled, 4 w
 /** The command line: what was asked for goes to stdout, all else to stderr. */
 function program(): Command {
   const pullwright = new Command('pullwright')
-    .description('Turns a ticket into a reviewed pull request with a coding agent.')
+    .description('Turns a ticket into a pull request with a coding agent.')
     .version(packageJson.version, '-V, --version')
     .showSuggestionAfterError()
     .showHelpAfterError('(pullwright --help shows what there is)')

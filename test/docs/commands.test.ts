@@ -15,11 +15,13 @@ import { blocksOf, commandsOf, createShell, makeCheckout } from './shell.ts';
 /** What is not executed here, and why. Everything else in a block of `sh` is. */
 const NOT_EXECUTED = new Map([
   ['git clone https://github.com/pullwright/pullwright && cd pullwright', 'github.com is not reached from here'],
-  ['npm run setup', 'installs programs on the machine: test/deploy/setup.test.ts, and the first step of .ci/run'],
   ['npm run demo', 'a step of its own in .ci/run'],
   ['npm test', 'is what runs this'],
   ['docker compose up --build --detach', 'no Docker here; test/deploy/deploy.test.ts reads the files'],
   ['docker compose exec pullwright pullwright doctor', 'no Docker here'],
+  ['docker compose exec pullwright pullwright backup /data/backup.tar.gz', 'no Docker here'],
+  ['docker compose cp pullwright:/data/backup.tar.gz .', 'no Docker here'],
+  ['docker compose exec pullwright rm /data/backup.tar.gz', 'no Docker here'],
   ['npm run bench', 'half an hour'],
   ['npm run bench -- relay deliveries', 'minutes'],
   ['npm run bench -- agent-servers', 'installs 0.9 GB'],
@@ -37,6 +39,14 @@ const pages = [
     .map((name) => `docs/${name}`),
 ];
 const found = new Set<string>();
+/** The blocks of docs/api.md before and from the one that exports a key. */
+const apiBlocks = splitAt('docs/api.md', 'export PULLWRIGHT_API_KEY');
+
+function splitAt(page: string, command: string) {
+  const blocks = blocksOf(page);
+  const at = blocks.findIndex(({ text }) => text.includes(command));
+  return { withoutKey: blocks.slice(0, at), withKey: blocks.slice(at) };
+}
 
 type Place = {
   shell: ReturnType<typeof createShell>;
@@ -67,7 +77,7 @@ async function filledIn(command: string, { url, words }: Place): Promise<string>
   return text;
 }
 
-t.test('README.md, docs/limits.md and docs/client.md: from nothing to the pull request', async (t) => {
+t.test('README.md, then the API, CLI, limits and client pages: from a clone to the pull request', async (t) => {
   const world = await makeWorld(t);
   world.gemini.script(sampleScripts);
   const { DATA_DIR: _, TICKETS_ROOT: __, GITHUB_TOKEN: ___, GEMINI_API_KEY: key = '', ...env } = world.env;
@@ -77,8 +87,7 @@ t.test('README.md, docs/limits.md and docs/client.md: from nothing to the pull r
   chmodSync(editor, 0o755);
 
   const blocks = blocksOf('README.md');
-  const from = (command: string) => blocks.findIndex(({ text }) => text.includes(command));
-  const [start, cli, keys] = [from('npm start'), from('ticket create'), from('export PULLWRIGHT_API_KEY')];
+  const start = blocks.findIndex(({ text }) => text.includes('npm start'));
   const setUp = createShell(t, cwd, env);
   const words = { 'GEMINI_API_KEY=...': `GEMINI_API_KEY=${key}`, 'GITHUB_TOKEN=...': `GITHUB_TOKEN=${TOKEN}` };
   const [serve = '', ...others] = blocks
@@ -97,14 +106,15 @@ t.test('README.md, docs/limits.md and docs/client.md: from nothing to the pull r
   // docs/workspaces.md has it for a person who is root.
   t.match(await shell.run("git config --global --add safe.directory '*'"), { code: 0 });
 
-  await execute(t, 'README.md', { shell, url, words: { 'YOU/REPO': 'acme/duration' } }, blocks.slice(start + 1, cli));
+  await execute(t, 'README.md', { shell, url, words: { 'YOU/REPO': 'acme/duration' } }, blocks.slice(start + 1));
   t.equal(world.github.pulls('acme/duration').length, 1);
+  await execute(t, 'docs/api.md', { shell, url, words: {} }, apiBlocks.withoutKey);
 
   t.equal((await call({ url }, 'DELETE', '/v1/tickets/REL-123?force=true')).status, 204);
   await world.github.addRepository('acme/again', {
     from: fileURLToPath(new URL('../../standins/sample', import.meta.url)),
   });
-  await execute(t, 'README.md', { shell, url, words: { 'YOU/REPO': 'acme/again' } }, blocks.slice(cli, keys));
+  await execute(t, 'docs/cli.md', { shell, url, words: { 'YOU/REPO': 'acme/again' } });
   t.equal(world.github.pulls('acme/again').length, 1);
 
   world.gemini.on('Stop halfway.', [
@@ -129,7 +139,7 @@ t.test('README.md, docs/limits.md and docs/client.md: from nothing to the pull r
   t.match(await shell.run('node program.ts'), { code: 0, stdout: /It comes from `format`/ }, 'docs/client.md');
 });
 
-t.test('README.md, docs/operations.md, docs/observability.md: with a key', async (t) => {
+t.test('docs/api.md, docs/operations.md, docs/observability.md: with a key', async (t) => {
   const world = await makeWorld(t);
   const server = await startServer(t, world, { API_KEY: ADMIN_KEY });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'REL-123', repo_url: REPO }, asAdmin);
@@ -148,13 +158,7 @@ t.test('README.md, docs/operations.md, docs/observability.md: with a key', async
       },
     },
   };
-  const readme = blocksOf('README.md');
-  await execute(
-    t,
-    'README.md',
-    place,
-    readme.slice(readme.findIndex(({ text }) => text.includes('export PULLWRIGHT_API_KEY'))),
-  );
+  await execute(t, 'docs/api.md', place, apiBlocks.withKey);
   await execute(t, 'docs/operations.md', place);
   await execute(t, 'docs/observability.md', place);
 });

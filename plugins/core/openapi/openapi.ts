@@ -35,7 +35,7 @@ export default fp<{ version: string }>(
         info: {
           title: 'Pullwright',
           version,
-          description: `Turns a ticket into a reviewed pull request with a coding agent.\n\n${eventTable()}`,
+          description: `Turns a ticket into a pull request with a coding agent.\n\n${eventTable()}`,
           license: { name: 'MIT', identifier: 'MIT' },
         },
         servers: [{ url: '/', description: 'This server.' }],

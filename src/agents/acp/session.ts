@@ -65,7 +65,7 @@ export type Session = {
  * @throws AppError when the agent ends or breaks the protocol
  */
 export async function connectAgent(options: ConnectionOptions): Promise<Connection> {
-  const { process, definition, root } = options;
+  const { process, definition, root, redactor } = options;
   const lastLines: string[] = [];
   const explain = explainer(options, lastLines);
   const replayed = Promise.withResolvers<void>();
@@ -76,7 +76,7 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
     if (lastLines.length > LAST_LINES) lastLines.shift();
     if (!definition.isNoise(line)) turn?.log(line);
   });
-  const stream = createAcpStream(process, definition.title, (update) => {
+  const stream = createAcpStream(process, definition.title, redactor, (update) => {
     if (isRecord(update) && update.sessionUpdate === definition.replayEndsWith) replayed.resolve();
     // Outside a turn, updates are a replay or news about the session.
     return turn?.update(update);

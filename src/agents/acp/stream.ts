@@ -1,6 +1,7 @@
-import type { Writable } from 'node:stream';
+import { debuglog } from 'node:util';
 import { type AnyMessage, type AnyResponse, methods, type Stream } from '@agentclientprotocol/sdk';
 import { isRecord } from '../../json/is-record.ts';
+import type { Redactor } from '../../redaction/redactor.ts';
 import type { SandboxedProcess } from '../../sandbox/types.ts';
 import { readMessages } from './read-messages.ts';
 
@@ -13,6 +14,9 @@ const METHOD_NOT_FOUND = { code: -32601, message: 'Method not found' };
 const INTERNAL_ERROR = -32603;
 const INVALID_PARAMS = { code: -32602, message: 'Invalid params' };
 
+/** Prints every message to stderr under `NODE_DEBUG=acp`. */
+const protocol = debuglog('acp');
+
 /**
  * The messages of an agent, for the SDK, as far as they are any of its business: the answers to its own requests, and
  * permission requests. The SDK reads without back-pressure, answers whatever it does not understand at the length of the
@@ -24,14 +28,28 @@ const INVALID_PARAMS = { code: -32602, message: 'Invalid params' };
 export function createAcpStream(
   { stdin, stdout }: Pick<SandboxedProcess, 'stdin' | 'stdout'>,
   title: string,
+  redactor: Pick<Redactor, 'json'>,
   onUpdate: (update: unknown) => Promise<void> | undefined,
 ): Stream {
   const asked = new Set<AnyResponse['id']>();
   let unanswered = 0;
   let answered = Promise.withResolvers<void>();
 
+  function log(direction: '<' | '>', message: unknown): void {
+    if (protocol.enabled) protocol('%s %s', direction, redactor.json(JSON.stringify(message)));
+  }
+
+  /** Writes a message; resolves when the agent's pipe has taken it, or is closed. */
+  function write(message: object): Promise<void> {
+    log('>', message);
+    return new Promise((resolve) => {
+      stdin.write(`${JSON.stringify(message)}\n`, () => resolve());
+    });
+  }
+
   async function* received(): AsyncGenerator<AnyMessage> {
     for await (const message of readMessages(stdout, title)) {
+      log('<', message);
       if (!isRecord(message)) continue;
       const { id, method, params } = message;
       if (method === methods.client.session.update) {
@@ -41,7 +59,7 @@ export function createAcpStream(
       } else if (isId(id)) {
         const error = method === methods.client.session.requestPermission ? faultOf(params) : METHOD_NOT_FOUND;
         if (error !== undefined) {
-          await write(stdin, { jsonrpc: '2.0', id, error });
+          await write({ jsonrpc: '2.0', id, error });
           continue;
         }
         unanswered += 1;
@@ -56,7 +74,7 @@ export function createAcpStream(
     writable: new WritableStream({
       async write(message) {
         if ('method' in message && 'id' in message) asked.add(message.id);
-        await write(stdin, message);
+        await write(message);
         if ('method' in message) return;
         unanswered -= 1;
         answered.resolve();
@@ -64,13 +82,6 @@ export function createAcpStream(
       },
     }),
   };
-}
-
-/** Writes a message; resolves when the agent's pipe has taken it, or is closed. */
-function write(stdin: Writable, message: object): Promise<void> {
-  return new Promise((resolve) => {
-    stdin.write(`${JSON.stringify(message)}\n`, () => resolve());
-  });
 }
 
 function isId(id: unknown): id is string | number {

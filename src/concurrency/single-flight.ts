@@ -1,8 +1,8 @@
 import { abortable, canceled } from './abortable.ts';
 
 export type JoinOptions<Progress> = {
-  signal?: AbortSignal | undefined;
-  onProgress?: ((progress: Progress) => void) | undefined;
+  signal?: AbortSignal;
+  onProgress?: (progress: Progress) => void;
 };
 
 type Flight<Want, Result, Progress> = {

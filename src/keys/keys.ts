@@ -172,7 +172,7 @@ export async function createKeys({ config, store, logger }: { config: Config; st
 
 function entryOf(row: KeyRow): Entry {
   const { scopes, repositories } = toKey(row);
-  const caller = { id: row.key_id, scopes, ...(repositories === undefined ? {} : { repositories }) };
+  const caller = { id: row.key_id, scopes, repositories };
   return { row, caller, usedWritten: row.last_used_at === null ? 0 : Date.parse(row.last_used_at) };
 }
 
@@ -209,10 +209,10 @@ function toKey(row: KeyRow): Key {
     key_id: row.key_id,
     name: row.name,
     scopes,
-    ...(row.repositories === null ? {} : { repositories: JSON.parse(row.repositories) }),
+    repositories: row.repositories === null ? undefined : JSON.parse(row.repositories),
     created_at: row.created_at,
-    ...(row.expires_at === null ? {} : { expires_at: row.expires_at }),
-    ...(row.last_used_at === null ? {} : { last_used_at: row.last_used_at }),
-    ...(row.revoked_at === null ? {} : { revoked_at: row.revoked_at }),
+    expires_at: row.expires_at ?? undefined,
+    last_used_at: row.last_used_at ?? undefined,
+    revoked_at: row.revoked_at ?? undefined,
   };
 }

@@ -14,7 +14,7 @@ export function createAuditStore(db: Kysely<Database>, commit: GroupCommit) {
     },
 
     /** A page, newest first. */
-    async list(query: { cursor?: string | undefined; limit: number }) {
+    async list(query: { cursor?: string; limit: number }) {
       let select = db.selectFrom('audit').selectAll();
       if (query.cursor !== undefined) select = select.where('seq', '<', Number(decodeCursor('audit', query.cursor)[0]));
       const rows = await select

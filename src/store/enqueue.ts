@@ -14,12 +14,12 @@ const LONGEST_RETRY_AFTER = 600;
 export type NewRun = {
   ticketId: string;
   action: Action;
-  message?: string | undefined;
+  message?: string;
   agent: string;
   keyId: string;
   /** Record of the request's Idempotency-Key. */
-  idempotencyId?: string | undefined;
-  budget?: Budget | undefined;
+  idempotencyId?: string;
+  budget?: Budget;
   maxQueued: number;
   maxOfKey: number;
   /** How long a run at a place of the queue will wait, in seconds; `null` when that is not known. */

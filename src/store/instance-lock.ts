@@ -104,7 +104,7 @@ async function takeOver(directory: string, file: string, lease: Lease | undefine
 
 /** Says who holds the folder; that the file is another one is a sign of life, too. */
 function sayWho(file: string, upgrading: boolean): void {
-  const holder: Holder = { ...self(), ...(upgrading ? { upgrading } : {}) };
+  const holder: Holder = { ...self(), upgrading: upgrading || undefined };
   writeFileSync(`${file}.new`, `${JSON.stringify(holder, undefined, 2)}\n`, { mode: 0o600 });
   renameSync(`${file}.new`, file);
 }

@@ -26,7 +26,7 @@ export function createKeyStore(db: Kysely<Database>, commit: GroupCommit) {
     },
 
     /** A page, newest first. */
-    async list(query: { cursor?: string | undefined; limit: number }) {
+    async list(query: { cursor?: string; limit: number }) {
       let select = db.selectFrom('keys').selectAll();
       if (query.cursor !== undefined) {
         const [createdAt = '', keyId = ''] = decodeCursor('keys', query.cursor);

@@ -33,11 +33,7 @@ export function createPermissionStore(db: Kysely<Database>) {
     },
 
     /** A page of those that can be answered, oldest first. */
-    async listOpen(query: {
-      cursor?: string | undefined;
-      limit: number;
-      repositories?: readonly string[] | undefined;
-    }) {
+    async listOpen(query: { cursor?: string; limit: number; repositories?: readonly string[] }) {
       let select = open();
       const { repositories } = query;
       if (repositories !== undefined) {

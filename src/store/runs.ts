@@ -236,10 +236,10 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
     /** A page, newest first. */
     async list(query: {
       ticketId?: string;
-      cursor?: string | undefined;
+      cursor?: string;
       limit: number;
-      state?: RunState | undefined;
-      repositories?: readonly string[] | undefined;
+      state?: RunState;
+      repositories?: readonly string[];
     }) {
       let select = db.selectFrom('runs').selectAll();
       if (query.ticketId !== undefined) select = select.where('ticket_key', '=', ticketKey(query.ticketId));

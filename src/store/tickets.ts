@@ -83,10 +83,10 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
 
     /** A page, newest first. */
     async list(query: {
-      cursor?: string | undefined;
+      cursor?: string;
       limit: number;
-      state?: TicketRow['state'] | undefined;
-      repositories?: readonly string[] | undefined;
+      state?: TicketRow['state'];
+      repositories?: readonly string[];
     }) {
       let select = db.selectFrom('tickets').selectAll();
       if (query.state !== undefined) select = select.where('state', '=', query.state);

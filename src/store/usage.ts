@@ -26,7 +26,7 @@ export function createUsageStore(db: Kysely<Database>) {
       by: 'day' | 'ticket' | 'key';
       from: string;
       to: string;
-      repositories?: readonly string[] | undefined;
+      repositories?: readonly string[];
     }): Promise<UsageSum[]> {
       const { repositories } = query;
       // A time of that day goes on with a T.

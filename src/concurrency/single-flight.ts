@@ -15,7 +15,7 @@ type Flight<Want, Result, Progress> = {
  * Many callers, one piece of work at a time per key. Who comes while one is under way shares the next one, never the
  * present one: its answer could be older than the question. The work is aborted when its last caller has gone.
  */
-export function createSharedFlights<Want, Result, Progress>(
+export function createSingleFlight<Want, Result, Progress>(
   fly: (
     wants: readonly Want[],
     options: { signal: AbortSignal; onProgress: (progress: Progress) => void },

@@ -36,7 +36,7 @@ export function requireScope(caller: Caller, anyOf: readonly Scope[]): void {
 }
 
 /** @param repoUrl `https://HOST/OWNER/NAME` */
-export function sees({ repositories }: Caller, repoUrl: string): boolean {
+export function canAccess({ repositories }: Caller, repoUrl: string): boolean {
   if (repositories === undefined) return true;
   const repository = repoUrl.toLowerCase().replace(/^https:\/\//, '');
   return repositories.includes(repository) || repositories.includes(repository.replace(/[^/]+$/, '*'));

@@ -16,10 +16,10 @@ export const LOOPBACK: Caller = { id: 'loopback', scopes: ['admin'] };
 const ENVIRONMENT: Caller = { id: 'environment', scopes: ['admin'] };
 
 /** `last_used_at` is written this often at most. */
-const USED_EVERY_MS = 60_000;
+const LAST_USED_INTERVAL_MS = 60_000;
 
 /** `setTimeout` takes no longer time. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 type Entry = { row: KeyRow; caller: Caller; usedWritten: number };
 
@@ -32,23 +32,23 @@ export async function createKeys({ config, store, logger }: { config: Config; st
   const watchers = new Map<string, Set<() => void>>();
   const environmentHash = config.API_KEY === undefined ? undefined : hashOf(config.API_KEY);
   /** Compared with when there is no such key, so that the answer takes as long. */
-  const nobody = hashOf(makeApiKey().secret);
+  const dummyHash = hashOf(makeApiKey().secret);
 
-  function noteUse(entry: Entry): void {
+  function recordUse(entry: Entry): void {
     const now = Date.now();
-    if (now - entry.usedWritten < USED_EVERY_MS) return;
+    if (now - entry.usedWritten < LAST_USED_INTERVAL_MS) return;
     entry.usedWritten = now;
     store.keys
-      .used(entry.row.key_id, new Date(now).toISOString())
+      .recordUse(entry.row.key_id, new Date(now).toISOString())
       .catch((error) => logger.error({ err: error, key_id: entry.row.key_id }, 'the use of a key was not recorded'));
   }
 
-  function isOver(caller: Caller): boolean {
+  function isInvalid(caller: Caller): boolean {
     const row = entries.get(caller.id)?.row;
-    return row === undefined ? caller.id === LOOPBACK.id && needed() : faultOf(row) !== undefined;
+    return row === undefined ? caller.id === LOOPBACK.id && isRequired() : invalidReason(row) !== undefined;
   }
 
-  function over(callerId: string): void {
+  function notifyInvalid(callerId: string): void {
     for (const end of watchers.get(callerId) ?? []) end();
   }
 
@@ -56,25 +56,25 @@ export async function createKeys({ config, store, logger }: { config: Config; st
    * Whether requests need a key: once there is one. A key that expired still counts, so that the door never opens by
    * itself; one that was revoked does not.
    */
-  function needed(): boolean {
+  function isRequired(): boolean {
     return environmentHash !== undefined || [...entries.values()].some(({ row }) => row.revoked_at === null);
   }
 
   return {
-    needed,
+    isRequired,
 
     /** Whether somebody holds a key that is valid now. */
-    some(): boolean {
-      return environmentHash !== undefined || [...entries.values()].some(({ row }) => faultOf(row) === undefined);
+    hasValid(): boolean {
+      return environmentHash !== undefined || [...entries.values()].some(({ row }) => invalidReason(row) === undefined);
     },
 
     /** Who holds a key that is valid now, with the hash of its secret. */
-    holder(keyId: string): { caller: Caller; name: string; secretHash: string } | undefined {
+    findValid(keyId: string): { caller: Caller; name: string; secretHash: string } | undefined {
       if (keyId === ENVIRONMENT.id && environmentHash !== undefined) {
         return { caller: ENVIRONMENT, name: 'API_KEY', secretHash: environmentHash };
       }
       const entry = entries.get(keyId);
-      if (entry === undefined || faultOf(entry.row) !== undefined) return undefined;
+      if (entry === undefined || invalidReason(entry.row) !== undefined) return undefined;
       return { caller: entry.caller, name: entry.row.name, secretHash: entry.row.secret_hash };
     },
 
@@ -82,15 +82,15 @@ export async function createKeys({ config, store, logger }: { config: Config; st
      * @param text what the client sent as its key
      * @returns the holder, or what is wrong with the key; `keyId` when the secret was right
      */
-    check(text: string): { caller: Caller } | { fault: string; keyId?: string } {
+    authenticate(text: string): { caller: Caller } | { fault: string; keyId?: string } {
       if (environmentHash !== undefined && matches(text, environmentHash)) return { caller: ENVIRONMENT };
       const parts = readApiKey(text);
       const entry = parts && entries.get(parts.id);
-      const right = matches(parts?.secret ?? text, entry?.row.secret_hash ?? nobody);
+      const right = matches(parts?.secret ?? text, entry?.row.secret_hash ?? dummyHash);
       if (!right || entry === undefined) return { fault: 'The API key is not valid.' };
-      const fault = faultOf(entry.row);
+      const fault = invalidReason(entry.row);
       if (fault !== undefined) return { fault, keyId: entry.row.key_id };
-      noteUse(entry);
+      recordUse(entry);
       return { caller: entry.caller };
     },
 
@@ -127,7 +127,7 @@ export async function createKeys({ config, store, logger }: { config: Config; st
       });
       entries.set(id, entryOf(row));
       // From now on a key is needed.
-      over(LOOPBACK.id);
+      notifyInvalid(LOOPBACK.id);
       return { ...toKey(row), key: text };
     },
 
@@ -147,20 +147,20 @@ export async function createKeys({ config, store, logger }: { config: Config; st
       const revokedAt = new Date().toISOString();
       await store.keys.revoke(keyId, revokedAt);
       entry.row = { ...entry.row, revoked_at: revokedAt };
-      over(keyId);
+      notifyInvalid(keyId);
     },
 
     /**
      * Calls `end` when a caller's key is revoked or expires, until the returned function is called. At once when that
      * happened since the caller was checked.
      */
-    whenOver(caller: Caller, end: () => void): () => void {
-      if (isOver(caller)) end();
+    onInvalid(caller: Caller, end: () => void): () => void {
+      if (isInvalid(caller)) end();
       const watching = watchers.get(caller.id) ?? new Set();
       watchers.set(caller.id, watching.add(end));
       const expires = entries.get(caller.id)?.row.expires_at ?? null;
       const left = expires === null ? undefined : Date.parse(expires) - Date.now();
-      const timer = left !== undefined && left <= LONGEST_TIMER_MS ? setTimeout(end, left) : undefined;
+      const timer = left !== undefined && left <= MAX_TIMER_MS ? setTimeout(end, left) : undefined;
       return () => {
         clearTimeout(timer);
         watching.delete(end);
@@ -177,7 +177,7 @@ function entryOf(row: KeyRow): Entry {
 }
 
 /** Why a key is not valid any more. */
-function faultOf(row: KeyRow): string | undefined {
+function invalidReason(row: KeyRow): string | undefined {
   if (row.revoked_at !== null) return 'The API key was revoked.';
   if (row.expires_at !== null && Date.parse(row.expires_at) <= Date.now()) return 'The API key has expired.';
   return undefined;

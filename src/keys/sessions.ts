@@ -8,10 +8,10 @@ import type { Keys } from './keys.ts';
 
 export type Sessions = Awaited<ReturnType<typeof createSessions>>;
 
-const LASTS_MS = 7 * 24 * 3600 * 1000;
+const LIFETIME_MS = 7 * 24 * 3600 * 1000;
 
 /** One more ends the oldest. */
-const MOST_PER_KEY = 50;
+const MAX_PER_KEY = 50;
 
 const TOKEN = /^(?<id>[0-9a-f]{24})\.(?<secret>[A-Za-z0-9_-]{43})$/;
 
@@ -23,15 +23,15 @@ const TOKEN = /^(?<id>[0-9a-f]{24})\.(?<secret>[A-Za-z0-9_-]{43})$/;
 export async function createSessions({ store, keys, logger }: { store: Store; keys: Keys; logger: Logger }) {
   const rows = new Map((await store.sessions.all()).map((row) => [row.session_id, row]));
   const watchers = new Map<string, Set<() => void>>();
-  forget([...rows.values()].filter(isOver));
+  remove([...rows.values()].filter(isExpired));
 
-  function forget(over: readonly SessionRow[]): void {
+  function remove(over: readonly SessionRow[]): void {
     for (const row of over) {
       rows.delete(row.session_id);
       for (const end of watchers.get(row.session_id) ?? []) end();
     }
     store.sessions
-      .remove(over.map(({ session_id }) => session_id))
+      .delete(over.map(({ session_id }) => session_id))
       .catch((error) => logger.error({ err: error }, 'sessions that are over were not removed'));
   }
 
@@ -40,17 +40,17 @@ export async function createSessions({ store, keys, logger }: { store: Store; ke
      * Opens a session for the holder of a key.
      * @returns what the browser keeps, and the time it is valid for
      */
-    async open(caller: Caller): Promise<{ token: string; expiresAt: Date }> {
+    async signIn(caller: Caller): Promise<{ token: string; expiresAt: Date }> {
       const own = [...rows.values()].filter(({ key_id }) => key_id === caller.id);
-      forget([...own.filter(isOver), ...own.slice(0, Math.max(0, own.length - MOST_PER_KEY + 1))]);
+      remove([...own.filter(isExpired), ...own.slice(0, Math.max(0, own.length - MAX_PER_KEY + 1))]);
       const id = randomBytes(12).toString('hex');
       const secret = randomBytes(32).toString('base64url');
       const now = Date.now();
-      const expiresAt = new Date(now + LASTS_MS);
+      const expiresAt = new Date(now + LIFETIME_MS);
       const row = {
         session_id: id,
         key_id: caller.id,
-        secret_hash: hashOf(bound(secret, keys.holder(caller.id)?.secretHash)),
+        secret_hash: hashOf(bound(secret, keys.findValid(caller.id)?.secretHash)),
         created_at: new Date(now).toISOString(),
         expires_at: expiresAt.toISOString(),
       };
@@ -60,13 +60,13 @@ export async function createSessions({ store, keys, logger }: { store: Store; ke
     },
 
     /** Who holds a session, while it and its key are valid. */
-    check(token: string): Caller | undefined {
+    authenticate(token: string): Caller | undefined {
       const { id = '', secret = '' } = TOKEN.exec(token)?.groups ?? {};
       const row = rows.get(id);
       if (row === undefined) return undefined;
-      const holder = keys.holder(row.key_id);
-      if (isOver(row) || holder === undefined) {
-        forget([row]);
+      const holder = keys.findValid(row.key_id);
+      if (isExpired(row) || holder === undefined) {
+        remove([row]);
         return undefined;
       }
       if (!matches(bound(secret, holder.secretHash), row.secret_hash)) return undefined;
@@ -74,20 +74,20 @@ export async function createSessions({ store, keys, logger }: { store: Store; ke
     },
 
     /** When the session of a caller ends at the latest. */
-    expiry(caller: Caller): string | undefined {
+    expiresAt(caller: Caller): string | undefined {
       return caller.session === undefined ? undefined : rows.get(caller.session)?.expires_at;
     },
 
     /** Ends the session of a caller and its streams; other sessions of the key go on. */
-    end(caller: Caller): void {
+    signOut(caller: Caller): void {
       const row = caller.session === undefined ? undefined : rows.get(caller.session);
-      if (row !== undefined) forget([row]);
+      if (row !== undefined) remove([row]);
     },
 
-    /** As `keys.whenOver`, and also when the session of a caller ends. */
-    whenOver(caller: Caller, end: () => void): () => void {
+    /** As `keys.onInvalid`, and also when the session of a caller ends. */
+    onInvalid(caller: Caller, end: () => void): () => void {
       const { session } = caller;
-      const unwatchKey = keys.whenOver(caller, end);
+      const unwatchKey = keys.onInvalid(caller, end);
       if (session === undefined) return unwatchKey;
       const row = rows.get(session);
       if (row === undefined) end();
@@ -104,7 +104,7 @@ export async function createSessions({ store, keys, logger }: { store: Store; ke
   };
 }
 
-function isOver({ expires_at }: SessionRow): boolean {
+function isExpired({ expires_at }: SessionRow): boolean {
   return Date.parse(expires_at) <= Date.now();
 }
 

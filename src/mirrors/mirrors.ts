@@ -3,7 +3,7 @@ import { appendFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { createSharedFlights, type JoinOptions } from '../concurrency/single-flight.ts';
+import { createSingleFlight, type JoinOptions } from '../concurrency/single-flight.ts';
 import type { Config } from '../config/load-config.ts';
 import { exists, namesIn } from '../files/entries.ts';
 import type { Layout } from '../files/layout.ts';
@@ -74,7 +74,7 @@ export function createMirrors(deps: {
   /** How often each was forgotten: an answer to a question from before is old when it comes. */
   const forgotten = new Map<string, number>();
 
-  const share = createSharedFlights<Want, RemoteHeads, GitProgress>(async (wants, options) => {
+  const share = createSingleFlight<Want, RemoteHeads, GitProgress>(async (wants, options) => {
     const [first] = wants;
     if (!first) throw new Error('a flight without passengers');
     const mirror = layout.mirror(first.repo.url);

@@ -3,13 +3,13 @@ import { v7 as uuidv7 } from 'uuid';
 import type { Action, Budget } from '../../schemas/run.ts';
 import { AppError } from '../errors/app-error.ts';
 import { insertEvents } from './events.ts';
-import { noteRun, runOfRecord } from './idempotency.ts';
-import { ACTIVE_STATES, positions } from './queue.ts';
+import { findRecordedRun, recordRun } from './idempotency.ts';
+import { ACTIVE_STATES, queuePositions } from './queue.ts';
 import type { Database, RunRow } from './schema.ts';
 import { ticketKey } from './tickets.ts';
 
 /** Whoever finds the queue full asks again after at most so many seconds. */
-const LONGEST_RETRY_AFTER = 600;
+const MAX_RETRY_AFTER_SECONDS = 600;
 
 export type NewRun = {
   ticketId: string;
@@ -21,26 +21,26 @@ export type NewRun = {
   idempotencyId?: string;
   budget?: Budget;
   maxQueued: number;
-  maxOfKey: number;
+  maxOpenPerKey: number;
   /** How long a run at a place of the queue will wait, in seconds; `null` when that is not known. */
-  waitAt: (position: number) => number | null;
+  estimateWait: (position: number) => number | null;
 };
 
 /** A run, and where it stands in the queue if it was put there now. */
-export type Enqueued = { row: RunRow; place?: { position: number; estimated_wait_s: number | null } };
+export type Enqueued = { row: RunRow; queued?: { position: number; estimated_wait_s: number | null } };
 
 /** As `enqueue` of the store, in a transaction of the caller. */
 export async function enqueue(trx: Transaction<Database>, run: NewRun): Promise<Enqueued> {
-  const before = run.idempotencyId === undefined ? undefined : await runOfRecord(trx, run.idempotencyId);
+  const before = run.idempotencyId === undefined ? undefined : await findRecordedRun(trx, run.idempotencyId);
   if (before !== undefined) return { row: before };
-  await checkReady(trx, run.ticketId);
+  await requireReadyTicket(trx, run.ticketId);
   const ofKey = await countUnfinished(trx, run.keyId);
-  if (ofKey >= run.maxOfKey) {
+  if (ofKey >= run.maxOpenPerKey) {
     throw new AppError('too_many_runs', `${ofKey} runs of this key have not ended.`, { retryAfter: 30 });
   }
   const queued = await countQueued(trx);
   if (queued >= run.maxQueued) {
-    const retryAfter = Math.min(Math.max(run.waitAt(1) ?? 30, 1), LONGEST_RETRY_AFTER);
+    const retryAfter = Math.min(Math.max(run.estimateWait(1) ?? 30, 1), MAX_RETRY_AFTER_SECONDS);
     throw new AppError('queue_full', `${queued} runs are waiting already.`, { retryAfter });
   }
   const createdAt = new Date().toISOString();
@@ -61,11 +61,11 @@ export async function enqueue(trx: Transaction<Database>, run: NewRun): Promise<
     })
     .returningAll()
     .executeTakeFirstOrThrow();
-  const position = queued === 0 ? 1 : ((await positions(trx)).get(row.run_id) ?? queued + 1);
-  const place = { position, estimated_wait_s: run.waitAt(position) };
-  await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data: place }]);
-  if (run.idempotencyId !== undefined) await noteRun(trx, run.idempotencyId, row.run_id);
-  return { row, place };
+  const position = queued === 0 ? 1 : ((await queuePositions(trx)).get(row.run_id) ?? queued + 1);
+  const entry = { position, estimated_wait_s: run.estimateWait(position) };
+  await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data: entry }]);
+  if (run.idempotencyId !== undefined) await recordRun(trx, run.idempotencyId, row.run_id);
+  return { row, queued: entry };
 }
 
 async function countUnfinished(trx: Transaction<Database>, keyId: string): Promise<number> {
@@ -88,7 +88,7 @@ async function countQueued(trx: Transaction<Database>): Promise<number> {
 }
 
 /** In the transaction of the insert: a ticket that is being removed gets no run any more. */
-async function checkReady(trx: Transaction<Database>, ticketId: string): Promise<void> {
+async function requireReadyTicket(trx: Transaction<Database>, ticketId: string): Promise<void> {
   const ticket = await trx
     .selectFrom('tickets')
     .select('state')

@@ -6,7 +6,7 @@ import type { TicketRow } from './tickets.ts';
 const OPEN_STATES = ['queued', 'running', 'waiting'] as const;
 
 /** What somebody who watches all tickets and runs wants to know. */
-export function createOverviewStore(db: Kysely<Database>) {
+export function createFeedQueries(db: Kysely<Database>) {
   return {
     tickets(ticketKeys: readonly string[]): Promise<TicketRow[]> {
       if (ticketKeys.length === 0) return Promise.resolve([]);

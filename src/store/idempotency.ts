@@ -52,7 +52,7 @@ export function createIdempotencyStore(commit: GroupCommit) {
     },
 
     /** Removes the records from before a time; tells how many. */
-    async purge(before: string): Promise<number> {
+    async deleteBefore(before: string): Promise<number> {
       const { numDeletedRows } = await commit((trx) =>
         trx.deleteFrom('idempotency').where('created_at', '<', before).executeTakeFirstOrThrow(),
       );
@@ -65,7 +65,7 @@ export function createIdempotencyStore(commit: GroupCommit) {
  * The run that a request with this record started before.
  * @throws AppError `run_not_found` when it is gone: it is never started a second time
  */
-export async function runOfRecord(
+export async function findRecordedRun(
   trx: Transaction<Database>,
   recordId: string,
 ): Promise<Selectable<RunTable> | undefined> {
@@ -81,6 +81,6 @@ export async function runOfRecord(
 }
 
 /** Ties a run to the request that starts it, in the transaction that makes the run. */
-export async function noteRun(trx: Transaction<Database>, recordId: string, runId: string): Promise<void> {
+export async function recordRun(trx: Transaction<Database>, recordId: string, runId: string): Promise<void> {
   await trx.updateTable('idempotency').set({ run_id: runId }).where('record_id', '=', recordId).execute();
 }

@@ -34,7 +34,7 @@ type Holder = {
  * @returns the database, and what gives the folder back
  * @throws Error naming who holds the folder and what to do; the driver's error when the folder cannot be written
  */
-export async function openForOneServer(directory: string, lease: Lease | undefined) {
+export async function openExclusively(directory: string, lease: Lease | undefined) {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const file = join(directory, 'server.json');
   const sqlite = tryToOpen(directory) ?? (await takeOver(directory, file, lease));

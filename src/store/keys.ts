@@ -17,7 +17,7 @@ export function createKeyStore(db: Kysely<Database>, commit: GroupCommit) {
     },
 
     /** Notes when a key was used last. */
-    async used(keyId: string, time: string): Promise<void> {
+    async recordUse(keyId: string, time: string): Promise<void> {
       await commit((trx) => trx.updateTable('keys').set({ last_used_at: time }).where('key_id', '=', keyId).execute());
     },
 

@@ -3,12 +3,12 @@ import { Kysely, type SqliteDatabase, SqliteDialect, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import type { Logger } from '../config/logger.ts';
 import { createAuditStore } from './audit.ts';
-import { createChanges } from './change-notifier.ts';
+import { createChangeNotifier } from './change-notifier.ts';
 import { createEventStore } from './events.ts';
-import { createOverviewStore } from './feed-queries.ts';
+import { createFeedQueries } from './feed-queries.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { createIdempotencyStore } from './idempotency.ts';
-import { openForOneServer } from './instance-lock.ts';
+import { openExclusively } from './instance-lock.ts';
 import { createKeyStore } from './keys.ts';
 import { migrations } from './migrations.ts';
 import { createPermissionStore } from './permissions.ts';
@@ -17,7 +17,7 @@ import { createHousekeepingStore } from './retention.ts';
 import { createRunStore } from './runs.ts';
 import type { Database } from './schema.ts';
 import { createSessionStore } from './sessions.ts';
-import { refuseUnfinished } from './store-file.ts';
+import { rejectUnfinishedRestore } from './store-file.ts';
 import { createTicketStore } from './tickets.ts';
 import { createUsageStore } from './usage.ts';
 
@@ -34,11 +34,11 @@ export type Store = Awaited<ReturnType<typeof openStore>>;
  * @throws Error when another server holds the folder; the driver's error when the folder cannot be written or the file is not a database
  */
 export async function openStore(directory: string, takeOver?: { leaseSeconds: number; logger: Logger }) {
-  refuseUnfinished(directory);
-  const { sqlite, upgrade, release } = await openForOneServer(directory, takeOver);
+  rejectUnfinishedRestore(directory);
+  const { sqlite, upgrade, release } = await openExclusively(directory, takeOver);
   sqlite.pragma('synchronous = FULL');
   sqlite.pragma('foreign_keys = ON');
-  const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: toldOfItsOwnRollbacks(sqlite) }) });
+  const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: tolerateImplicitRollback(sqlite) }) });
 
   const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
   const isOld = (await migrator.getMigrations()).some(({ executedAt }) => executedAt === undefined);
@@ -51,13 +51,13 @@ export async function openStore(directory: string, takeOver?: { leaseSeconds: nu
   }
 
   const commit = createGroupCommit(db);
-  const changes = createChanges();
+  const changes = createChangeNotifier();
   return {
     changes,
     tickets: createTicketStore(db, changes),
     plans: createPlanStore(db, changes),
     runs: createRunStore(db, commit, changes),
-    overview: createOverviewStore(db),
+    feed: createFeedQueries(db),
     events: createEventStore(db),
     permissions: createPermissionStore(db),
     keys: createKeyStore(db, commit),
@@ -94,7 +94,7 @@ export async function openStore(directory: string, takeOver?: { leaseSeconds: nu
  * SQLite ends a transaction itself when the disk is full or fails (https://www.sqlite.org/lang_transaction.html). The
  * rollback that Kysely sends then would fail and take the place of the error that tells why. What was prepared once is kept.
  */
-function toldOfItsOwnRollbacks(sqlite: SQLite.Database): SqliteDatabase {
+function tolerateImplicitRollback(sqlite: SQLite.Database): SqliteDatabase {
   const prepared = new Map<string, SQLite.Statement>();
   return {
     close: () => sqlite.close(),

@@ -55,7 +55,7 @@ export function createPermissionStore(db: Kysely<Database>) {
 }
 
 /** Keeps the table in step with the events of a run that ask and answer. */
-export async function notePermissions(
+export async function recordPermissions(
   trx: Transaction<Database>,
   { runId, attempt, time }: { runId: string; attempt: number; time: string },
   drafts: readonly EventDraft[],

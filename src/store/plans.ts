@@ -1,12 +1,12 @@
 import type { Kysely, Selectable } from 'kysely';
-import type { Changes } from './change-notifier.ts';
+import type { ChangeNotifier } from './change-notifier.ts';
 import type { Database, PlanTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
 
 export type PlanRow = Selectable<PlanTable>;
 export type PlanStore = ReturnType<typeof createPlanStore>;
 
-export function createPlanStore(db: Kysely<Database>, changes: Changes) {
+export function createPlanStore(db: Kysely<Database>, changes: ChangeNotifier) {
   return {
     /** The named version, or the newest. */
     get(ticketId: string, version?: number): Promise<PlanRow | undefined> {
@@ -65,7 +65,7 @@ export function createPlanStore(db: Kysely<Database>, changes: Changes) {
           .returningAll()
           .executeTakeFirstOrThrow();
       });
-      if (added !== undefined) changes.tell({ type: 'ticket', ticketKey: key });
+      if (added !== undefined) changes.notify({ type: 'ticket', ticketKey: key });
       return added;
     },
 

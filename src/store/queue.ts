@@ -103,11 +103,11 @@ function inOrder(db: Kysely<Database>) {
 }
 
 /** The two questions below, put together once: it takes longer than to answer them. */
-let asked: { places: CompiledQuery<{ run_id: string }>; next: CompiledQuery<{ run_id: string }> } | undefined;
+let compiled: { positions: CompiledQuery<{ run_id: string }>; next: CompiledQuery<{ run_id: string }> } | undefined;
 
-function questions(db: Kysely<Database>) {
-  asked ??= {
-    places: inOrder(db).compile(),
+function compiledQueries(db: Kysely<Database>) {
+  compiled ??= {
+    positions: inOrder(db).compile(),
     next: inOrder(db)
       .where((eb) =>
         eb.not(
@@ -123,19 +123,19 @@ function questions(db: Kysely<Database>) {
       .limit(1)
       .compile(),
   };
-  return asked;
+  return compiled;
 }
 
 /** Places of the queued runs, by run; 1 is next. */
-export async function positions(db: Kysely<Database>): Promise<Map<string, number>> {
-  const { rows } = await db.executeQuery(questions(db).places);
+export async function queuePositions(db: Kysely<Database>): Promise<Map<string, number>> {
+  const { rows } = await db.executeQuery(compiledQueries(db).positions);
   return new Map(rows.map(({ run_id }, index) => [run_id, index + 1]));
 }
 
 export type Claimed = { row: Selectable<RunTable>; events: RunEvent[] };
 
 /** Begins the next attempt of the first run in the queue whose ticket has none under way, with the event that says so. */
-export async function takeNext(trx: Transaction<Database>): Promise<Claimed | undefined> {
+export async function claimNext(trx: Transaction<Database>): Promise<Claimed | undefined> {
   // Most often nothing is queued, which the index tells at once.
   const queued = await trx
     .selectFrom('runs')
@@ -144,7 +144,7 @@ export async function takeNext(trx: Transaction<Database>): Promise<Claimed | un
     .limit(1)
     .executeTakeFirst();
   if (queued === undefined) return undefined;
-  const [next] = (await trx.executeQuery(questions(trx).next)).rows;
+  const [next] = (await trx.executeQuery(compiledQueries(trx).next)).rows;
   if (next === undefined) return undefined;
   const now = new Date().toISOString();
   const row = await trx

@@ -1,7 +1,7 @@
 import { type ExpressionBuilder, type Kysely, sql } from 'kysely';
 import type { GroupCommit } from './group-commit.ts';
 import { ACTIVE_STATES } from './queue.ts';
-import { ENDED_STATES, hasCommit } from './runs.ts';
+import { hasCommit, TERMINAL_STATES } from './runs.ts';
 import type { Database } from './schema.ts';
 import { ticketKey } from './tickets.ts';
 
@@ -19,7 +19,7 @@ export function createHousekeepingStore(db: Kysely<Database>, commit: GroupCommi
         .updateTable('runs')
         .set((eb) => ({ events_deleted_at: eb.fn.coalesce('events_deleted_at', eb.val(new Date().toISOString())) }))
         .where('run_id', '=', runId)
-        .where('state', 'in', ENDED_STATES)
+        .where('state', 'in', TERMINAL_STATES)
         .execute(),
     );
     for (let deleted = CHUNK; deleted === CHUNK; ) {
@@ -88,7 +88,7 @@ export function createHousekeepingStore(db: Kysely<Database>, commit: GroupCommi
             .over((over) => over.partitionBy('ticket_key').orderBy('run_id', 'desc'))
             .as('place'),
         ])
-        .where('state', 'in', ENDED_STATES);
+        .where('state', 'in', TERMINAL_STATES);
       const rows = await db
         .selectFrom('runs')
         .innerJoin(ranked.as('ranked'), 'ranked.run_id', 'runs.run_id')
@@ -104,7 +104,7 @@ export function createHousekeepingStore(db: Kysely<Database>, commit: GroupCommi
     async deleteRun(runId: string): Promise<void> {
       await deleteEvents(runId);
       await commit((trx) =>
-        trx.deleteFrom('runs').where('run_id', '=', runId).where('state', 'in', ENDED_STATES).execute(),
+        trx.deleteFrom('runs').where('run_id', '=', runId).where('state', 'in', TERMINAL_STATES).execute(),
       );
     },
 
@@ -147,7 +147,7 @@ export function createHousekeepingStore(db: Kysely<Database>, commit: GroupCommi
     },
 
     /** Notes which workspaces were left where they are, and why; what was noted before is over. */
-    async noteKept(kept: readonly { ticket_id: string; reason: string }[]): Promise<void> {
+    async recordKeptWorkspaces(kept: readonly { ticket_id: string; reason: string }[]): Promise<void> {
       await commit(async (trx) => {
         await trx
           .updateTable('tickets')
@@ -177,7 +177,7 @@ export function createHousekeepingStore(db: Kysely<Database>, commit: GroupCommi
     },
 
     /** Gives the log of writes back to the file system. The pages of what was deleted are used again. */
-    async shrinkLog(): Promise<void> {
+    async truncateWal(): Promise<void> {
       await sql`pragma wal_checkpoint(truncate)`.execute(db);
     },
   };

@@ -1,13 +1,13 @@
 import { type Kysely, sql, type Updateable } from 'kysely';
 import type { EventDraft, RunEvent } from '../../schemas/event.ts';
 import type { Action, RunState, Usage } from '../../schemas/run.ts';
-import type { Changes } from './change-notifier.ts';
+import type { ChangeNotifier } from './change-notifier.ts';
 import { type Enqueued, enqueue, type NewRun } from './enqueue.ts';
 import { insertEvents } from './events.ts';
 import type { GroupCommit, Write } from './group-commit.ts';
 import { decodeCursor, encodeCursor } from './page-cursor.ts';
-import { notePermissions } from './permissions.ts';
-import { ACTIVE_STATES, positions, takeNext } from './queue.ts';
+import { recordPermissions } from './permissions.ts';
+import { ACTIVE_STATES, claimNext, queuePositions } from './queue.ts';
 import { inRepositories } from './repository-filter.ts';
 import type { Database, RunRow, RunTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
@@ -20,14 +20,14 @@ export type RunPatch = Pick<
   'state' | 'session_id' | 'plan_version' | 'progress' | 'usage' | 'result' | 'error' | 'finished_at' | 'duration_ms'
 >;
 
-export const ENDED_STATES = ['succeeded', 'failed', 'canceled', 'timed_out'] as const satisfies RunState[];
+export const TERMINAL_STATES = ['succeeded', 'failed', 'canceled', 'timed_out'] as const satisfies RunState[];
 
 /** The run was claimed by a newer attempt, or has ended: what an old writer holds is void. */
 export class FencedError extends Error {
   override readonly name = 'FencedError';
 }
 
-export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell }: Changes) {
+export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { notify }: ChangeNotifier) {
   return {
     get(runId: string): Promise<RunRow | undefined> {
       return db.selectFrom('runs').selectAll().where('run_id', '=', runId).executeTakeFirst();
@@ -35,13 +35,13 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
 
     /**
      * Puts a run into the queue with its first event; the run that the same record started before is returned as it is.
-     * @throws AppError `queue_full` when `maxQueued` runs are waiting already, `too_many_runs` when `maxOfKey` of this key
+     * @throws AppError `queue_full` when `maxQueued` runs are waiting already, `too_many_runs` when `maxOpenPerKey` of this key
      * have not ended; `ticket_busy` and `ticket_not_found` while the ticket is being created or removed
      */
     enqueue: (run: NewRun): Promise<Enqueued> =>
       commit(
         (trx) => enqueue(trx, run),
-        ({ row }) => tell({ type: 'run', runId: row.run_id, events: [] }),
+        ({ row }) => notify({ type: 'run', runId: row.run_id, events: [] }),
       ),
 
     /**
@@ -49,8 +49,8 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
      * its attempt number is the fence of all its writes.
      */
     async claim(): Promise<RunRow | undefined> {
-      const claimed = await commit(takeNext, (next) => {
-        if (next !== undefined) tell({ type: 'run', runId: next.row.run_id, events: next.events });
+      const claimed = await commit(claimNext, (next) => {
+        if (next !== undefined) notify({ type: 'run', runId: next.row.run_id, events: next.events });
       });
       return claimed?.row;
     },
@@ -67,28 +67,28 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
           .set((eb) => ({ ...patch, ...tokensOf(patch.usage), last_seq: eb('last_seq', '+', drafts.length) }))
           .where('run_id', '=', runId)
           .where('attempt', '=', fence)
-          .where('state', 'not in', ENDED_STATES)
+          .where('state', 'not in', TERMINAL_STATES)
           .returning('last_seq')
           .executeTakeFirst();
         if (row === undefined) throw new FencedError(`attempt ${fence} of run ${runId} may not write any more`);
         const time = new Date().toISOString();
-        await notePermissions(trx, { runId, attempt: fence, time }, drafts);
+        await recordPermissions(trx, { runId, attempt: fence, time }, drafts);
         return insertEvents(trx, runId, row.last_seq - drafts.length + 1, time, drafts);
       };
-      return commit(write, (events) => tell({ type: 'run', runId, events }));
+      return commit(write, (events) => notify({ type: 'run', runId, events }));
     },
 
     /**
      * Takes down that a run is to be canceled, whatever becomes of its attempt.
      * @returns whether the run has not ended
      */
-    async noteCancel(runId: string): Promise<boolean> {
+    async recordCancelRequest(runId: string): Promise<boolean> {
       const noted = await commit((trx) =>
         trx
           .updateTable('runs')
           .set({ cancel_requested_at: new Date().toISOString() })
           .where('run_id', '=', runId)
-          .where('state', 'not in', ENDED_STATES)
+          .where('state', 'not in', TERMINAL_STATES)
           .returning('run_id')
           .executeTakeFirst(),
       );
@@ -99,7 +99,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
      * Runs that a server which ended left under way, or queued again though they were to be canceled: a request that was
      * slow to come may ask for that when a stop has aborted the run, and before the run is put back.
      */
-    cutShort(): Promise<RunRow[]> {
+    listInterrupted(): Promise<RunRow[]> {
       return db
         .selectFrom('runs')
         .selectAll()
@@ -120,12 +120,12 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
     },
 
     /** Runs of a ticket that have not ended, oldest first. */
-    unfinished(ticketId: string): Promise<RunRow[]> {
+    listOpen(ticketId: string): Promise<RunRow[]> {
       return db
         .selectFrom('runs')
         .selectAll()
         .where('ticket_key', '=', ticketKey(ticketId))
-        .where('state', 'not in', ENDED_STATES)
+        .where('state', 'not in', TERMINAL_STATES)
         .orderBy('run_id')
         .execute();
     },
@@ -134,7 +134,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
      * Tokens, input and output together, of the runs that a key asked for on a day or later, also of those that are deleted.
      * @param day the present one in UTC, such as 2026-07-01
      */
-    async tokensOfKey(keyId: string, day: string): Promise<number> {
+    async tokensUsedBy(keyId: string, day: string): Promise<number> {
       const present = db
         .selectFrom('runs')
         .select((eb) => eb('input_tokens', '+', eb.ref('output_tokens')).as('tokens'))
@@ -153,18 +153,18 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
       return used ?? 0;
     },
 
-    async idsOf(ticketId: string): Promise<string[]> {
+    async listIds(ticketId: string): Promise<string[]> {
       const rows = await db.selectFrom('runs').select('run_id').where('ticket_key', '=', ticketKey(ticketId)).execute();
       return rows.map((row) => row.run_id);
     },
 
     /** The newest ended runs of a ticket, oldest first. */
-    async ended(ticketId: string, limit: number): Promise<RunRow[]> {
+    async recentFinished(ticketId: string, limit: number): Promise<RunRow[]> {
       const rows = await db
         .selectFrom('runs')
         .selectAll()
         .where('ticket_key', '=', ticketKey(ticketId))
-        .where('state', 'in', ENDED_STATES)
+        .where('state', 'in', TERMINAL_STATES)
         .orderBy('run_id', 'desc')
         .limit(limit)
         .execute();
@@ -177,7 +177,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
         .selectFrom('runs')
         .selectAll()
         .where('ticket_key', '=', ticketKey(ticketId))
-        .where('state', 'in', ENDED_STATES)
+        .where('state', 'in', TERMINAL_STATES)
         .where(hasCommit('progress'))
         .orderBy('run_id', 'desc')
         .limit(1)
@@ -185,7 +185,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
     },
 
     /** The agent's id of the ticket's conversation, as the newest run that had one left it. */
-    async lastSession(ticketId: string, agent: string): Promise<string | undefined> {
+    async lastSessionId(ticketId: string, agent: string): Promise<string | undefined> {
       const row = await db
         .selectFrom('runs')
         .select('session_id')
@@ -197,7 +197,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
       return row?.session_id ?? undefined;
     },
 
-    async lastOf(ticketKeys: readonly string[]): Promise<Map<string, RunRow>> {
+    async newestByTicket(ticketKeys: readonly string[]): Promise<Map<string, RunRow>> {
       if (ticketKeys.length === 0) return new Map();
       const rows = await db
         .selectFrom('runs')
@@ -214,7 +214,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
     },
 
     /** Places of the queued runs in the queue, by run; 1 is next. */
-    positions: () => positions(db),
+    queuePositions: () => queuePositions(db),
 
     /** How long the newest ended runs of an action took from their start, in seconds. */
     async recentDurations(action: Action, limit: number): Promise<number[]> {
@@ -222,7 +222,7 @@ export function createRunStore(db: Kysely<Database>, commit: GroupCommit, { tell
         .selectFrom('runs')
         .select(['started_at', 'finished_at'])
         .where('action', '=', action)
-        .where('state', 'in', ENDED_STATES)
+        .where('state', 'in', TERMINAL_STATES)
         .where('started_at', 'is not', null)
         .orderBy('run_id', 'desc')
         .limit(limit)

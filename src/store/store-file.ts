@@ -9,7 +9,7 @@ export const UNFINISHED_RESTORE = 'UNFINISHED_RESTORE';
 export const STORE_FILE = 'pullwright.db';
 
 /** @throws Error when the folder is the result of a restore that was cut short */
-export function refuseUnfinished(directory: string): void {
+export function rejectUnfinishedRestore(directory: string): void {
   if (!existsSync(join(directory, UNFINISHED_RESTORE))) return;
   throw new Error(`DATA_DIR (${directory}) holds a restore that was not finished. Empty it and restore again.`);
 }

@@ -1,5 +1,5 @@
 import type { Insertable, Kysely, Selectable, Updateable } from 'kysely';
-import type { Changes } from './change-notifier.ts';
+import type { ChangeNotifier } from './change-notifier.ts';
 import { decodeCursor, encodeCursor } from './page-cursor.ts';
 import { inRepositories } from './repository-filter.ts';
 import type { Database, TicketTable } from './schema.ts';
@@ -13,7 +13,7 @@ export function ticketKey(ticketId: string): string {
   return ticketId.toLowerCase();
 }
 
-export function createTicketStore(db: Kysely<Database>, changes: Changes) {
+export function createTicketStore(db: Kysely<Database>, changes: ChangeNotifier) {
   return {
     get(ticketId: string): Promise<TicketRow | undefined> {
       return db.selectFrom('tickets').selectAll().where('ticket_key', '=', ticketKey(ticketId)).executeTakeFirst();
@@ -28,7 +28,7 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
         .returning('ticket_key')
         .executeTakeFirst();
       if (inserted === undefined) return false;
-      changes.tell({ type: 'ticket', ticketKey: row.ticket_key, created: true });
+      changes.notify({ type: 'ticket', ticketKey: row.ticket_key, created: true });
       return true;
     },
 
@@ -38,7 +38,7 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
         .set({ ...fields, updated_at: new Date().toISOString() })
         .where('ticket_key', '=', ticketKey(ticketId))
         .execute();
-      changes.tell({ type: 'ticket', ticketKey: ticketKey(ticketId) });
+      changes.notify({ type: 'ticket', ticketKey: ticketKey(ticketId) });
     },
 
     /**
@@ -47,7 +47,7 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
      * @param lastRun id of the newest run that the caller knows of; empty when there was none
      * @returns false when its runs are in the way
      */
-    async startRemoval(ticketId: string, force: boolean, lastRun: string): Promise<boolean> {
+    async markDeleting(ticketId: string, force: boolean, lastRun: string): Promise<boolean> {
       const key = ticketKey(ticketId);
       const marked = await db.transaction().execute(async (trx) => {
         const hindrance = await trx
@@ -65,12 +65,12 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
           .execute();
         return true;
       });
-      if (marked) changes.tell({ type: 'ticket', ticketKey: key });
+      if (marked) changes.notify({ type: 'ticket', ticketKey: key });
       return marked;
     },
 
     /** Removes a ticket that is marked as being removed, with its plans, runs and events. */
-    async remove(ticketId: string): Promise<void> {
+    async delete(ticketId: string): Promise<void> {
       const removed = await db
         .deleteFrom('tickets')
         .where('ticket_key', '=', ticketKey(ticketId))
@@ -78,7 +78,7 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
         .returning(['ticket_id', 'repo_url'])
         .executeTakeFirst();
       if (removed === undefined) return;
-      changes.tell({ type: 'ticket_removed', ticketId: removed.ticket_id, repoUrl: removed.repo_url });
+      changes.notify({ type: 'ticket_deleted', ticketId: removed.ticket_id, repoUrl: removed.repo_url });
     },
 
     /** A page, newest first. */
@@ -110,7 +110,7 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
       return { items, nextCursor: last ? encodeCursor('tickets', [last.created_at, last.ticket_key]) : null };
     },
 
-    inState(state: TicketRow['state']): Promise<TicketRow[]> {
+    listByState(state: TicketRow['state']): Promise<TicketRow[]> {
       return db.selectFrom('tickets').selectAll().where('state', '=', state).execute();
     },
   };

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Diff } from '../../schemas/ticket.ts';
 import { createKeyedMutex } from '../concurrency/keyed-mutex.ts';
-import { createSharedFlights } from '../concurrency/single-flight.ts';
+import { createSingleFlight } from '../concurrency/single-flight.ts';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
@@ -196,7 +196,7 @@ export function createWorkspaces(deps: {
     }
   }
 
-  const diffs = createSharedFlights<string, Diff, never>(([ticketId = ''], { signal }) =>
+  const diffs = createSingleFlight<string, Diff, never>(([ticketId = ''], { signal }) =>
     look(ticketId, (ticket) => diffOf(tools, scans, ticket, signal)),
   );
 

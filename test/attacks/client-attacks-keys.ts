@@ -128,7 +128,7 @@ export const WITH_KEYS: readonly ClientAttack[] = [
     },
     without: without({
       file: KEYS,
-      from: 'revoked_at: revokedAt };\n      over(keyId);',
+      from: 'revoked_at: revokedAt };\n      notifyInvalid(keyId);',
       to: 'revoked_at: revokedAt };',
     }),
   },

@@ -13,7 +13,7 @@ const rows = [];
 for (let index = 1; index <= Number(runs); index++) {
   const ticketId = `T-${index}`;
   const row = { ticketId, action: 'chat' as const, agent: 'bench', keyId: 'bench' };
-  await store.runs.enqueue({ ...row, maxQueued: 1e6, maxOfKey: 1e6, waitAt: () => null });
+  await store.runs.enqueue({ ...row, maxQueued: 1e6, maxOpenPerKey: 1e6, estimateWait: () => null });
 }
 for (let row = await store.runs.claim(); row !== undefined; row = await store.runs.claim()) rows.push(row);
 const title = 'x'.repeat(100);

@@ -2,7 +2,7 @@ import { type DestinationStream, pino } from 'pino';
 import { buildApp } from './app.ts';
 import type { Config } from './config/load-config.ts';
 import { createRedactor } from './redaction/redactor.ts';
-import { SHORTEST_SECRET } from './redaction/secret-forms.ts';
+import { MIN_SECRET_LENGTH } from './redaction/secret-forms.ts';
 
 export type ServerOptions = {
   config: Config;
@@ -19,7 +19,7 @@ export type ServerOptions = {
  */
 export async function createServer({ config, parentEnv, log, redactor = createRedactor() }: ServerOptions) {
   const secrets = secretsOf(config);
-  for (const [, secret] of secrets) redactor.learn(secret);
+  for (const [, secret] of secrets) redactor.addSecret(secret);
   const options = {
     level: config.LOG_LEVEL,
     hooks: { streamWrite: redactor.json },
@@ -28,7 +28,7 @@ export async function createServer({ config, parentEnv, log, redactor = createRe
   const forPeople = { transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname' } } };
   const logger =
     log === undefined ? pino({ ...options, ...(process.stdout.isTTY ? forPeople : {}) }) : pino(options, log);
-  const short = secrets.filter(([, secret]) => secret.length < SHORTEST_SECRET).map(([name]) => name);
+  const short = secrets.filter(([, secret]) => secret.length < MIN_SECRET_LENGTH).map(([name]) => name);
   if (short.length > 0) logger.warn({ settings: short }, 'too short to be kept out of what the server says');
   return buildApp({ config, parentEnv, logger, redactor });
 }
@@ -40,7 +40,7 @@ function secretsOf(config: Config): [name: string, secret: string][] {
   // What comes after `Bearer` is a secret by itself.
   const headers = Object.values(config.OTEL_EXPORTER_OTLP_HEADERS)
     .flatMap((value) => value.split(' '))
-    .filter((word) => word.length >= SHORTEST_SECRET)
+    .filter((word) => word.length >= MIN_SECRET_LENGTH)
     .map((word) => ['OTEL_EXPORTER_OTLP_HEADERS', word] as const);
   return [...settings, ...headers].flatMap(([name, secret]) => (secret === undefined ? [] : [[name, secret]]));
 }

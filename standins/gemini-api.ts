@@ -143,7 +143,8 @@ function sendJson(response: ServerResponse, status: number, body: object, header
 }
 
 function sendError(response: ServerResponse, error: NonNullable<Turn['error']>, reason?: string): void {
-  const headers = error.retryAfter === undefined ? {} : { 'retry-after': String(error.retryAfter) };
+  const headers: Record<string, string> =
+    error.retryAfter === undefined ? {} : { 'retry-after': String(error.retryAfter) };
   sendJson(response, error.status, errorBody(error, reason), headers);
 }
 

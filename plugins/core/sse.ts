@@ -90,7 +90,7 @@ export default fp(
         open.delete(cursor);
       });
       open.add(cursor);
-      const unwatch = app.sessions.whenOver(this.request.caller, cursor.end);
+      const unwatch = app.sessions.onInvalid(this.request.caller, cursor.end);
       // With the first frame, Node would keep the head in its many pieces for as long as the stream is open. For the same
       // reason a handler returns the stream: one that returned the reply would wait for its end.
       this.raw.once('pipe', () => this.raw.flushHeaders());
@@ -115,7 +115,7 @@ export default fp(
     });
 
     const heartbeat = setInterval(() => {
-      for (const cursor of open) cursor.beat();
+      for (const cursor of open) cursor.keepAlive();
     }, HEARTBEAT_MS).unref();
 
     app.addHook('preClose', async () => {

@@ -39,7 +39,7 @@ export default fp(
   async (app) => {
     const { config, store, limits } = app;
     const keys = await createKeys({ config, store, logger: app.log });
-    if (!isLoopback(config.HOST) && !keys.some()) {
+    if (!isLoopback(config.HOST) && !keys.hasValid()) {
       throw new Error(
         `HOST is ${JSON.stringify(config.HOST)}, which others can reach, and there is no valid API key. Set API_KEY, or set HOST=127.0.0.1.`,
       );
@@ -62,9 +62,9 @@ export default fp(
       },
     });
     app.decorateRequest('visitor', function visitor() {
-      if (isLoopback(config.HOST) && !keys.needed()) return LOOPBACK;
+      if (isLoopback(config.HOST) && !keys.isRequired()) return LOOPBACK;
       const token = cookie(this, this.sessionCookie);
-      return token === undefined ? undefined : sessions.check(token);
+      return token === undefined ? undefined : sessions.authenticate(token);
     });
 
     const routes: RouteOptions[] = [];
@@ -87,13 +87,13 @@ export default fp(
     });
 
     async function authenticate(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
-      if (isLoopback(config.HOST) && !keys.needed()) return onLoopback(request, reply);
+      if (isLoopback(config.HOST) && !keys.isRequired()) return onLoopback(request, reply);
       await limits.failuresSoFar(request, reply);
       const given = presentedKey(request);
       if (given === undefined && cookie(request, request.sessionCookie) !== undefined) {
         return signedIn(request, reply);
       }
-      const checked = given === undefined ? { fault: 'The request holds no API key.' } : keys.check(given);
+      const checked = given === undefined ? { fault: 'The request holds no API key.' } : keys.authenticate(given);
       if ('caller' in checked) return checked.caller;
       // The secret was right, so it is known whose key it was.
       if (checked.keyId !== undefined) request.knownCaller = { id: checked.keyId, scopes: [] };

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { AppError } from '../../src/errors/app-error.ts';
 import { parseRepoUrl } from '../../src/git/repo-url.ts';
-import { sees } from '../../src/keys/caller.ts';
+import { canAccess } from '../../src/keys/caller.ts';
 
 /**
  * A key that is limited to repositories sees the tickets and runs of these and no others: what is not for it is not there.
@@ -30,7 +30,7 @@ export default fp(
       }
       if (body.repo_url !== undefined) {
         const { url } = parseRepoUrl(body.repo_url, config.ALLOWED_REPO_HOSTS);
-        if (!sees(caller, url)) throw new AppError('forbidden_repository', `The API key is not for ${url}.`);
+        if (!canAccess(caller, url)) throw new AppError('forbidden_repository', `The API key is not for ${url}.`);
       }
       // A body with a repository tells what its ticket is to be; the path tells of one that there is.
       for (const ticketId of [path.ticket_id, body.repo_url === undefined ? body.ticket_id : undefined]) {
@@ -40,7 +40,7 @@ export default fp(
 
       async function seesTicket(ticketId: string): Promise<boolean> {
         const ticket = await store.tickets.get(ticketId);
-        return ticket !== undefined && sees(caller, ticket.repo_url);
+        return ticket !== undefined && canAccess(caller, ticket.repo_url);
       }
     }
   },

@@ -4,7 +4,7 @@ import { newTicket } from '../../schemas/ticket.ts';
 import { createChangeFeed } from '../../src/feed/change-feed.ts';
 import type { Store } from '../../src/store/open-store.ts';
 
-const counts: Awaited<ReturnType<Store['overview']['counts']>> = { tickets: 0, runs: {} };
+const counts: Awaited<ReturnType<Store['feed']['counts']>> = { tickets: 0, runs: {} };
 
 const exampleStream = `retry: 1000
 

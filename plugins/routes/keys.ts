@@ -23,7 +23,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      if (!keys.needed() && !request.body.scopes.includes('admin')) {
+      if (!keys.isRequired() && !request.body.scopes.includes('admin')) {
         throw new AppError(
           'invalid_request',
           'The first key must have the scope admin, or nobody could make another.',

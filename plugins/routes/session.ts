@@ -26,8 +26,8 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { caller } = request;
       if (caller.session !== undefined) throw new AppError('unauthorized', 'Signing in needs the API key itself.');
-      if (!keys.needed()) return describe(caller);
-      const { token, expiresAt } = await sessions.open(caller);
+      if (!keys.isRequired()) return describe(caller);
+      const { token, expiresAt } = await sessions.signIn(caller);
       setCookie(reply, request.sessionCookie, token, Math.floor((expiresAt.getTime() - Date.now()) / 1000));
       return { ...describe(caller), expires_at: expiresAt.toISOString() };
     },
@@ -65,7 +65,7 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      sessions.end(request.caller);
+      sessions.signOut(request.caller);
       setCookie(reply, request.sessionCookie, '', 0);
       return reply.code(204).send(null);
     },
@@ -73,11 +73,11 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   function describe(caller: Caller): Session {
     const { id, scopes, repositories } = caller;
-    const expires = sessions.expiry(caller);
+    const expires = sessions.expiresAt(caller);
     return {
       signed_in: true,
       key_id: id,
-      name: keys.holder(id)?.name ?? id,
+      name: keys.findValid(id)?.name ?? id,
       scopes: [...scopes],
       ...(repositories === undefined ? {} : { repositories: [...repositories] }),
       ...(expires === undefined ? {} : { expires_at: expires }),

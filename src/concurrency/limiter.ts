@@ -2,7 +2,7 @@
  * Lets at most `limit` tasks run at once; the others wait their turn, first come first served.
  * @returns runs a task; throws the reason of the signal when that is aborted while the task waits
  */
-export function createStartLimit(limit: number) {
+export function createLimiter(limit: number) {
   const waiting = new Set<() => void>();
   let running = 0;
 

@@ -4,8 +4,7 @@ import { DEFAULT_WORD } from './protected-paths.ts';
 const flag = (fallback: boolean, description: string) => Type.Boolean({ default: fallback, description });
 const count = (fallback: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: fallback, minimum, maximum, description });
-const text = (description: string, fallback?: string) =>
-  Type.String({ minLength: 1, description, ...(fallback === undefined ? {} : { default: fallback }) });
+const text = (description: string, fallback?: string) => Type.String({ minLength: 1, description, default: fallback });
 const list = (fallback: string, description: string) =>
   Type.String({ default: fallback, description: `${description} Comma-separated.` });
 

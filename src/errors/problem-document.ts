@@ -13,6 +13,6 @@ export function problemDocument(error: AppError): Problem {
     detail: error.message,
     code: error.code,
     remedy: error.remedy,
-    ...(error.errors === undefined ? {} : { errors: error.errors }),
+    errors: error.errors,
   };
 }

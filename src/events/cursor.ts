@@ -17,7 +17,7 @@ export type Cursor = {
   stream: Readable;
   end: () => void;
   /** Sends a comment, which keeps proxies open, while there is nothing else to send. */
-  beat: () => void;
+  keepAlive: () => void;
 };
 
 /** Entries read at once. */
@@ -47,9 +47,9 @@ export function createCursor<Entry>(source: Source<Entry>, onClose: () => void):
   });
   const unwatch = source.watch({ wake: () => void advance(), end });
   stream.push(source.opening);
-  return { stream, end, beat };
+  return { stream, end, keepAlive };
 
-  function beat(): void {
+  function keepAlive(): void {
     if (wanted && !reading && !ended) stream.push(':\n\n');
   }
 

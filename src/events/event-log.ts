@@ -60,7 +60,7 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events' | 'changes'>
     async append(runId: string, fence: number, drafts: readonly EventDraft[], patch?: RunPatch): Promise<RunEvent[]> {
       const before = redactions.get(runId);
       const redaction = before?.copy() ?? redactEvents(redactor);
-      const told = drafts.flatMap(redaction.tell);
+      const told = drafts.flatMap(redaction.redact);
       const changes = patch && redactPatch(patch, redactor);
       redactions.set(runId, redaction);
       let events: RunEvent[];
@@ -102,7 +102,7 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events' | 'changes'>
     },
 
     /** Ends all readers of a run whose events are gone. */
-    forget(runId: string): void {
+    closeRun(runId: string): void {
       redactions.delete(runId);
       for (const watcher of readers.get(runId)?.watchers ?? []) watcher.end();
     },

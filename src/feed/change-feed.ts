@@ -4,7 +4,7 @@ import type { Run } from '../../schemas/run.ts';
 import type { Logger } from '../config/logger.ts';
 import type { Source } from '../events/cursor.ts';
 import type { Watcher } from '../events/event-log.ts';
-import { type Caller, sees } from '../keys/caller.ts';
+import { type Caller, canAccess } from '../keys/caller.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Change } from '../store/change-notifier.ts';
 import type { Store } from '../store/open-store.ts';
@@ -34,7 +34,7 @@ type Gathered = {
 };
 
 type Deps = {
-  store: Pick<Store, 'changes' | 'overview'>;
+  store: Pick<Store, 'changes' | 'feed'>;
   tickets: Pick<Tickets, 'views'>;
   /** All at once: where runs stand in the queue is looked up a single time. */
   viewsOfRuns(rows: readonly RunRow[]): Promise<Run[]>;
@@ -65,7 +65,7 @@ export function createChangeFeed({ store, tickets, viewsOfRuns, redactor, logger
       const { ticketKey: key } = change;
       const isNew = change.created === true || gathered.tickets.get(key) === 'ticket.created';
       gathered.tickets.set(key, isNew ? 'ticket.created' : 'ticket.updated');
-    } else if (change.type === 'ticket_removed') {
+    } else if (change.type === 'ticket_deleted') {
       gathered.removed.set(ticketKey(change.ticketId), change);
     } else {
       const events = change.events.filter(({ type }) => TELLING.test(type));
@@ -97,10 +97,10 @@ export function createChangeFeed({ store, tickets, viewsOfRuns, redactor, logger
 
   /** What became of the things that changed, as it is now. */
   async function look(batch: Gathered): Promise<{ repoUrl: string; type: string; data: object }[]> {
-    const rows = await store.overview.tickets([...batch.tickets.keys()]);
+    const rows = await store.feed.tickets([...batch.tickets.keys()]);
     const views = await tickets.views(rows);
     const present = new Set(rows.map((row) => row.ticket_key));
-    const runs = await store.overview.runs([...batch.runs]);
+    const runs = await store.feed.runs([...batch.runs]);
     const states = await viewsOfRuns(runs);
     const repositories = new Map(runs.map((run) => [run.run_id, run.repo_url]));
     return [
@@ -133,8 +133,8 @@ export function createChangeFeed({ store, tickets, viewsOfRuns, redactor, logger
   /** How things are now; what happens while it looks comes after it as a change. */
   async function takeSnapshot(repositories: readonly string[] | undefined): Promise<Entry> {
     const place = newest;
-    const runs = await viewsOfRuns(await store.overview.openRuns(repositories));
-    const counts = await store.overview.counts(repositories);
+    const runs = await viewsOfRuns(await store.feed.openRuns(repositories));
+    const counts = await store.feed.counts(repositories);
     const queued = runs.filter(({ state }) => state === 'queued').length;
     const queue = { queued, running: runs.length - queued };
     return { place, frame: frameOf(place, 'snapshot', { runs, queue, counts }) };
@@ -177,7 +177,7 @@ export function createChangeFeed({ store, tickets, viewsOfRuns, redactor, logger
         },
         take({ place, repoUrl, frame }) {
           position = place;
-          return { frame: repoUrl === undefined || sees(caller, repoUrl) ? frame : '' };
+          return { frame: repoUrl === undefined || canAccess(caller, repoUrl) ? frame : '' };
         },
       };
     },

@@ -25,7 +25,7 @@ export function createCredentials(
     return address;
   }
 
-  return async (repo) => {
+  return async (repo): Promise<Credentials> => {
     const secret = await token(repo.host);
     const address = secret === undefined ? null : await addressOf(remoteUrl(repo));
     if (secret === undefined || !address) return { env: {}, hasToken: false };

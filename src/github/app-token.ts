@@ -29,7 +29,7 @@ const Installations = Type.Array(Type.Object({ id: Type.Integer({ minimum: 1 }) 
 export function createAppToken(deps: {
   config: Config;
   parentEnv: Environment;
-  redactor: Pick<Redactor, 'learn'>;
+  redactor: Pick<Redactor, 'addSecret'>;
   logger?: Pick<Logger, 'warn'>;
 }): (() => Promise<string>) | undefined {
   const { config, redactor, logger } = deps;
@@ -75,7 +75,7 @@ export function createAppToken(deps: {
     const issued = await ask(Token, { method: 'POST', route, body: { permissions: PERMISSIONS } });
     const { token } = issued;
     const expiresAt = Date.parse(issued.expires_at) || 0;
-    redactor.learn(token, expiresAt);
+    redactor.addSecret(token, expiresAt);
     current = { token, renewAt: expiresAt - RENEW_BEFORE_MS };
     return token;
   }

@@ -31,7 +31,7 @@ const TOKEN_VARIABLES = ['GH_TOKEN', 'GITHUB_TOKEN', 'GH_ENTERPRISE_TOKEN', 'GIT
 export function createTokenSource(deps: {
   config: Config;
   parentEnv: Environment;
-  redactor: Pick<Redactor, 'learn'>;
+  redactor: Pick<Redactor, 'addSecret'>;
   logger?: Pick<Logger, 'warn'>;
 }): TokenSource {
   const { config, parentEnv, redactor } = deps;
@@ -45,7 +45,7 @@ export function createTokenSource(deps: {
     const cached = cache.get(host);
     if (cached !== undefined && performance.now() < cached.until) return cached.token;
     const token = askGh(host, parentEnv, isOurs).then((found) => {
-      if (found !== undefined) redactor.learn(found);
+      if (found !== undefined) redactor.addSecret(found);
       return found;
     });
     cache.set(host, { until: performance.now() + CACHE_MILLISECONDS, token });

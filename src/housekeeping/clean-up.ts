@@ -13,7 +13,7 @@ import type { DiskGuard } from './disk-guard.ts';
 export type CleanUpDeps = {
   config: Config;
   store: Pick<Store, 'changes' | 'housekeeping' | 'idempotency' | 'runs'>;
-  log: Pick<EventLog, 'forget'>;
+  log: Pick<EventLog, 'closeRun'>;
   workspaces: Pick<Workspaces, 'maintenance' | 'state'>;
   agents: Pick<Agents, 'release' | 'dropConversation'>;
   disk: DiskGuard;
@@ -57,8 +57,8 @@ export async function cleanUp(deps: CleanUpDeps): Promise<CleanUp> {
     config.RETAIN_AUDIT_DAYS > 0 ? store.housekeeping.deleteAudit(ago(config.RETAIN_AUDIT_DAYS)) : 0,
   );
   // They are void after a day.
-  await attempt('idempotency keys', 0, () => store.idempotency.purge(ago(1)));
-  await attempt('store', undefined, () => store.housekeeping.shrinkLog());
+  await attempt('idempotency keys', 0, () => store.idempotency.deleteBefore(ago(1)));
+  await attempt('store', undefined, () => store.housekeeping.truncateWal());
   await attempt('trash', undefined, maintenance.emptyTrash);
   const conversations = await attempt('conversations', 0, () => dropConversations(deps));
   // Packing needs space of its own for a while.
@@ -89,7 +89,7 @@ async function deleteEvents({ config, store, log, closing }: CleanUpDeps): Promi
     () => store.housekeeping.runsWithOldEvents(before, BATCH),
     async (runId) => {
       await store.housekeeping.deleteEvents(runId);
-      log.forget(runId);
+      log.closeRun(runId);
     },
     closing,
   );
@@ -99,7 +99,7 @@ async function deleteRuns({ config, store, log, closing }: CleanUpDeps): Promise
   const { RETAIN_RUNS_DAYS: days, RETAIN_RUNS_PER_TICKET: perTicket } = config;
   const remove = async (runId: string) => {
     await store.housekeeping.deleteRun(runId);
-    log.forget(runId);
+    log.closeRun(runId);
   };
   const before = ago(days);
   const old = days === 0 ? 0 : await each(() => store.housekeeping.oldRuns(before, BATCH), remove, closing);
@@ -139,9 +139,9 @@ async function parkWorkspaces(deps: CleanUpDeps): Promise<Pick<CleanUp, 'parked'
     if (closing.aborted || !(await disk.look()).low) break;
     await settle(ticketId);
   }
-  await store.housekeeping.noteKept(kept);
+  await store.housekeeping.recordKeptWorkspaces(kept);
   for (const ticketId of [...parked, ...kept.map(({ ticket_id }) => ticket_id)]) {
-    store.changes.tell({ type: 'ticket', ticketKey: ticketKey(ticketId) });
+    store.changes.notify({ type: 'ticket', ticketKey: ticketKey(ticketId) });
   }
   return { parked, kept };
 }
@@ -153,7 +153,7 @@ async function parkOne(
 ): Promise<'parked' | 'nothing to park' | { reason: string }> {
   const { maintenance } = workspaces;
   const isIdle = async () => {
-    if ((await store.runs.unfinished(ticketId)).length > 0) return false;
+    if ((await store.runs.listOpen(ticketId)).length > 0) return false;
     // It would go on with the folder that is about to be removed.
     await agents.release(ticketId);
     return true;

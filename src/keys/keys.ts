@@ -1,133 +1,105 @@
-import type { CreateKey, Key, KeyCreated, Scope } from '../../schemas/key.ts';
+import type { CreateKey, KeyCreated } from '../../schemas/key.ts';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
-import type { KeyRow } from '../store/keys.ts';
 import type { Store } from '../store/open-store.ts';
 import { hashOf, makeApiKey, matches, readApiKey } from './api-key.ts';
 import type { Caller } from './caller.ts';
+import { createExpiryWatchers } from './expiry-watchers.ts';
+import { invalidReason, type KeyEntry, toEntry, toKey } from './key-entry.ts';
+import { makeKey } from './new-key.ts';
 
 export type Keys = Awaited<ReturnType<typeof createKeys>>;
 
-/** Who calls a server that needs no key. */
+/** The caller of a server that requires no key. */
 export const LOOPBACK: Caller = { id: 'loopback', scopes: ['admin'] };
 
-/** Who calls with API_KEY. */
+/** The caller with API_KEY. */
 const ENVIRONMENT: Caller = { id: 'environment', scopes: ['admin'] };
 
-/** `last_used_at` is written this often at most. */
-const USED_EVERY_MS = 60_000;
+const LAST_USED_INTERVAL_MS = 60_000;
 
-/** `setTimeout` takes no longer time. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
-
-type Entry = { row: KeyRow; caller: Caller; usedWritten: number };
+type Deps = {
+  config: Pick<Config, 'API_KEY' | 'ALLOWED_REPO_HOSTS'>;
+  store: Pick<Store, 'keys'>;
+  logger: Logger;
+};
 
 /**
- * The API keys: those of the store, and API_KEY. They are held in memory, so that a request that fails costs a hash and
- * no query; the store has one server.
+ * Manages the API keys: the keys of the store, and API_KEY. All are in memory, so that a failed request costs a hash and no
+ * query. Only this server writes to the store.
  */
-export async function createKeys({ config, store, logger }: { config: Config; store: Store; logger: Logger }) {
-  const entries = new Map((await store.keys.all()).map((row) => [row.key_id, entryOf(row)]));
-  const watchers = new Map<string, Set<() => void>>();
+export async function createKeys({ config, store, logger }: Deps) {
+  const entries = new Map((await store.keys.all()).map((row) => [row.key_id, toEntry(row)]));
+  const watchers = createExpiryWatchers();
   const environmentHash = config.API_KEY === undefined ? undefined : hashOf(config.API_KEY);
-  /** Compared with when there is no such key, so that the answer takes as long. */
-  const nobody = hashOf(makeApiKey().secret);
+  /** Compared for an unknown key id, so that the answer takes as long as for a known one. */
+  const dummyHash = hashOf(makeApiKey().secret);
 
-  function noteUse(entry: Entry): void {
+  function recordUse(entry: KeyEntry): void {
     const now = Date.now();
-    if (now - entry.usedWritten < USED_EVERY_MS) return;
-    entry.usedWritten = now;
+    if (now - entry.lastUseRecorded < LAST_USED_INTERVAL_MS) return;
+    entry.lastUseRecorded = now;
     store.keys
-      .used(entry.row.key_id, new Date(now).toISOString())
-      .catch((error) => logger.error({ err: error, key_id: entry.row.key_id }, 'the use of a key was not recorded'));
+      .recordUse(entry.row.key_id, new Date(now).toISOString())
+      .catch((error) => logger.error({ err: error, key_id: entry.row.key_id }, 'failed to record the use of a key'));
   }
 
-  function isOver(caller: Caller): boolean {
+  function isInvalid(caller: Caller): boolean {
     const row = entries.get(caller.id)?.row;
-    return row === undefined ? caller.id === LOOPBACK.id && needed() : faultOf(row) !== undefined;
-  }
-
-  function over(callerId: string): void {
-    for (const end of watchers.get(callerId) ?? []) end();
+    return row === undefined ? caller.id === LOOPBACK.id && isRequired() : invalidReason(row) !== undefined;
   }
 
   /**
-   * Whether requests need a key: once there is one. A key that expired still counts, so that the door never opens by
-   * itself; one that was revoked does not.
+   * Whether requests need a key. They do from the first key on. An expired key still counts, so that time alone never opens the
+   * server; a revoked one does not.
    */
-  function needed(): boolean {
+  function isRequired(): boolean {
     return environmentHash !== undefined || [...entries.values()].some(({ row }) => row.revoked_at === null);
   }
 
   return {
-    needed,
+    isRequired,
 
-    /** Whether somebody holds a key that is valid now. */
-    some(): boolean {
-      return environmentHash !== undefined || [...entries.values()].some(({ row }) => faultOf(row) === undefined);
+    hasValid(): boolean {
+      return environmentHash !== undefined || [...entries.values()].some(({ row }) => invalidReason(row) === undefined);
     },
 
-    /** Who holds a key that is valid now, with the hash of its secret. */
-    holder(keyId: string): { caller: Caller; name: string; secretHash: string } | undefined {
+    findValid(keyId: string): { caller: Caller; name: string; secretHash: string } | undefined {
       if (keyId === ENVIRONMENT.id && environmentHash !== undefined) {
         return { caller: ENVIRONMENT, name: 'API_KEY', secretHash: environmentHash };
       }
       const entry = entries.get(keyId);
-      if (entry === undefined || faultOf(entry.row) !== undefined) return undefined;
+      if (entry === undefined || invalidReason(entry.row) !== undefined) return undefined;
       return { caller: entry.caller, name: entry.row.name, secretHash: entry.row.secret_hash };
     },
 
     /**
-     * @param text what the client sent as its key
-     * @returns the holder, or what is wrong with the key; `keyId` when the secret was right
+     * @param text key as the client sent it
+     * @returns the caller, or why the key is not valid; with `keyId` when its secret was right
      */
-    check(text: string): { caller: Caller } | { fault: string; keyId?: string } {
+    authenticate(text: string): { caller: Caller } | { fault: string; keyId?: string } {
       if (environmentHash !== undefined && matches(text, environmentHash)) return { caller: ENVIRONMENT };
       const parts = readApiKey(text);
       const entry = parts && entries.get(parts.id);
-      const right = matches(parts?.secret ?? text, entry?.row.secret_hash ?? nobody);
+      const right = matches(parts?.secret ?? text, entry?.row.secret_hash ?? dummyHash);
       if (!right || entry === undefined) return { fault: 'The API key is not valid.' };
-      const fault = faultOf(entry.row);
+      const fault = invalidReason(entry.row);
       if (fault !== undefined) return { fault, keyId: entry.row.key_id };
-      noteUse(entry);
+      recordUse(entry);
       return { caller: entry.caller };
     },
 
     /**
-     * Makes a key. Its text is in the answer and nowhere else.
-     * @throws AppError `invalid_request` for what a key cannot be
+     * Creates a key. The answer is the only place that shows its secret.
+     * @throws AppError `invalid_request`
      */
     async create(request: CreateKey): Promise<KeyCreated> {
-      const repositories = request.repositories?.map((name) => withHost(name, config.ALLOWED_REPO_HOSTS));
-      if (repositories !== undefined && request.scopes.includes('admin')) {
-        throw invalid('/repositories', 'An admin key cannot be limited to repositories: it could make itself another.');
-      }
-      if (repositories !== undefined && request.scopes.includes('metrics')) {
-        throw invalid(
-          '/repositories',
-          'A key for metrics cannot be limited to repositories: they tell of all together.',
-        );
-      }
-      const expires = request.expires_at === undefined ? undefined : new Date(request.expires_at);
-      if (expires !== undefined && !(expires.getTime() > Date.now())) {
-        throw invalid('/expires_at', 'The key would have expired already.');
-      }
-      const { id, secret, text } = makeApiKey();
-      const row = await store.keys.insert({
-        key_id: id,
-        name: request.name,
-        secret_hash: hashOf(secret),
-        scopes: JSON.stringify(request.scopes),
-        repositories: repositories === undefined ? null : JSON.stringify([...new Set(repositories)]),
-        created_at: new Date().toISOString(),
-        expires_at: expires?.toISOString() ?? null,
-        last_used_at: null,
-        revoked_at: null,
-      });
-      entries.set(id, entryOf(row));
-      // From now on a key is needed.
-      over(LOOPBACK.id);
+      const { row, text } = makeKey(request, config.ALLOWED_REPO_HOSTS);
+      await store.keys.insert(row);
+      entries.set(row.key_id, toEntry(row));
+      // From now on, requests need a key.
+      watchers.notify(LOOPBACK.id);
       return { ...toKey(row), key: text };
     },
 
@@ -137,7 +109,7 @@ export async function createKeys({ config, store, logger }: { config: Config; st
     },
 
     /**
-     * Revokes a key at once, and ends its streams; revoking it again changes nothing.
+     * Revokes a key at once and closes its streams. Revoking it again has no effect.
      * @throws AppError `key_not_found`
      */
     async revoke(keyId: string): Promise<void> {
@@ -147,72 +119,16 @@ export async function createKeys({ config, store, logger }: { config: Config; st
       const revokedAt = new Date().toISOString();
       await store.keys.revoke(keyId, revokedAt);
       entry.row = { ...entry.row, revoked_at: revokedAt };
-      over(keyId);
+      watchers.notify(keyId);
     },
 
     /**
-     * Calls `end` when a caller's key is revoked or expires, until the returned function is called. At once when that
-     * happened since the caller was checked.
+     * Calls back when the key of a caller is revoked or expires; at once if that has already happened.
+     * @returns stops the calls
      */
-    whenOver(caller: Caller, end: () => void): () => void {
-      if (isOver(caller)) end();
-      const watching = watchers.get(caller.id) ?? new Set();
-      watchers.set(caller.id, watching.add(end));
-      const expires = entries.get(caller.id)?.row.expires_at ?? null;
-      const left = expires === null ? undefined : Date.parse(expires) - Date.now();
-      const timer = left !== undefined && left <= LONGEST_TIMER_MS ? setTimeout(end, left) : undefined;
-      return () => {
-        clearTimeout(timer);
-        watching.delete(end);
-        if (watching.size === 0) watchers.delete(caller.id);
-      };
+    onInvalid(caller: Caller, callback: () => void): () => void {
+      if (isInvalid(caller)) callback();
+      return watchers.watch(caller.id, entries.get(caller.id)?.row.expires_at, callback);
     },
-  };
-}
-
-function entryOf(row: KeyRow): Entry {
-  const { scopes, repositories } = toKey(row);
-  const caller = { id: row.key_id, scopes, ...(repositories === undefined ? {} : { repositories }) };
-  return { row, caller, usedWritten: row.last_used_at === null ? 0 : Date.parse(row.last_used_at) };
-}
-
-/** Why a key is not valid any more. */
-function faultOf(row: KeyRow): string | undefined {
-  if (row.revoked_at !== null) return 'The API key was revoked.';
-  if (row.expires_at !== null && Date.parse(row.expires_at) <= Date.now()) return 'The API key has expired.';
-  return undefined;
-}
-
-/** `HOST/OWNER/NAME` in lower case, as repositories are compared. */
-function withHost(name: string, allowedHosts: readonly string[]): string {
-  const parts = name
-    .toLowerCase()
-    .replace(/\.git$/, '')
-    .split('/');
-  const full = parts.length === 3 ? parts : [allowedHosts[0] ?? '', ...parts];
-  if (!allowedHosts.includes(full[0] ?? '')) {
-    throw invalid(
-      '/repositories',
-      `Repositories on ${full[0]} are not allowed; allowed are those on ${allowedHosts.join(', ')}.`,
-    );
-  }
-  return full.join('/');
-}
-
-function invalid(path: string, detail: string): AppError {
-  return new AppError('invalid_request', detail, { errors: [{ path, message: detail }] });
-}
-
-function toKey(row: KeyRow): Key {
-  const scopes: Scope[] = JSON.parse(row.scopes);
-  return {
-    key_id: row.key_id,
-    name: row.name,
-    scopes,
-    ...(row.repositories === null ? {} : { repositories: JSON.parse(row.repositories) }),
-    created_at: row.created_at,
-    ...(row.expires_at === null ? {} : { expires_at: row.expires_at }),
-    ...(row.last_used_at === null ? {} : { last_used_at: row.last_used_at }),
-    ...(row.revoked_at === null ? {} : { revoked_at: row.revoked_at }),
   };
 }

@@ -4,53 +4,54 @@ import type { Store } from '../store/open-store.ts';
 import type { SessionRow } from '../store/sessions.ts';
 import { hashOf, matches } from './api-key.ts';
 import type { Caller } from './caller.ts';
+import { createExpiryWatchers } from './expiry-watchers.ts';
 import type { Keys } from './keys.ts';
 
 export type Sessions = Awaited<ReturnType<typeof createSessions>>;
 
-const LASTS_MS = 7 * 24 * 3600 * 1000;
+const LIFETIME_MS = 7 * 24 * 3600 * 1000;
 
-/** One more ends the oldest. */
-const MOST_PER_KEY = 50;
+/** A further sign-in ends the oldest session of the key. */
+const MAX_PER_KEY = 50;
 
 const TOKEN = /^(?<id>[0-9a-f]{24})\.(?<secret>[A-Za-z0-9_-]{43})$/;
 
 /**
- * Sessions of people who gave a key once: each may do what its key may, for as long as the key is valid, a week at most. They
- * outlive the process. What is kept is a hash over the session's secret and the key, so that a session also ends when
- * API_KEY is replaced.
+ * Manages the sessions of the dashboard. A session may do what its key may, while the key is valid, for at most a week, and it
+ * survives a restart. The store has a hash over the session's secret and the key, so that replacing API_KEY ends the session.
  */
-export async function createSessions({ store, keys, logger }: { store: Store; keys: Keys; logger: Logger }) {
+export async function createSessions(deps: { store: Pick<Store, 'sessions'>; keys: Keys; logger: Logger }) {
+  const { store, keys, logger } = deps;
   const rows = new Map((await store.sessions.all()).map((row) => [row.session_id, row]));
-  const watchers = new Map<string, Set<() => void>>();
-  forget([...rows.values()].filter(isOver));
+  const watchers = createExpiryWatchers();
+  remove([...rows.values()].filter(isExpired));
 
-  function forget(over: readonly SessionRow[]): void {
-    for (const row of over) {
+  function remove(ended: readonly SessionRow[]): void {
+    for (const row of ended) {
       rows.delete(row.session_id);
-      for (const end of watchers.get(row.session_id) ?? []) end();
+      watchers.notify(row.session_id);
     }
     store.sessions
-      .remove(over.map(({ session_id }) => session_id))
-      .catch((error) => logger.error({ err: error }, 'sessions that are over were not removed'));
+      .delete(ended.map(({ session_id }) => session_id))
+      .catch((error) => logger.error({ err: error }, 'failed to delete ended sessions'));
   }
 
   return {
     /**
-     * Opens a session for the holder of a key.
-     * @returns what the browser keeps, and the time it is valid for
+     * Opens a session for the caller's key.
+     * @returns the token for the browser, and when it expires
      */
-    async open(caller: Caller): Promise<{ token: string; expiresAt: Date }> {
+    async signIn(caller: Caller): Promise<{ token: string; expiresAt: Date }> {
       const own = [...rows.values()].filter(({ key_id }) => key_id === caller.id);
-      forget([...own.filter(isOver), ...own.slice(0, Math.max(0, own.length - MOST_PER_KEY + 1))]);
+      remove([...own.filter(isExpired), ...own.slice(0, Math.max(0, own.length - MAX_PER_KEY + 1))]);
       const id = randomBytes(12).toString('hex');
       const secret = randomBytes(32).toString('base64url');
       const now = Date.now();
-      const expiresAt = new Date(now + LASTS_MS);
+      const expiresAt = new Date(now + LIFETIME_MS);
       const row = {
         session_id: id,
         key_id: caller.id,
-        secret_hash: hashOf(bound(secret, keys.holder(caller.id)?.secretHash)),
+        secret_hash: hashOf(boundToKey(secret, keys.findValid(caller.id)?.secretHash)),
         created_at: new Date(now).toISOString(),
         expires_at: expiresAt.toISOString(),
       };
@@ -59,55 +60,51 @@ export async function createSessions({ store, keys, logger }: { store: Store; ke
       return { token: `${id}.${secret}`, expiresAt };
     },
 
-    /** Who holds a session, while it and its key are valid. */
-    check(token: string): Caller | undefined {
+    /** Returns the caller of a session; undefined when the session or its key is not valid. */
+    authenticate(token: string): Caller | undefined {
       const { id = '', secret = '' } = TOKEN.exec(token)?.groups ?? {};
       const row = rows.get(id);
       if (row === undefined) return undefined;
-      const holder = keys.holder(row.key_id);
-      if (isOver(row) || holder === undefined) {
-        forget([row]);
+      const key = keys.findValid(row.key_id);
+      if (isExpired(row) || key === undefined) {
+        remove([row]);
         return undefined;
       }
-      if (!matches(bound(secret, holder.secretHash), row.secret_hash)) return undefined;
-      return { ...holder.caller, session: id };
+      if (!matches(boundToKey(secret, key.secretHash), row.secret_hash)) return undefined;
+      return { ...key.caller, session: id };
     },
 
-    /** When the session of a caller ends at the latest. */
-    expiry(caller: Caller): string | undefined {
+    /** Returns when the session of a caller expires. */
+    expiresAt(caller: Caller): string | undefined {
       return caller.session === undefined ? undefined : rows.get(caller.session)?.expires_at;
     },
 
-    /** Ends the session of a caller and its streams; other sessions of the key go on. */
-    end(caller: Caller): void {
+    /** Ends the session of a caller and closes its streams. Other sessions of the key stay open. */
+    signOut(caller: Caller): void {
       const row = caller.session === undefined ? undefined : rows.get(caller.session);
-      if (row !== undefined) forget([row]);
+      if (row !== undefined) remove([row]);
     },
 
-    /** As `keys.whenOver`, and also when the session of a caller ends. */
-    whenOver(caller: Caller, end: () => void): () => void {
+    /** Does as `keys.onInvalid`, and also calls back when the session of a caller ends. */
+    onInvalid(caller: Caller, callback: () => void): () => void {
       const { session } = caller;
-      const unwatchKey = keys.whenOver(caller, end);
+      const unwatchKey = keys.onInvalid(caller, callback);
       if (session === undefined) return unwatchKey;
       const row = rows.get(session);
-      if (row === undefined) end();
-      const watching = watchers.get(session) ?? new Set();
-      watchers.set(session, watching.add(end));
-      const timer = setTimeout(end, Date.parse(row?.expires_at ?? '') - Date.now());
+      if (row === undefined) callback();
+      const unwatchSession = watchers.watch(session, row?.expires_at, callback);
       return () => {
         unwatchKey();
-        clearTimeout(timer);
-        watching.delete(end);
-        if (watching.size === 0) watchers.delete(session);
+        unwatchSession();
       };
     },
   };
 }
 
-function isOver({ expires_at }: SessionRow): boolean {
+function isExpired({ expires_at }: SessionRow): boolean {
   return Date.parse(expires_at) <= Date.now();
 }
 
-function bound(secret: string, keyHash: string | undefined): string {
+function boundToKey(secret: string, keyHash: string | undefined): string {
   return `${secret} ${keyHash ?? ''}`;
 }

@@ -4,7 +4,7 @@ import type { Redactor } from './redactor.ts';
 
 /** Takes the events of one run, each as it comes, and gives the events to tell instead. */
 export type EventRedaction = {
-  tell(draft: EventDraft): EventDraft[];
+  redact(draft: EventDraft): EventDraft[];
   /** One that goes on from here by itself. */
   copy(): EventRedaction;
 };
@@ -26,7 +26,7 @@ function redactionFrom(
   }
 
   return {
-    tell(draft) {
+    redact(draft) {
       if (draft.type === 'message.delta') {
         return [...flush('thought.delta'), ...delta(draft.type, streams[draft.type].push(draft.data.text))];
       }

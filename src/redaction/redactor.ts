@@ -1,6 +1,6 @@
 import { createMaskedStream, type MaskedStream } from './masked-stream.ts';
 import { createMatcher, type Matcher } from './matcher.ts';
-import { SHORTEST_SECRET, secretForms, secretLines } from './secret-forms.ts';
+import { MIN_SECRET_LENGTH, secretForms, secretLines } from './secret-forms.ts';
 
 /**
  * The one place that knows what must not leave the server, and in which forms (secret-forms.ts). A net below the walls,
@@ -11,9 +11,9 @@ export type Redactor = {
    * From now on, this is a secret too. Again is harmless; one that is too short is not looked for.
    * @param until milliseconds since the epoch after which it opens nothing any more and may be forgotten
    */
-  learn(secret: string, until?: number): void;
+  addSecret(secret: string, until?: number): void;
   /** What was learned so is no secret any more. */
-  forget(secret: string): void;
+  removeSecret(secret: string): void;
   /** The text with every secret in it masked. */
   text(text: string): string;
   /** The same value, or, when a string in it holds a secret, a copy in which it is masked. Keys stay as they are. */
@@ -38,7 +38,7 @@ export function createRedactor(secrets: readonly (string | undefined)[] = []): R
   }
 
   function renew(): void {
-    matcher = createMatcher([...known.keys()].flatMap(secretForms).filter((form) => form.length >= SHORTEST_SECRET));
+    matcher = createMatcher([...known.keys()].flatMap(secretForms).filter((form) => form.length >= MIN_SECRET_LENGTH));
   }
 
   function holds(text: string): boolean {
@@ -82,14 +82,14 @@ export function createRedactor(secrets: readonly (string | undefined)[] = []): R
   );
 
   return {
-    learn(secret, until = Number.POSITIVE_INFINITY) {
+    addSecret(secret, until = Number.POSITIVE_INFINITY) {
       const fresh = searchable(secret).filter((line) => !known.has(line));
       if (fresh.length === 0) return;
       for (const [old, end] of known) if (end < Date.now()) known.delete(old);
       add(fresh, until);
     },
 
-    forget(secret) {
+    removeSecret(secret) {
       for (const line of searchable(secret)) known.delete(line);
       renew();
     },
@@ -126,5 +126,5 @@ export function createRedactor(secrets: readonly (string | undefined)[] = []): R
 }
 
 function searchable(secret: string): string[] {
-  return secretLines(secret).filter((line) => line.length >= SHORTEST_SECRET);
+  return secretLines(secret).filter((line) => line.length >= MIN_SECRET_LENGTH);
 }

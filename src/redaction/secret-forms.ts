@@ -1,5 +1,5 @@
 /** Shorter ones would be found in ordinary text. */
-export const SHORTEST_SECRET = 8;
+export const MIN_SECRET_LENGTH = 8;
 
 /** Of a secret of several lines, those that are as long as this are secrets of their own. */
 const SHORTEST_LINE = 32;

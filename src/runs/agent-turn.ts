@@ -47,7 +47,7 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
   const { run, writer } = turn;
   const [{ workspace, gitDir, mirror }, sessionId] = await Promise.all([
     workspaces.paths(run.ticket_id),
-    store.runs.lastSession(run.ticket_id, run.agent),
+    store.runs.lastSessionId(run.ticket_id, run.agent),
   ]);
   const before = writer.usage;
   const answer = createAnswer();
@@ -122,7 +122,7 @@ function add(a: Usage, b: Usage): Usage {
 }
 
 async function earlierExchanges(store: Store, run: RunRow): Promise<{ request: string; answer: string }[]> {
-  const ended = await store.runs.ended(run.ticket_id, 20);
+  const ended = await store.runs.recentFinished(run.ticket_id, 20);
   return ended.flatMap((earlier) => {
     const { agent }: Progress = JSON.parse(earlier.progress);
     if (agent === undefined || agent.text === '') return [];

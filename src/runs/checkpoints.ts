@@ -43,7 +43,7 @@ async function saveCheckpoint(deps: ActionDeps, { run, signal }: RunContext): Pr
  */
 export async function unfinishedReason(deps: ActionDeps, { run, signal }: RunContext): Promise<string | undefined> {
   const { ticket_id: ticketId } = run;
-  const ended = await deps.store.runs.ended(ticketId, 20);
+  const ended = await deps.store.runs.recentFinished(ticketId, 20);
   const last = ended.findLast(({ action }) => action === 'dev');
   if (last === undefined || last.error === null) return undefined;
   const { commit }: Progress = JSON.parse(last.progress);

@@ -25,7 +25,7 @@ export function createWaiting(store: Pick<Store, 'runs'>, config: { MAX_CONCURRE
       const queued = rows.filter((row) => row.state === 'queued');
       const places = new Map<string, Place>();
       if (queued.length === 0) return places;
-      const positions = await store.runs.positions();
+      const positions = await store.runs.queuePositions();
       const actions = [...new Set(queued.map((row) => row.action))];
       const waits = new Map(await Promise.all(actions.map(async (action) => [action, await waitOf(action)] as const)));
       for (const { run_id, action } of queued) {

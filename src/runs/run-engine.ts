@@ -83,7 +83,7 @@ export function createRunEngine(deps: EngineDeps) {
       if (!agents.has(agent)) throw new AppError('agent_not_found', `There is no agent ${JSON.stringify(agent)}.`);
       const ticket = await store.tickets.get(request.ticketId);
       if (ticket === undefined) throw new AppError('ticket_not_found', `There is no ticket ${request.ticketId}.`);
-      const waitAt = await waiting.waitOf(request.action);
+      const estimateWait = await waiting.waitOf(request.action);
       const enqueued = store.runs.enqueue({
         ticketId: ticket.ticket_id,
         action: request.action,
@@ -93,14 +93,14 @@ export function createRunEngine(deps: EngineDeps) {
         idempotencyId: request.idempotencyId,
         budget: request.budget,
         maxQueued: config.MAX_QUEUED_RUNS,
-        maxOfKey: config.MAX_RUNS_PER_KEY,
-        waitAt,
+        maxOpenPerKey: config.MAX_RUNS_PER_KEY,
+        estimateWait,
       });
       // Before that is written: where there is room, the run is queued and taken by one transaction.
       dispatcher.pump();
-      const { row, place } = await enqueued;
-      if (place === undefined) return this.view(row);
-      return toRun(row, { queue_position: place.position, estimated_wait_s: place.estimated_wait_s });
+      const { row, queued } = await enqueued;
+      if (queued === undefined) return this.view(row);
+      return toRun(row, { queue_position: queued.position, estimated_wait_s: queued.estimated_wait_s });
     },
 
     /** @throws AppError `run_not_found` */
@@ -146,7 +146,7 @@ export function createRunEngine(deps: EngineDeps) {
         if (job?.leaving === false) {
           // At once, also when the wish cannot be written: what fills the disk may be the run itself.
           job.controller.abort(canceled());
-          if (await store.runs.noteCancel(runId)) return this.view(row);
+          if (await store.runs.recordCancelRequest(runId)) return this.view(row);
           const ended = await this.get(runId);
           if (ended.state === 'canceled') return ended;
           continue;
@@ -166,7 +166,7 @@ export function createRunEngine(deps: EngineDeps) {
 
     /** Cancels every run of a ticket and waits for their ends. */
     async cancelTicket(ticketId: string): Promise<void> {
-      for (const row of await store.runs.unfinished(ticketId)) {
+      for (const row of await store.runs.listOpen(ticketId)) {
         await this.cancel(row.run_id).catch((error) => {
           if (toAppError(error).code !== 'run_finished') throw error;
         });
@@ -180,7 +180,7 @@ export function createRunEngine(deps: EngineDeps) {
      */
     async start(): Promise<void> {
       const { isStopping } = dispatcher;
-      for (const row of await store.runs.cutShort()) {
+      for (const row of await store.runs.listInterrupted()) {
         const about = logger.child({ run_id: row.run_id, ticket_id: row.ticket_id });
         await untilWritten(() => takeUp(row), { isStopping, logger: about });
       }

@@ -29,7 +29,7 @@ export async function runLimits(
   add('budget.turns', 'turns', budget.turns, spent.turns);
   if (perDay !== undefined && run.key_id !== null) {
     const today = new Date().toISOString().slice(0, 10);
-    add('MAX_TOKENS_PER_KEY_PER_DAY', 'tokens', perDay, await store.runs.tokensOfKey(run.key_id, today));
+    add('MAX_TOKENS_PER_KEY_PER_DAY', 'tokens', perDay, await store.runs.tokensUsedBy(run.key_id, today));
   }
   return limits;
 }

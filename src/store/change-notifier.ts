@@ -1,21 +1,26 @@
 import type { RunEvent } from '../../schemas/event.ts';
 
-/** What changed in the store, by id. `events` are what was appended to a run; none when it is new. */
+/** A committed change. `events` are the events that were appended to the run; it is empty for a new run. */
 export type Change =
   | { type: 'ticket'; ticketKey: string; created?: true }
-  | { type: 'ticket_removed'; ticketId: string; repoUrl: string }
+  | { type: 'ticket_deleted'; ticketId: string; repoUrl: string }
   | { type: 'run'; runId: string; events: readonly RunEvent[] };
 
-export type Changes = ReturnType<typeof createChanges>;
+export type ChangeNotifier = ReturnType<typeof createChangeNotifier>;
 
-/** Tells of tickets and runs that changed, after the change is durable; of those of this process, which are all there are. */
-export function createChanges() {
+/** Notifies listeners of changes of tickets and runs once they are durable. Only this process writes to the store. */
+export function createChangeNotifier() {
   const listeners = new Set<(change: Change) => void>();
   return {
-    tell(change: Change): void {
+    notify(change: Change): void {
       for (const listener of listeners) listener(change);
     },
-    /** Calls the listener with each change until the returned function is called; it must not throw. */
+
+    /**
+     * Calls the listener with each change.
+     * @param listener must not throw
+     * @returns stops the calls
+     */
     watch(listener: (change: Change) => void): () => void {
       listeners.add(listener);
       return () => listeners.delete(listener);

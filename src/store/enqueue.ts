@@ -1,50 +1,60 @@
 import type { Transaction } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
-import type { Action, Budget } from '../../schemas/run.ts';
+import type { Action, Budget, RunState } from '../../schemas/run.ts';
 import { AppError } from '../errors/app-error.ts';
 import { insertEvents } from './events.ts';
-import { noteRun, runOfRecord } from './idempotency.ts';
-import { ACTIVE_STATES, positions } from './queue.ts';
+import { findRecordedRun, recordRun } from './idempotency.ts';
+import { queuePositions } from './queue.ts';
+import { OPEN_STATES } from './run-states.ts';
 import type { Database, RunRow } from './schema.ts';
 import { ticketKey } from './tickets.ts';
 
-/** Whoever finds the queue full asks again after at most so many seconds. */
-const LONGEST_RETRY_AFTER = 600;
+const MAX_RETRY_AFTER_SECONDS = 600;
 
 export type NewRun = {
   ticketId: string;
   action: Action;
-  message?: string | undefined;
+  message?: string;
   agent: string;
   keyId: string;
   /** Record of the request's Idempotency-Key. */
-  idempotencyId?: string | undefined;
-  budget?: Budget | undefined;
+  idempotencyId?: string;
+  budget?: Budget;
   maxQueued: number;
-  maxOfKey: number;
-  /** How long a run at a place of the queue will wait, in seconds; `null` when that is not known. */
-  waitAt: (position: number) => number | null;
+  /** Open runs that one key can have. */
+  maxOpenPerKey: number;
+  /** Estimates the wait at a position of the queue, in seconds; `null` when it is unknown. */
+  estimateWait: (position: number) => number | null;
 };
 
-/** A run, and where it stands in the queue if it was put there now. */
-export type Enqueued = { row: RunRow; place?: { position: number; estimated_wait_s: number | null } };
+/** A run. `queued` is absent when an earlier request with the same idempotency record started it. */
+export type Enqueued = { row: RunRow; queued?: { position: number; estimated_wait_s: number | null } };
 
-/** As `enqueue` of the store, in a transaction of the caller. */
+/** Implements `enqueue` of the run store, in the caller's transaction. */
 export async function enqueue(trx: Transaction<Database>, run: NewRun): Promise<Enqueued> {
-  const before = run.idempotencyId === undefined ? undefined : await runOfRecord(trx, run.idempotencyId);
-  if (before !== undefined) return { row: before };
-  await checkReady(trx, run.ticketId);
-  const ofKey = await countUnfinished(trx, run.keyId);
-  if (ofKey >= run.maxOfKey) {
-    throw new AppError('too_many_runs', `${ofKey} runs of this key have not ended.`, { retryAfter: 30 });
+  const existing = run.idempotencyId === undefined ? undefined : await findRecordedRun(trx, run.idempotencyId);
+  if (existing !== undefined) return { row: existing };
+  await requireReadyTicket(trx, run.ticketId);
+  const ofKey = await countRuns(trx, OPEN_STATES, run.keyId);
+  if (ofKey >= run.maxOpenPerKey) {
+    throw new AppError('too_many_runs', `${ofKey} runs of this key have not finished.`, { retryAfter: 30 });
   }
-  const queued = await countQueued(trx);
-  if (queued >= run.maxQueued) {
-    const retryAfter = Math.min(Math.max(run.waitAt(1) ?? 30, 1), LONGEST_RETRY_AFTER);
-    throw new AppError('queue_full', `${queued} runs are waiting already.`, { retryAfter });
+  const ahead = await countRuns(trx, ['queued']);
+  if (ahead >= run.maxQueued) {
+    const retryAfter = Math.min(Math.max(run.estimateWait(1) ?? 30, 1), MAX_RETRY_AFTER_SECONDS);
+    throw new AppError('queue_full', `${ahead} runs are already waiting.`, { retryAfter });
   }
   const createdAt = new Date().toISOString();
-  const row = await trx
+  const row = await insertRun(trx, run, createdAt);
+  const position = ahead === 0 ? 1 : ((await queuePositions(trx)).get(row.run_id) ?? ahead + 1);
+  const queued = { position, estimated_wait_s: run.estimateWait(position) };
+  await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data: queued }]);
+  if (run.idempotencyId !== undefined) await recordRun(trx, run.idempotencyId, row.run_id);
+  return { row, queued };
+}
+
+function insertRun(trx: Transaction<Database>, run: NewRun, createdAt: string): Promise<RunRow> {
+  return trx
     .insertInto('runs')
     .values({
       run_id: uuidv7(),
@@ -61,34 +71,17 @@ export async function enqueue(trx: Transaction<Database>, run: NewRun): Promise<
     })
     .returningAll()
     .executeTakeFirstOrThrow();
-  const position = queued === 0 ? 1 : ((await positions(trx)).get(row.run_id) ?? queued + 1);
-  const place = { position, estimated_wait_s: run.waitAt(position) };
-  await insertEvents(trx, row.run_id, 1, createdAt, [{ type: 'run.queued', data: place }]);
-  if (run.idempotencyId !== undefined) await noteRun(trx, run.idempotencyId, row.run_id);
-  return { row, place };
 }
 
-async function countUnfinished(trx: Transaction<Database>, keyId: string): Promise<number> {
-  const { unfinished } = await trx
-    .selectFrom('runs')
-    .select((eb) => eb.fn.countAll<number>().as('unfinished'))
-    .where('key_id', '=', keyId)
-    .where('state', 'in', ['queued', ...ACTIVE_STATES])
-    .executeTakeFirstOrThrow();
-  return unfinished;
+async function countRuns(trx: Transaction<Database>, states: readonly RunState[], keyId?: string): Promise<number> {
+  let select = trx.selectFrom('runs').where('state', 'in', states);
+  if (keyId !== undefined) select = select.where('key_id', '=', keyId);
+  const { count } = await select.select((eb) => eb.fn.countAll<number>().as('count')).executeTakeFirstOrThrow();
+  return count;
 }
 
-async function countQueued(trx: Transaction<Database>): Promise<number> {
-  const { queued } = await trx
-    .selectFrom('runs')
-    .select((eb) => eb.fn.countAll<number>().as('queued'))
-    .where('state', '=', 'queued')
-    .executeTakeFirstOrThrow();
-  return queued;
-}
-
-/** In the transaction of the insert: a ticket that is being removed gets no run any more. */
-async function checkReady(trx: Transaction<Database>, ticketId: string): Promise<void> {
+/** Runs in the transaction of the insert: a deletion of the ticket that has begun excludes new runs. */
+async function requireReadyTicket(trx: Transaction<Database>, ticketId: string): Promise<void> {
   const ticket = await trx
     .selectFrom('tickets')
     .select('state')
@@ -98,6 +91,6 @@ async function checkReady(trx: Transaction<Database>, ticketId: string): Promise
     throw new AppError('ticket_not_found', `There is no ticket ${ticketId}.`);
   }
   if (ticket.state === 'creating') {
-    throw new AppError('ticket_busy', `Ticket ${ticketId} is being created.`, { retryAfter: 5 });
+    throw new AppError('ticket_busy', `The server is still creating ticket ${ticketId}.`, { retryAfter: 5 });
   }
 }

@@ -1,9 +1,9 @@
 import type { EventDraft } from '../../schemas/event.ts';
 
-/** What an event takes in the store beside its data, in bytes. */
+/** Bytes of an event in the store beside its data. */
 export const EVENT_OVERHEAD = 100;
 
-/** Measures what an event takes in the store, in bytes, as `store.events.size` sums it up. */
+/** Estimates the size of an event in the store, in bytes. `store.events.size` sums up the same figures. */
 export function eventSize({ data }: Pick<EventDraft, 'data'>): number {
   return EVENT_OVERHEAD + Buffer.byteLength(JSON.stringify(data));
 }

@@ -7,7 +7,7 @@ export type EventStore = ReturnType<typeof createEventStore>;
 
 export function createEventStore(db: Kysely<Database>) {
   return {
-    /** Events of a run with `seq` above `after`, in order, at most `limit`. */
+    /** Reads at most `limit` events of a run with `seq` above `after`, in order. */
     async read(runId: string, after: number, limit: number): Promise<RunEvent[]> {
       const rows = await db
         .selectFrom('events')
@@ -20,7 +20,7 @@ export function createEventStore(db: Kysely<Database>) {
       return rows.map(toEvent);
     },
 
-    /** `seq` of the first event of a run that is still there. */
+    /** Returns `seq` of the oldest event of a run that retention has kept. */
     async firstSeq(runId: string): Promise<number | undefined> {
       const row = await db
         .selectFrom('events')
@@ -44,7 +44,7 @@ export function createEventStore(db: Kysely<Database>) {
   };
 }
 
-/** Writes drafts as events `firstSeq`, `firstSeq + 1` ...; the caller has reserved the numbers. */
+/** Inserts drafts as the events `firstSeq`, `firstSeq + 1` ...; the caller has reserved these numbers. */
 export async function insertEvents(
   trx: Transaction<Database>,
   runId: string,
@@ -52,10 +52,10 @@ export async function insertEvents(
   time: string,
   drafts: readonly EventDraft[],
 ): Promise<RunEvent[]> {
-  // Ordered like a row: whoever reads an event again, from the store, gets the same bytes.
+  // Keys in the order of the columns: an event has the same bytes when it is read from the store later.
   const events = drafts.map((draft, index) => ({ run_id: runId, seq: firstSeq + index, time, ...draft }));
   if (events.length === 0) return [];
-  // One statement for any number: it is prepared once, and Kysely need not build it value by value.
+  // The same statement for any number of events: SQLite prepares it once, and Kysely builds no list of values.
   const rows = JSON.stringify(events.map(({ type, data }) => [type, JSON.stringify(data)]));
   await sql`insert into events (run_id, seq, time, type, data)
     select ${runId}, ${firstSeq} + key, ${time}, value ->> 0, value ->> 1 from json_each(${rows})`.execute(trx);
@@ -68,7 +68,7 @@ function toEvent(row: Selectable<EventTable>): RunEvent {
   return event;
 }
 
-/** The only writer is `insertEvents`, which takes well-typed drafts; only the type can be a stranger, after a downgrade. */
+/** Only `insertEvents` writes events, and it takes typed drafts. A type can be unknown after a downgrade of the server. */
 function isEvent(event: { type: string }): event is RunEvent {
   return event.type in eventData;
 }

@@ -1,19 +1,18 @@
 import type { Kysely } from 'kysely';
-import { inRepositories } from './repository-filter.ts';
+import { inRepositories, ticketKeysIn } from './repository-filter.ts';
+import { OPEN_STATES } from './run-states.ts';
 import type { Database, RunRow } from './schema.ts';
 import type { TicketRow } from './tickets.ts';
 
-const OPEN_STATES = ['queued', 'running', 'waiting'] as const;
-
-/** What somebody who watches all tickets and runs wants to know. */
-export function createOverviewStore(db: Kysely<Database>) {
+/** Reads that the change feed makes. */
+export function createFeedQueries(db: Kysely<Database>) {
   return {
     tickets(ticketKeys: readonly string[]): Promise<TicketRow[]> {
       if (ticketKeys.length === 0) return Promise.resolve([]);
       return db.selectFrom('tickets').selectAll().where('ticket_key', 'in', ticketKeys).execute();
     },
 
-    /** Runs with the repository of their ticket. */
+    /** Reads runs, each with the repository of its ticket. */
     runs(runIds: readonly string[]): Promise<(RunRow & { repo_url: string })[]> {
       if (runIds.length === 0) return Promise.resolve([]);
       return db
@@ -25,7 +24,7 @@ export function createOverviewStore(db: Kysely<Database>) {
         .execute();
     },
 
-    /** Runs that have not ended, oldest first. */
+    /** Reads the runs that have not finished, oldest first. */
     openRuns(repositories: readonly string[] | undefined): Promise<RunRow[]> {
       let select = db
         .selectFrom('runs')
@@ -36,7 +35,7 @@ export function createOverviewStore(db: Kysely<Database>) {
       return select.orderBy('run_id').execute();
     },
 
-    /** How many tickets there are, and how many runs in each state. */
+    /** Counts the tickets, and the runs in each state. */
     async counts(
       repositories: readonly string[] | undefined,
     ): Promise<{ tickets: number; runs: Record<string, number> }> {
@@ -44,16 +43,11 @@ export function createOverviewStore(db: Kysely<Database>) {
       let runs = db.selectFrom('runs').select((eb) => ['runs.state', eb.fn.countAll<number>().as('number')]);
       if (repositories !== undefined) {
         tickets = tickets.where(inRepositories(repositories));
-        runs = runs.where('ticket_key', 'in', (eb) =>
-          eb.selectFrom('tickets').select('ticket_key').where(inRepositories(repositories)),
-        );
+        runs = runs.where('ticket_key', 'in', ticketKeysIn(db, repositories));
       }
       const { number } = await tickets.executeTakeFirstOrThrow();
       const states = await runs.groupBy('runs.state').execute();
-      return {
-        tickets: number,
-        runs: Object.fromEntries(states.map((row) => [row.state, row.number])),
-      };
+      return { tickets: number, runs: Object.fromEntries(states.map((row) => [row.state, row.number])) };
     },
   };
 }

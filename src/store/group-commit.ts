@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Kysely, Transaction } from 'kysely';
 import { measurements, secondsSince } from '../telemetry/measurements.ts';
 import type { Database } from './schema.ts';
@@ -6,16 +6,20 @@ import type { Database } from './schema.ts';
 export type Write<T> = (trx: Transaction<Database>) => Promise<T>;
 
 /**
- * Runs a write; resolves when it is durable.
- * @param tell is told of it at that moment, in the order of the writes; it must not throw
+ * Runs a write and resolves once it is durable.
+ * @param onDurable receives the result at that moment, in the order of the writes; must not throw
  */
-export type GroupCommit = <T>(write: Write<T>, tell?: (value: T) => void) => Promise<T>;
+export type GroupCommit = <T>(write: Write<T>, onDurable?: (value: T) => void) => Promise<T>;
 
-type Entry = { run: (trx: Transaction<Database>) => Promise<void>; settle: () => void; fail: (error: unknown) => void };
+type Entry = {
+  run: (trx: Transaction<Database>) => Promise<void>;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+};
 
 /**
- * Puts all writes that arrive in one turn of the event loop, or while the last transaction was committing, into one
- * transaction: one fsync serves many writers, and a single one does not wait longer. Writes keep their order of arrival.
+ * Puts all writes that arrive in one turn of the event loop, or during the previous commit, into one transaction. One fsync
+ * serves many writers, and a single writer does not wait longer. Writes keep their order of arrival.
  */
 export function createGroupCommit(db: Kysely<Database>): GroupCommit {
   let queue: Entry[] = [];
@@ -24,8 +28,8 @@ export function createGroupCommit(db: Kysely<Database>): GroupCommit {
   async function drain(): Promise<void> {
     draining = true;
     while (queue.length > 0) {
-      // SQLite answers at once: without a turn, the first of many would have committed before the next is heard.
-      await turn();
+      // SQLite is synchronous: without this turn, the first of many writes would commit alone.
+      await nextTurn();
       const batch = queue;
       queue = [];
       const begun = performance.now();
@@ -34,30 +38,30 @@ export function createGroupCommit(db: Kysely<Database>): GroupCommit {
           for (const entry of batch) await entry.run(trx);
         });
         measurements.emit('commit', { writes: batch.length, seconds: secondsSince(begun) });
-        for (const entry of batch) entry.settle();
+        for (const entry of batch) entry.resolve();
       } catch {
-        // One of them failed and took the others along: each gets its own transaction and its own verdict.
+        // One failed write rolled all of them back. Each retries in a transaction of its own.
         for (const entry of batch) {
-          await db.transaction().execute(entry.run).then(entry.settle, entry.fail);
+          await db.transaction().execute(entry.run).then(entry.resolve, entry.reject);
         }
       }
     }
     draining = false;
   }
 
-  return (write, tell) =>
+  return (write, onDurable) =>
     new Promise((resolve, reject) => {
-      let settle = () => {};
+      let resolveWithValue = () => {};
       queue.push({
         run: async (trx) => {
           const value = await write(trx);
-          settle = () => {
-            tell?.(value);
+          resolveWithValue = () => {
+            onDurable?.(value);
             resolve(value);
           };
         },
-        settle: () => settle(),
-        fail: reject,
+        resolve: () => resolveWithValue(),
+        reject,
       });
       if (!draining) void drain();
     });

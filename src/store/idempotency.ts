@@ -6,13 +6,13 @@ import type { Database, IdempotencyTable, RunTable } from './schema.ts';
 export type IdempotencyRow = Selectable<IdempotencyTable>;
 export type IdempotencyStore = ReturnType<typeof createIdempotencyStore>;
 
-/** What requests with an Idempotency-Key were answered, or the run that they started. */
+/** Stores the answers to requests with an Idempotency-Key, and the runs that they started. */
 export function createIdempotencyStore(commit: GroupCommit) {
   return {
     /**
-     * Takes down that a request begins.
-     * @param since records from before this time are void
-     * @returns the record that an earlier request with this id left, `undefined` when there is none and one was made
+     * Records the start of a request.
+     * @param since records older than this time are void
+     * @returns the record of an earlier request with this id; `undefined` for the first request
      */
     begin(recordId: string, fingerprint: string, since: string): Promise<IdempotencyRow | undefined> {
       return commit(async (trx) => {
@@ -34,12 +34,12 @@ export function createIdempotencyStore(commit: GroupCommit) {
       });
     },
 
-    /** Keeps the answer; a body of `null` is one that must not be kept. */
+    /** Stores the answer. `body` is `null` when it must not be stored. */
     async finish(recordId: string, answer: { status: number; headers: string; body: string | null }): Promise<void> {
       await commit((trx) => trx.updateTable('idempotency').set(answer).where('record_id', '=', recordId).execute());
     },
 
-    /** Forgets a request that came to nothing, so that it may come again; one that started a run did not. */
+    /** Deletes the record of a request that had no effect, so that the client can repeat it. Keeps it when a run exists. */
     async release(recordId: string): Promise<void> {
       await commit((trx) =>
         trx
@@ -51,10 +51,10 @@ export function createIdempotencyStore(commit: GroupCommit) {
       );
     },
 
-    /** Removes the records from before a time; tells how many. */
-    async purge(before: string): Promise<number> {
+    /** Deletes the records older than a time; returns their number. */
+    async deleteBefore(time: string): Promise<number> {
       const { numDeletedRows } = await commit((trx) =>
-        trx.deleteFrom('idempotency').where('created_at', '<', before).executeTakeFirstOrThrow(),
+        trx.deleteFrom('idempotency').where('created_at', '<', time).executeTakeFirstOrThrow(),
       );
       return Number(numDeletedRows);
     },
@@ -62,10 +62,10 @@ export function createIdempotencyStore(commit: GroupCommit) {
 }
 
 /**
- * The run that a request with this record started before.
- * @throws AppError `run_not_found` when it is gone: it is never started a second time
+ * Finds the run that an earlier request with this record started.
+ * @throws AppError `run_not_found` when that run was deleted: a request never starts a second run
  */
-export async function runOfRecord(
+export async function findRecordedRun(
   trx: Transaction<Database>,
   recordId: string,
 ): Promise<Selectable<RunTable> | undefined> {
@@ -77,10 +77,13 @@ export async function runOfRecord(
   if (record === undefined || record.run_id === null) return undefined;
   const run = await trx.selectFrom('runs').selectAll().where('run_id', '=', record.run_id).executeTakeFirst();
   if (run !== undefined) return run;
-  throw new AppError('run_not_found', `The run ${record.run_id} that this Idempotency-Key started is gone.`);
+  throw new AppError(
+    'run_not_found',
+    `The request with this Idempotency-Key started run ${record.run_id}, which was deleted.`,
+  );
 }
 
-/** Ties a run to the request that starts it, in the transaction that makes the run. */
-export async function noteRun(trx: Transaction<Database>, recordId: string, runId: string): Promise<void> {
+/** Records which run a request started, in the transaction that inserts the run. */
+export async function recordRun(trx: Transaction<Database>, recordId: string, runId: string): Promise<void> {
   await trx.updateTable('idempotency').set({ run_id: runId }).where('record_id', '=', recordId).execute();
 }

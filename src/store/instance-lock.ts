@@ -7,58 +7,58 @@ import SQLite from 'better-sqlite3';
 import type { Logger } from '../config/logger.ts';
 import { STORE_FILE } from './store-file.ts';
 
-/** How often the holder of a folder gives a sign of life; several times within the shortest lease. */
-const BEAT_MS = 1000;
-const LOOK_MS = 250;
-/** Longest wait for the lock of a process that was ended. */
-const KILLED_MS = 10_000;
+/** Several times within the shortest lease. */
+const HEARTBEAT_INTERVAL_MS = 1000;
+const LOCK_POLL_INTERVAL_MS = 250;
+/** How long to wait for the lock of a killed process. */
+const KILL_TIMEOUT_MS = 10_000;
 
-/** How long a holder may give no sign of life before it is ended. */
+/** How long a holder may miss its heartbeat before it is killed. */
 type Lease = { leaseSeconds: number; logger: Logger };
 
-/** The server that holds a folder, as `server.json` tells. */
+/** The server that holds a folder, as in `server.json`. */
 type Holder = {
   pid: number;
   started: string;
   boot: string;
   pid_namespace: string;
   host: string;
-  /** It is at work that may keep it from giving a sign of life for long. */
+  /** A migration is running, which can block the heartbeat for long. */
   upgrading?: boolean;
 };
 
 /**
- * Opens the database of a folder for this server alone. Two servers on one folder would end each other's runs, so the lock
- * lasts as long as the process. A frozen process keeps it, too: one that gives no sign of life for the length of the
- * lease, by the clock of this process, is ended if it is one of this machine, and so never wakes up to write.
- * @returns the database, and what gives the folder back
- * @throws Error naming who holds the folder and what to do; the driver's error when the folder cannot be written
+ * Opens the database of a folder with an exclusive lock, which lasts as long as the process: two servers on one folder would
+ * cancel each other's runs. A frozen process keeps its lock. When its heartbeat is missing for the length of the lease, by
+ * this process's clock, and it runs on this machine, it is killed, so that it can never wake up and write.
+ * @returns the database, and a function that releases the folder
+ * @throws Error that names the holder and a remedy; the driver's error when the folder is not writable
  */
-export async function openForOneServer(directory: string, lease: Lease | undefined) {
+export async function openExclusively(directory: string, lease: Lease | undefined) {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const file = join(directory, 'server.json');
-  const sqlite = tryToOpen(directory) ?? (await takeOver(directory, file, lease));
-  sayWho(file, false);
-  const stopBeating = giveSigns(file, lease?.logger);
+  const sqlite = tryOpen(directory) ?? (await takeOver(directory, file, lease));
+  writeHolder(file, false);
+  const stopHeartbeat = startHeartbeat(file, lease?.logger);
   return {
     sqlite,
-    /** Does what brings the store up to date, and what no other server may end for its silence. */
-    async upgrade<T>(work: () => Promise<T>): Promise<T> {
-      sayWho(file, true);
-      const done = await work();
-      sayWho(file, false);
-      return done;
+    /** Runs migrations. Another server does not take a missing heartbeat for a frozen process meanwhile. */
+    async upgrade<T>(migrate: () => Promise<T>): Promise<T> {
+      writeHolder(file, true);
+      const result = await migrate();
+      writeHolder(file, false);
+      return result;
     },
     release(): void {
-      stopBeating();
+      stopHeartbeat();
       rmSync(file, { force: true });
     },
   };
 }
 
-/** The database if nobody else has it open. */
-function tryToOpen(directory: string): SQLite.Database | undefined {
-  const sqlite = new SQLite(join(directory, STORE_FILE), { timeout: LOOK_MS });
+/** Opens the database; returns undefined when another process has it open. */
+function tryOpen(directory: string): SQLite.Database | undefined {
+  const sqlite = new SQLite(join(directory, STORE_FILE), { timeout: LOCK_POLL_INTERVAL_MS });
   try {
     sqlite.pragma('locking_mode = EXCLUSIVE');
     sqlite.pragma('journal_mode = WAL');
@@ -71,84 +71,92 @@ function tryToOpen(directory: string): SQLite.Database | undefined {
 }
 
 async function takeOver(directory: string, file: string, lease: Lease | undefined) {
-  if (lease === undefined) throw refusal(directory, readHolder(file), 'Stop it first.');
+  if (lease === undefined) throw lockedError(directory, readHolder(file), 'Stop it first.');
   const { leaseSeconds, logger } = lease;
-  const seen = signOf(file);
+  const heartbeat = readHeartbeat(file);
   for (let until = performance.now() + leaseSeconds * 1000; performance.now() < until; ) {
-    await pause(LOOK_MS);
-    // Looked at last, so that a pause of this process counts for nothing.
-    const sqlite = tryToOpen(directory);
+    await pause(LOCK_POLL_INTERVAL_MS);
+    // Read after the lock, so that a pause of this process does not count as a missing heartbeat.
+    const sqlite = tryOpen(directory);
     if (sqlite !== undefined) return sqlite;
-    if (signOf(file) !== seen)
-      throw refusal(directory, readHolder(file), 'Stop it, or give this one a DATA_DIR of its own.');
+    if (readHeartbeat(file) !== heartbeat)
+      throw lockedError(directory, readHolder(file), 'Stop it, or set another DATA_DIR for this server.');
   }
   const holder = readHolder(file);
   if (holder?.upgrading) {
-    // A statement on a large store takes as long as it takes, and lets nothing else run.
-    const remedy = 'It is bringing the store up to date. Wait for it, or end it if it does not come to an end.';
-    throw refusal(directory, holder, remedy);
+    // One statement on a large store can take long and blocks everything else.
+    throw lockedError(directory, holder, 'It is upgrading the store. Wait until it has finished, or stop it.');
   }
-  if (holder === undefined || !isHere(holder)) {
-    const silent = `It gives no sign of life, and is no process that can be seen from here. End it where it runs`;
-    throw refusal(directory, holder, `${silent}, or give this one a DATA_DIR of its own.`);
+  if (holder === undefined || !isLocalProcess(holder)) {
+    const remedy = 'Stop it where it runs, or set another DATA_DIR for this server.';
+    throw lockedError(
+      directory,
+      holder,
+      `Its heartbeat is missing, and its process is not visible from here. ${remedy}`,
+    );
   }
-  logger.warn({ holder }, 'the server that holds DATA_DIR gives no sign of life and is ended');
+  logger.warn({ holder }, 'killing the server that holds DATA_DIR, its heartbeat is missing');
   process.kill(holder.pid, 'SIGKILL');
-  for (let until = performance.now() + KILLED_MS; performance.now() < until; ) {
-    const sqlite = tryToOpen(directory);
+  for (let until = performance.now() + KILL_TIMEOUT_MS; performance.now() < until; ) {
+    const sqlite = tryOpen(directory);
     if (sqlite !== undefined) return sqlite;
-    await pause(LOOK_MS);
+    await pause(LOCK_POLL_INTERVAL_MS);
   }
-  throw refusal(directory, holder, 'It gives no sign of life and could not be ended.');
+  throw lockedError(directory, holder, 'Its heartbeat is missing, and it could not be killed.');
 }
 
-/** Says who holds the folder; that the file is another one is a sign of life, too. */
-function sayWho(file: string, upgrading: boolean): void {
-  const holder: Holder = { ...self(), ...(upgrading ? { upgrading } : {}) };
+/** Writes the holder of the folder. A new inode also counts as a heartbeat. */
+function writeHolder(file: string, upgrading: boolean): void {
+  const holder: Holder = { ...describeSelf(), upgrading: upgrading || undefined };
   writeFileSync(`${file}.new`, `${JSON.stringify(holder, undefined, 2)}\n`, { mode: 0o600 });
   renameSync(`${file}.new`, file);
 }
 
 /**
- * Says that the holder lives: by the file's time, which is a counter here and no clock, so that neither a clock that jumps
- * nor a full disk matters.
+ * Starts the heartbeat: the file's modification time, used as a counter and not as a time. So it depends on no clock, and works
+ * on a full disk.
+ * @returns stops the heartbeat
  */
-function giveSigns(file: string, logger: Logger | undefined): () => void {
+function startHeartbeat(file: string, logger: Logger | undefined): () => void {
   let count = 0;
   const timer = setInterval(() => {
     count += 1;
-    utimes(file, count, count).catch((err) => logger?.error({ err }, 'no sign of life could be given'));
-  }, BEAT_MS).unref();
+    utimes(file, count, count).catch((err) => logger?.error({ err }, 'heartbeat failed'));
+  }, HEARTBEAT_INTERVAL_MS).unref();
   return () => clearInterval(timer);
 }
 
-function signOf(file: string): string {
+function readHeartbeat(file: string): string {
   const stats = statSync(file, { throwIfNoEntry: false });
   return stats === undefined ? '' : `${stats.ino} ${stats.mtimeMs}`;
 }
 
-function self(): Holder {
-  return { pid: process.pid, started: startOf(process.pid), ...machine(), host: hostname() };
+function describeSelf(): Holder {
+  return { pid: process.pid, started: startTimeOf(process.pid), ...machineIdentity(), host: hostname() };
 }
 
-function machine(): Pick<Holder, 'boot' | 'pid_namespace'> {
+function machineIdentity(): Pick<Holder, 'boot' | 'pid_namespace'> {
   return {
     boot: orEmpty(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()),
     pid_namespace: orEmpty(() => readlinkSync('/proc/self/ns/pid')),
   };
 }
 
-/** Whether that very process can be seen from here. Where there is no /proc, nothing is certain. */
-function isHere({ pid, started, boot, pid_namespace }: Holder): boolean {
-  const here = machine();
-  // The first process of a namespace cannot be ended from within.
+/** Whether exactly this process runs here and can be killed; false where there is no /proc. */
+function isLocalProcess({ pid, started, boot, pid_namespace }: Holder): boolean {
+  const here = machineIdentity();
+  // The first process of a PID namespace cannot be killed from within.
   return (
-    pid > 1 && started !== '' && startOf(pid) === started && here.boot === boot && here.pid_namespace === pid_namespace
+    pid > 1 &&
+    started !== '' &&
+    startTimeOf(pid) === started &&
+    here.boot === boot &&
+    here.pid_namespace === pid_namespace
   );
 }
 
-/** When a process was started, in ticks since the machine was (proc(5), `starttime`); with its id, no other has the same. */
-function startOf(pid: number): string {
+/** Returns when a process started, in clock ticks since boot (proc(5), `starttime`). With the pid, it is unique. */
+function startTimeOf(pid: number): string {
   const stat = orEmpty(() => readFileSync(`/proc/${pid}/stat`, 'utf8'));
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
 }
@@ -162,9 +170,9 @@ function readHolder(file: string): Holder | undefined {
   }
 }
 
-function refusal(directory: string, holder: Holder | undefined, remedy: string): Error {
-  const who = holder === undefined ? '' : `: process ${holder.pid} on ${holder.host}`;
-  return new Error(`another server uses DATA_DIR (${directory})${who}. ${remedy}`);
+function lockedError(directory: string, holder: Holder | undefined, remedy: string): Error {
+  const process = holder === undefined ? '' : `: process ${holder.pid} on ${holder.host}`;
+  return new Error(`another server uses DATA_DIR (${directory})${process}. ${remedy}`);
 }
 
 function orEmpty(read: () => string): string {

@@ -1,6 +1,6 @@
 import type { Insertable, Kysely, Selectable } from 'kysely';
 import type { GroupCommit } from './group-commit.ts';
-import { decodeCursor, encodeCursor } from './page-cursor.ts';
+import { decodeCursor, toPage } from './page-cursor.ts';
 import type { Database, KeyTable } from './schema.ts';
 
 export type KeyRow = Selectable<KeyTable>;
@@ -16,8 +16,7 @@ export function createKeyStore(db: Kysely<Database>, commit: GroupCommit) {
       return commit((trx) => trx.insertInto('keys').values(row).returningAll().executeTakeFirstOrThrow());
     },
 
-    /** Notes when a key was used last. */
-    async used(keyId: string, time: string): Promise<void> {
+    async recordUse(keyId: string, time: string): Promise<void> {
       await commit((trx) => trx.updateTable('keys').set({ last_used_at: time }).where('key_id', '=', keyId).execute());
     },
 
@@ -25,11 +24,11 @@ export function createKeyStore(db: Kysely<Database>, commit: GroupCommit) {
       await commit((trx) => trx.updateTable('keys').set({ revoked_at: time }).where('key_id', '=', keyId).execute());
     },
 
-    /** A page, newest first. */
-    async list(query: { cursor?: string | undefined; limit: number }) {
+    /** Reads a page, newest first. */
+    async list({ cursor, limit }: { cursor?: string; limit: number }) {
       let select = db.selectFrom('keys').selectAll();
-      if (query.cursor !== undefined) {
-        const [createdAt = '', keyId = ''] = decodeCursor('keys', query.cursor);
+      if (cursor !== undefined) {
+        const [createdAt = '', keyId = ''] = decodeCursor('keys', cursor);
         select = select.where((eb) =>
           eb.or([
             eb('created_at', '<', createdAt),
@@ -40,11 +39,9 @@ export function createKeyStore(db: Kysely<Database>, commit: GroupCommit) {
       const rows = await select
         .orderBy('created_at', 'desc')
         .orderBy('key_id', 'desc')
-        .limit(query.limit + 1)
+        .limit(limit + 1)
         .execute();
-      const items = rows.slice(0, query.limit);
-      const last = rows.length > query.limit ? items.at(-1) : undefined;
-      return { items, nextCursor: last ? encodeCursor('keys', [last.created_at, last.key_id]) : null };
+      return toPage('keys', rows, limit, (row) => [row.created_at, row.key_id]);
     },
   };
 }

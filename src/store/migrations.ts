@@ -11,7 +11,7 @@ import { addSessions } from './migrations/0009-sessions.ts';
 import { addIndexesForGrowth } from './migrations/0010-growth.ts';
 import { addDeletedUsage } from './migrations/0011-deleted-usage.ts';
 
-/** In order of their names; a migration that was released is never edited. */
+/** Applied in the order of their names. A released migration is never edited. */
 export const migrations: Record<string, Migration> = {
   '0001-tickets-plans-runs-events': { up: createTables },
   '0002-keys-audit': { up: addKeysAndAudit },

@@ -3,12 +3,12 @@ import { Kysely, type SqliteDatabase, SqliteDialect, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import type { Logger } from '../config/logger.ts';
 import { createAuditStore } from './audit.ts';
-import { createChanges } from './change-notifier.ts';
+import { createChangeNotifier } from './change-notifier.ts';
 import { createEventStore } from './events.ts';
-import { createOverviewStore } from './feed-queries.ts';
+import { createFeedQueries } from './feed-queries.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { createIdempotencyStore } from './idempotency.ts';
-import { openForOneServer } from './instance-lock.ts';
+import { openExclusively } from './instance-lock.ts';
 import { createKeyStore } from './keys.ts';
 import { migrations } from './migrations.ts';
 import { createPermissionStore } from './permissions.ts';
@@ -17,33 +17,31 @@ import { createHousekeepingStore } from './retention.ts';
 import { createRunStore } from './runs.ts';
 import type { Database } from './schema.ts';
 import { createSessionStore } from './sessions.ts';
-import { refuseUnfinished } from './store-file.ts';
+import { rejectUnfinishedRestore } from './store-file.ts';
 import { createTicketStore } from './tickets.ts';
 import { createUsageStore } from './usage.ts';
 
-/** How many statements are kept as SQLite has prepared them. */
-const KEPT_STATEMENTS = 500;
+const MAX_PREPARED_STATEMENTS = 500;
 
 export type Store = Awaited<ReturnType<typeof openStore>>;
 
 /**
- * Opens the embedded store, SQLite in `DIRECTORY/pullwright.db`, and brings its tables up to date.
- * What a promise of the store resolved for is on the disk (WAL, synchronous=FULL).
- * @param takeOver how long another server that holds the folder may give no sign of life before it is ended; without it,
- * that one is left alone
- * @throws Error when another server holds the folder; the driver's error when the folder cannot be written or the file is not a database
+ * Opens the embedded store, SQLite in `DIRECTORY/pullwright.db`, and migrates its tables. A write is on the disk when its
+ * promise resolves (WAL, synchronous=FULL).
+ * @param takeOver lease after which a frozen server that holds the folder is killed; by default it is left alone
+ * @throws Error when another server holds the folder; the driver's error when the folder is not writable or the file is no database
  */
 export async function openStore(directory: string, takeOver?: { leaseSeconds: number; logger: Logger }) {
-  refuseUnfinished(directory);
-  const { sqlite, upgrade, release } = await openForOneServer(directory, takeOver);
+  rejectUnfinishedRestore(directory);
+  const { sqlite, upgrade, release } = await openExclusively(directory, takeOver);
   sqlite.pragma('synchronous = FULL');
   sqlite.pragma('foreign_keys = ON');
-  const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: toldOfItsOwnRollbacks(sqlite) }) });
+  const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: tolerateImplicitRollback(sqlite) }) });
 
   const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
-  const isOld = (await migrator.getMigrations()).some(({ executedAt }) => executedAt === undefined);
+  const isOutdated = (await migrator.getMigrations()).some(({ executedAt }) => executedAt === undefined);
   const migrate = () => migrator.migrateToLatest();
-  const { error } = await (isOld ? upgrade(migrate) : migrate());
+  const { error } = await (isOutdated ? upgrade(migrate) : migrate());
   if (error !== undefined) {
     release();
     await db.destroy();
@@ -51,24 +49,24 @@ export async function openStore(directory: string, takeOver?: { leaseSeconds: nu
   }
 
   const commit = createGroupCommit(db);
-  const changes = createChanges();
+  const changes = createChangeNotifier();
   return {
     changes,
     tickets: createTicketStore(db, changes),
     plans: createPlanStore(db, changes),
     runs: createRunStore(db, commit, changes),
-    overview: createOverviewStore(db),
+    feed: createFeedQueries(db),
     events: createEventStore(db),
     permissions: createPermissionStore(db),
     keys: createKeyStore(db, commit),
     audit: createAuditStore(db, commit),
     sessions: createSessionStore(db, commit),
     /**
-     * Writes, without changing anything, and waits until it is durable: a full or broken disk shows in a write only.
-     * @throws the driver's error when that fails
+     * Writes and deletes a row, and waits until that is durable: only a write detects a full or broken disk.
+     * @throws the driver's error
      */
     async checkWritable(): Promise<void> {
-      // An update that changes nothing would not reach the disk.
+      // SQLite would skip an update that changes nothing.
       await commit(async (trx) => {
         await sql`insert into kysely_migration_lock (id, is_locked) values ('probe', 0)`.execute(trx);
         await sql`delete from kysely_migration_lock where id = 'probe'`.execute(trx);
@@ -77,11 +75,11 @@ export async function openStore(directory: string, takeOver?: { leaseSeconds: nu
     usage: createUsageStore(db),
     idempotency: createIdempotencyStore(commit),
     housekeeping: createHousekeepingStore(db, commit),
-    /** Writes a consistent copy of the store, piece by piece while work goes on. */
+    /** Copies the store to a file, consistently and in steps, while other writes proceed. */
     async copyTo(file: string): Promise<void> {
       await sqlite.backup(file);
     },
-    /** Closes once all that was handed in is written. */
+    /** Closes the store after all pending writes. */
     async close(): Promise<void> {
       await commit(async () => {}).catch(() => {});
       release();
@@ -91,18 +89,19 @@ export async function openStore(directory: string, takeOver?: { leaseSeconds: nu
 }
 
 /**
- * SQLite ends a transaction itself when the disk is full or fails (https://www.sqlite.org/lang_transaction.html). The
- * rollback that Kysely sends then would fail and take the place of the error that tells why. What was prepared once is kept.
+ * Wraps the driver for Kysely. On a full or failing disk, SQLite rolls a transaction back itself
+ * (https://www.sqlite.org/lang_transaction.html). Kysely's own rollback would then fail and hide the first error, so it becomes
+ * a no-op. The wrapper also caches prepared statements.
  */
-function toldOfItsOwnRollbacks(sqlite: SQLite.Database): SqliteDatabase {
+function tolerateImplicitRollback(sqlite: SQLite.Database): SqliteDatabase {
   const prepared = new Map<string, SQLite.Statement>();
   return {
     close: () => sqlite.close(),
     prepare(query) {
-      const wanted = query === 'rollback' && !sqlite.inTransaction ? 'select 1' : query;
-      const statement = prepared.get(wanted) ?? sqlite.prepare(wanted);
-      if (prepared.size >= KEPT_STATEMENTS) prepared.clear();
-      prepared.set(wanted, statement);
+      const text = query === 'rollback' && !sqlite.inTransaction ? 'select 1' : query;
+      const statement = prepared.get(text) ?? sqlite.prepare(text);
+      if (prepared.size >= MAX_PREPARED_STATEMENTS) prepared.clear();
+      prepared.set(text, statement);
       return statement;
     },
   };

@@ -1,65 +1,58 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { EventDraft } from '../../schemas/event.ts';
-import { decodeCursor, encodeCursor } from './page-cursor.ts';
-import { inRepositories } from './repository-filter.ts';
+import { decodeCursor, toPage } from './page-cursor.ts';
+import { ticketKeysIn } from './repository-filter.ts';
 import type { Database } from './schema.ts';
 
 export type PermissionStore = ReturnType<typeof createPermissionStore>;
 export type PermissionRow = NonNullable<Awaited<ReturnType<PermissionStore['get']>>>;
 
 export function createPermissionStore(db: Kysely<Database>) {
-  const all = () =>
+  const selectAll = () =>
     db
       .selectFrom('permissions')
       .innerJoin('runs', 'runs.run_id', 'permissions.run_id')
       .selectAll('permissions')
       .select(['runs.ticket_id', 'runs.action']);
 
-  /** Those that can be answered: their run waits, in the attempt that asked. */
-  const open = () =>
-    all()
+  /** Selects the permissions that a person can answer: their run still waits, in the attempt that asked. */
+  const selectOpen = () =>
+    selectAll()
       .where('permissions.decision', 'is', null)
       .where('runs.state', '=', 'waiting')
       .whereRef('runs.attempt', '=', 'permissions.attempt');
 
   return {
     get(permissionId: string) {
-      return all().where('permission_id', '=', permissionId).executeTakeFirst();
+      return selectAll().where('permission_id', '=', permissionId).executeTakeFirst();
     },
 
-    /** All that can be answered, with the attempt that may write to the run. */
+    /** Reads all open permissions, oldest first. */
     open() {
-      return open().orderBy('permission_id').execute();
+      return selectOpen().orderBy('permission_id').execute();
     },
 
-    /** A page of those that can be answered, oldest first. */
-    async listOpen(query: {
-      cursor?: string | undefined;
-      limit: number;
-      repositories?: readonly string[] | undefined;
-    }) {
-      let select = open();
-      const { repositories } = query;
+    /** Reads a page of the open permissions, oldest first. */
+    async listOpen(query: { cursor?: string; limit: number; repositories?: readonly string[] }) {
+      const { cursor, limit, repositories } = query;
+      let select = selectOpen();
       if (repositories !== undefined) {
-        select = select.where('runs.ticket_key', 'in', (eb) =>
-          eb.selectFrom('tickets').select('ticket_key').where(inRepositories(repositories)),
-        );
+        select = select.where('runs.ticket_key', 'in', ticketKeysIn(db, repositories));
       }
-      if (query.cursor !== undefined)
-        select = select.where('permission_id', '>', decodeCursor('permissions', query.cursor)[0] ?? '');
+      if (cursor !== undefined) {
+        select = select.where('permission_id', '>', decodeCursor('permissions', cursor)[0] ?? '');
+      }
       const rows = await select
         .orderBy('permission_id')
-        .limit(query.limit + 1)
+        .limit(limit + 1)
         .execute();
-      const items = rows.slice(0, query.limit);
-      const last = rows.length > query.limit ? items.at(-1) : undefined;
-      return { items, nextCursor: last ? encodeCursor('permissions', [last.permission_id]) : null };
+      return toPage('permissions', rows, limit, (row) => [row.permission_id]);
     },
   };
 }
 
-/** Keeps the table in step with the events of a run that ask and answer. */
-export async function notePermissions(
+/** Updates the table by the permission events of a run, in the transaction that appends them. */
+export async function recordPermissions(
   trx: Transaction<Database>,
   { runId, attempt, time }: { runId: string; attempt: number; time: string },
   drafts: readonly EventDraft[],

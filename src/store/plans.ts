@@ -1,24 +1,26 @@
-import type { Kysely, Selectable } from 'kysely';
-import type { Changes } from './change-notifier.ts';
+import type { Kysely, Selectable, Transaction } from 'kysely';
+import type { ChangeNotifier } from './change-notifier.ts';
 import type { Database, PlanTable } from './schema.ts';
 import { ticketKey } from './tickets.ts';
 
 export type PlanRow = Selectable<PlanTable>;
 export type PlanStore = ReturnType<typeof createPlanStore>;
 
-export function createPlanStore(db: Kysely<Database>, changes: Changes) {
+type NewPlan = { body: string; author: PlanRow['author']; expected?: number; runId?: string };
+
+export function createPlanStore(db: Kysely<Database>, changes: ChangeNotifier) {
   return {
-    /** The named version, or the newest. */
+    /** Reads a version; the newest by default. */
     get(ticketId: string, version?: number): Promise<PlanRow | undefined> {
       let select = db.selectFrom('plans').selectAll().where('ticket_key', '=', ticketKey(ticketId));
       if (version !== undefined) select = select.where('version', '=', version);
       return select.orderBy('version', 'desc').executeTakeFirst();
     },
 
-    /** The version that a run has added. */
+    /** Reads the version that a run added. */
     ofRun: (ticketId: string, runId: string): Promise<PlanRow | undefined> => ofRun(db, ticketKey(ticketId), runId),
 
-    /** Newest version of each ticket that has a plan, by ticket key. */
+    /** Returns the newest version of each ticket that has a plan, by ticket key. */
     async newestVersions(ticketKeys: readonly string[]): Promise<Map<string, number>> {
       if (ticketKeys.length === 0) return new Map();
       const rows = await db
@@ -32,44 +34,18 @@ export function createPlanStore(db: Kysely<Database>, changes: Changes) {
 
     /**
      * Adds the next version.
-     * @param expected version that must be the newest; nothing is added and `undefined` returned when it is not
-     * @param runId run that wrote it; the version that it has added already is given back as it is
+     * @param plan.expected version that must be the newest
+     * @param plan.runId run that wrote the plan; a version that it has already added is returned unchanged
+     * @returns `undefined` when `expected` is no longer the newest
      */
-    async add(
-      ticketId: string,
-      plan: { body: string; author: PlanRow['author']; expected?: number; runId?: string },
-    ): Promise<PlanRow | undefined> {
+    async add(ticketId: string, plan: NewPlan): Promise<PlanRow | undefined> {
       const key = ticketKey(ticketId);
-      const added = await db.transaction().execute(async (trx) => {
-        const known = plan.runId === undefined ? undefined : await ofRun(trx, key, plan.runId);
-        if (known !== undefined) return known;
-        const newest = await trx
-          .selectFrom('plans')
-          .select('version')
-          .where('ticket_key', '=', key)
-          .orderBy('version', 'desc')
-          .executeTakeFirst();
-        const version = newest?.version ?? 0;
-        if (plan.expected !== undefined && plan.expected !== version) return undefined;
-        return trx
-          .insertInto('plans')
-          .values({
-            ticket_key: key,
-            version: version + 1,
-            body: plan.body,
-            author: plan.author,
-            run_id: plan.runId ?? null,
-            approved_at: null,
-            created_at: new Date().toISOString(),
-          })
-          .returningAll()
-          .executeTakeFirstOrThrow();
-      });
-      if (added !== undefined) changes.tell({ type: 'ticket', ticketKey: key });
+      const added = await db.transaction().execute((trx) => addPlan(trx, key, plan));
+      if (added !== undefined) changes.notify({ type: 'ticket', ticketKey: key });
       return added;
     },
 
-    /** Approves a version if it is still the newest; approving again keeps the first time. */
+    /** Approves a version if it is still the newest. A second approval keeps the time of the first. */
     approve(ticketId: string, version: number): Promise<PlanRow | undefined> {
       const key = ticketKey(ticketId);
       return db
@@ -87,6 +63,32 @@ export function createPlanStore(db: Kysely<Database>, changes: Changes) {
         .executeTakeFirst();
     },
   };
+}
+
+async function addPlan(trx: Transaction<Database>, key: string, plan: NewPlan): Promise<PlanRow | undefined> {
+  const existing = plan.runId === undefined ? undefined : await ofRun(trx, key, plan.runId);
+  if (existing !== undefined) return existing;
+  const newest = await trx
+    .selectFrom('plans')
+    .select('version')
+    .where('ticket_key', '=', key)
+    .orderBy('version', 'desc')
+    .executeTakeFirst();
+  const version = newest?.version ?? 0;
+  if (plan.expected !== undefined && plan.expected !== version) return undefined;
+  return trx
+    .insertInto('plans')
+    .values({
+      ticket_key: key,
+      version: version + 1,
+      body: plan.body,
+      author: plan.author,
+      run_id: plan.runId ?? null,
+      approved_at: null,
+      created_at: new Date().toISOString(),
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
 }
 
 function ofRun(db: Kysely<Database>, key: string, runId: string): Promise<PlanRow | undefined> {

@@ -1,31 +1,29 @@
-import type { CompiledQuery, Kysely, Selectable, Transaction } from 'kysely';
+import type { CompiledQuery, Kysely, Transaction } from 'kysely';
 import type { RunEvent } from '../../schemas/event.ts';
-import type { RunState } from '../../schemas/run.ts';
 import { insertEvents } from './events.ts';
-import type { Database, RunTable } from './schema.ts';
-
-export const ACTIVE_STATES = ['running', 'waiting'] as const satisfies RunState[];
+import { ACTIVE_STATES } from './run-states.ts';
+import type { Database, RunRow } from './schema.ts';
 
 /**
- * The queued runs in the order in which they will be taken:
- * 1. runs that were begun before and cut short;
- * 2. by turns: a key with fewer runs under way comes first, and its own runs wait for one another, those of tickets that
- *    were served longest ago first;
- * 3. among equals, the key, then the ticket, that was served longest ago, then the oldest run.
+ * Selects the queued runs in the order in which the dispatcher claims them:
+ * 1. Runs with an earlier attempt.
+ * 2. Keys take turns. A key with fewer active runs comes first. Its runs follow each other, the ticket that was served
+ *    least recently first.
+ * 3. Among equals: the key, then the ticket, that was served least recently, then the oldest run.
  *
- * Runs of one ticket keep the order in which they were asked for, whoever asked. Time is counted in runs taken
- * (`served`), not by a clock.
+ * Runs of one ticket keep the order of their requests, whichever key made them. `served` counts claimed runs; no clock is
+ * involved.
  */
-function inOrder(db: Kysely<Database>) {
+function selectInOrder(db: Kysely<Database>) {
   return db
     .with('busy', (q) =>
       q
         .selectFrom('runs')
-        .select((eb) => [eb.fn.coalesce('key_id', eb.val('')).as('holder'), eb.fn.countAll<number>().as('under_way')])
+        .select((eb) => [eb.fn.coalesce('key_id', eb.val('')).as('holder'), eb.fn.countAll<number>().as('active')])
         .where('state', 'in', ACTIVE_STATES)
         .groupBy('key_id'),
     )
-    .with('waiting', (q) =>
+    .with('queued', (q) =>
       q
         .selectFrom('runs as run')
         .where('run.state', '=', 'queued')
@@ -33,7 +31,7 @@ function inOrder(db: Kysely<Database>) {
           'run.run_id',
           'run.ticket_key',
           eb.fn.coalesce('run.key_id', eb.val('')).as('holder'),
-          eb.case().when('run.attempt', '>', 0).then(0).else(1).end().as('begun_first'),
+          eb.case().when('run.attempt', '>', 0).then(0).else(1).end().as('attempted_first'),
           eb.fn
             .agg<number>('row_number')
             .over((over) => over.partitionBy('run.ticket_key').orderBy('run.run_id'))
@@ -60,23 +58,23 @@ function inOrder(db: Kysely<Database>) {
     )
     .with('ranked', (q) =>
       q
-        .selectFrom('waiting')
-        .leftJoin('busy', 'busy.holder', 'waiting.holder')
-        .selectAll('waiting')
+        .selectFrom('queued')
+        .leftJoin('busy', 'busy.holder', 'queued.holder')
+        .selectAll('queued')
         .select((eb) =>
           eb(
             eb.fn
               .agg<number>('row_number')
               .over((over) =>
                 over
-                  .partitionBy('waiting.holder')
-                  .orderBy('waiting.begun_first')
-                  .orderBy('waiting.nth')
-                  .orderBy('waiting.ticket_served')
-                  .orderBy('waiting.run_id'),
+                  .partitionBy('queued.holder')
+                  .orderBy('queued.attempted_first')
+                  .orderBy('queued.nth')
+                  .orderBy('queued.ticket_served')
+                  .orderBy('queued.run_id'),
               ),
             '+',
-            eb.fn.coalesce('busy.under_way', eb.lit(0)),
+            eb.fn.coalesce('busy.active', eb.lit(0)),
           ).as('rank'),
         ),
     )
@@ -84,7 +82,7 @@ function inOrder(db: Kysely<Database>) {
       q
         .selectFrom('ranked')
         .selectAll()
-        // Not before those of its ticket that were asked for earlier, whoever's turn it is.
+        // A run never overtakes an earlier run of its ticket, whichever key is next.
         .select((eb) =>
           eb.fn
             .max<number>('rank')
@@ -94,7 +92,7 @@ function inOrder(db: Kysely<Database>) {
     )
     .selectFrom('turns')
     .select('turns.run_id')
-    .orderBy('turns.begun_first')
+    .orderBy('turns.attempted_first')
     .orderBy('turns.turn')
     .orderBy('turns.nth')
     .orderBy('turns.key_served')
@@ -102,13 +100,15 @@ function inOrder(db: Kysely<Database>) {
     .orderBy('turns.run_id');
 }
 
-/** The two questions below, put together once: it takes longer than to answer them. */
-let asked: { places: CompiledQuery<{ run_id: string }>; next: CompiledQuery<{ run_id: string }> } | undefined;
+type RunIdQuery = CompiledQuery<{ run_id: string }>;
 
-function questions(db: Kysely<Database>) {
-  asked ??= {
-    places: inOrder(db).compile(),
-    next: inOrder(db)
+/** Compiled once: Kysely takes longer to build these queries than SQLite to run them. */
+let compiled: { positions: RunIdQuery; next: RunIdQuery } | undefined;
+
+function compiledQueries(db: Kysely<Database>) {
+  compiled ??= {
+    positions: selectInOrder(db).compile(),
+    next: selectInOrder(db)
       .where((eb) =>
         eb.not(
           eb.exists(
@@ -123,20 +123,20 @@ function questions(db: Kysely<Database>) {
       .limit(1)
       .compile(),
   };
-  return asked;
+  return compiled;
 }
 
-/** Places of the queued runs, by run; 1 is next. */
-export async function positions(db: Kysely<Database>): Promise<Map<string, number>> {
-  const { rows } = await db.executeQuery(questions(db).places);
+/** Returns the positions of the queued runs, by run id; 1 is next. */
+export async function queuePositions(db: Kysely<Database>): Promise<Map<string, number>> {
+  const { rows } = await db.executeQuery(compiledQueries(db).positions);
   return new Map(rows.map(({ run_id }, index) => [run_id, index + 1]));
 }
 
-export type Claimed = { row: Selectable<RunTable>; events: RunEvent[] };
+export type Claimed = { row: RunRow; events: RunEvent[] };
 
-/** Begins the next attempt of the first run in the queue whose ticket has none under way, with the event that says so. */
-export async function takeNext(trx: Transaction<Database>): Promise<Claimed | undefined> {
-  // Most often nothing is queued, which the index tells at once.
+/** Starts the next attempt of the first queued run whose ticket has no active run, and appends `run.started`. */
+export async function claimNext(trx: Transaction<Database>): Promise<Claimed | undefined> {
+  // The queue is mostly empty, and the index shows that faster than the query below.
   const queued = await trx
     .selectFrom('runs')
     .select('run_id')
@@ -144,7 +144,7 @@ export async function takeNext(trx: Transaction<Database>): Promise<Claimed | un
     .limit(1)
     .executeTakeFirst();
   if (queued === undefined) return undefined;
-  const [next] = (await trx.executeQuery(questions(trx).next)).rows;
+  const [next] = (await trx.executeQuery(compiledQueries(trx).next)).rows;
   if (next === undefined) return undefined;
   const now = new Date().toISOString();
   const row = await trx

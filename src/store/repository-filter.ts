@@ -1,7 +1,8 @@
-import { type Expression, type SqlBool, sql } from 'kysely';
+import { type Expression, type Kysely, type SqlBool, sql } from 'kysely';
+import type { Database } from './schema.ts';
 
 /**
- * SQL condition on `repo_url` of the tickets: the repository is one of those named.
+ * Builds the SQL condition that `repo_url` is one of the repositories.
  * @param repositories `HOST/OWNER/NAME` or `HOST/OWNER/*`, in lower case
  */
 export function inRepositories(repositories: readonly string[]): Expression<SqlBool> {
@@ -11,4 +12,9 @@ export function inRepositories(repositories: readonly string[]): Expression<SqlB
     return sql<SqlBool>`substr(lower(repo_url), 1, ${prefix.length}) = ${prefix}`;
   });
   return sql<SqlBool>`(${sql.join(conditions, sql` or `)})`;
+}
+
+/** Selects the keys of the tickets of these repositories. */
+export function ticketKeysIn(db: Kysely<Database>, repositories: readonly string[]) {
+  return db.selectFrom('tickets').select('ticket_key').where(inRepositories(repositories));
 }

@@ -1,7 +1,7 @@
 import type { Generated, Selectable } from 'kysely';
 import type { Action, RunState } from '../../schemas/run.ts';
 
-/** SQLite has no types for times and JSON: times are RFC 3339 text in UTC, JSON is text. */
+/** Tables of the store. SQLite has no types for times and JSON: times are RFC 3339 text in UTC, JSON is text. */
 export type Database = {
   tickets: TicketTable;
   plans: PlanTable;
@@ -16,7 +16,7 @@ export type Database = {
 };
 
 export type TicketTable = {
-  /** `ticket_id` in lower case: ids are unique without regard to case. */
+  /** `ticket_id` in lower case. */
   ticket_key: string;
   ticket_id: string;
   repo_url: string;
@@ -27,7 +27,7 @@ export type TicketTable = {
   state: 'creating' | 'ready' | 'deleting';
   pull_request_number: number | null;
   pull_request_url: string | null;
-  /** Why the last clean-up left the workspace where it is, though nobody works with it. */
+  /** Why the last clean-up did not park the idle workspace. */
   workspace_kept: Generated<string | null>;
   created_at: string;
   updated_at: string;
@@ -38,7 +38,7 @@ export type PlanTable = {
   version: number;
   body: string;
   author: 'agent' | 'person';
-  /** The run that wrote it: each adds at most one version, however often it is started. */
+  /** The run that wrote it. A run adds at most one version, whatever its number of attempts. */
   run_id: string | null;
   approved_at: string | null;
   created_at: string;
@@ -51,41 +51,41 @@ export type RunTable = {
   action: Action;
   message: string | null;
   agent: string;
-  /** Who started it: a key, `environment` or `loopback`; `null` before there were keys. */
+  /** The caller that started the run: a key, `environment` or `loopback`; `null` for runs older than API keys. */
   key_id: string | null;
   state: RunState;
-  /** Grows with each start; a writer that names an older attempt writes nothing. */
+  /** Number of attempts. The writes of an older attempt are rejected. */
   attempt: Generated<number>;
   last_seq: Generated<number>;
-  /** Number of this run's last start among the starts of all runs; `null` while it was never started. */
+  /** Number of this run's newest claim, counted over all runs; `null` before the first. */
   served: number | null;
-  /** The agent's own id of the conversation the run was part of. */
+  /** The agent's id of the conversation. */
   session_id: string | null;
   plan_version: number | null;
-  /** JSON: what the request allows the run to use. */
+  /** JSON: limits from the request. */
   budget: string | null;
-  /** JSON: what the steps that are done left behind, so that a later attempt goes on after them. */
+  /** JSON: results of finished steps, from which a later attempt continues. */
   progress: Generated<string>;
   /** JSON: tokens used. */
   usage: Generated<string>;
-  /** The same as numbers, for sums. */
+  /** The same figures, for sums. */
   input_tokens: Generated<number>;
   output_tokens: Generated<number>;
   cached_tokens: Generated<number>;
-  /** How long the attempts at the run took so far; of one that was cut short, up to what it wrote last. */
+  /** Duration of all attempts. An interrupted attempt counts up to its last write. */
   duration_ms: Generated<number>;
-  /** Set before the request to cancel is answered: from then on no attempt is begun. */
+  /** Set before the request to cancel is answered; no attempt starts afterwards. */
   cancel_requested_at: Generated<string | null>;
   result: string | null;
   error: string | null;
   created_at: string;
   started_at: string | null;
   finished_at: string | null;
-  /** Set before the first of its events is deleted: from then on they are gone. */
+  /** Set before the deletion of the run's first event. */
   events_deleted_at: Generated<string | null>;
 };
 
-/** Tokens, input and output together, of deleted runs that a key asked for on a day; filled by a trigger. */
+/** Input and output tokens of the deleted runs that a key started on a day. A trigger maintains it. */
 export type DeletedUsageTable = {
   key_id: string;
   /** Such as 2026-07-01. */
@@ -101,13 +101,13 @@ export type EventTable = {
   data: string;
 };
 
-/** What a person was asked; made from the events of runs, in their transactions. */
+/** Permission requests. Derived from the events of runs, in the same transactions. */
 export type PermissionTable = {
   permission_id: string;
   run_id: string;
-  /** Attempt of the run that asked; the question is void once there is another. */
+  /** The run's attempt that asked. The next attempt makes the request void. */
   attempt: number;
-  /** JSON: `data` of the event that asked. */
+  /** JSON: `data` of the event `permission.requested`. */
   question: string;
   asked_at: string;
   deadline: string;
@@ -121,9 +121,9 @@ export type KeyTable = {
   name: string;
   /** SHA-256 of the secret, as hex. */
   secret_hash: string;
-  /** JSON: the scopes. */
+  /** JSON. */
   scopes: string;
-  /** JSON: the repositories the key is limited to, as `HOST/OWNER/NAME` or `HOST/OWNER/*` in lower case. */
+  /** JSON: `HOST/OWNER/NAME` or `HOST/OWNER/*`, in lower case; `null` for a key without this limit. */
   repositories: string | null;
   created_at: string;
   expires_at: string | null;
@@ -148,13 +148,13 @@ export type AuditTable = {
 export type IdempotencyTable = {
   /** Hash of the caller, the method, the route and the Idempotency-Key. */
   record_id: string;
-  /** Hash of the request, to tell another one with the same key. */
+  /** Hash of the request: another request with the same key is an error. */
   fingerprint: string;
   /** The run that the request started. */
   run_id: string | null;
-  /** The answer; all `null` until there is one that is kept. */
+  /** The stored answer, with `headers` and `body`; `null` until then. */
   status: number | null;
-  /** JSON: the headers that belong to the answer. */
+  /** JSON. */
   headers: string | null;
   body: string | null;
   created_at: string;
@@ -162,9 +162,9 @@ export type IdempotencyTable = {
 
 export type SessionTable = {
   session_id: string;
-  /** The key that was given; `environment` for API_KEY. */
+  /** The key that signed in; `environment` for API_KEY. */
   key_id: string;
-  /** SHA-256 over the secret of the session and the hash of the key, as hex. */
+  /** SHA-256 over the session's secret and the hash of the key, as hex. */
   secret_hash: string;
   created_at: string;
   expires_at: string;

@@ -14,7 +14,7 @@ export function createSessionStore(db: Kysely<Database>, commit: GroupCommit) {
       await commit((trx) => trx.insertInto('sessions').values(row).execute());
     },
 
-    async remove(sessionIds: readonly string[]): Promise<void> {
+    async delete(sessionIds: readonly string[]): Promise<void> {
       if (sessionIds.length === 0) return;
       await commit((trx) => trx.deleteFrom('sessions').where('session_id', 'in', sessionIds).execute());
     },

@@ -2,22 +2,21 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 
-/** A file in DATA_DIR that says that a restore was begun and not finished. */
+/** File in DATA_DIR that exists from the start of a restore to its end. */
 export const UNFINISHED_RESTORE = 'UNFINISHED_RESTORE';
 
-/** Name of the store in DATA_DIR. */
 export const STORE_FILE = 'pullwright.db';
 
-/** @throws Error when the folder is the result of a restore that was cut short */
-export function refuseUnfinished(directory: string): void {
+/** @throws Error when a restore into the folder was interrupted */
+export function rejectUnfinishedRestore(directory: string): void {
   if (!existsSync(join(directory, UNFINISHED_RESTORE))) return;
-  throw new Error(`DATA_DIR (${directory}) holds a restore that was not finished. Empty it and restore again.`);
+  throw new Error(`DATA_DIR (${directory}) holds an unfinished restore. Empty it and restore again.`);
 }
 
-/** What `checkStore` says of a store that cannot be looked at now: a server keeps its own to itself. */
-export const STORE_IN_USE = 'a server uses it';
+/** Result of `checkStore` while a server holds the lock of the store. */
+export const STORE_IN_USE = 'a server is using it';
 
-/** What is wrong with the store in a folder; undefined when it is whole. */
+/** Checks the integrity of the store in a folder. Returns the first problem, or undefined. */
 export function checkStore(directory: string): string | undefined {
   try {
     const sqlite = new SQLite(join(directory, STORE_FILE), { fileMustExist: true, timeout: 0 });

@@ -1,25 +1,26 @@
 import type { Insertable, Kysely, Selectable, Updateable } from 'kysely';
-import type { Changes } from './change-notifier.ts';
-import { decodeCursor, encodeCursor } from './page-cursor.ts';
+import type { ChangeNotifier } from './change-notifier.ts';
+import { decodeCursor, toPage } from './page-cursor.ts';
 import { inRepositories } from './repository-filter.ts';
+import { OPEN_STATES } from './run-states.ts';
 import type { Database, TicketTable } from './schema.ts';
 
 export type TicketRow = Selectable<TicketTable>;
 export type NewTicket = Insertable<TicketTable>;
 export type TicketStore = ReturnType<typeof createTicketStore>;
 
-/** `ticket_id` as the store compares it. */
+/** Returns the form of a `ticket_id` that the store compares: ids are unique without regard to case. */
 export function ticketKey(ticketId: string): string {
   return ticketId.toLowerCase();
 }
 
-export function createTicketStore(db: Kysely<Database>, changes: Changes) {
+export function createTicketStore(db: Kysely<Database>, changes: ChangeNotifier) {
   return {
     get(ticketId: string): Promise<TicketRow | undefined> {
       return db.selectFrom('tickets').selectAll().where('ticket_key', '=', ticketKey(ticketId)).executeTakeFirst();
     },
 
-    /** Inserts unless the id is taken; tells whether it did. */
+    /** Inserts a ticket; returns false when its id is taken. */
     async insert(row: NewTicket): Promise<boolean> {
       const inserted = await db
         .insertInto('tickets')
@@ -28,7 +29,7 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
         .returning('ticket_key')
         .executeTakeFirst();
       if (inserted === undefined) return false;
-      changes.tell({ type: 'ticket', ticketKey: row.ticket_key, created: true });
+      changes.notify({ type: 'ticket', ticketKey: row.ticket_key, created: true });
       return true;
     },
 
@@ -38,25 +39,25 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
         .set({ ...fields, updated_at: new Date().toISOString() })
         .where('ticket_key', '=', ticketKey(ticketId))
         .execute();
-      changes.tell({ type: 'ticket', ticketKey: ticketKey(ticketId) });
+      changes.notify({ type: 'ticket', ticketKey: ticketKey(ticketId) });
     },
 
     /**
-     * Marks a ticket as being removed, from when on it gets no run; one that is being created, anew perhaps, is left alone.
-     * @param force also while it has runs that have not ended, or that the caller does not know of
-     * @param lastRun id of the newest run that the caller knows of; empty when there was none
-     * @returns false when its runs are in the way
+     * Puts a ticket that is `ready` into the state `deleting`; from then on it gets no runs.
+     * @param force also when it has open runs, or runs newer than `lastRun`
+     * @param lastRun id of the newest run that the caller knows; empty for none
+     * @returns false when such runs exist and `force` is not set
      */
-    async startRemoval(ticketId: string, force: boolean, lastRun: string): Promise<boolean> {
+    async markDeleting(ticketId: string, force: boolean, lastRun: string): Promise<boolean> {
       const key = ticketKey(ticketId);
       const marked = await db.transaction().execute(async (trx) => {
-        const hindrance = await trx
+        const blocking = await trx
           .selectFrom('runs')
           .select('run_id')
           .where('ticket_key', '=', key)
-          .where((eb) => eb.or([eb('state', 'in', ['queued', 'running', 'waiting']), eb('run_id', '>', lastRun)]))
+          .where((eb) => eb.or([eb('state', 'in', OPEN_STATES), eb('run_id', '>', lastRun)]))
           .executeTakeFirst();
-        if (hindrance !== undefined && !force) return false;
+        if (blocking !== undefined && !force) return false;
         await trx
           .updateTable('tickets')
           .set({ state: 'deleting' })
@@ -65,28 +66,28 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
           .execute();
         return true;
       });
-      if (marked) changes.tell({ type: 'ticket', ticketKey: key });
+      if (marked) changes.notify({ type: 'ticket', ticketKey: key });
       return marked;
     },
 
-    /** Removes a ticket that is marked as being removed, with its plans, runs and events. */
-    async remove(ticketId: string): Promise<void> {
-      const removed = await db
+    /** Deletes a ticket in the state `deleting`, with its plans, runs and events. */
+    async delete(ticketId: string): Promise<void> {
+      const deleted = await db
         .deleteFrom('tickets')
         .where('ticket_key', '=', ticketKey(ticketId))
         .where('state', '=', 'deleting')
         .returning(['ticket_id', 'repo_url'])
         .executeTakeFirst();
-      if (removed === undefined) return;
-      changes.tell({ type: 'ticket_removed', ticketId: removed.ticket_id, repoUrl: removed.repo_url });
+      if (deleted === undefined) return;
+      changes.notify({ type: 'ticket_deleted', ticketId: deleted.ticket_id, repoUrl: deleted.repo_url });
     },
 
-    /** A page, newest first. */
+    /** Reads a page, newest first. */
     async list(query: {
-      cursor?: string | undefined;
+      cursor?: string;
       limit: number;
-      state?: TicketRow['state'] | undefined;
-      repositories?: readonly string[] | undefined;
+      state?: TicketRow['state'];
+      repositories?: readonly string[];
     }) {
       let select = db.selectFrom('tickets').selectAll();
       if (query.state !== undefined) select = select.where('state', '=', query.state);
@@ -105,12 +106,10 @@ export function createTicketStore(db: Kysely<Database>, changes: Changes) {
         .orderBy('ticket_key', 'desc')
         .limit(query.limit + 1)
         .execute();
-      const items = rows.slice(0, query.limit);
-      const last = rows.length > query.limit ? items.at(-1) : undefined;
-      return { items, nextCursor: last ? encodeCursor('tickets', [last.created_at, last.ticket_key]) : null };
+      return toPage('tickets', rows, query.limit, (row) => [row.created_at, row.ticket_key]);
     },
 
-    inState(state: TicketRow['state']): Promise<TicketRow[]> {
+    listByState(state: TicketRow['state']): Promise<TicketRow[]> {
       return db.selectFrom('tickets').selectAll().where('state', '=', state).execute();
     },
   };

@@ -1,13 +1,13 @@
 import { type Kysely, sql } from 'kysely';
 import type { Action, RunState, Usage } from '../../schemas/run.ts';
-import { inRepositories } from './repository-filter.ts';
+import { ticketKeysIn } from './repository-filter.ts';
 import type { Database } from './schema.ts';
 
 export type UsageStore = ReturnType<typeof createUsageStore>;
 
-/** What the runs of one group, action and state have used. */
+/** The usage of the runs of one group, action and state. */
 export type UsageSum = Usage & {
-  /** Day, ticket or key; `null` for runs from before there were keys. */
+  /** Day, ticket or key; `null` for runs older than API keys. */
   group: string | null;
   action: Action;
   state: RunState;
@@ -15,26 +15,24 @@ export type UsageSum = Usage & {
   duration_ms: number;
 };
 
-/** Sums over the runs that are in the store: those of a ticket that was deleted are gone with it. */
+/** Sums up the usage of the stored runs. Deleted runs, such as all runs of a deleted ticket, do not count. */
 export function createUsageStore(db: Kysely<Database>) {
   return {
     /**
-     * @param query.from first day of creation that counts, as YYYY-MM-DD
-     * @param query.to last one
+     * @param query.from first day of creation, as YYYY-MM-DD
+     * @param query.to last day
      */
     sums(query: {
       by: 'day' | 'ticket' | 'key';
       from: string;
       to: string;
-      repositories?: readonly string[] | undefined;
+      repositories?: readonly string[];
     }): Promise<UsageSum[]> {
       const { repositories } = query;
-      // A time of that day goes on with a T.
+      // Times of the last day continue with a T, which sorts before U.
       let select = db.selectFrom('runs').where('created_at', '>=', query.from).where('created_at', '<', `${query.to}U`);
       if (repositories !== undefined) {
-        select = select.where('ticket_key', 'in', (eb) =>
-          eb.selectFrom('tickets').select('ticket_key').where(inRepositories(repositories)),
-        );
+        select = select.where('ticket_key', 'in', ticketKeysIn(db, repositories));
       }
       const group = {
         day: sql<string | null>`substr(created_at, 1, 10)`,

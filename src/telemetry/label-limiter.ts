@@ -3,7 +3,7 @@
  * every Prometheus for good.
  * @returns a function that gives the first `limit` well-formed values as they are, and `other` for all else
  */
-export function createFew(limit: number): (value: string) => string {
+export function createLabelLimiter(limit: number): (value: string) => string {
   const known = new Set<string>();
   return (value) => {
     if (known.has(value)) return value;

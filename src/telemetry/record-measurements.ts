@@ -1,4 +1,4 @@
-import { createFew } from './label-limiter.ts';
+import { createLabelLimiter } from './label-limiter.ts';
 import { type Measurements, measurements } from './measurements.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -10,7 +10,7 @@ const MAX_MODELS = 20;
  * @returns ends that
  */
 export function recordMeasurements(metrics: Metrics): () => void {
-  const modelLabel = createFew(MAX_MODELS);
+  const modelLabel = createLabelLimiter(MAX_MODELS);
 
   const listeners = {
     git({ command, outcome, seconds }: Measurements['git'][0]) {

@@ -1,6 +1,6 @@
 import type { Agents } from '../agents/agents.ts';
 import { createKeyedMutex } from '../concurrency/keyed-mutex.ts';
-import type { TryAgain } from '../concurrency/retry-in-background.ts';
+import type { BackgroundRetry } from '../concurrency/retry-in-background.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
 import type { Store } from '../store/open-store.ts';
@@ -10,14 +10,14 @@ import { whileThere } from './while-there.ts';
 
 type Deps = {
   store: Store;
-  log: Pick<EventLog, 'forget'>;
+  log: Pick<EventLog, 'closeRun'>;
   workspaces: Workspaces;
   agents: Pick<Agents, 'forget'>;
-  tryAgain: TryAgain;
+  retryInBackground: BackgroundRetry;
 };
 
 /** Removal of tickets: marked first, and then finished, by the next start if need be. */
-export function createRemoval({ store, log, workspaces, agents, tryAgain }: Deps) {
+export function createRemoval({ store, log, workspaces, agents, retryInBackground }: Deps) {
   const oneAtATime = createKeyedMutex();
 
   /**
@@ -33,9 +33,9 @@ export function createRemoval({ store, log, workspaces, agents, tryAgain }: Deps
       await cancelRuns?.(ticket_id);
       await agents.forget(ticket_id);
       await workspaces.remove(ticket_id, repo_url);
-      const runIds = await store.runs.idsOf(ticket_id);
-      await store.tickets.remove(ticket_id);
-      for (const runId of runIds) log.forget(runId);
+      const runIds = await store.runs.listIds(ticket_id);
+      await store.tickets.delete(ticket_id);
+      for (const runId of runIds) log.closeRun(runId);
     });
   }
 
@@ -68,16 +68,16 @@ export function createRemoval({ store, log, workspaces, agents, tryAgain }: Deps
         throw new AppError('ticket_busy', `Ticket ${ticket_id} is being created.`, { retryAfter: 5 });
       }
       const busy = () => new AppError('ticket_busy', `Ticket ${ticket_id} has runs that have not ended.`);
-      const lastRun = (await store.runs.lastOf([ticket_key])).get(ticket_key)?.run_id ?? '';
+      const lastRun = (await store.runs.newestByTicket([ticket_key])).get(ticket_key)?.run_id ?? '';
       if (!force) {
-        if ((await store.runs.unfinished(ticket_id)).length > 0) throw busy();
+        if ((await store.runs.listOpen(ticket_id)).length > 0) throw busy();
         // Before it is marked: from then on it is removed, by the next start if need be, and nobody asks again.
         await whileThere(store, ticket, () => checkPushed(ticket_id));
       }
-      if (!(await store.tickets.startRemoval(ticket_id, force, lastRun))) throw busy();
+      if (!(await store.tickets.markDeleting(ticket_id, force, lastRun))) throw busy();
       const work = () => finish(ticket_id, cancelRuns);
       await work().catch((error) => {
-        tryAgain(ticket_id, work, closing);
+        retryInBackground(ticket_id, work, closing);
         throw error;
       });
     },

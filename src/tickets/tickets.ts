@@ -1,6 +1,6 @@
 import type { CreateTicket, Diff, Ticket, TicketSynced } from '../../schemas/ticket.ts';
 import type { Agents } from '../agents/agents.ts';
-import { createTryAgain } from '../concurrency/retry-in-background.ts';
+import { createBackgroundRetry } from '../concurrency/retry-in-background.ts';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
@@ -30,7 +30,7 @@ type TicketPage = {
 type Deps = {
   config: Config;
   store: Store;
-  log: Pick<EventLog, 'forget'>;
+  log: Pick<EventLog, 'closeRun'>;
   workspaces: Workspaces;
   agents: Pick<Agents, 'forget' | 'giveSpare' | 'adopt'>;
   logger: Logger;
@@ -47,8 +47,8 @@ export type CreatedTicket = {
 
 /** Tickets and their workspaces: a ticket is `ready` exactly when its workspace is whole. */
 export function createTickets({ config, store, log, workspaces, agents, logger }: Deps) {
-  const tryAgain = createTryAgain(logger);
-  const removal = createRemoval({ store, log, workspaces, agents, tryAgain });
+  const retryInBackground = createBackgroundRetry(logger);
+  const removal = createRemoval({ store, log, workspaces, agents, retryInBackground });
   /** How far the checkouts that are under way are, by the key of the ticket. */
   const checkingOut = new Map<string, GitProgress>();
 
@@ -62,7 +62,10 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
   /** Looks up what the views of these tickets need besides their rows, all at once. */
   async function viewOf(rows: readonly TicketRow[]): Promise<(row: TicketRow) => Ticket> {
     const keys = rows.map((ticket) => ticket.ticket_key);
-    const [lastRuns, planVersions] = await Promise.all([store.runs.lastOf(keys), store.plans.newestVersions(keys)]);
+    const [lastRuns, planVersions] = await Promise.all([
+      store.runs.newestByTicket(keys),
+      store.plans.newestVersions(keys),
+    ]);
     return (ticket) => {
       const key = ticket.ticket_key;
       return toTicket(ticket, {
@@ -99,7 +102,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     const onProgress = (progress: GitProgress) => {
       logger.info({ ticket_id: ticketId, ...progress }, 'checking out');
       checkingOut.set(key, progress);
-      store.changes.tell({ type: 'ticket', ticketKey: key });
+      store.changes.notify({ type: 'ticket', ticketKey: key });
     };
     try {
       return await work(onProgress);
@@ -133,7 +136,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
         const left = await store.tickets.get(ticket_id);
         if (left?.created_at === createdAt) await recoverOne(left);
       };
-      await recover().catch(() => tryAgain(ticket_id, recover, signal));
+      await recover().catch(() => retryInBackground(ticket_id, recover, signal));
       throw error;
     }
   }
@@ -184,7 +187,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
   /** A run brings the base branch in itself, in its turn, before its agent begins: none can begin to work meanwhile. */
   async function syncWithoutRun(ticketId: string, options: { signal: AbortSignal; fresh?: boolean }) {
     const check = async () => {
-      if ((await store.runs.unfinished(ticketId)).every((run) => run.state === 'queued')) return;
+      if ((await store.runs.listOpen(ticketId)).every((run) => run.state === 'queued')) return;
       throw new AppError('ticket_busy', `A run of ticket ${ticketId} is under way.`, { retryAfter: 30 });
     };
     // Now, to say so at once, and again when its turn has come.
@@ -226,8 +229,8 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     async recover(): Promise<void> {
       await workspaces.recover();
       for (const ticket of [
-        ...(await store.tickets.inState('creating')),
-        ...(await store.tickets.inState('deleting')),
+        ...(await store.tickets.listByState('creating')),
+        ...(await store.tickets.listByState('deleting')),
       ]) {
         await recoverOne(ticket).catch((err) =>
           logger.warn({ err, ticket_id: ticket.ticket_id, state: ticket.state }, 'a ticket could not be recovered'),

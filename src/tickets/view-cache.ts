@@ -1,5 +1,5 @@
 import type { Ticket } from '../../schemas/ticket.ts';
-import type { Change, Changes } from '../store/change-notifier.ts';
+import type { Change, ChangeNotifier } from '../store/change-notifier.ts';
 
 /** Longest time in milliseconds for which a view is good: what a person does to a folder is told by nobody. */
 const FRESH_MS = 1000;
@@ -24,7 +24,7 @@ type Remembered = { at: number; view: Promise<Ticket> };
  * at the disk.
  * @param look makes the view of a ticket
  */
-export function rememberViews(changes: Changes, look: (ticketId: string) => Promise<Ticket>) {
+export function rememberViews(changes: ChangeNotifier, look: (ticketId: string) => Promise<Ticket>) {
   const views = new Map<string, Remembered>();
 
   // A change of a run does not name its ticket, and is rare beside what runs say.

@@ -36,8 +36,8 @@ const TAKE_AWAY = new URL('take-away.ts', import.meta.url).href;
 
 /** Arguments and environment of a Node process that lacks some of its defences. */
 export function lacking({ nodeArgs = [], edits = [] }: Conditions) {
-  if (edits.length === 0) return { nodeArgs, env: {} };
-  return { nodeArgs: ['--import', TAKE_AWAY, ...nodeArgs], env: { TAKE_AWAY: JSON.stringify(edits) } };
+  const env: Record<string, string> = edits.length === 0 ? {} : { TAKE_AWAY: JSON.stringify(edits) };
+  return { nodeArgs: edits.length === 0 ? nodeArgs : ['--import', TAKE_AWAY, ...nodeArgs], env };
 }
 
 /** A service on loopback that counts who comes, and sends a git that asks it on to itself. */

@@ -251,8 +251,8 @@ const AMBIGUOUS: readonly ClientAttack[] = [
       { file: LIMITS, from: "getDefaultJsonParser('error', 'error')", to: "getDefaultJsonParser('ignore', 'ignore')" },
       {
         file: 'schemas/ticket.ts',
-        from: "{ $id: 'CreateTicket', additionalProperties: false }",
-        to: "{ $id: 'CreateTicket' }",
+        from: "$id: 'CreateTicket',\n    additionalProperties: false,",
+        to: "$id: 'CreateTicket',",
       },
     ),
   },

@@ -6,6 +6,7 @@ import type { Edit } from './take-away.ts';
 
 const AUTH = 'plugins/hooks/auth.ts';
 const KEYS = 'src/keys/keys.ts';
+const KEY_ENTRY = 'src/keys/key-entry.ts';
 const RUNS = 'plugins/routes/runs.ts';
 
 const LIST = '/v1/tickets';
@@ -99,7 +100,7 @@ export const WITH_KEYS: readonly ClientAttack[] = [
       while (Date.now() < ends + 250) last = await status('GET', LIST, undefined, headers);
       return last === 200;
     },
-    without: without({ file: KEYS, from: 'Date.parse(row.expires_at) <= Date.now()', to: 'false' }),
+    without: without({ file: KEY_ENTRY, from: 'Date.parse(row.expires_at) <= Date.now()', to: 'false' }),
   },
   {
     name: 'a key that was revoked',
@@ -109,7 +110,7 @@ export const WITH_KEYS: readonly ClientAttack[] = [
       await status('DELETE', `/v1/keys/${key_id}`, undefined, asAdmin);
       return (await status('GET', LIST, undefined, headers)) === 200;
     },
-    without: without({ file: KEYS, from: 'if (row.revoked_at !== null)', to: 'if (row.revoked_at === 0)' }),
+    without: without({ file: KEY_ENTRY, from: 'if (row.revoked_at !== null)', to: 'if (row.revoked_at === 0)' }),
   },
   {
     name: 'the stream of a key that was revoked',
@@ -128,7 +129,7 @@ export const WITH_KEYS: readonly ClientAttack[] = [
     },
     without: without({
       file: KEYS,
-      from: 'revoked_at: revokedAt };\n      over(keyId);',
+      from: 'revoked_at: revokedAt };\n      watchers.notify(keyId);',
       to: 'revoked_at: revokedAt };',
     }),
   },

@@ -55,7 +55,7 @@ t.test('each fault is told with what mends it', async (t) => {
   const server = await startServer(t, world);
   const running = await doctor({ PORT: new URL(server.url).port });
   t.match(running.of('port'), { status: 'ok', detail: /a server answers/ });
-  t.match(running.of('store'), { status: 'ok', detail: /a server uses it/ });
+  t.match(running.of('store'), { status: 'ok', detail: /a server is using it/ });
   const wrong = await doctor({ PORT: 'none' });
   t.match(wrong, { code: 1, ok: false });
   t.match(wrong.of('settings'), { status: 'fail', detail: /PORT/ });

@@ -234,7 +234,7 @@ t.test('a restore that is killed leaves folders that are refused', async (t) => 
   restore.kill('SIGKILL');
   await ended;
   t.ok(existsSync(mark), 'it says so');
-  await t.rejects(startServerProcess(t, world, { ...place, ...settings }), /restore that was not finished/);
+  await t.rejects(startServerProcess(t, world, { ...place, ...settings }), /unfinished restore/);
   t.match(await pullwright(world, place, 'restore', large), { code: 1, stderr: /not finished. Empty it/ });
   rmSync(join(dir, 'killed'), { recursive: true });
   t.match(await pullwright(world, place, 'restore', large), { code: 0 }, 'emptied, it is restored');

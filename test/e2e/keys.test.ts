@@ -162,14 +162,14 @@ t.test('what begins after its key was revoked ends at once', async (t) => {
   t.teardown(() => store.close());
   const keys = await createKeys({ config, store, logger: pino({ level: 'silent' }) });
   const made = await keys.create({ name: 'brief', scopes: ['read'] });
-  const checked = keys.check(made.key);
+  const checked = keys.authenticate(made.key);
   if (!('caller' in checked)) throw new Error(checked.fault);
   let ended = 0;
-  keys.whenOver(checked.caller, () => ended++);
+  keys.onInvalid(checked.caller, () => ended++);
   t.equal(ended, 0);
   await keys.revoke(made.key_id);
   t.equal(ended, 1);
-  keys.whenOver(checked.caller, () => ended++);
+  keys.onInvalid(checked.caller, () => ended++);
   t.equal(ended, 2);
 });
 

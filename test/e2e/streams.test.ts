@@ -50,7 +50,7 @@ await app.store.tickets.insert({
 
 /** A run that this test writes: nobody has told the engine of it. */
 async function makeRun() {
-  const limitsOfQueue = { keyId: 'loopback', maxQueued: 10, maxOfKey: 10, waitAt: () => null };
+  const limitsOfQueue = { keyId: 'loopback', maxQueued: 10, maxOpenPerKey: 10, estimateWait: () => null };
   const request = { ticketId: 'S-1', action: 'chat', message: 'hello', agent: 'gemini' } as const;
   const { row } = await app.store.runs.enqueue({ ...request, ...limitsOfQueue });
   const { run_id } = row;

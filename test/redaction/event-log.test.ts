@@ -30,9 +30,9 @@ async function makeLog(dir: string, runs: number) {
       action: 'chat',
       agent: 'gemini',
       keyId: 'loopback',
-      maxOfKey: 10,
+      maxOpenPerKey: 10,
       maxQueued: 9,
-      waitAt: () => null,
+      estimateWait: () => null,
     });
     const row = await store.runs.claim();
     if (row) claimed.push(row.run_id);

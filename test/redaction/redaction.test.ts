@@ -141,26 +141,26 @@ t.test('secrets among random text are masked, however many and however cut', asy
 
 t.test('an event lets go of what is held, but not of the secret', async (t) => {
   const secret = SECRETS['a token'];
-  const { tell: redact } = redactEvents(createRedactor([secret]));
+  const { redact: redactOne } = redactEvents(createRedactor([secret]));
   const say = (text: string): EventDraft => ({ type: 'message.delta', data: { text } });
   const think = (text: string): EventDraft => ({ type: 'thought.delta', data: { text } });
   const tool: EventDraft = { type: 'tool.started', data: { tool_call_id: 'c', title: `cat ${secret}` } };
-  const tell = (drafts: EventDraft[]) => drafts.flatMap(redact);
+  const redact = (drafts: EventDraft[]) => drafts.flatMap(redactOne);
   const said = (drafts: EventDraft[]) =>
     drafts.flatMap((draft) => ('text' in draft.data ? [draft.data.text] : [draft.type]));
 
-  t.strictSame(said(tell([say('Option g'), tool, say('h is next')])), ['Option ', 'g', 'tool.started', 'h is next']);
-  t.match(tell([tool]), [{ data: { title: 'cat [redacted]' } }]);
-  t.equal(tell([think('well')])[0]?.type, 'thought.delta');
+  t.strictSame(said(redact([say('Option g'), tool, say('h is next')])), ['Option ', 'g', 'tool.started', 'h is next']);
+  t.match(redact([tool]), [{ data: { title: 'cat [redacted]' } }]);
+  t.equal(redact([think('well')])[0]?.type, 'thought.delta');
   for (let at = 1; at < secret.length; at += 1) {
-    const events = tell([say(`key ${secret.slice(0, at)}`), think('hm'), say(`${secret.slice(at)} end`), tool]);
+    const events = redact([say(`key ${secret.slice(0, at)}`), think('hm'), say(`${secret.slice(at)} end`), tool]);
     const message = events.map((event) => (event.type === 'message.delta' ? event.data.text : '')).join('');
     if (message.includes(secret) || leaked(message, secret) > 16) t.fail(`split at ${at}: ${message}`);
     if (!message.endsWith('[redacted] end')) t.fail(`split at ${at}: ${message}`);
   }
   for (const type of Object.keys(eventData)) {
     const event = JSON.parse(JSON.stringify({ type, data: { text: secret, deep: [{ list: [`"${secret}"`] }] } }));
-    if (JSON.stringify(tell([event])).includes(secret)) t.fail(type);
+    if (JSON.stringify(redact([event])).includes(secret)) t.fail(type);
   }
 });
 
@@ -169,10 +169,10 @@ t.test('what is learned counts from then on, and is forgotten when it has expire
   const stream = redactor.stream();
   t.equal(redactor.text('a short text'), 'a short text', 'ordinary words are not masked');
   t.equal(stream.push(`${SECRETS['a token'].slice(0, 10)}`), '');
-  redactor.learn('ghs_installation-token-1', Date.now() - 1);
+  redactor.addSecret('ghs_installation-token-1', Date.now() - 1);
   t.equal(stream.push(`${SECRETS['a token'].slice(10)}!`), '[redacted]!', 'a stream goes on where it was');
   t.equal(stream.push('ghs_installation-token-1'), '[redacted]');
-  redactor.learn('ghs_installation-token-2');
+  redactor.addSecret('ghs_installation-token-2');
   t.equal(redactor.text('ghs_installation-token-1 ghs_installation-token-2'), 'ghs_installation-token-1 [redacted]');
 });
 

@@ -107,8 +107,8 @@ export default fp<{ version: string }>(
 );
 
 /** Alternatives, each enough: a key with one of the scopes, in one of the two headers. */
-function security(scopes: readonly string[] = []): Record<string, string[]>[] {
-  return scopes.flatMap((scope) => [{ apiKey: [scope] }, { bearer: [scope] }]);
+function security(scopes: readonly string[] = []) {
+  return scopes.flatMap((scope): Record<string, string[]>[] => [{ apiKey: [scope] }, { bearer: [scope] }]);
 }
 
 /** `Event` as what it is: one schema for each type, told apart by `type`. Answers are checked against the envelope only. */

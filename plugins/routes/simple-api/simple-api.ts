@@ -77,7 +77,7 @@ export const simpleApiRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const again = idempotency?.runId === run_id;
       const run = await app.runs.row(run_id);
       const after = again ? await request.resumesAfter(run) : 0;
-      const ahead = (await app.store.runs.unfinished(ticket_id)).filter((other) => other.run_id < run_id);
+      const ahead = (await app.store.runs.listOpen(ticket_id)).filter((other) => other.run_id < run_id);
       return reply.streamEvents(run, after, createLineView(ahead.length > 0, after));
     },
   );

@@ -68,10 +68,10 @@ export async function startAgent(options: StartOptions): Promise<StartedAgent> {
   const model = api && createModelProxy(api, upstream, redactor);
   const service = model && (await sandbox.serve(model.server, MODEL_PORT));
   // Worth nothing to others, but nobody has reason to see it.
-  if (model) redactor.learn(model.token);
+  if (model) redactor.addSecret(model.token);
   const closeModel = async () => {
     await service?.close();
-    if (model) redactor.forget(model.token);
+    if (model) redactor.removeSecret(model.token);
   };
   try {
     const { process, connection } = await startProcess(options, model, service);

@@ -7,7 +7,7 @@ import type { Config } from '../../config/load-config.ts';
 import { diskSpace } from '../../files/disk-space.ts';
 import { lowLimits } from '../../sandbox/resource-limits.ts';
 import { createSandbox } from '../../sandbox/sandbox.ts';
-import { checkStore, refuseUnfinished, STORE_FILE, STORE_IN_USE } from '../../store/store-file.ts';
+import { checkStore, rejectUnfinishedRestore, STORE_FILE, STORE_IN_USE } from '../../store/store-file.ts';
 import { type Check, type Finding, fail, ok, type Surroundings, warn } from './check.ts';
 
 const GIB = 1024 ** 3;
@@ -22,7 +22,7 @@ export function machineChecks({ config, env }: Surroundings): Check[] {
       name: 'store',
       async run() {
         if (!existsSync(join(DATA_DIR, STORE_FILE))) return ok('there is none yet');
-        refuseUnfinished(DATA_DIR);
+        rejectUnfinishedRestore(DATA_DIR);
         const fault = checkStore(DATA_DIR);
         if (fault === STORE_IN_USE) return ok(fault);
         return fault === undefined ? ok('whole') : fail(fault, 'pullwright restore, with the last backup');

@@ -52,7 +52,7 @@ export async function createTables(db: Kysely<unknown>): Promise<void> {
     .execute();
   await db.schema.createIndex('runs_of_ticket').on('runs').columns(['ticket_key', 'run_id']).execute();
   await db.schema.createIndex('runs_by_state').on('runs').columns(['state', 'run_id']).execute();
-  // One run at a time per ticket is an invariant of the database, not a habit of the code.
+  // The database guarantees at most one active run per ticket.
   await db.schema
     .createIndex('one_active_run_per_ticket')
     .unique()

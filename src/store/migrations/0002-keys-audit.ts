@@ -30,7 +30,7 @@ export async function addKeysAndAudit(db: Kysely<unknown>): Promise<void> {
     .addColumn('status', 'integer', (c) => c.notNull())
     .addColumn('code', 'text')
     .execute();
-  // That nothing is changed or removed is kept by the database, whatever the code does.
+  // The database makes the log append-only, whatever the code does.
   for (const change of ['update', 'delete']) {
     await sql`create trigger ${sql.id(`audit_no_${change}`)} before ${sql.raw(change)} on audit
       begin select raise(abort, 'the audit log is append-only'); end`.execute(db);

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 
-/** For what was looked for in all tickets, or in all runs of a key. */
+/** Indexes for queries that scanned all tickets, or all runs of a key. */
 export async function addIndexesForGrowth(db: Kysely<unknown>): Promise<void> {
   const newest = ['created_at', 'ticket_key'] as const;
   await db.schema

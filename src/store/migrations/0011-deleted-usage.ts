@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 
-/** What a key has used of a limit of the day stays used when the run is deleted, whatever deletes it. */
+/** Keeps the usage of deleted runs, so that a deletion does not reset the daily limit of a key. */
 export async function addDeletedUsage(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable('deleted_usage')
@@ -9,7 +9,7 @@ export async function addDeletedUsage(db: Kysely<unknown>): Promise<void> {
     .addColumn('tokens', 'integer', (c) => c.notNull())
     .addPrimaryKeyConstraint('deleted_usage_key', ['key_id', 'day'])
     .execute();
-  // Runs that go with their ticket pass by here, too. Days that are over count for nothing any more.
+  // The trigger also fires for runs deleted with their ticket. Past days no longer count.
   await sql`create trigger runs_keep_usage after delete on runs
     when old.key_id is not null and old.created_at >= date('now')
     begin

@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import type { AgentDefinition } from '../src/agents/agent-definition.ts';
-import type { Place } from '../src/sandbox/types.ts';
+import type { Mount } from '../src/sandbox/types.ts';
 
-export const SCRIPT: Place = { host: fileURLToPath(new URL('agent.mjs', import.meta.url)), inside: '/opt/agent.mjs' };
+export const SCRIPT: Mount = { host: fileURLToPath(new URL('agent.mjs', import.meta.url)), inside: '/opt/agent.mjs' };
 
 /** How the agent of the bench is started; what it says is in the prompt. */
 export const definition: AgentDefinition = {

@@ -6,7 +6,7 @@ export function isMissing(error: unknown): boolean {
 }
 
 /** A disk that takes nothing, met by Node itself, told as the one git meets. Other errors pass. */
-export function tellFullDisk(error: unknown): unknown {
+export function classifyFileError(error: unknown): unknown {
   return storageFailure(error) ?? error;
 }
 

@@ -34,21 +34,21 @@ const NAME_MAX = 255;
 const PATH_MAX = 4095;
 
 /** What FAT, NTFS and SMB refuse in names: control characters and https://learn.microsoft.com/windows/win32/fileio/naming-a-file */
-const SUSPECT_BYTES = [...Array.from({ length: 31 }, (_, index) => index + 1), ...Buffer.from('"*:<>?\\|')];
+const SUSPICIOUS_BYTES = [...Array.from({ length: 31 }, (_, index) => index + 1), ...Buffer.from('"*:<>?\\|')];
 
 /** @param folder where a file may be made for a moment */
 export async function probeFileSystem(folder: string): Promise<FileSystem> {
   const { type } = await statfs(folder);
   const probe = join(folder, randomUUID());
-  const takesLink = (length: number) => isTaken(probe, () => symlink('x'.repeat(length), probe));
-  const takesPath = (length: number) => isTaken(undefined, () => lstat(folder.padEnd(length, '/')));
+  const acceptsLink = (length: number) => succeeds(probe, () => symlink('x'.repeat(length), probe));
+  const acceptsPath = (length: number) => succeeds(undefined, () => lstat(folder.padEnd(length, '/')));
   return {
     type: TYPES.get(type) ?? `0x${type.toString(16)}`,
     ignoresCase: await ignoresCase(folder),
-    maxNameBytes: await longest(NAME_MAX, (length) => takesName(folder, Buffer.alloc(length, 'x'))),
-    maxLinkBytes: await longest(PATH_MAX, takesLink),
-    maxPathBytes: await longest(PATH_MAX, takesPath),
-    requiresUtf8: !(await takesName(folder, Buffer.of(0xff))),
+    maxNameBytes: await largestAccepted(NAME_MAX, (length) => acceptsName(folder, Buffer.alloc(length, 'x'))),
+    maxLinkBytes: await largestAccepted(PATH_MAX, acceptsLink),
+    maxPathBytes: await largestAccepted(PATH_MAX, acceptsPath),
+    requiresUtf8: !(await acceptsName(folder, Buffer.of(0xff))),
     refusedBytes: await findRefusedBytes(folder),
   };
 }
@@ -68,42 +68,42 @@ async function ignoresCase(folder: string): Promise<boolean> {
 }
 
 async function findRefusedBytes(folder: string): Promise<ReadonlySet<number>> {
-  if (await takesName(folder, Buffer.from(SUSPECT_BYTES))) return new Set();
+  if (await acceptsName(folder, Buffer.from(SUSPICIOUS_BYTES))) return new Set();
   const refused = new Set<number>();
-  for (const byte of SUSPECT_BYTES) {
-    if (!(await takesName(folder, Buffer.of(0x78, byte, 0x78)))) refused.add(byte);
+  for (const byte of SUSPICIOUS_BYTES) {
+    if (!(await acceptsName(folder, Buffer.of(0x78, byte, 0x78)))) refused.add(byte);
   }
   return refused;
 }
 
-function takesName(folder: string, name: Buffer): Promise<boolean> {
+function acceptsName(folder: string, name: Buffer): Promise<boolean> {
   const path = Buffer.concat([Buffer.from(`${folder}/`), name]);
-  return isTaken(path, () => writeFile(path, '', { flag: 'wx' }));
+  return succeeds(path, () => writeFile(path, '', { flag: 'wx' }));
 }
 
 /**
  * Whether an operation succeeds. A disk that takes nothing at all is no answer.
- * @param made what the operation creates; it is removed
+ * @param created what the operation creates; it is removed
  */
-async function isTaken(made: string | Buffer | undefined, operation: () => Promise<unknown>): Promise<boolean> {
+async function succeeds(created: string | Buffer | undefined, operation: () => Promise<unknown>): Promise<boolean> {
   try {
     await operation();
   } catch (error) {
     if (storageFailure(error)) throw error;
     return false;
   }
-  if (made !== undefined) await rm(made);
+  if (created !== undefined) await rm(created);
   return true;
 }
 
-/** The largest length up to `most` that fits, where each shorter one fits too. */
-async function longest(most: number, fits: (length: number) => Promise<boolean>): Promise<number> {
-  if (await fits(most)) return most;
-  let [fitting, tooLong] = [0, most];
-  while (tooLong - fitting > 1) {
-    const middle = Math.floor((fitting + tooLong) / 2);
-    if (await fits(middle)) fitting = middle;
-    else tooLong = middle;
+/** The largest accepted length up to `max`, where each shorter one is accepted too. */
+async function largestAccepted(max: number, isAccepted: (length: number) => Promise<boolean>): Promise<number> {
+  if (await isAccepted(max)) return max;
+  let [accepted, rejected] = [0, max];
+  while (rejected - accepted > 1) {
+    const middle = Math.floor((accepted + rejected) / 2);
+    if (await isAccepted(middle)) accepted = middle;
+    else rejected = middle;
   }
-  return fitting;
+  return accepted;
 }

@@ -155,7 +155,7 @@ export function createMirrors(deps: {
       else await fetchBranches(staged, repo, branches, options);
       await rename(staged, mirror);
     } catch (error) {
-      await trash.discard(staged, layout.data.trash);
+      await trash.add(staged, layout.data.trash);
       throw error;
     }
   }

@@ -2,13 +2,13 @@ import { AppError } from '../errors/app-error.ts';
 import type { Confine } from './confined/confine.ts';
 import { runProgram } from './confined/programs.ts';
 
-const LEAST_PAUSE_MS = 1000;
+const MIN_INTERVAL_MS = 1000;
 /** Measuring takes a part of the time only, however large the folders are. */
-const PAUSE_FACTOR = 10;
-const MEASURE_MS = 30_000;
+const INTERVAL_FACTOR = 10;
+const MEASURE_TIMEOUT_MS = 30_000;
 const LIMITS = { cpuSeconds: 20, memoryMib: 512, fileMib: 1 };
 
-export type SizeLimit = {
+export type DiskQuota = {
   folders: readonly string[];
   maxMib: number;
 };
@@ -18,10 +18,10 @@ export type SizeLimit = {
  * Between two measurements they can grow as fast as the disk is.
  * @returns stops it, and resolves when nothing of it runs
  */
-export function watchSize(
+export function watchDiskQuota(
   confine: Confine,
-  limit: SizeLimit,
-  onTooLarge: (error: AppError) => void,
+  limit: DiskQuota,
+  onQuotaExceeded: (error: AppError) => void,
 ): () => Promise<void> {
   const stop = new AbortController();
   let timer: NodeJS.Timeout | undefined;
@@ -31,8 +31,8 @@ export function watchSize(
     const begun = performance.now();
     const error = await findExcess(confine, limit, stop.signal);
     if (stop.signal.aborted) return;
-    if (error) return onTooLarge(error);
-    const pause = Math.max(LEAST_PAUSE_MS, PAUSE_FACTOR * (performance.now() - begun));
+    if (error) return onQuotaExceeded(error);
+    const pause = Math.max(MIN_INTERVAL_MS, INTERVAL_FACTOR * (performance.now() - begun));
     timer = setTimeout(() => {
       checking = check();
     }, pause).unref();
@@ -47,12 +47,12 @@ export function watchSize(
 }
 
 /** Whether folders can be measured here at all, tried on one that exists. */
-export async function canMeasure(confine: Confine, folder: string): Promise<boolean> {
+export async function canMeasureDiskUse(confine: Confine, folder: string): Promise<boolean> {
   const { kib } = await measure(confine, [folder]);
   return kib !== undefined;
 }
 
-async function findExcess(confine: Confine, { folders, maxMib }: SizeLimit, signal: AbortSignal) {
+async function findExcess(confine: Confine, { folders, maxMib }: DiskQuota, signal: AbortSignal) {
   const { kib = 0, endless } = await measure(confine, folders, signal);
   if (endless) return new AppError('workspace_too_large', 'The workspace holds more files than can be counted.');
   if (kib <= maxMib * 1024) return undefined;
@@ -62,10 +62,10 @@ async function findExcess(confine: Confine, { folders, maxMib }: SizeLimit, sign
 
 /** Measures what folders take of the disk together; no `kib` when nothing was counted. */
 async function measure(confine: Confine, folders: readonly string[], signal?: AbortSignal) {
-  const program = { user: 'file-keeper', readable: folders, writable: [], limits: LIMITS } as const;
+  const program = { user: 'file-admin', readable: folders, writable: [], limits: LIMITS } as const;
   // Files may vanish meanwhile; then it fails, and still prints what it found.
   const du = { ...program, argv: ['du', '-skx', '--', ...folders] } as const;
-  const { stdout, stderr, ended } = await runProgram(confine, du, { signal, timeoutMs: MEASURE_MS });
+  const { stdout, stderr, ended } = await runProgram(confine, du, { signal, timeoutMs: MEASURE_TIMEOUT_MS });
   // For the next measurement: what a folder without its permissions holds is not seen, unless the server is root.
   if (/Permission denied/.test(stderr)) await open(confine, folders, signal);
   const counts = stdout
@@ -80,6 +80,10 @@ async function measure(confine: Confine, folders: readonly string[], signal?: Ab
 /** Lets their owner into folders. */
 async function open(confine: Confine, folders: readonly string[], signal: AbortSignal | undefined): Promise<void> {
   const chmod = ['-type', 'd', '!', '-perm', '-u+rx', '-exec', 'chmod', 'u+rx', '{}', ';'];
-  const program = { user: 'file-keeper', readable: [], writable: folders, limits: LIMITS } as const;
-  await runProgram(confine, { ...program, argv: ['find', ...folders, ...chmod] }, { signal, timeoutMs: MEASURE_MS });
+  const program = { user: 'file-admin', readable: [], writable: folders, limits: LIMITS } as const;
+  await runProgram(
+    confine,
+    { ...program, argv: ['find', ...folders, ...chmod] },
+    { signal, timeoutMs: MEASURE_TIMEOUT_MS },
+  );
 }

@@ -20,7 +20,7 @@ export type Identities = {
   /** Gives new files and folders of the server to the owner of a folder. */
   share(folder: string, paths: readonly string[]): Promise<void>;
   /** Returns why no sandbox can have a uid of its own, if so. */
-  problem(): { detail: string; remedy: string } | undefined;
+  failure(): { detail: string; remedy: string } | undefined;
 };
 
 /**
@@ -30,25 +30,25 @@ export type Identities = {
 export function createIdentities(config: Pick<Config, 'SANDBOX_UIDS' | 'TICKETS_ROOT'>): Identities {
   if (process.getuid?.() !== 0) {
     const nothing = async () => {};
-    return { of: () => undefined, owner: ownerOf, assign: nothing, share: nothing, problem: () => undefined };
+    return { of: () => undefined, owner: ownerOf, assign: nothing, share: nothing, failure: () => undefined };
   }
   const { first, last } = config.SANDBOX_UIDS;
   // Other users of the machine are kept out by the top folders; the uids of the sandboxes have to read in them.
   process.umask(0o022);
-  const given = new Set<number>();
+  const allocated = new Set<number>();
 
   function isFree(uid: number): boolean {
     const { TICKETS_ROOT: root } = config;
     const staging = join(root, '.staging');
     const folders = [root, staging].flatMap((folder) => namesIn(folder).map((name) => join(folder, name)));
-    return !given.has(uid) && !folders.some((folder) => ownerOf(folder) === uid);
+    return !allocated.has(uid) && !folders.some((folder) => ownerOf(folder) === uid);
   }
 
   function allocate(): number {
-    if (given.size > (last - first) / 2) given.clear();
+    if (allocated.size > (last - first) / 2) allocated.clear();
     const uid = randomInt(first, last + 1);
     if (!isFree(uid)) return allocate();
-    given.add(uid);
+    allocated.add(uid);
     return uid;
   }
 
@@ -69,7 +69,7 @@ export function createIdentities(config: Pick<Config, 'SANDBOX_UIDS' | 'TICKETS_
       const uid = this.of(folder);
       if (uid !== undefined) await Promise.all(paths.map((path) => chown(path, uid, uid)));
     },
-    problem() {
+    failure() {
       if (isMapped(first, last)) return undefined;
       return {
         detail: `The server is root, and the uids ${first} to ${last} for its sandboxes do not exist here.`,

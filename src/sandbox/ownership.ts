@@ -14,9 +14,9 @@ export async function unifyOwner(confine: Confine, identities: Identities, folde
   const uid = identities.of(folder);
   if (uid === undefined) return;
   const argv = ['chown', '-R', '-h', '-P', `${uid}:${uid}`, '--', folder] as const;
-  const program = { argv, user: 'file-keeper', readable: [], writable: [folder], limits: LIMITS } as const;
+  const program = { argv, user: 'file-admin', readable: [], writable: [folder], limits: LIMITS } as const;
   const { ended, exitCode, stderr } = await runProgram(confine, program, { timeoutMs: TIMEOUT_MS });
-  if (ended === 'by itself' && exitCode === 0) return;
+  if (ended === 'exited' && exitCode === 0) return;
   throw new AppError('agent_unavailable', 'A folder could not be given to the user of its sandbox.', {
     cause: new Error(stderr),
   });

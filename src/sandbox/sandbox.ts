@@ -4,7 +4,7 @@ import { AppError } from '../errors/app-error.ts';
 import { createBubblewrap } from './bubblewrap/bubblewrap.ts';
 import { type CgroupCheck, createCgroups } from './cgroup/cgroup.ts';
 import { type Confine, createConfine } from './confined/confine.ts';
-import { watchSize } from './disk-quota.ts';
+import { watchDiskQuota } from './disk-quota.ts';
 import { createEgressProxy } from './egress/egress-proxy.ts';
 import { createIdentities, type Identities } from './identity.ts';
 import { giveToOwnerOf } from './ownership.ts';
@@ -12,7 +12,7 @@ import { type RunLimits, type RunResult, runProcess } from './processes/run-proc
 import { startProcess } from './processes/start-process.ts';
 import { MAX_PROCESSES } from './resource-limits.ts';
 import { type SandboxCheck, testConfinement } from './self-test/self-test.ts';
-import type { Service } from './socket-forward.ts';
+import type { SocketForward } from './socket-forward.ts';
 import type { Confinement, SandboxedProcess, SandboxRequest } from './types.ts';
 import { createUnconfined } from './unconfined.ts';
 
@@ -22,7 +22,7 @@ const EGRESS_PORT = 41_702;
 /** Least limit of the data of a process, where no cgroup limits the sandbox: Node reserves much more than it uses. */
 const MIN_PROCESS_MIB = 4096;
 
-export type Sandbox = Pick<Confinement, 'kind' | 'path' | 'layout' | 'serve'> & {
+export type Sandbox = Pick<Confinement, 'kind' | 'path' | 'layout' | 'forward'> & {
   /** Whether sandboxes hold on this machine, found out by starting some; a good answer is kept. */
   check(): Promise<SandboxCheck>;
   /** Whether a cgroup limits each sandbox as a whole. Without one, memory is limited for each process. */
@@ -66,10 +66,10 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     return result;
   }
 
-  async function openEgress(onDenied: SandboxRequest['onDenied']): Promise<Service | undefined> {
+  async function openEgress(onDenied: SandboxRequest['onDenied']): Promise<SocketForward | undefined> {
     // Where there are no walls, the way out is open anyway.
     if (confinement.kind === 'none' || config.EGRESS_ALLOW.length === 0) return undefined;
-    return confinement.serve(createEgressProxy({ allow: config.EGRESS_ALLOW, onDenied }), EGRESS_PORT);
+    return confinement.forward(createEgressProxy({ allow: config.EGRESS_ALLOW, onDenied }), EGRESS_PORT);
   }
 
   async function start(request: SandboxRequest): Promise<SandboxedProcess> {
@@ -97,8 +97,8 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
       folders: [request.workspace, ...Object.values(request.home?.writable ?? {})],
       maxMib: config.MAX_WORKSPACE_MB,
     };
-    return watchSize(confine, limit, (error) => {
-      request.onTooLarge?.(error);
+    return watchDiskQuota(confine, limit, (error) => {
+      request.onQuotaExceeded?.(error);
       void child.kill();
     });
   }
@@ -108,9 +108,9 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     if (!result.ok) throw new AppError('agent_unavailable', result.detail, { remedy: result.remedy });
     const egress = await openEgress(request.onDenied);
     try {
-      const services = [...(request.services ?? []), ...(egress ? [egress] : [])];
+      const forwards = [...(request.forwards ?? []), ...(egress ? [egress] : [])];
       const env = { ...request.env, ...(egress ? proxyVariables(egress.url) : {}) };
-      const child = await start({ ...request, services, env });
+      const child = await start({ ...request, forwards, env });
       const stopWatch = watch(request, child);
       const closed = child.exited.then(async () => {
         await stopWatch();
@@ -133,7 +133,7 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     kind: confinement.kind,
     path: confinement.path,
     layout: confinement.layout,
-    serve: confinement.serve,
+    forward: confinement.forward,
     check,
     confine,
     identities,
@@ -143,7 +143,7 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
       request.signal?.throwIfAborted();
       const excess = new AbortController();
       const signal = AbortSignal.any([excess.signal, ...(request.signal ? [request.signal] : [])]);
-      const child = await spawn({ ...request, onTooLarge: (error) => excess.abort(error) });
+      const child = await spawn({ ...request, onQuotaExceeded: (error) => excess.abort(error) });
       return runProcess(child, { ...request, signal });
     },
   };

@@ -8,11 +8,11 @@ import { join } from 'node:path';
 const MAX_SOCKET_PATH = 107;
 
 /** A server of this process that sandboxed processes can reach: those whose request names it. */
-export type Service = {
+export type SocketForward = {
   /** Its address as the process inside sees it, without a slash at the end. */
   url: string;
   /** Folder of its Unix socket, called `socket`, and the loopback port that leads to it inside. */
-  inlet?: { folder: string; port: number };
+  socket?: { folder: string; port: number };
   /** Ends it and every connection to it. */
   close(): Promise<void>;
 };
@@ -21,14 +21,14 @@ export type Service = {
  * Lets a server listen on a Unix socket, which is shown inside as a loopback port.
  * @param parent folder for it
  */
-export async function serveOnSocket(server: Server, port: number, parent: string): Promise<Service> {
+export async function createSocketForward(server: Server, port: number, parent: string): Promise<SocketForward> {
   await mkdir(parent, { recursive: true });
   const fits = Buffer.byteLength(join(parent, 'socket-XXXXXX/socket')) <= MAX_SOCKET_PATH;
   const folder = await mkdtemp(join(fits ? parent : tmpdir(), 'socket-'));
   const close = await listen(server, { path: join(folder, 'socket') });
   return {
     url: `http://127.0.0.1:${port}`,
-    inlet: { folder, port },
+    socket: { folder, port },
     async close() {
       await close();
       await rm(folder, { recursive: true, force: true });
@@ -37,7 +37,7 @@ export async function serveOnSocket(server: Server, port: number, parent: string
 }
 
 /** Lets a server listen on a free loopback port of the host. */
-export async function serveOnLoopback(server: Server): Promise<Service> {
+export async function listenOnLoopback(server: Server): Promise<SocketForward> {
   const close = await listen(server, { host: '127.0.0.1', port: 0 });
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('The server listens on no port.');

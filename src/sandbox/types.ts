@@ -1,10 +1,10 @@
 import type { Server } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import type { AppError } from '../errors/app-error.ts';
-import type { Service } from './socket-forward.ts';
+import type { SocketForward } from './socket-forward.ts';
 
 /** A file or folder of the host, and the absolute path at which a sandboxed process finds it. */
-export type Place = { host: string; inside: string };
+export type Mount = { host: string; inside: string };
 
 /**
  * The home of a sandboxed process: empty, but for `readOnly`, paths of `folder` (relative to it), and for `writable`, folders
@@ -27,15 +27,15 @@ export type SandboxRequest = {
   writable: boolean;
   home?: SandboxHome;
   /** What it can read besides. */
-  mounts?: readonly Place[];
+  mounts?: readonly Mount[];
   /** The git directory of the workspace and the mirror that this borrows objects from: it can read both at their own paths. */
   git?: { dir: string; mirror: string };
   /** What it can reach over the network; beside the hosts of EGRESS_ALLOW there is nothing else. */
-  services?: readonly Service[];
+  forwards?: readonly SocketForward[];
   /** Called with a sentence for each connection to the outside that was refused. */
   onDenied?: (text: string) => void;
   /** Called when the workspace has grown too large, just before all is ended. */
-  onTooLarge?: (error: AppError) => void;
+  onQuotaExceeded?: (error: AppError) => void;
 };
 
 export type Exit = {
@@ -70,13 +70,13 @@ export type Command = {
 /** One way to confine a process, or not to. */
 export type Confinement = {
   kind: 'bubblewrap' | 'none';
-  path(place: Place): string;
+  path(mount: Mount): string;
   layout(request: { workspace: string; home: string }): Layout;
   /**
    * Lets a server listen where sandboxed processes can reach it, and if possible nobody else.
    * @param port loopback port at which they find it, where the confinement can choose
    */
-  serve(server: Server, port: number): Promise<Service>;
+  forward(server: Server, port: number): Promise<SocketForward>;
   /** @param processMib limit in MiB of the data of each process; none when left out */
   command(request: SandboxRequest, processMib?: number): Promise<Command>;
 };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { CHILD_MARK } from '../config/child-mark.ts';
 import { NO_INSPECTOR } from './bubblewrap/no-inspector.ts';
-import { serveOnLoopback } from './socket-forward.ts';
+import { listenOnLoopback } from './socket-forward.ts';
 import type { Confinement } from './types.ts';
 
 /**
@@ -18,9 +18,9 @@ export function createUnconfined(parentEnv: Readonly<Record<string, string | und
 
   return {
     kind: 'none',
-    path: (place) => place.host,
+    path: (mount) => mount.host,
     layout: ({ workspace, home }) => ({ workspace, home, node: process.execPath }),
-    serve: serveOnLoopback,
+    forward: listenOnLoopback,
     async command({ argv: [file, ...args], env, workspace, home }) {
       const HOME = home?.folder ?? tmpdir();
       for (const [path, host] of Object.entries(home?.writable ?? {})) await link(host, join(HOME, path));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 const [from, to, maxDepth, maxFiles, maxBytes] = process.argv.slice(2);
 let files = 0;
 let bytes = 0;
-let leftOut = 0;
+let skipped = 0;
 
 function copyFile(source, target) {
   const { size, atime, mtime } = lstatSync(source);
@@ -24,14 +24,14 @@ function copyFolder(source, target, depth) {
       if (entry.isDirectory() && depth < Number(maxDepth)) {
         copyFolder(join(source, entry.name), join(target, entry.name), depth + 1);
       } else if (entry.isFile()) copyFile(join(source, entry.name), join(target, entry.name));
-      else leftOut += 1;
+      else skipped += 1;
     } catch {
       // Unreadable, vanished meanwhile, a name that is too long, or beyond the bounds.
-      leftOut += 1;
+      skipped += 1;
     }
   }
   folder.closeSync();
 }
 
 copyFolder(from, to, 0);
-process.stdout.write(String(leftOut));
+process.stdout.write(String(skipped));

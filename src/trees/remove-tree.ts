@@ -28,19 +28,19 @@ export async function removeTree(confine: Confine, path: string, signal?: AbortS
 
 /** Deletes what a folder holds; the folder itself is where it is mounted, and is deleted from outside. */
 async function removeFolder(confine: Confine, path: string, signal: AbortSignal | undefined) {
-  const program = { user: 'file-keeper', readable: [], writable: [path], limits: LIMITS } as const;
+  const program = { user: 'file-admin', readable: [], writable: [path], limits: LIMITS } as const;
   const remove = { ...program, argv: ['find', path, '-mindepth', '1', '-delete'] } as const;
   // Package caches, Go's for one, hold folders without write permission.
   const open = { ...program, argv: ['chmod', '-R', 'u+rwx', '--', path] } as const;
   for (let pass = 1; ; pass += 1) {
     const { ended, exitCode, stderr } = await runProgram(confine, remove, { signal, timeoutMs: TIMEOUT_MS });
-    const isEmptied = ended === 'by itself' && exitCode === 0;
+    const isEmptied = ended === 'exited' && exitCode === 0;
     if (isEmptied && (await removeEmpty(path))) return undefined;
-    if (pass === MAX_PASSES || signal?.aborted || (pass > 1 && ended === 'by itself' && !isEmptied)) {
+    if (pass === MAX_PASSES || signal?.aborted || (pass > 1 && ended === 'exited' && !isEmptied)) {
       const reason = isEmptied ? 'a program writes in it still' : stderr.slice(-500) || ended;
       return new Error(`The folder could not be emptied: ${reason}`);
     }
-    if (ended === 'by itself' && !isEmptied) await runProgram(confine, open, { signal, timeoutMs: TIMEOUT_MS });
+    if (ended === 'exited' && !isEmptied) await runProgram(confine, open, { signal, timeoutMs: TIMEOUT_MS });
   }
 }
 

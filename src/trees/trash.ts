@@ -8,13 +8,13 @@ import { removeTree } from './remove-tree.ts';
 
 export type Trash = {
   /** Moves a path into a trash folder of its own file system, at once, and deletes it later. Missing is fine. */
-  discard(path: string, trashFolder: string): Promise<void>;
+  add(path: string, trashFolder: string): Promise<void>;
   /** Deletes what a trash folder holds, later. */
   empty(trashFolder: string): Promise<void>;
   /** Resolves when all that was thrown away so far is deleted, or is left. */
-  settled(): Promise<void>;
+  idle(): Promise<void>;
   /** Leaves what is not deleted yet to the next start. */
-  stop(): void;
+  close(): void;
 };
 
 /** Deletion is off the request path and one at a time: a hundred thousand files take seconds. */
@@ -23,7 +23,7 @@ export function createTrash(confine: Confine, logger: Logger | undefined): Trash
   const queued = new Set<string>();
   let last: Promise<void> = Promise.resolve();
 
-  function deleteLater(path: string): void {
+  function enqueue(path: string): void {
     if (queued.has(path)) return;
     queued.add(path);
     last = last.then(async () => {
@@ -37,7 +37,7 @@ export function createTrash(confine: Confine, logger: Logger | undefined): Trash
   }
 
   return {
-    async discard(path, trashFolder) {
+    async add(path, trashFolder) {
       const target = join(trashFolder, randomUUID());
       try {
         await moveFolder(path, target);
@@ -45,13 +45,13 @@ export function createTrash(confine: Confine, logger: Logger | undefined): Trash
         if (isMissing(error)) return;
         throw error;
       }
-      deleteLater(target);
+      enqueue(target);
     },
     async empty(trashFolder) {
-      for (const name of await readdir(trashFolder)) deleteLater(join(trashFolder, name));
+      for (const name of await readdir(trashFolder)) enqueue(join(trashFolder, name));
     },
-    settled: () => last,
-    stop: () => stopped.abort(),
+    idle: () => last,
+    close: () => stopped.abort(),
   };
 }
 

@@ -7,7 +7,7 @@ import { AppError, storageFailure } from '../errors/app-error.ts';
 import { joinZ, splitZ } from '../files/null-separated.ts';
 import type { Confine, ConfinedProgram } from '../sandbox/confined/confine.ts';
 import { runNodeTool } from '../sandbox/confined/node-tool.ts';
-import { runProgram, unreadable } from '../sandbox/confined/programs.ts';
+import { limitFailure, runProgram } from '../sandbox/confined/programs.ts';
 import type { Identities } from '../sandbox/identity.ts';
 import { unifyOwner } from '../sandbox/ownership.ts';
 
@@ -36,14 +36,14 @@ export function createTreePrograms(confine: Confine, identities: Identities) {
     const { signal, writes = false } = options;
     const program: ConfinedProgram = {
       argv: ['find', tree, ...expression],
-      user: 'file-keeper',
+      user: 'file-admin',
       readable: writes ? [] : [tree],
       writable: writes ? [tree] : [],
       limits: FIND_LIMITS,
     };
     const result = await runProgram(confine, program, { signal, timeoutMs: FIND_SECONDS * 1000 });
     if (result.ended === 'canceled') throw canceled(signal);
-    const endless = unreadable('Reading the files', result, FIND_SECONDS);
+    const endless = limitFailure('Reading the files', result, FIND_SECONDS);
     if (endless) throw endless;
     return result.stdout;
   }
@@ -92,10 +92,10 @@ export function createTreePrograms(confine: Confine, identities: Identities) {
      * @returns whether something else was there
      */
     async restoreGitFile(tree: string, text: string, quarantine: string, signal?: AbortSignal): Promise<boolean> {
-      const name = nameForMoving();
-      const said = await run('restore', tree, [name], { input: text, signal, writes: true });
-      const moved = said.toString() === 'moved';
-      if (moved) await takeOut(tree, name, quarantine);
+      const name = temporaryName();
+      const output = await run('restore', tree, [name], { input: text, signal, writes: true });
+      const moved = output.toString() === 'moved';
+      if (moved) await quarantineEntry(tree, name, quarantine);
       return moved;
     },
 
@@ -104,19 +104,19 @@ export function createTreePrograms(confine: Confine, identities: Identities) {
 
     /** Moves the `.git` of a folder in the tree to a folder outside, so that the files beside it are files like any other. */
     async unnest(tree: string, folder: Buffer, quarantine: string, signal?: AbortSignal): Promise<void> {
-      const name = nameForMoving();
+      const name = temporaryName();
       await run('unnest', tree, [name], { input: joinZ([folder]), signal, writes: true });
-      await takeOut(tree, name, quarantine);
+      await quarantineEntry(tree, name, quarantine);
     },
   };
 }
 
-function nameForMoving(): string {
+function temporaryName(): string {
   return `.pullwright-${randomUUID()}`;
 }
 
 /** A name directly in the tree, which the server made: nothing on the way can be a link. The name itself is not followed. */
-async function takeOut(tree: string, name: string, quarantine: string): Promise<void> {
+async function quarantineEntry(tree: string, name: string, quarantine: string): Promise<void> {
   await mkdir(quarantine, { recursive: true, mode: 0o700 });
   try {
     await rename(join(tree, name), join(quarantine, randomUUID()));

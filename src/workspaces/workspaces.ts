@@ -7,7 +7,7 @@ import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import { exists } from '../files/entries.ts';
-import { tellFullDisk } from '../files/errors.ts';
+import { classifyFileError } from '../files/errors.ts';
 import { createLayout } from '../files/layout.ts';
 import { type FileSystem, probeFileSystem } from '../files/probe.ts';
 import { ticketBranch, validateBranchName } from '../git/branch-name.ts';
@@ -328,9 +328,9 @@ export function createWorkspaces(deps: {
         const ticket = readTicket(layout, ticketId);
         upToDate.delete(ticketId);
         if (ticket !== undefined) {
-          await trash.discard(ticket.workspace, layout.tickets.trash);
-          await trash.discard(ticket.gitDir, layout.data.trash);
-          await trash.discard(quarantineOf(ticketId), layout.tickets.trash);
+          await trash.add(ticket.workspace, layout.tickets.trash);
+          await trash.add(ticket.gitDir, layout.data.trash);
+          await trash.add(quarantineOf(ticketId), layout.tickets.trash);
         }
         const mirror = ticket?.mirror ?? layout.mirror(repoUrl);
         if (await exists(mirror)) await mirrors.release(mirror, ticketId);
@@ -344,11 +344,11 @@ export function createWorkspaces(deps: {
     fileSystem,
     upkeep: createUpkeep({ tools, layout, trash, care, spareCheckouts, oneAtATime }),
     async close() {
-      trash.stop();
+      trash.close();
       await mirrors.close();
       await plainPacks.close();
       await spareCheckouts.close();
-      await trash.settled();
+      await trash.idle();
     },
   };
 }
@@ -368,5 +368,5 @@ function refuseDefaultBranch(defaultBranch: string | undefined, branch: string):
 }
 
 function rethrow(error: unknown): never {
-  throw tellFullDisk(error);
+  throw classifyFileError(error);
 }

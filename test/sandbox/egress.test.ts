@@ -7,11 +7,11 @@ import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { createEgressProxy, type EgressOptions } from '../../src/sandbox/egress/egress-proxy.ts';
 import { isPublicAddress } from '../../src/sandbox/egress/public-address.ts';
-import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
+import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import { makeFolders, makeSandbox, type Owner } from './fixtures.ts';
 
 async function listen(t: Owner, server: Server): Promise<number> {
-  const { url, close } = await serveOnLoopback(server);
+  const { url, close } = await listenOnLoopback(server);
   t.teardown(close);
   return Number(new URL(url).port);
 }

@@ -12,7 +12,7 @@ const NOT_FOUND = 127;
  *
  * Perl, because Debian always has it, it makes any system call in a millisecond, and unlike `keyctl session` it prints nothing.
  */
-export function ownKeyring(): string[] {
+export function newSessionKeyring(): string[] {
   if (!isArchitecture(process.arch) || !existsSync(PERL)) return [];
   const join = `syscall(${numberOf('keyctl', process.arch)}, ${KEYCTL_JOIN_SESSION_KEYRING}, 0)`;
   return [PERL, '-e', `${join}; exec { $ARGV[0] } @ARGV; exit ${NOT_FOUND}`];

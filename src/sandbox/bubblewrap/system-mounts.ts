@@ -12,7 +12,7 @@ const MIB = 1024 * 1024;
 const SYSTEM_FOLDERS = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
 
 /** What the dynamic linker reads: https://man7.org/linux/man-pages/man8/ld.so.8.html */
-const LINKER = ['alternatives', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d'];
+const LINKER_FILES = ['alternatives', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d'];
 
 /**
  * Of /etc, what programs need to find libraries and certificates; nothing that names people, hosts or secrets. Beside the
@@ -20,26 +20,26 @@ const LINKER = ['alternatives', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d'];
  * that holds more than certificates. Many of these are links to one another.
  */
 const ETC = [
-  ...[...LINKER, 'ca-certificates', 'localtime'],
+  ...[...LINKER_FILES, 'ca-certificates', 'localtime'],
   ...['certs', 'cert.pem', 'openssl.cnf'].flatMap((name) => [`ssl/${name}`, `pki/tls/${name}`]),
   ...['pki/ca-trust', 'pki/java'],
 ];
 
 /** Of /etc, what is the same in every sandbox. */
-const OWN_ETC = ['hosts', 'nsswitch.conf', 'gitconfig'];
+const BUNDLED_ETC = ['hosts', 'nsswitch.conf', 'gitconfig'];
 
 /** The programs and libraries of the machine, read-only. */
-export function programs(): string[] {
-  return ['--ro-bind', '/usr', '/usr', ...SYSTEM_FOLDERS.flatMap(asOnHost), '--dir', '/etc', ...etc(LINKER)];
+export function systemPrograms(): string[] {
+  return ['--ro-bind', '/usr', '/usr', ...SYSTEM_FOLDERS.flatMap(sameAsHost), '--dir', '/etc', ...etc(LINKER_FILES)];
 }
 
 /** The same with what programs of a repository expect besides: certificates, users, /proc, /dev, /tmp. */
-export function system(): string[] {
+export function systemMounts(): string[] {
   return [
-    ...programs(),
+    ...systemPrograms(),
     ...parents(ETC.map((name) => `/etc/${name}`)),
-    ...etc(ETC.filter((name) => !LINKER.includes(name))),
-    ...OWN_ETC.flatMap((name) => ['--ro-bind', ownFile(`etc/${name}`), `/etc/${name}`]),
+    ...etc(ETC.filter((name) => !LINKER_FILES.includes(name))),
+    ...BUNDLED_ETC.flatMap((name) => ['--ro-bind', bundledFile(`etc/${name}`), `/etc/${name}`]),
     ...procMount(),
     ...['--dev', '/dev'],
     ...tmpfs('/dev/shm', 64, '1777'),
@@ -48,7 +48,7 @@ export function system(): string[] {
 }
 
 /** The users that are known inside, passwd(5) and group(5): of a program that has this uid. */
-export function users(uid: number): BwrapOption[] {
+export function accountFiles(uid: number): BwrapOption[] {
   const passwd = [`root:x:0:0:root:/:/usr/sbin/nologin`, `agent:x:${uid}:${uid}:agent:/home/agent:/bin/sh`];
   const group = ['root:x:0:', `agent:x:${uid}:`];
   return [...textFile('/etc/passwd', passwd), ...textFile('/etc/group', group)];
@@ -60,7 +60,7 @@ export function textFile(path: string, lines: readonly string[]): BwrapOption[] 
 }
 
 /** A server may live below /usr, which is shown whole: its folders and the one with its `.env` are covered. */
-export async function cover(folders: readonly string[]): Promise<string[]> {
+export async function hideFolders(folders: readonly string[]): Promise<string[]> {
   const paths = await Promise.all([process.cwd(), ...folders].map((folder) => realpath(folder).catch(() => '')));
   const covered = paths.filter((path) => isWithin('/usr', path) && !isWithin(path, process.execPath));
   return covered.flatMap((path) => ['--tmpfs', path]);
@@ -86,16 +86,16 @@ export function isWithin(folder: string, path: string): boolean {
   return path === folder || path.startsWith(folder + sep);
 }
 
-export function ownFile(name: string): string {
+export function bundledFile(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
 }
 
 function etc(names: readonly string[]): string[] {
-  return names.flatMap((name) => asOnHost(`/etc/${name}`));
+  return names.flatMap((name) => sameAsHost(`/etc/${name}`));
 }
 
 /** What the host has at a path, if anything: a link stays one, since what it leads to may be relative to its place. */
-function asOnHost(path: string): string[] {
+function sameAsHost(path: string): string[] {
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return [];
   return stats.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];

@@ -66,15 +66,15 @@ export function createCgroups(
 
   async function start(folders: readonly string[], { memoryEvents }: Parents, command: Command) {
     try {
-      const child = await startProcess(entering(folders, command));
-      return limited(child, folders, join(folders[0] ?? '', memoryEvents));
+      const child = await startProcess(enterCgroups(folders, command));
+      return killOnOutOfMemory(child, folders, join(folders[0] ?? '', memoryEvents));
     } catch (error) {
       await removeCgroup(folders);
       throw error;
     }
   }
 
-  function limited(child: SandboxedProcess, folders: readonly string[], events: string): SandboxedProcess {
+  function killOnOutOfMemory(child: SandboxedProcess, folders: readonly string[], events: string): SandboxedProcess {
     const outOfMemory = async () => ((await countOomKills(events)) > 0 ? { limitMib: limits.memoryMib } : undefined);
     // cgroup v1 kills one process at a time: what is left then is of no use.
     const timer = setInterval(() => void outOfMemory().then((excess) => excess && child.kill()), OOM_CHECK_INTERVAL_MS);
@@ -102,13 +102,13 @@ export function createCgroups(
         const { version } = await parents();
         return { ok: true, version };
       } catch (error) {
-        return { ok: false, detail: `no cgroup limits a sandbox as a whole: ${reasonOf(error)}`, remedy: REMEDY };
+        return { ok: false, detail: `no cgroup limits a sandbox as a whole: ${describeError(error)}`, remedy: REMEDY };
       }
     },
     async start(command) {
       const found = await parents();
       const folders = await makeCgroup(found.parents).catch((cause) => {
-        const detail = `The cgroup of the sandbox cannot be made: ${reasonOf(cause)}.`;
+        const detail = `The cgroup of the sandbox cannot be made: ${describeError(cause)}.`;
         throw new AppError('agent_unavailable', detail, { cause, remedy: 'Restart the server.' });
       });
       return start(folders, found, command);
@@ -116,7 +116,7 @@ export function createCgroups(
   };
 }
 
-function entering(folders: readonly string[], { file, args, ...command }: Command): Command {
+function enterCgroups(folders: readonly string[], { file, args, ...command }: Command): Command {
   const files = folders.map((folder) => join(folder, 'cgroup.procs'));
   return { ...command, file: 'sh', args: ['-c', ENTER, 'sh', ...files, '--', file, ...args] };
 }
@@ -133,7 +133,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EROFS: 'the cgroup file system is mounted read-only',
 };
 
-function reasonOf(error: unknown): string {
+function describeError(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   return REASONS[code] ?? (error instanceof Error ? error.message : String(error));
 }

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type Parent, processesOf } from './parents.ts';
 
 const REMOVAL_TIMEOUT_MS = 5000;
-const REMOVAL_RETRY_MS = 2;
+const REMOVAL_RETRY_INTERVAL_MS = 2;
 
 /** PID namespace, id and start time of the process that made the cgroup, and something random. */
 const NAME = /^pullwright-(\d+)-(\d+)-(\d+)-[0-9a-f]+$/;
@@ -57,7 +57,7 @@ async function setLimit(file: string, value: string): Promise<void> {
 }
 
 async function removeFolder(folder: string): Promise<void> {
-  const until = performance.now() + REMOVAL_TIMEOUT_MS;
+  const deadline = performance.now() + REMOVAL_TIMEOUT_MS;
   do {
     await killAll(folder);
     try {
@@ -66,8 +66,8 @@ async function removeFolder(folder: string): Promise<void> {
       // Processes that were killed take a moment to end.
       if (!(isSystemError(error) && error.code === 'EBUSY')) return;
     }
-    await pause(REMOVAL_RETRY_MS);
-  } while (performance.now() < until);
+    await pause(REMOVAL_RETRY_INTERVAL_MS);
+  } while (performance.now() < deadline);
 }
 
 async function killAll(folder: string): Promise<void> {
@@ -76,11 +76,11 @@ async function killAll(folder: string): Promise<void> {
     return await writeFile(join(folder, 'cgroup.kill'), '1', { flag: 'r+' });
   } catch {
     const pids = await processesOf(folder).catch(() => []);
-    for (const pid of pids) if (pid > 0) kill(pid);
+    for (const pid of pids) if (pid > 0) killProcess(pid);
   }
 }
 
-function kill(pid: number): void {
+function killProcess(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
@@ -88,11 +88,11 @@ function kill(pid: number): void {
   }
 }
 
-async function findFolders(folder: string, fits: (name: string) => boolean): Promise<string[]> {
+async function findFolders(folder: string, matches: (name: string) => boolean): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   const below = entries
     .filter((entry) => entry.isDirectory())
-    .map(({ name }) => (fits(name) ? [join(folder, name)] : findFolders(join(folder, name), fits)));
+    .map(({ name }) => (matches(name) ? [join(folder, name)] : findFolders(join(folder, name), matches)));
   return (await Promise.all(below)).flat();
 }
 

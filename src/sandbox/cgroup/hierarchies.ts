@@ -11,7 +11,7 @@ export type Hierarchies = {
   v2?: Hierarchy;
 };
 
-type Mount = { root: string; point: string; type: string; options: readonly string[] };
+type MountInfo = { root: string; point: string; type: string; options: readonly string[] };
 
 /**
  * Reads which cgroup hierarchies are mounted, and the cgroup of this process in each. A cgroup outside of what is mounted
@@ -35,7 +35,7 @@ export async function readHierarchies(): Promise<Hierarchies> {
   return { v1, ...(v2 && { v2 }) };
 }
 
-function parseMount(line: string): Mount[] {
+function parseMount(line: string): MountInfo[] {
   const [before = '', after = ''] = line.split(' - ');
   const [, , , root, point] = before.split(' ');
   const [type, , options] = after.split(' ');
@@ -43,8 +43,12 @@ function parseMount(line: string): Mount[] {
   return [{ root, point, type, options: options.split(',') }];
 }
 
-function locate(mounts: readonly Mount[], path: string, fits: (mount: Mount) => boolean): Hierarchy | undefined {
-  for (const mount of mounts.filter(fits)) {
+function locate(
+  mounts: readonly MountInfo[],
+  path: string,
+  matches: (mount: MountInfo) => boolean,
+): Hierarchy | undefined {
+  for (const mount of mounts.filter(matches)) {
     const prefix = mount.root === '/' ? '' : mount.root;
     // A process outside of the root of its cgroup namespace has a path with `..`.
     if (path.split('/').includes('..') || !`${path}/`.startsWith(`${prefix}/`)) continue;

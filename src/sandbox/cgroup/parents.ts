@@ -106,12 +106,12 @@ async function takeOver(mount: string, own: string): Promise<string> {
 
 async function moveIntoLeaf(parent: string): Promise<void> {
   const leaf = join(parent, SERVER_LEAF);
-  await refuseOthers(parent);
+  await refuseForeignProcesses(parent);
   await mkdir(leaf, { recursive: true });
   try {
     for (let pids = await processesOf(parent); pids.length > 0; pids = await processesOf(parent)) {
-      await refuseOthers(parent);
-      for (const pid of pids) await writeFile(join(leaf, 'cgroup.procs'), String(pid)).catch(passOverEnded);
+      await refuseForeignProcesses(parent);
+      for (const pid of pids) await writeFile(join(leaf, 'cgroup.procs'), String(pid)).catch(ignoreExited);
     }
   } catch (error) {
     await rmdir(leaf).catch(() => {});
@@ -119,9 +119,9 @@ async function moveIntoLeaf(parent: string): Promise<void> {
   }
 }
 
-async function refuseOthers(folder: string): Promise<void> {
+async function refuseForeignProcesses(folder: string): Promise<void> {
   for (const pid of await processesOf(folder)) {
-    if (!(await isOurs(pid))) {
+    if (!(await isDescendant(pid))) {
       throw new CgroupsUnavailable(`the server's cgroup also holds other processes (process ${pid})`);
     }
   }
@@ -133,15 +133,15 @@ export async function processesOf(folder: string): Promise<number[]> {
 }
 
 /** Whether a process is this one or descends from it. One that has just ended counts as such. */
-async function isOurs(pid: number): Promise<boolean> {
+async function isDescendant(pid: number): Promise<boolean> {
   if (pid === process.pid) return true;
   if (pid <= 1) return false;
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   // The name, in parentheses, may hold anything.
   const [, parent] = stat?.replace(/^.*\) /s, '').split(' ') ?? [];
-  return parent === undefined || isOurs(Number(parent));
+  return parent === undefined || isDescendant(Number(parent));
 }
 
-function passOverEnded(error: NodeJS.ErrnoException): void {
+function ignoreExited(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ESRCH') throw error;
 }

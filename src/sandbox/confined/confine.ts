@@ -3,11 +3,11 @@ import { delimiter, isAbsolute, join } from 'node:path';
 import { CHILD_MARK } from '../../config/child-mark.ts';
 import type { Config } from '../../config/load-config.ts';
 import { type BwrapOption, bwrapCommand } from '../bubblewrap/bwrap-command.ts';
-import { becoming, isolation, type User } from '../bubblewrap/isolation.ts';
-import { cover, isWithin, parents, programs } from '../bubblewrap/system-mounts.ts';
+import { isolation, switchUser, type User } from '../bubblewrap/isolation.ts';
+import { hideFolders, isWithin, parents, systemPrograms } from '../bubblewrap/system-mounts.ts';
 import type { Identities } from '../identity.ts';
 import { limitCommand } from '../resource-limits.ts';
-import type { Command, Place } from '../types.ts';
+import type { Command, Mount } from '../types.ts';
 
 /** What a program may use before the kernel stops it. */
 export type ProgramLimits = { cpuSeconds: number; memoryMib: number; fileMib: number };
@@ -17,13 +17,13 @@ export type ConfinedProgram = {
   /** Program and arguments. Anyone on the host can read them: no secrets. */
   argv: readonly [string, ...string[]];
   env?: Readonly<Record<string, string>>;
-  /** The folder whose owner the program becomes where the server is root; `file-keeper` for maintenance of any files. */
-  user: { ownerOf: string } | 'file-keeper';
+  /** The folder whose owner the program becomes where the server is root; `file-admin` for maintenance of any files. */
+  user: { ownerOf: string } | 'file-admin';
   /** Absolute paths of the host that it sees at the same path: to read, and to write. */
   readable: readonly string[];
   writable: readonly string[];
   /** Single files of the server that it sees elsewhere. */
-  mounts?: readonly Place[];
+  mounts?: readonly Mount[];
   limits: ProgramLimits;
 };
 
@@ -62,27 +62,27 @@ export function createConfine(
     const extra = foldersOutsideSystem(argv[0], path);
     const options: BwrapOption[] = [
       ...isolation(as),
-      ...programs(),
+      ...systemPrograms(),
       ...['--dev', '/dev'],
-      ...(await cover([config.DATA_DIR, config.TICKETS_ROOT])),
+      ...(await hideFolders([config.DATA_DIR, config.TICKETS_ROOT])),
       ...parents([...mounts.map(({ inside }) => inside), ...extra, ...readable, ...writable]),
-      ...extra.flatMap(asItIs('--ro-bind')),
+      ...extra.flatMap(samePath('--ro-bind')),
       ...mounts.flatMap(({ host, inside }) => ['--ro-bind', host, inside]),
-      ...readable.flatMap(asItIs('--ro-bind')),
-      ...writable.flatMap(asItIs('--bind')),
+      ...readable.flatMap(samePath('--ro-bind')),
+      ...writable.flatMap(samePath('--bind')),
       ...Object.entries({ PATH: path, ...variables }).flatMap(([name, value]) => ['--setenv', name, value]),
       ...['--chdir', '/', '--remount-ro', '/dev', '--remount-ro', '/'],
     ];
-    return bwrapCommand(options, [...limited(limits), ...becoming(as), ...argv]);
+    return bwrapCommand(options, [...limitsCommand(limits), ...switchUser(as), ...argv]);
   };
 }
 
 function userFor(identities: Identities, user: ConfinedProgram['user']): User {
-  if (user !== 'file-keeper') return identities.of(user.ownerOf) ?? 'server';
-  return process.getuid?.() === 0 ? 'file-keeper' : 'server';
+  if (user !== 'file-admin') return identities.of(user.ownerOf) ?? 'server';
+  return process.getuid?.() === 0 ? 'file-admin' : 'server';
 }
 
-function asItIs(option: string): (path: string) => string[] {
+function samePath(option: string): (path: string) => string[] {
   return (path) => [option, path, path];
 }
 
@@ -95,7 +95,7 @@ function foldersOutsideSystem(program: string, path: string): string[] {
   return folder === undefined || SYSTEM.some((system) => isWithin(system, folder)) ? [] : [folder];
 }
 
-function limited({ cpuSeconds, memoryMib, fileMib }: ProgramLimits): string[] {
+function limitsCommand({ cpuSeconds, memoryMib, fileMib }: ProgramLimits): string[] {
   const bytes = { data: memoryMib * MIB, fsize: fileMib * MIB, core: 0 };
   return limitCommand({ cpu: cpuSeconds, ...bytes, nofile: MAX_OPEN_FILES, nproc: MAX_PROCESSES });
 }

@@ -1,7 +1,7 @@
 import { AppError } from '../../errors/app-error.ts';
-import type { Place } from '../types.ts';
+import type { Mount } from '../types.ts';
 import type { Confine, ProgramLimits } from './confine.ts';
-import { runProgram, unreadable } from './programs.ts';
+import { limitFailure, runProgram } from './programs.ts';
 
 /** A script of the server that works on files which an agent can write. */
 export type NodeTool = {
@@ -15,7 +15,7 @@ export type NodeTool = {
   limits?: Partial<ProgramLimits>;
 };
 
-const NODE: Place = { host: process.execPath, inside: '/opt/node/bin/node' };
+const NODE: Mount = { host: process.execPath, inside: '/opt/node/bin/node' };
 const INSIDE = '/opt/tool.mjs';
 const LIMITS: ProgramLimits = { cpuSeconds: 20, memoryMib: 1024, fileMib: 1 };
 const SECONDS = 30;
@@ -29,7 +29,7 @@ export async function runNodeTool(confine: Confine, tool: NodeTool): Promise<Buf
   const { script, args, readable = [], writable = [], input, signal, limits } = tool;
   const program = {
     argv: [NODE.inside, INSIDE, ...args],
-    user: 'file-keeper',
+    user: 'file-admin',
     readable,
     writable,
     mounts: [NODE, { host: script, inside: INSIDE }],
@@ -38,7 +38,7 @@ export async function runNodeTool(confine: Confine, tool: NodeTool): Promise<Buf
   const given = input === undefined ? {} : { input };
   const result = await runProgram(confine, program, { ...given, signal, timeoutMs: SECONDS * 1000 });
   signal?.throwIfAborted();
-  const endless = unreadable('Reading the files', result, SECONDS);
+  const endless = limitFailure('Reading the files', result, SECONDS);
   if (endless) throw endless;
   if (result.exitCode === 0) return result.stdout;
   throw new AppError('workspace_tampered', 'The files of the workspace could not be read or moved.', {

@@ -25,7 +25,7 @@ export async function runProgram(
  * @param what it was to do, such as "git status"
  * @returns undefined when it ended by itself
  */
-export function unreadable(what: string, { ended }: CommandResult, seconds: number): AppError | undefined {
+export function limitFailure(what: string, { ended }: CommandResult, seconds: number): AppError | undefined {
   if (ended !== 'timed out' && ended !== 'cpu limit' && ended !== 'output limit') return undefined;
   const how = ended === 'output limit' ? 'printed too much' : `took more than ${seconds} seconds`;
   return new AppError('workspace_unreadable', `${what} ${how} in the workspace.`);

@@ -21,13 +21,13 @@ export type CommandResult = {
   stderr: string;
   /** Undefined when a signal ended the command or it could not be started. */
   exitCode: number | undefined;
-  ended: 'by itself' | 'canceled' | 'timed out' | 'cpu limit' | 'output limit' | 'not started';
+  ended: 'exited' | 'canceled' | 'timed out' | 'cpu limit' | 'output limit' | 'not started';
   cause: unknown;
 };
 
 const MAX_STDERR = 16 * 1024;
 /** Less than the time in which a canceled run is to end. */
-const GRACE_MS = 1000;
+const SIGTERM_TIMEOUT_MS = 1000;
 /** How bubblewrap reports a program that the kernel ended for its processor time: setrlimit(2). */
 const CPU_LIMIT_CODES = [128 + constants.signals.SIGXCPU, 128 + constants.signals.SIGKILL];
 
@@ -49,7 +49,7 @@ export async function runCommand(command: Command, options: CommandOptions): Pro
     buffer: { stdout: output === undefined, stderr: false },
     maxBuffer: { stdout: maxOutput },
     killDescendants: true,
-    forceKillAfterDelay: GRACE_MS,
+    forceKillAfterDelay: SIGTERM_TIMEOUT_MS,
     timeout: timeoutMs,
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
@@ -62,23 +62,23 @@ export async function runCommand(command: Command, options: CommandOptions): Pro
     onStderr?.(text);
   });
   // What breaks a flow ends the command too, or follows from its end.
-  const flows = Promise.allSettled([
+  const pipelines = Promise.allSettled([
     ...(input instanceof Readable && child.stdin ? [pipeline(input, child.stdin)] : []),
     ...(output ? [pipeline(child.stdout, output)] : []),
   ]);
 
   const result = await child;
-  await flows;
+  await pipelines;
   return {
     stdout: Buffer.from(result.stdout ?? ''),
     stderr,
     exitCode: result.exitCode,
-    ended: howItEnded(result),
+    ended: classifyEnd(result),
     cause: result.failed ? result.cause : undefined,
   };
 }
 
-function howItEnded(result: {
+function classifyEnd(result: {
   isCanceled: boolean;
   timedOut: boolean;
   isMaxBuffer: boolean;
@@ -90,5 +90,5 @@ function howItEnded(result: {
   if (result.isMaxBuffer) return 'output limit';
   if (result.exitCode === undefined && result.signal === undefined) return 'not started';
   if (CPU_LIMIT_CODES.includes(result.exitCode ?? 0)) return 'cpu limit';
-  return 'by itself';
+  return 'exited';
 }

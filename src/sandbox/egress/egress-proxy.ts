@@ -8,10 +8,10 @@ import { isPublicAddress } from './public-address.ts';
 
 const PORTS: ReadonlySet<number> = new Set([80, 443]);
 const MAX_CONNECTIONS = 128;
-const CONNECT_MS = 30_000;
-/** How many different refusals are told. */
+const CONNECT_TIMEOUT_MS = 30_000;
+/** How many different refusals are reported. */
 const MAX_DENIALS = 50;
-const MAX_SHOWN = 200;
+const MAX_TARGET_CHARS = 200;
 
 /** Headers of one connection, which a proxy does not pass on: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1 */
 const HOP_BY_HOP = [
@@ -42,13 +42,13 @@ class Refusal extends Error {}
  * @returns the server, not yet listening
  */
 export function createEgressProxy({ allow, onDenied, lookup = resolve, dial = connectTo }: EgressOptions): Server {
-  const told = new Set<string>();
+  const reported = new Set<string>();
 
   function deny(target: string, why: string): void {
-    const text = `A connection to ${target.slice(0, MAX_SHOWN)} was refused: ${why}.`;
-    if (told.has(text) || told.size > MAX_DENIALS) return;
-    told.add(text);
-    onDenied?.(told.size > MAX_DENIALS ? 'Further refused connections are not told.' : text);
+    const text = `A connection to ${target.slice(0, MAX_TARGET_CHARS)} was refused: ${why}.`;
+    if (reported.has(text) || reported.size > MAX_DENIALS) return;
+    reported.add(text);
+    onDenied?.(reported.size > MAX_DENIALS ? 'Further refused connections are not reported.' : text);
   }
 
   function isAllowed(host: string): boolean {
@@ -65,7 +65,7 @@ export function createEgressProxy({ allow, onDenied, lookup = resolve, dial = co
     }
     const socket = dial(addresses, port);
     try {
-      await once(socket, 'connect', { signal: AbortSignal.timeout(CONNECT_MS) });
+      await once(socket, 'connect', { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) });
     } catch {
       socket.destroy();
       throw new Refusal('the host did not answer');
@@ -75,12 +75,12 @@ export function createEgressProxy({ allow, onDenied, lookup = resolve, dial = co
     return socket;
   }
 
-  /** @throws Refusal, which has been told */
+  /** @throws Refusal, which has been reported */
   async function admit(url: string, parse: (url: string) => Target): Promise<Socket> {
     try {
       return await open(parse(url));
     } catch (error) {
-      if (error instanceof Refusal) deny(shown(url), error.message);
+      if (error instanceof Refusal) deny(displayTarget(url), error.message);
       throw error;
     }
   }
@@ -104,7 +104,7 @@ export function createEgressProxy({ allow, onDenied, lookup = resolve, dial = co
       incoming.pipe(outgoing);
     } catch (error) {
       response.writeHead(403, { 'content-type': 'text/plain', connection: 'close' });
-      response.end(`${sentence(error)}\n`);
+      response.end(`${refusalText(error)}\n`);
       incoming.resume();
     }
   });
@@ -117,7 +117,7 @@ export function createEgressProxy({ allow, onDenied, lookup = resolve, dial = co
       socket.write(head);
       pipeline(client, socket, client, () => {});
     } catch (error) {
-      const text = `${sentence(error)}\n`;
+      const text = `${refusalText(error)}\n`;
       const headers = `content-type: text/plain\r\ncontent-length: ${text.length}\r\nconnection: close`;
       client.end(`HTTP/1.1 403 Forbidden\r\n${headers}\r\n\r\n${text}`);
     }
@@ -147,18 +147,18 @@ function target(url: string): Target {
 }
 
 /** The host and port of an address, without what else it may tell. */
-function shown(url: string): string {
+function displayTarget(url: string): string {
   const { host } = URL.canParse(url) ? new URL(url) : { host: '' };
   return (host || url).replace(/[^\x21-\x7e]/g, '?');
 }
 
 function endToEnd(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const named = (headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase());
-  const dropped = new Set([...HOP_BY_HOP, ...named]);
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !dropped.has(name)));
+  const removed = new Set([...HOP_BY_HOP, ...named]);
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !removed.has(name)));
 }
 
-function sentence(error: unknown): string {
+function refusalText(error: unknown): string {
   return error instanceof Refusal ? `Refused: ${error.message}.` : 'The proxy failed.';
 }
 

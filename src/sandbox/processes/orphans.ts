@@ -4,21 +4,21 @@ import { CHILD_MARK } from '../../config/child-mark.ts';
 import type { Logger } from '../../config/logger.ts';
 
 /** A process that hangs in the kernel is not waited for longer. */
-const LONGEST_MS = 10_000;
+const KILL_TIMEOUT_MS = 10_000;
 
 /**
- * Ends what a server that was killed left running: git, gh, and agents without a sandbox, with all that they started. (A
+ * Ends what a server that was killed found running: git, gh, and agents without a sandbox, with all that they started. (A
  * sandbox ends with its server.) To be called by the only server of the folder, before it starts anything. Where there is
  * no /proc, nothing is found.
  */
-export async function endOrphans(dataDir: string, logger: Pick<Logger, 'warn'>): Promise<void> {
-  const told = new Set<number>();
+export async function killOrphans(dataDir: string, logger: Pick<Logger, 'warn'>): Promise<void> {
+  const reported = new Set<number>();
   // They may start others until they are gone.
-  const until = performance.now() + LONGEST_MS;
-  for (let left = orphans(dataDir); left.length > 0 && performance.now() < until; left = orphans(dataDir)) {
-    for (const pid of left) {
-      if (!told.has(pid)) logger.warn({ pid }, 'a process that outlived its server is ended');
-      told.add(pid);
+  const deadline = performance.now() + KILL_TIMEOUT_MS;
+  for (let found = orphans(dataDir); found.length > 0 && performance.now() < deadline; found = orphans(dataDir)) {
+    for (const pid of found) {
+      if (!reported.has(pid)) logger.warn({ pid }, 'a process that outlived its server is ended');
+      reported.add(pid);
       kill(pid);
     }
     await turn();

@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import type { Command, Exit, SandboxedProcess } from '../types.ts';
 
 /** Longest wait for the pipes of a killed process: a daemon that left its group may hold them for ever. */
-const PIPES_MS = 1000;
+const PIPE_CLOSE_TIMEOUT_MS = 1000;
 
 /**
  * Starts a command with pipes for stdin, stdout and stderr, in a process group of its own.
@@ -44,7 +44,7 @@ export async function startProcess({ file, args, env, cwd, inputs }: Command): P
     async kill() {
       child.kill();
       await exited;
-      await Promise.race([closed, pause(PIPES_MS, undefined, { ref: false })]);
+      await Promise.race([closed, pause(PIPE_CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
       for (const stream of [stdin, stdout, stderr]) stream.destroy();
     },
   };

@@ -59,8 +59,8 @@ function verdictOn(rules: readonly Rule[]): Instruction[] {
   const verdict = rules.flatMap((rule) =>
     (rule.when ?? []).reduceRight((body, condition) => only(condition, body), [answer(rule.answer)]),
   );
-  const isSettled = rules.some(({ when }) => when === undefined);
-  return isSettled ? verdict : [...verdict, { code: RETURN, k: ALLOW }];
+  const isUnconditional = rules.some(({ when }) => when === undefined);
+  return isUnconditional ? verdict : [...verdict, { code: RETURN, k: ALLOW }];
 }
 
 /** Reaches the body when the condition holds, and skips it otherwise. */

@@ -113,8 +113,8 @@ async function build(
     await publish(deps, { stagedGitDir, gitDir, staged, workspace });
     return scan;
   } catch (error) {
-    await trash.discard(staged, layout.tickets.trash);
-    await trash.discard(stagedGitDir, layout.data.trash);
+    await trash.add(staged, layout.tickets.trash);
+    await trash.add(stagedGitDir, layout.data.trash);
     throw error;
   }
 }
@@ -133,12 +133,12 @@ async function publish(
   paths: { stagedGitDir: string; gitDir: string; staged: string; workspace: string },
 ): Promise<void> {
   // What a killed creation left: with neither a workspace nor work it is nothing.
-  await trash.discard(paths.gitDir, layout.data.trash);
+  await trash.add(paths.gitDir, layout.data.trash);
   await rename(paths.stagedGitDir, paths.gitDir);
   try {
     await rename(paths.staged, paths.workspace);
   } catch (error) {
-    await trash.discard(paths.gitDir, layout.data.trash);
+    await trash.add(paths.gitDir, layout.data.trash);
     if (!hasCode(error, 'ENOTEMPTY') && !hasCode(error, 'EEXIST') && !hasCode(error, 'ENOTDIR')) throw error;
     throw new AppError(
       'workspace_tampered',

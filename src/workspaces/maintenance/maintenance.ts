@@ -3,7 +3,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { WorkspacePlace } from '../../../schemas/ticket.ts';
 import type { KeyedMutex } from '../../concurrency/keyed-mutex.ts';
-import { tellFullDisk } from '../../files/errors.ts';
+import { classifyFileError } from '../../files/errors.ts';
 import type { Layout } from '../../files/layout.ts';
 import type { MirrorCare } from '../../mirrors/mirror-lock.ts';
 import type { Trash } from '../../trees/trash.ts';
@@ -49,7 +49,7 @@ export function createUpkeep(deps: {
         await finishMove(tools, ticket, ticket.ref);
         return park({ tools, layout, trash }, ticket);
       }).catch((error) => {
-        throw tellFullDisk(error);
+        throw classifyFileError(error);
       });
     },
 
@@ -125,7 +125,7 @@ export function createUpkeep(deps: {
     },
 
     /** Resolves when what was thrown away so far is deleted. */
-    emptied: () => trash.settled(),
+    emptied: () => trash.idle(),
   };
 }
 

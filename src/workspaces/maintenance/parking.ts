@@ -42,7 +42,7 @@ export async function park({ tools, layout, trash }: Deps, ticket: OpenTicket): 
   await git.run(['update-ref', '-d', WORK_REF], { gitDir });
   // From here on, a workspace that is missing is one that was parked.
   await writeRecord(gitDir, { ...record, parked_at: new Date().toISOString() });
-  await trash.discard(workspace, layout.tickets.trash);
+  await trash.add(workspace, layout.tickets.trash);
   return undefined;
 }
 
@@ -75,7 +75,7 @@ export async function unpark(
     });
     await rename(staged, workspace);
   } finally {
-    await trash.discard(staged, layout.tickets.trash);
+    await trash.add(staged, layout.tickets.trash);
   }
   await git.run(['update-ref', '-d', WORK_REF], { gitDir });
   const record = readRecord(gitDir);

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { hasCode, isMissing } from './errors.ts';
 
 /**
- * Copies the files of a folder in which others may be at work: what vanishes meanwhile is left out, as is what leads elsewhere.
- * @param filter tells by the path whether a file or folder is to be copied
+ * Copies the files of a folder that other programs may change. Skips links and files that vanish meanwhile.
+ * @param filter returns whether to copy a file or folder, by its path
  */
 export async function copyFolder(
   from: string,
@@ -18,7 +18,7 @@ export async function copyFolder(
   });
 }
 
-/** Makes a folder like another one, and does something for each file and folder in that. One that is gone has none. */
+/** Creates a folder and calls a function for each file and folder of another one; for none when that is missing. */
 export async function forEachEntry(
   from: string,
   to: string,
@@ -32,7 +32,7 @@ export async function forEachEntry(
   }
 }
 
-/** Undefined when what was found before is not there any more, or has become a folder. */
+/** Resolves to undefined when a file has vanished or has become a folder. */
 async function ignoreMissing<T>(work: Promise<T>): Promise<T | undefined> {
   return work.catch((error) => {
     if (isMissing(error) || hasCode(error, 'ERR_FS_EISDIR')) return undefined;

@@ -3,23 +3,23 @@ import { lstat, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { storageFailure } from '../errors/app-error.ts';
 
-/** Properties of the file system of the workspaces, found by trying. */
+/** Properties of the file system of the workspaces, determined by tests. */
 export type FileSystem = {
-  /** As Linux calls it, or the number that statfs(2) gives. */
+  /** Linux's name, or the type number of statfs(2). */
   type: string;
-  /** Whether names that differ by case only are one. */
+  /** Whether names that differ only by case are the same. */
   ignoresCase: boolean;
-  /** Longest name, link target and absolute path, in bytes. Links are not supported when `maxLinkBytes` is 0. */
+  /** Longest name, link target and absolute path, in bytes. `maxLinkBytes` is 0 without support for links. */
   maxNameBytes: number;
   maxLinkBytes: number;
   maxPathBytes: number;
   /** Whether each name must be valid UTF-8. */
   requiresUtf8: boolean;
-  /** Bytes that no name may contain, besides `/` and NUL. */
+  /** Bytes not allowed in names, besides `/` and NUL. */
   refusedBytes: ReadonlySet<number>;
 };
 
-/** From linux/magic.h; ext2 and ext3 have the number of ext4. */
+/** Values of linux/magic.h; ext2 and ext3 share the number of ext4. */
 const TYPES = new Map([
   [0xef53, 'ext4'],
   [0x01021994, 'tmpfs'],
@@ -29,14 +29,17 @@ const TYPES = new Map([
   [0x6969, 'nfs'],
 ]);
 
-/** NAME_MAX, and PATH_MAX without the NUL, of Linux: https://man7.org/linux/man-pages/man0/limits.h.0p.html */
+/** NAME_MAX and PATH_MAX (without NUL) of Linux: https://man7.org/linux/man-pages/man0/limits.h.0p.html */
 const NAME_MAX = 255;
 const PATH_MAX = 4095;
 
-/** What FAT, NTFS and SMB refuse in names: control characters and https://learn.microsoft.com/windows/win32/fileio/naming-a-file */
+/** Bytes that FAT, NTFS and SMB refuse in names: control characters and https://learn.microsoft.com/windows/win32/fileio/naming-a-file */
 const SUSPICIOUS_BYTES = [...Array.from({ length: 31 }, (_, index) => index + 1), ...Buffer.from('"*:<>?\\|')];
 
-/** @param folder where a file may be made for a moment */
+/**
+ * Tests a file system with temporary files.
+ * @param folder for the files
+ */
 export async function probeFileSystem(folder: string): Promise<FileSystem> {
   const { type } = await statfs(folder);
   const probe = join(folder, randomUUID());
@@ -82,8 +85,9 @@ function acceptsName(folder: string, name: Buffer): Promise<boolean> {
 }
 
 /**
- * Whether an operation succeeds. A disk that takes nothing at all is no answer.
- * @param created what the operation creates; it is removed
+ * Returns whether an operation succeeds.
+ * @param created path that the operation creates, to remove afterwards
+ * @throws AppError for a full or failing disk
  */
 async function succeeds(created: string | Buffer | undefined, operation: () => Promise<unknown>): Promise<boolean> {
   try {
@@ -96,7 +100,7 @@ async function succeeds(created: string | Buffer | undefined, operation: () => P
   return true;
 }
 
-/** The largest accepted length up to `max`, where each shorter one is accepted too. */
+/** Finds the largest accepted length up to `max` by bisection. */
 async function largestAccepted(max: number, isAccepted: (length: number) => Promise<boolean>): Promise<number> {
   if (await isAccepted(max)) return max;
   let [accepted, rejected] = [0, max];

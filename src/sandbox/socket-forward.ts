@@ -4,22 +4,22 @@ import type { ListenOptions, Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** In bytes; unix(7). */
+/** Bytes of a socket path, unix(7). */
 const MAX_SOCKET_PATH = 107;
 
-/** A server of this process that sandboxed processes can reach: those whose request names it. */
+/** A server of this process that sandboxes with this forward in their request can reach. */
 export type SocketForward = {
-  /** Its address as the process inside sees it, without a slash at the end. */
+  /** URL for the process inside, without a trailing slash. */
   url: string;
-  /** Folder of its Unix socket, called `socket`, and the loopback port that leads to it inside. */
+  /** Folder of the Unix socket `socket`, and the loopback port inside that forwards to it. */
   socket?: { folder: string; port: number };
-  /** Ends it and every connection to it. */
+  /** Closes the server and its connections. */
   close(): Promise<void>;
 };
 
 /**
- * Lets a server listen on a Unix socket, which is shown inside as a loopback port.
- * @param parent folder for it
+ * Lets a server listen on a Unix socket, to which a loopback port inside forwards.
+ * @param parent folder for the socket; a path too long for a socket goes to the temporary folder instead
  */
 export async function createSocketForward(server: Server, port: number, parent: string): Promise<SocketForward> {
   await mkdir(parent, { recursive: true });
@@ -40,12 +40,12 @@ export async function createSocketForward(server: Server, port: number, parent: 
 export async function listenOnLoopback(server: Server): Promise<SocketForward> {
   const close = await listen(server, { host: '127.0.0.1', port: 0 });
   const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('The server listens on no port.');
+  if (address === null || typeof address === 'string') throw new Error('The server does not listen on a port.');
   return { url: `http://127.0.0.1:${address.port}`, close };
 }
 
 async function listen(server: Server, where: ListenOptions): Promise<() => Promise<void>> {
-  // A server of HTTP forgets the connections that it has handed out as tunnels.
+  // An HTTP server does not track connections that it has upgraded to tunnels.
   const open = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     open.add(socket);

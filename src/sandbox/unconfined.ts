@@ -7,9 +7,8 @@ import { listenOnLoopback } from './socket-forward.ts';
 import type { Confinement } from './types.ts';
 
 /**
- * No walls: the process is one of the host, with few variables and a home of its own. For development where there is
- * no bubblewrap.
- * @param parentEnv environment of the server, of which only PATH and the mark of its children are passed on
+ * Runs processes on the host without isolation, with few variables and a separate home. For development without bubblewrap.
+ * @param parentEnv environment of the server; processes inherit PATH and the mark of its children
  */
 export function createUnconfined(parentEnv: Readonly<Record<string, string | undefined>>): Confinement {
   const path = [dirname(process.execPath), parentEnv.PATH ?? '/usr/local/bin:/usr/bin:/bin'].join(delimiter);
@@ -42,7 +41,7 @@ export function createUnconfined(parentEnv: Readonly<Record<string, string | und
   };
 }
 
-/** The folder at this path, where nothing is yet. */
+/** Links a path to a folder unless the path exists. */
 async function link(folder: string, path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await symlink(folder, path).catch((error: NodeJS.ErrnoException) => {

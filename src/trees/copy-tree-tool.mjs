@@ -1,4 +1,4 @@
-// Runs confined to two folders; see copy-tree.ts. Copies regular files within bounds, and prints how many entries it left out.
+// Runs confined to two folders, see copy-tree.ts. Copies regular files within limits and prints the number of skipped entries.
 import { copyFileSync, lstatSync, mkdirSync, opendirSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -9,7 +9,7 @@ let skipped = 0;
 
 function copyFile(source, target) {
   const { size, atime, mtime } = lstatSync(source);
-  if (files + 1 > Number(maxFiles) || bytes + size > Number(maxBytes)) throw new Error('out of bounds');
+  if (files + 1 > Number(maxFiles) || bytes + size > Number(maxBytes)) throw new Error('limit exceeded');
   copyFileSync(source, target);
   utimesSync(target, atime, mtime);
   files += 1;
@@ -26,7 +26,7 @@ function copyFolder(source, target, depth) {
       } else if (entry.isFile()) copyFile(join(source, entry.name), join(target, entry.name));
       else skipped += 1;
     } catch {
-      // Unreadable, vanished meanwhile, a name that is too long, or beyond the bounds.
+      // Unreadable, vanished meanwhile, a name too long, or beyond the limits.
       skipped += 1;
     }
   }

@@ -7,17 +7,17 @@ import type { Confine } from '../sandbox/confined/confine.ts';
 import { removeTree } from './remove-tree.ts';
 
 export type Trash = {
-  /** Moves a path into a trash folder of its own file system, at once, and deletes it later. Missing is fine. */
+  /** Moves a path into a trash folder of the same file system, and deletes it in the background. Ignores a missing path. */
   add(path: string, trashFolder: string): Promise<void>;
-  /** Deletes what a trash folder holds, later. */
+  /** Deletes the content of a trash folder in the background. */
   empty(trashFolder: string): Promise<void>;
-  /** Resolves when all that was thrown away so far is deleted, or is left. */
+  /** Resolves when all queued deletions have finished or failed. */
   idle(): Promise<void>;
-  /** Leaves what is not deleted yet to the next start. */
+  /** Stops deleting; the next start of the server continues. */
   close(): void;
 };
 
-/** Deletion is off the request path and one at a time: a hundred thousand files take seconds. */
+/** Creates a trash that deletes one path at a time, outside of requests: 100,000 files take seconds. */
 export function createTrash(confine: Confine, logger: Logger | undefined): Trash {
   const stopped = new AbortController();
   const queued = new Set<string>();
@@ -30,9 +30,9 @@ export function createTrash(confine: Confine, logger: Logger | undefined): Trash
       if (stopped.signal.aborted) return;
       const failure = await removeTree(confine, path, stopped.signal);
       queued.delete(path);
-      // The next clean-up tries again; until then it is only disk space.
+      // The next clean-up retries.
       if (failure !== undefined && !stopped.signal.aborted)
-        logger?.warn({ err: failure, path }, 'trash left undeleted');
+        logger?.warn({ err: failure, path }, 'failed to delete trash');
     });
   }
 
@@ -55,7 +55,7 @@ export function createTrash(confine: Confine, logger: Logger | undefined): Trash
   };
 }
 
-/** Its owner may have taken the right to write from a folder of the server, which moving it needs. */
+/** Renames a folder. Adds write permission first if needed, which its owner may have removed. */
 async function moveFolder(path: string, target: string): Promise<void> {
   try {
     await rename(path, target);

@@ -235,7 +235,7 @@ t.test('hosts that are allowed are reached through the proxy, and the model as e
     { type: 'tool.started' },
     {
       type: 'log',
-      data: { text: 'A connection to evil.example:443 was refused: EGRESS_ALLOW does not name the host.' },
+      data: { text: 'A connection to evil.example:443 was refused: EGRESS_ALLOW does not list the host.' },
     },
     { type: 'tool.updated', data: { output: /403[\s\S]*HTTPS_PROXY=http:\/\/127\.0\.0\.1:41702\n/ } },
   ]);

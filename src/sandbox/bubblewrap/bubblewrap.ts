@@ -28,8 +28,8 @@ const BRIDGE: Mount = { host: bundledFile('bridge.mjs'), inside: '/opt/bridge.mj
 const FORWARDS = '/run/pullwright';
 
 /**
- * Confinement by bubblewrap 0.8 or newer: namespaces of its own, the system read-only, nothing else of the host but
- * what the request names. https://github.com/containers/bubblewrap
+ * Confines a process by bubblewrap 0.8 or newer: its own namespaces, a read-only system, and the paths of the request.
+ * https://github.com/containers/bubblewrap
  */
 export function createBubblewrap(
   config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>,
@@ -46,7 +46,7 @@ export function createBubblewrap(
     async command(request, processMib) {
       const user = identities.of(request.workspace) ?? 'server';
       const sockets = (request.forwards ?? []).flatMap(({ socket }) => socket ?? []);
-      // A socket takes connections from those who may write it.
+      // Connecting to a socket requires write permission on it.
       const owned = sockets.flatMap(({ folder }) => [folder, join(folder, 'socket')]);
       if (user !== 'server') await Promise.all(owned.map((path) => chown(path, user, user)));
       const options: BwrapOption[] = [
@@ -72,10 +72,10 @@ export function createBubblewrap(
   };
 }
 
-/** Where workspaces are mounted: a path that hides no folder which must be seen at its own path. */
+/** Chooses a mount point for workspaces that hides no folder of the server: git directories keep their own paths. */
 function workspaceMountPoint(folders: string[]): string {
   const free = ['/work', '/workspace', '/ticket'].find((mount) => !folders.some((folder) => isWithin(mount, folder)));
-  if (free === undefined) throw new Error('No mount point is left for workspaces.');
+  if (free === undefined) throw new Error('DATA_DIR and TICKETS_ROOT hide every mount point for workspaces.');
   return free;
 }
 
@@ -83,7 +83,7 @@ function homeMounts({ folder, readOnly = [], writable = {} }: SandboxHome = { fo
   const mountPoints = [...readOnly, ...Object.keys(writable)].map((path) => join(HOME, path));
   return [
     ...tmpfs(HOME, 512, '0777'),
-    // Programs write beside what is mounted there.
+    // Programs create files beside these mounts.
     ...parents(mountPoints, '0777'),
     ...readOnly.flatMap((path) => ['--ro-bind', join(folder, path), join(HOME, path)]),
     ...Object.entries(writable).flatMap(([path, host]) => ['--bind', host, join(HOME, path)]),
@@ -98,7 +98,7 @@ function readOnlyMounts(mounts: readonly Mount[]): string[] {
 function gitMounts({ git }: SandboxRequest, mountPoint: string): Mount[] {
   const folders = git === undefined ? [] : [git.dir, git.mirror];
   const hidden = folders.find((folder) => isWithin(mountPoint, folder));
-  if (hidden !== undefined) throw new TypeError(`${hidden} cannot be shown at its own path below ${mountPoint}.`);
+  if (hidden !== undefined) throw new TypeError(`${hidden} cannot be mounted at its own path below ${mountPoint}.`);
   return folders.map((folder) => ({ host: folder, inside: folder }));
 }
 
@@ -113,10 +113,10 @@ async function workspaceMounts(
   ];
 }
 
-/** Keeps a writer from its `.git`. What it finds there comes from the server: bubblewrap would follow a link of the workspace. */
+/** Hides the `.git` of a writable workspace behind a file of the server: bubblewrap would follow a link in the workspace. */
 async function protectGitFile(workspace: string, gitDir: string, mountPoint: string): Promise<BwrapOption[]> {
   const found = await lstat(join(workspace, '.git')).catch(() => undefined);
-  // A repository that the agent made in an earlier turn.
+  // The agent created a repository in an earlier turn.
   if (found?.isDirectory()) return ['--tmpfs', join(mountPoint, '.git'), '--remount-ro', join(mountPoint, '.git')];
   if (found && !found.isFile()) throw new AppError('workspace_tampered', 'The .git of the workspace is not a file.');
   return textFile(join(mountPoint, '.git'), [`gitdir: ${gitDir}`]);
@@ -127,7 +127,7 @@ function environment(env: SandboxRequest['env'] = {}): string[] {
     PATH: '/opt/node/bin:/usr/local/bin:/usr/bin:/bin',
     HOME,
     LANG: 'C.UTF-8',
-    // The index is read-only: git must not try to refresh it.
+    // Git must not try to refresh the index, which is read-only.
     GIT_OPTIONAL_LOCKS: '0',
     ...env,
   };
@@ -136,13 +136,13 @@ function environment(env: SandboxRequest['env'] = {}): string[] {
 
 type Sockets = readonly NonNullable<SocketForward['socket']>[];
 
-/** There is no network: the bridge makes loopback ports of the Unix sockets of the forwards. */
+/** Returns the variables of the bridge, which turns the Unix sockets of the forwards into loopback ports. */
 function bridgeVariables(sockets: Sockets): Record<string, string> {
   if (sockets.length === 0) return {};
   return { BRIDGE: sockets.map(({ port }) => `${port}=${FORWARDS}/${port}/socket`).join(',') };
 }
 
-/** A program of Node takes the bridge along; for any other, one process of Node stands by. */
+/** Preloads the bridge in a Node program. Any other program runs as a child of the bridge. */
 function withBridge([program, ...args]: SandboxRequest['argv'], sockets: Sockets): string[] {
   const node = [NODE.inside, NO_INSPECTOR];
   if (program === NODE.inside) return [...node, ...(sockets.length > 0 ? ['--import', BRIDGE.inside] : []), ...args];

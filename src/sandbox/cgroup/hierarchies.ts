@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** A mounted cgroup hierarchy: its mount point and the cgroup of this process in it, both absolute paths. */
+/** Absolute paths of a cgroup hierarchy: its mount point and the cgroup of this process. */
 export type Hierarchy = { mount: string; own: string };
 
 export type Hierarchies = {
@@ -14,8 +14,8 @@ export type Hierarchies = {
 type MountInfo = { root: string; point: string; type: string; options: readonly string[] };
 
 /**
- * Reads which cgroup hierarchies are mounted, and the cgroup of this process in each. A cgroup outside of what is mounted
- * is left out. Formats: `/proc/self/cgroup` of cgroups(7), `/proc/self/mountinfo` of proc(5).
+ * Reads the mounted cgroup hierarchies and the cgroup of this process in each. Skips cgroups outside the mounts.
+ * Formats: `/proc/self/cgroup` of cgroups(7), `/proc/self/mountinfo` of proc(5).
  */
 export async function readHierarchies(): Promise<Hierarchies> {
   const [cgroups, mountinfo] = await Promise.all([read('/proc/self/cgroup'), read('/proc/self/mountinfo')]);
@@ -50,7 +50,7 @@ function locate(
 ): Hierarchy | undefined {
   for (const mount of mounts.filter(matches)) {
     const prefix = mount.root === '/' ? '' : mount.root;
-    // A process outside of the root of its cgroup namespace has a path with `..`.
+    // The path contains `..` when the process is outside the root of its cgroup namespace.
     if (path.split('/').includes('..') || !`${path}/`.startsWith(`${prefix}/`)) continue;
     return { mount: mount.point, own: join(mount.point, path.slice(prefix.length)) };
   }

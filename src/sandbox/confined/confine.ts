@@ -9,25 +9,25 @@ import type { Identities } from '../identity.ts';
 import { limitCommand } from '../resource-limits.ts';
 import type { Command, Mount } from '../types.ts';
 
-/** What a program may use before the kernel stops it. */
+/** Limits at which the kernel stops a program. */
 export type ProgramLimits = { cpuSeconds: number; memoryMib: number; fileMib: number };
 
-/** A program of the server that works on files which an agent can write, or which it shaped. */
+/** A program of the server that works on files which an agent wrote or can write. */
 export type ConfinedProgram = {
-  /** Program and arguments. Anyone on the host can read them: no secrets. */
+  /** Program and arguments, without secrets: every user of the host can read them. */
   argv: readonly [string, ...string[]];
   env?: Readonly<Record<string, string>>;
-  /** The folder whose owner the program becomes where the server is root; `file-admin` for maintenance of any files. */
+  /** The folder whose owner the program becomes when the server is root; `file-admin` for files of any owner. */
   user: { ownerOf: string } | 'file-admin';
-  /** Absolute paths of the host that it sees at the same path: to read, and to write. */
+  /** Absolute host paths, visible at the same path. */
   readable: readonly string[];
   writable: readonly string[];
-  /** Single files of the server that it sees elsewhere. */
+  /** Files of the server, visible at another path. */
   mounts?: readonly Mount[];
   limits: ProgramLimits;
 };
 
-/** Returns the command that runs a program where it sees these paths, the system's programs and nothing else of the host. */
+/** Returns the command that runs a program which sees only its paths and the system's programs. */
 export type Confine = (program: ConfinedProgram) => Promise<Command>;
 
 const SYSTEM = ['/usr', '/bin', '/sbin'];
@@ -36,10 +36,10 @@ const MAX_OPEN_FILES = 1024;
 const MAX_PROCESSES = 256;
 
 /**
- * Confines the server's own programs. An agent can swap a file for a link between any two system calls of a program, so
- * nothing that the program checks makes it safe: what it cannot see, it cannot be led to. No network, no /proc, no file of the
- * host beside those named. With `SANDBOX=none` the program runs as it is.
- * @param parentEnv environment of the server, of which PATH counts
+ * Confines the server's own programs, without network and /proc. An agent can replace a file by a link between two system
+ * calls of a program, so checks in the program do not protect it. A link cannot lead to a file that the program does not see.
+ * With `SANDBOX=none` the program runs unconfined.
+ * @param parentEnv environment of the server; only PATH is used
  */
 export function createConfine(
   config: Pick<Config, 'SANDBOX' | 'DATA_DIR' | 'TICKETS_ROOT'>,
@@ -86,7 +86,7 @@ function samePath(option: string): (path: string) => string[] {
   return (path) => [option, path, path];
 }
 
-/** Where a program is found on PATH, if that is no folder of the system. */
+/** Returns the PATH folder of a program unless it is a system folder. */
 function foldersOutsideSystem(program: string, path: string): string[] {
   if (isAbsolute(program)) return [];
   const folder = path

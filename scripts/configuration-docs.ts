@@ -3,7 +3,7 @@ import type { TSchema } from '@sinclair/typebox';
 import { DEFAULT_PROTECTED_PATHS } from '../src/config/protected-paths.ts';
 import { Settings } from '../src/config/settings.ts';
 
-/** `docs/configuration.md` from the settings. With `--check`, writes nothing and fails when the file is not up to date. */
+/** Generates `docs/configuration.md` from the settings. With `--check`, fails when the file is outdated and writes nothing. */
 
 const FILE = new URL('../docs/configuration.md', import.meta.url);
 
@@ -22,7 +22,7 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
     ],
   ],
   [
-    'Who may call',
+    'Access',
     [
       'API_KEY',
       'ALLOWED_HOSTS',
@@ -107,39 +107,39 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
 
 const INTRODUCTION = `# Configuration
 
-<!-- Made from src/config/settings.ts by \`npm run docs\`. Change it there. -->
+<!-- Generated from src/config/settings.ts by \`npm run docs\`. -->
 
 Each setting is an environment variable, or a line \`NAME=value\` in the file \`.env\` of the folder in which the server
-starts; the environment wins. An empty value counts as none. When a value is not valid, the server does not start and
-names every problem at once.
+starts. The environment takes precedence. An empty value counts as unset. When a value is invalid, the server does not
+start and lists all errors.
 `;
 
-const NOT_SETTINGS = `## Variables of the environment
+const NOT_SETTINGS = `## Environment variables
 
-These are not settings, and \`.env\` does not take them. git and gh get them from the server's environment when they are
-set: \`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\`, \`SSL_CERT_DIR\`. The calls to the model go through \`HTTPS_PROXY\` as well
-(\`HTTP_PROXY\` for an \`http:\` relay; on Node.js 22 from 22.21 on), with the certificates of \`NODE_EXTRA_CA_CERTS\`. Nothing of
-this is seen by agents; they get proxy variables of their own where \`EGRESS_ALLOW\` names hosts.
+These are not settings, so \`.env\` does not accept them. git and gh inherit them from the server's environment:
+\`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\`, \`SSL_CERT_DIR\`. Calls to the model also use \`HTTPS_PROXY\` (\`HTTP_PROXY\` for an
+\`http:\` relay; on Node.js 22 since 22.21), and the certificates of \`NODE_EXTRA_CA_CERTS\`. Agents do not see these
+variables. They have their own proxy variables when \`EGRESS_ALLOW\` lists hosts.
 `;
 
-/** The paths of `PROTECTED_PATHS=default`, by who obeys them. */
+/** Lists the paths of `PROTECTED_PATHS=default` by the program that reads them. */
 function protectedPaths(): string {
   const rows = Object.entries(Object.groupBy(DEFAULT_PROTECTED_PATHS, ([, obeyedBy]) => obeyedBy)).map(
     ([obeyedBy, paths = []]) => `| ${cell(obeyedBy)} | ${paths.map(([path]) => `\`${path}\``).join(', ')} |`,
   );
   return `## Protected paths
 
-What \`PROTECTED_PATHS=default\` protects, from the top of the repository, a folder with all that is in it. Build scripts
-are not in it, since they are the work itself. \`.gitattributes\` is not either; new lines in it by which GitHub folds a
-change are named in the run and the pull request.
+\`PROTECTED_PATHS=default\` protects these paths, relative to the top of the repository; a folder includes its content.
+Build scripts are not included, because agents have to change them. \`.gitattributes\` is not included either: the run and
+the pull request list new lines in it that make GitHub collapse a change.
 
-| who obeys them | paths |
+| read by | paths |
 | --- | --- |
 ${rows.join('\n')}
 `;
 }
 
-/** The whole document. Throws when a setting is in no group, or in two. */
+/** Renders the document. Throws when a setting is not in exactly one group. */
 function document(): string {
   const grouped = GROUPS.flatMap(([, names]) => names);
   const all = Object.keys(Settings.properties);
@@ -155,7 +155,9 @@ function table(names: readonly (keyof Settings)[]): string {
     const schema = Settings.properties[name];
     return [`\`${name}\``, values(schema), fallback(schema), schema.description ?? ''].map(cell).join(' | ');
   });
-  return ['name | value | default | what', '--- | --- | --- | ---', ...rows].map((row) => `| ${row} |`).join('\n');
+  return ['name | value | default | description', '--- | --- | --- | ---', ...rows]
+    .map((row) => `| ${row} |`)
+    .join('\n');
 }
 
 function values(schema: TSchema): string {
@@ -178,6 +180,6 @@ const wanted = document();
 if (!process.argv.includes('--check')) {
   await writeFile(FILE, wanted);
 } else if ((await readFile(FILE, 'utf8').catch(() => '')) !== wanted) {
-  console.error('docs/configuration.md is not up to date with src/config/settings.ts. Run: npm run docs');
+  console.error('docs/configuration.md is outdated. Run: npm run docs');
   process.exitCode = 1;
 }

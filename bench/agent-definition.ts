@@ -1,13 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import type { AgentDefinition } from '../src/agents/agent-definition.ts';
-import type { Place } from '../src/sandbox/types.ts';
+import type { Mount } from '../src/sandbox/types.ts';
 
-export const SCRIPT: Place = { host: fileURLToPath(new URL('agent.mjs', import.meta.url)), inside: '/opt/agent.mjs' };
+export const SCRIPT: Mount = { host: fileURLToPath(new URL('agent.mjs', import.meta.url)), inside: '/opt/agent.mjs' };
 
-/** How the agent of the bench is started; what it says is in the prompt. */
+/** The agent of the benchmarks, which performs the task in its prompt. */
 export const definition: AgentDefinition = {
   name: 'bench',
-  title: 'Agent of the bench',
+  title: 'Benchmark agent',
   version: () => '1.0.0',
   check: async () => undefined,
   prepareLaunch: async ({ sandbox, workspace, conversation }) => ({
@@ -22,11 +22,11 @@ export const definition: AgentDefinition = {
 };
 
 /**
- * What the agent does with a prompt: after `delayMs`, `count` updates of `bytes`, one each `everyMs` or all at once. Each
- * holds `@TIME@`, the nanoseconds of the machine's clock when it was sent. `text` comes as deltas, `tool` as updates of a
- * tool, which are never joined. Then it waits for `holdMs`.
+ * A task of the agent: after `delayMs`, send `count` updates of `bytes`, one every `everyMs` or all at once (0), then wait
+ * `holdMs`. Each update contains `@TIME@`, its sending time in nanoseconds of the monotonic clock. `text` sends message
+ * deltas; `tool` sends tool updates, which the server never joins.
  */
-export type Order = {
+export type AgentTask = {
   kind: 'text' | 'tool';
   delayMs: number;
   count: number;
@@ -35,6 +35,6 @@ export type Order = {
   holdMs?: number;
 };
 
-export function promptOf(order: Order): string {
-  return `<<<${JSON.stringify(order)}>>>`;
+export function promptOf(task: AgentTask): string {
+  return `<<<${JSON.stringify(task)}>>>`;
 }

@@ -1,4 +1,4 @@
-// An ACP agent that carries out the order in its prompt, see agent-definition.ts.
+// An ACP agent that performs the task in its prompt, see agent-definition.ts.
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -15,7 +15,7 @@ function update(kind, bytes) {
   send({ method: 'session/update', params: { sessionId, update } });
 }
 
-async function carryOut({ kind, delayMs, count, bytes, everyMs, holdMs = 0 }) {
+async function perform({ kind, delayMs, count, bytes, everyMs, holdMs = 0 }) {
   await pause(delayMs);
   const start = performance.now();
   for (let index = 0; index < count; index++) {
@@ -34,7 +34,7 @@ async function answer({ method, params }) {
     case 'session/new':
       return { sessionId };
     case 'session/prompt':
-      return carryOut(JSON.parse(/<<<(.*?)>>>/s.exec(params.prompt[0].text)[1]));
+      return perform(JSON.parse(/<<<(.*?)>>>/s.exec(params.prompt[0].text)[1]));
     default:
       return {};
   }

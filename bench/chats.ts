@@ -14,14 +14,14 @@ const GEMINI = join(
   dirname(createRequire(import.meta.url).resolve('@google/gemini-cli/package.json')),
   'bundle/gemini.js',
 );
-/** Time in which a spare agent gets ready. */
-const SPARE_MS = 10_000;
+/** Time for a spare agent to start. */
+const SPARE_START_MS = 10_000;
 
-/** What the model answers, at once. */
+/** Chunks of the model's immediate answer. */
 export const WORDS = ['Words ', 'of a model that need not think.'] as const;
 
-/** A server with the real agent, and ways to be told the first word. Each gives the milliseconds until it is there. */
-export async function settleChats(lab: Lab, settings: Record<string, string> = {}) {
+/** Starts a server with the real agent. The returned functions measure the milliseconds to the first word of an answer. */
+export async function setUpChats(lab: Lab, settings: Record<string, string> = {}) {
   const { github, gemini, env } = await lab.standIns();
   await github.addRepository('acme/duration', { from: SAMPLE });
   gemini.on(/./s, [{ text: WORDS }]);
@@ -34,8 +34,8 @@ export async function settleChats(lab: Lab, settings: Record<string, string> = {
     await call(at.url, 'POST', '/v1/tickets', { ticket_id: id, repo_url: 'https://github.com/acme/duration' });
     return id;
   };
-  const kept = await ticket(server);
-  await ask(server, kept);
+  const warmTicket = await ticket(server);
+  await ask(server, warmTicket);
   const perRequest = await createPerRequest(lab, gemini.environment());
 
   return {
@@ -43,33 +43,33 @@ export async function settleChats(lab: Lab, settings: Record<string, string> = {
     model: gemini.environment(),
     ticket: () => ticket(server),
     ask: (ticketId: string) => ask(server, ticketId),
-    /** A ticket whose agent has answered before. */
-    warm: () => ask(server, kept),
-    /** A ticket that was created while a spare agent was ready. */
+    /** On a ticket whose agent has answered before. */
+    warm: () => ask(server, warmTicket),
+    /** On a new ticket, with a spare agent ready. */
     async fresh() {
       const id = await ticket(server);
-      await pause(SPARE_MS);
+      await pause(SPARE_START_MS);
       return ask(server, id);
     },
-    /** A server that has just been started. */
+    /** On a server that has just started. */
     async cold() {
       const other = await lab.server({ ...lab.settings('cold'), ...env, ...limits });
-      const took = await ask(other, await ticket(other));
+      const elapsed = await ask(other, await ticket(other));
       await other.stop();
-      return took;
+      return elapsed;
     },
-    /** A process of the agent for this one question. */
+    /** With an agent process for this question alone. */
     perRequest,
   };
 }
 
-/** From the request until the first text of the agent is there; returns when the run has ended. */
+/** Measures the time from the request to the first text of the agent. Returns when the run has finished. */
 async function ask(server: Server, ticketId: string): Promise<number> {
-  const begun = performance.now();
+  const startedAt = performance.now();
   const message = { action: 'chat', message: 'Say something.' };
   const { body } = await call(server.url, 'POST', `/v1/tickets/${ticketId}/runs`, message);
   const events = await fetch(`${server.url}/v1/runs/${body.run_id}/events`);
-  return (await untilWord(events.body, begun)).took;
+  return (await readUntilFirstWord(events.body, startedAt)).elapsed;
 }
 
 async function createPerRequest(lab: Lab, model: Record<string, string>): Promise<() => Promise<number>> {
@@ -81,33 +81,33 @@ async function createPerRequest(lab: Lab, model: Record<string, string>): Promis
   };
   await writeFile(join(home, '.gemini/settings.json'), JSON.stringify(settings));
   return async () => {
-    const begun = performance.now();
+    const startedAt = performance.now();
     const args = [GEMINI, '-p', 'Say something.', '-o', 'stream-json', '-m', 'gemini-2.5-pro', '--skip-trust'];
     const child = spawn(process.execPath, args, {
       cwd: home,
       env: { PATH: process.env.PATH, HOME: home, ...model },
       stdio: ['ignore', 'pipe', 'ignore'],
     });
-    return (await untilWord(Readable.toWeb(child.stdout), begun)).took;
+    return (await readUntilFirstWord(Readable.toWeb(child.stdout), startedAt)).elapsed;
   };
 }
 
 /**
- * Reads a stream to its end, or until `whole` says so of what came.
- * @returns the milliseconds from `begun` until the first of the words was there
+ * Reads a stream to its end, or until `isComplete` accepts the text so far.
+ * @returns `elapsed`, milliseconds from `startedAt` to the first of the words
  */
-export async function untilWord(
+export async function readUntilFirstWord(
   body: ReadableStream | null,
-  begun: number,
-  whole?: (text: string) => boolean,
-): Promise<{ took: number; text: string }> {
+  startedAt: number,
+  isComplete?: (text: string) => boolean,
+): Promise<{ elapsed: number; text: string }> {
   let text = '';
-  let took: number | undefined;
+  let elapsed: number | undefined;
   for await (const chunk of body?.pipeThrough(new TextDecoderStream()) ?? []) {
     text += chunk;
-    if (text.includes(WORDS[0])) took ??= performance.now() - begun;
-    if (took !== undefined && whole?.(text)) break;
+    if (text.includes(WORDS[0])) elapsed ??= performance.now() - startedAt;
+    if (elapsed !== undefined && isComplete?.(text)) break;
   }
-  if (took === undefined) throw new Error(`no word came: ${text.slice(-2000)}`);
-  return { took, text };
+  if (elapsed === undefined) throw new Error(`no word arrived: ${text.slice(-2000)}`);
+  return { elapsed, text };
 }

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-/** One client of a stream, on a bare socket, so that what is measured is the server. */
+/** A client of a stream on a bare socket, which adds little to the measurement. */
 export type StreamClient = {
-  /** Resolves with the time in nanoseconds when the head of the answer came. */
+  /** Resolves with the arrival time of the response head, in nanoseconds. */
   opened: Promise<bigint>;
-  /** Resolves when the server has ended the stream. */
+  /** Resolves when the server has closed the stream. */
   ended: Promise<void>;
   bytes(): number;
   socket: Socket;
@@ -13,7 +13,7 @@ export type StreamClient = {
 
 /**
  * Opens a stream.
- * @param onText called with each piece and the nanoseconds when it came
+ * @param onText receives each chunk and its arrival time in nanoseconds
  */
 export async function openStream(
   url: string,
@@ -37,15 +37,15 @@ export async function openStream(
   return { opened: opened.promise, ended, bytes: () => bytes, socket };
 }
 
-/** Gathers how long what an agent sent was on its way, in milliseconds, whatever frames it comes in. */
+/** Collects the latencies of the agent's updates in milliseconds, whatever frames contain them. */
 export function latencies() {
   const all: number[] = [];
   let first: bigint | undefined;
   return {
     all,
-    /** When the first one was sent. */
+    /** Sending time of the first update. */
     first: () => first,
-    /** @param count how many pieces there are; what the run tells of them at its end is not one */
+    /** @param count number of updates; later repetitions in the run's last events are ignored */
     reader(count: number) {
       let left = count;
       let rest = '';
@@ -65,12 +65,12 @@ export function latencies() {
   };
 }
 
-/** Asks for the same over and over on so many connections; gives the answers per second. */
+/** Repeats a request on several connections and returns the responses per second. */
 export async function requestsPerSecond(url: string, connections: number, seconds: number): Promise<number> {
   const { hostname, port, host, pathname, search } = new URL(url);
   const request = `GET ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
-  const begun = performance.now();
-  const until = begun + seconds * 1000;
+  const startedAt = performance.now();
+  const until = startedAt + seconds * 1000;
   let answers = 0;
 
   async function oneConnection(): Promise<void> {
@@ -97,10 +97,10 @@ export async function requestsPerSecond(url: string, connections: number, second
   }
 
   await Promise.all(Array.from({ length: connections }, oneConnection));
-  return answers / ((performance.now() - begun) / 1000);
+  return answers / ((performance.now() - startedAt) / 1000);
 }
 
-/** One request with a JSON body and answer. */
+/** Sends a request with JSON body and response. */
 export async function call(
   url: string,
   method: string,

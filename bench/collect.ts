@@ -1,12 +1,12 @@
-// Imported before a server: a signal makes it collect its garbage, so that what is measured after that is what it needs.
+// Preloaded into a server: a signal starts garbage collection, so that memory is measured without garbage.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 setFlagsFromString('--expose-gc');
 const collect: () => void = runInNewContext('gc');
-// A signal that the server has no other use for.
+// The server does not use this signal.
 process.on('SIGWINCH', () => {
-  // What the first round lets go of holds on to more, such as handles of sockets.
+  // The first collection releases objects, such as socket handles, that only the second one can free.
   collect();
   setImmediate(collect);
 });

@@ -9,29 +9,30 @@ import { fileURLToPath } from 'node:url';
 import { type GeminiApi, startGeminiApi } from '../standins/gemini-api.ts';
 import { type GitHub, startGitHub } from '../standins/github.ts';
 
-/** What a row works in: a folder of its own, processes that end with it, and the stand-ins. */
+/** The environment of a row: a temporary folder, stand-ins, and processes that stop with it. */
 export type Lab = Awaited<ReturnType<typeof makeLab>>;
 
 export type Server = { url: string; process: ChildProcess; stop(): Promise<void> };
 
 const TOKEN = 'ghp_bench0123456789abcdefghijklmnopqrstu';
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
-const WITH_AGENT = fileURLToPath(new URL('server.ts', import.meta.url));
+const SERVER_WITH_AGENT = fileURLToPath(new URL('server.ts', import.meta.url));
 
 /**
+ * Creates the environment of a row.
  * @param options `short`: fewer rounds; `profile`: folder for CPU profiles of the servers
  */
 export async function makeLab(options: { short: boolean; profile?: string | undefined }) {
   const dir = await mkdtemp(join(tmpdir(), 'pullwright-bench-'));
-  const works: (() => unknown)[] = [];
-  const teardown = (work: () => unknown) => void works.unshift(work);
+  const cleanups: (() => unknown)[] = [];
+  const teardown = (cleanup: () => unknown) => void cleanups.unshift(cleanup);
   const inspect = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
 
-  /** Starts a program of Node that says on its stdout where it listens. */
-  async function listening(args: readonly string[], env: Record<string, string> = {}, cwd = dir): Promise<Server> {
+  /** Starts a Node program that prints the URL on which it listens. */
+  async function startProgram(args: readonly string[], env: Record<string, string> = {}, cwd = dir): Promise<Server> {
     const child = spawn(process.execPath, args, {
       cwd,
-      // As `npm start` does.
+      // Like `npm start`.
       env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: join(dir, 'compile-cache'), ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -48,7 +49,7 @@ export async function makeLab(options: { short: boolean; profile?: string | unde
         const found = /listening at (http:[^\s"]+)/.exec(line)?.[1];
         if (found !== undefined) resolve(found);
       });
-      exited.then(() => reject(new Error(`${args.join(' ')} ended before it listened`)));
+      exited.then(() => reject(new Error(`${args.join(' ')} exited before it listened`)));
     });
     return { url, process: child, stop };
   }
@@ -57,9 +58,9 @@ export async function makeLab(options: { short: boolean; profile?: string | unde
     dir,
     short: options.short,
     teardown,
-    listening,
+    startProgram,
 
-    /** Starts a program of others, which ends with the lab, with all that it started. */
+    /** Starts another program, and kills its process group on close. */
     background(
       program: string,
       args: readonly string[],
@@ -78,7 +79,7 @@ export async function makeLab(options: { short: boolean; profile?: string | unde
       });
     },
 
-    /** A GitHub and a model; `env` makes them the server's. */
+    /** Starts a GitHub and a model; `env` connects a server to them. */
     async standIns(name = 'world'): Promise<{ github: GitHub; gemini: GeminiApi; env: Record<string, string> }> {
       const github = await startGitHub({ root: join(dir, name, 'github') });
       teardown(() => github.close());
@@ -89,7 +90,7 @@ export async function makeLab(options: { short: boolean; profile?: string | unde
       return { github, gemini, env };
     },
 
-    /** The settings of a server that is not held up by its limits. */
+    /** Returns settings without effective limits. */
     settings: (name = 'server'): Record<string, string> => ({
       DATA_DIR: join(dir, name, 'data'),
       TICKETS_ROOT: join(dir, name, 'tickets'),
@@ -102,21 +103,21 @@ export async function makeLab(options: { short: boolean; profile?: string | unde
       MIN_FREE_DISK_MB: '0',
     }),
 
-    /** The server as it is. */
-    server: (env: Record<string, string>) => listening([...inspect, MAIN], env),
+    /** Starts the server. */
+    server: (env: Record<string, string>) => startProgram([...inspect, MAIN], env),
 
-    /** The server with an agent that says what the prompt tells it to. */
+    /** Starts the server with the benchmark agent. */
     serverWithAgent: (env: Record<string, string>) =>
-      listening([...inspect, WITH_AGENT], { ...env, AGENT: 'bench', MAX_CONCURRENT_RUNS: '100' }),
+      startProgram([...inspect, SERVER_WITH_AGENT], { ...env, AGENT: 'bench', MAX_CONCURRENT_RUNS: '100' }),
 
     async close(): Promise<void> {
-      for (const work of works) await work();
+      for (const cleanup of cleanups) await cleanup();
       await rm(dir, { recursive: true, force: true });
     },
   };
 }
 
-/** Resident memory of a process in bytes. */
+/** Reads the resident memory of a process in bytes. */
 export function residentMemory(pid: number | undefined): number {
   const found = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   return Number(found) * 1024;

@@ -11,7 +11,7 @@ const FILE_SYSTEMS: Record<number, string> = {
   2035054128: 'overlayfs',
 };
 
-/** What the figures were taken on, in one paragraph. */
+/** Describes hardware and versions in one paragraph. */
 export function describeMachine(): string {
   const { dependencies } = packageJson;
   const git = execFileSync('git', ['--version'], { encoding: 'utf8' }).trim().replace('git version', 'git');
@@ -19,7 +19,7 @@ export function describeMachine(): string {
   const fileSystem = FILE_SYSTEMS[statfsSync(tmpdir()).type] ?? 'another file system';
   return [
     `${cpus().length} cores (${model}), ${Math.round(totalmem() / 2 ** 30)} GiB`,
-    `${type()} ${release()}, ${fileSystem}, load ${loadavg()[0]?.toFixed(1)} at the beginning`,
+    `${type()} ${release()}, ${fileSystem}, load ${loadavg()[0]?.toFixed(1)} at the start`,
     `Node ${process.versions.node}, ${git}, Fastify ${dependencies.fastify}, SQLite ${sqliteVersion()}, Gemini CLI ${dependencies['@google/gemini-cli']}`,
   ].join('; ');
 }

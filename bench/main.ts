@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { type Lab, makeLab } from './lab.ts';
 import { describeMachine } from './machine.ts';
 import type { Row } from './row.ts';
-import { isRatio, scoreOf } from './row.ts';
+import { hasRatioGoal, scoreOf } from './row.ts';
 import { agentServers } from './rows/agent-servers.ts';
 import { deliveries } from './rows/deliveries.ts';
 import { durable } from './rows/durable.ts';
@@ -31,18 +31,18 @@ const ROWS: readonly Row[] = [
   growth,
 ];
 
-/** How often a row that falls short is measured again before it counts. */
-const CHECKED_AGAIN = 2;
+/** A row below its goal is measured again before it counts as failed. */
+const MAX_REMEASUREMENTS = 2;
 
 const USAGE = `npm run bench -- [ROW ...] [--short] [--write] [--check] [--profile FOLDER]
 
-  --short    fewer rounds, and without the rows that take minutes
-  --write    puts the figures into docs/performance.md
-  --check    fails when a ratio is less than half of what it is to reach
-  --profile  CPU profiles of the servers, for Chrome's or the editor's viewer
+  --short    runs fewer rounds and skips the rows that take minutes
+  --write    writes the figures to docs/performance.md
+  --check    fails when a ratio is less than half of its goal
+  --profile  writes CPU profiles of the servers to FOLDER, for Chrome or an editor
 
 Rows: ${ROWS.map(({ name }) => name).join(', ')}.
-${ROWS.filter(({ byName }) => byName).map(({ name }) => name)} comes only when it is named: it installs 0.9 GB first.`;
+${ROWS.filter(({ onlyByName }) => onlyByName).map(({ name }) => name)} runs only when named, because it installs 0.9 GB.`;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -56,12 +56,12 @@ const { values: options, positionals } = parseArgs({
 });
 const unknown = positionals.find((name) => !ROWS.some((row) => row.name === name));
 if (options.help || unknown !== undefined) {
-  console.log(unknown === undefined ? USAGE : `There is no row ${unknown}.\n\n${USAGE}`);
+  console.log(unknown === undefined ? USAGE : `Unknown row: ${unknown}.\n\n${USAGE}`);
   process.exit(unknown === undefined ? 0 : 1);
 }
 
-const asked = ROWS.filter(({ name, short, byName }) =>
-  positionals.length > 0 ? positionals.includes(name) : options.short ? short : !byName,
+const selected = ROWS.filter(({ name, short, onlyByName }) =>
+  positionals.length > 0 ? positionals.includes(name) : options.short ? short : !onlyByName,
 );
 let open: Lab | undefined;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -70,16 +70,16 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const measured: Measured[] = [];
 const failures: string[] = [];
 console.log(`${describeMachine()}\n`);
-for (const row of asked) {
+for (const row of selected) {
   try {
     let result = await measure(row);
-    // What else a shared machine does may be in the way of one side only; it is not each time.
-    for (let again = 0; options.check && again < CHECKED_AGAIN && farBelow(result).length > 0; again++) {
-      console.log(`${row.name}: measured again`);
+    // Other load on a shared machine may slow down one side only.
+    for (let again = 0; options.check && again < MAX_REMEASUREMENTS && missedGoals(result).length > 0; again++) {
+      console.log(`${row.name}: measuring again`);
       result = await measure(row);
     }
     measured.push(result);
-    if (options.check) failures.push(...farBelow(result));
+    if (options.check) failures.push(...missedGoals(result));
   } catch (error) {
     failures.push(`${row.name}: ${error instanceof Error ? error.message : error}`);
     console.log(`${row.name} could not be measured: ${error instanceof Error ? error.stack : error}`);
@@ -102,9 +102,9 @@ async function measure(row: Row): Promise<Measured> {
   }
 }
 
-/** Ratios that are less than half of what they are to reach. */
-function farBelow({ row, figures }: Measured): string[] {
+/** Lists ratios below half of their goal. */
+function missedGoals({ row, figures }: Measured): string[] {
   return figures
-    .filter((figure) => isRatio(figure) && scoreOf(figure) < 0.5)
-    .map((figure) => `${row.name}, ${figure.what}: less than half of what it is to reach`);
+    .filter((figure) => hasRatioGoal(figure) && scoreOf(figure) < 0.5)
+    .map((figure) => `${row.name}, ${figure.what}: less than half of its goal`);
 }

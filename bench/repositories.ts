@@ -7,11 +7,11 @@ import { GIT_ENVIRONMENT } from '../standins/bare-repository.ts';
 
 const CACHE = join(tmpdir(), 'pullwright-bench-cache');
 
-/** `history`: 10,000 files and 60,000 objects of 1,170 commits; `tree`: 50,000 files of one commit. */
-export type Kind = 'history' | 'tree';
+/** `history`: 10,000 files, 60,000 objects, 1,170 commits. `tree`: 50,000 files, one commit. */
+export type RepositoryKind = 'history' | 'tree';
 
-/** A bare repository, always the same; made once and kept in the folder for temporary files. */
-export async function repositoryOf(kind: Kind): Promise<string> {
+/** Returns a deterministic bare repository. Creates it once, in the folder for temporary files. */
+export async function repositoryOf(kind: RepositoryKind): Promise<string> {
   const folder = join(CACHE, `${kind}-1.git`);
   if (await stat(folder).catch(() => undefined)) return folder;
   await mkdir(CACHE, { recursive: true });
@@ -42,7 +42,7 @@ function* files(count: number, bytes: number): Generator<string> {
 
 function file(index: number, version: number, bytes: number): string {
   const words = [];
-  // A small generator of numbers, so that the files differ and do not shrink to nothing in a pack.
+  // Pseudo-random text, so that files differ and do not compress to nothing.
   let seed = index * 1_000_003 + version * 7919 + 1;
   for (let length = 0; length < bytes; length += 9) {
     seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;

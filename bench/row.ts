@@ -1,14 +1,14 @@
 import type { Lab } from './lab.ts';
 
-/** What a figure is to reach, beside its yardstick. */
-export type Reach =
-  /** So many times better than the yardstick. */
+/** The goal of a figure relative to its yardstick. */
+export type Goal =
+  /** At least this many times better. */
   | { times: number }
-  /** At most so many times as bad as the yardstick. */
+  /** At most this many times worse. */
   | { within: number }
-  /** At most so much above the yardstick. */
+  /** At most this amount above the yardstick. */
   | { above: number }
-  /** At most so much. */
+  /** At most this amount. */
   | { atMost: number };
 
 export type Unit = 'ms' | 's' | 'kB' | 'MB' | '/s' | 'count';
@@ -19,39 +19,39 @@ export type Figure = {
   unit: Unit;
   ours: number;
   yardstick?: { name: string; value: number };
-  /** Nothing is to be reached: told for the reader. */
-  reach?: Reach;
+  /** Undefined for a figure that is only informative. */
+  goal?: Goal;
 };
 
-/** One thing that is measured, with all that belongs to it. */
+/** A benchmark, which measures one or more figures. */
 export type Row = {
   name: string;
   title: string;
   /** Part of `--short`. */
   short?: true;
-  /** Only when it is named. */
-  byName?: true;
+  /** Runs only when named. */
+  onlyByName?: true;
   measure(lab: Lab): Promise<Figure[]>;
 };
 
-/** How many times better than the yardstick, by the unit's own direction. */
+/** Returns how many times better than the yardstick a figure is; higher is better for `/s`, lower for other units. */
 export function ratioOf({ unit, ours, yardstick }: Figure): number | undefined {
   if (yardstick === undefined) return undefined;
   return unit === '/s' ? ours / yardstick.value : yardstick.value / ours;
 }
 
-/** Whether what is to be reached is a ratio: times alone say as much of the machine. */
-export function isRatio({ reach }: Figure): boolean {
-  return reach !== undefined && ('times' in reach || 'within' in reach);
+/** Returns whether the goal is a ratio. Absolute times also depend on the machine. */
+export function hasRatioGoal({ goal }: Figure): boolean {
+  return goal !== undefined && ('times' in goal || 'within' in goal);
 }
 
-/** 1 when the figure just reaches what it is to reach, 2 when it is twice as good; without a reach always 1. */
+/** Returns 1 when the figure just meets its goal, 2 when it is twice as good, and 1 without a goal. */
 export function scoreOf(figure: Figure): number {
-  const { ours, yardstick, reach } = figure;
+  const { ours, yardstick, goal } = figure;
   const ratio = ratioOf(figure) ?? 1;
-  if (reach === undefined) return 1;
-  if ('times' in reach) return ratio / reach.times;
-  if ('within' in reach) return ratio * reach.within;
-  if ('above' in reach) return reach.above / Math.max(ours - (yardstick?.value ?? 0), reach.above / 100);
-  return reach.atMost / ours;
+  if (goal === undefined) return 1;
+  if ('times' in goal) return ratio / goal.times;
+  if ('within' in goal) return ratio * goal.within;
+  if ('above' in goal) return goal.above / Math.max(ours - (yardstick?.value ?? 0), goal.above / 100);
+  return goal.atMost / ours;
 }

@@ -4,9 +4,9 @@ import SQLite from 'better-sqlite3';
 import { openStore } from '../src/store/open-store.ts';
 
 /**
- * Fills a store, as long use would, before a server is started on it: tickets `T-1` … with one ended run of ten events each, the
- * first ticket's run with as many and as large events as asked for.
- * @returns the id of that run
+ * Fills a store before a server starts on it, as after long use: tickets `T-1` … with one finished run of ten events each.
+ * @param size number of tickets, and number and bytes of the events in the first ticket's run
+ * @returns the id of the first ticket's run
  */
 export async function seed(
   directory: string,

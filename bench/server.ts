@@ -1,4 +1,4 @@
-// The server as it is, but for its agent, which does what the prompt says.
+// The server with the benchmark agent.
 import { pino } from 'pino';
 import { buildApp } from '../src/app.ts';
 import { loadConfig } from '../src/config/load-config.ts';

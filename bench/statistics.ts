@@ -10,7 +10,7 @@ export function quantile(values: readonly number[], share: number): number {
   return value;
 }
 
-/** Runs each of the contestants in turn, so many rounds; gives each one's results. What else the machine does meets all alike. */
+/** Runs the contestants in turn for several rounds, so that other load on the machine affects all alike. Returns their results. */
 export async function interleave<Name extends string, Result>(
   rounds: number,
   contestants: Record<Name, (round: number) => Promise<Result>>,
@@ -21,11 +21,11 @@ export async function interleave<Name extends string, Result>(
   for (let round = 0; round < rounds; round++) {
     for (const name of names) results[name] = [...(results[name] ?? []), await contestants[name](round)];
   }
-  if (!isWhole(results, names)) throw new Error('there were no rounds');
+  if (!isComplete(results, names)) throw new Error('no rounds were run');
   return results;
 }
 
-function isWhole<Name extends string, Result>(
+function isComplete<Name extends string, Result>(
   all: Partial<Record<Name, Result[]>>,
   names: readonly Name[],
 ): all is Record<Name, Result[]> {

@@ -1,4 +1,4 @@
-// Events of many runs at once through the log of events, as fast as their writers can; prints how many a second.
+// Writes events of many concurrent runs through the event log, as fast as possible; prints events per second.
 // Arguments: DATA_DIR, runs, events per run.
 import { createEventLog } from '../src/events/event-log.ts';
 import { createRedactor } from '../src/redaction/redactor.ts';
@@ -17,7 +17,7 @@ for (let index = 1; index <= Number(runs); index++) {
 }
 for (let row = await store.runs.claim(); row !== undefined; row = await store.runs.claim()) rows.push(row);
 const title = 'x'.repeat(100);
-const begun = performance.now();
+const startedAt = performance.now();
 await Promise.all(
   rows.map(async (row) => {
     const writer = createRunWriter({ log, config: { MAX_RUN_OUTPUT_MB: 100_000 } }, row, 0, (error) => {
@@ -31,5 +31,5 @@ await Promise.all(
     }
   }),
 );
-console.log(Math.round((rows.length * Number(events)) / ((performance.now() - begun) / 1000)));
+console.log(Math.round((rows.length * Number(events)) / ((performance.now() - startedAt) / 1000)));
 await store.close();

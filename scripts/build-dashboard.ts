@@ -7,7 +7,7 @@ import { build } from 'vite';
 const ROOT = fileURLToPath(new URL('../dashboard', import.meta.url));
 const DIST = join(ROOT, 'dist');
 
-/** Builds the dashboard, compresses its files, and says what a first visit loads. */
+/** Builds the dashboard, compresses its files, and prints the size of a first page load. */
 async function buildDashboard(): Promise<void> {
   await build({ configFile: join(ROOT, 'vite.config.ts'), logLevel: 'warn' });
   const assets = join(DIST, 'assets');
@@ -23,7 +23,7 @@ async function buildDashboard(): Promise<void> {
   const first = [...page.matchAll(/\/dashboard\/assets\/([^"]+)/g)].map(([, name = '']) => name);
   const sizes = first.map((name) => readFileSync(join(assets, `${name}.gz`)).length);
   const total = sizes.reduce((sum, size) => sum + size, gzipSync(page).length);
-  console.error(`The dashboard is built: ${(total / 1000).toFixed(1)} kB gzipped at first load.`);
+  console.error(`Built the dashboard: ${(total / 1000).toFixed(1)} kB gzipped at first load.`);
 }
 
 await buildDashboard();

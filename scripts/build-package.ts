@@ -3,14 +3,14 @@ import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-// Builds what the published package runs: Node strips types everywhere but below node_modules. The files that the sources
-// read beside themselves go where they are looked for.
+// Builds the published package, because Node does not strip types below node_modules. Copies the data files of the sources
+// beside the compiled code.
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const DIST = join(ROOT, 'dist');
 
 await rm(DIST, { recursive: true, force: true });
-// The client is the one part that others import.
+// Other programs import only the client, so only it has declarations.
 for (const project of ['tsconfig.build.json', 'tsconfig.client.json']) {
   execFileSync(join(ROOT, 'node_modules', '.bin', 'tsc'), ['-p', project], { cwd: ROOT, stdio: 'inherit' });
 }

@@ -1,16 +1,16 @@
-/** Checks which folder of `src/` and `plugins/` imports what. `npm run lint` runs it; CONTRIBUTING.md explains the rules. */
+/** Checks imports in `src/` and `plugins/`, as a part of `npm run lint`. CONTRIBUTING.md explains the rules. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path/posix';
 
-/** A module of `src/` imports only modules to the left of it; two in one list import neither each other nor to the right. */
+/** A module of `src/` imports only modules to its left. Modules in an inner list do not import each other. */
 const MODULES = [
   ...['errors', 'json', 'config', 'files', 'concurrency', 'telemetry', 'redaction', 'store', 'events', 'keys'],
   ...['sandbox', 'trees', 'git', 'mirrors', 'workspaces', 'model-proxy', 'agents', ['plans', 'github'], 'runs'],
   ...['tickets', 'feed', 'housekeeping', 'cli'],
 ];
 
-/** The only modules of `src/` that import a library, so that it can be replaced in one place. */
+/** The only modules of `src/` that may import a library, so that it can be replaced in one place. */
 const LIBRARIES: Record<string, readonly string[]> = {
   kysely: ['store'],
   'better-sqlite3': ['store'],
@@ -21,7 +21,7 @@ const LIBRARIES: Record<string, readonly string[]> = {
   '@opentelemetry': ['telemetry'],
 };
 
-/** A folder of `plugins/` imports only plugins of these: a plugin uses the decorators of another one, not its file. */
+/** A folder of `plugins/` imports plugins of these folders only. Plugins use the decorators of others, not their files. */
 const PLUGINS: Record<string, readonly string[]> = {
   core: ['core'],
   hooks: ['core', 'hooks'],
@@ -29,28 +29,29 @@ const PLUGINS: Record<string, readonly string[]> = {
   routes: ['core', 'routes'],
 };
 
-/** Commands that work on this machine, not through the HTTP API of a server. */
+/** Commands that work on this machine instead of through the HTTP API of a server. */
 const LOCAL_COMMANDS = /^src\/cli\/(?:doctor\/|(?:backup-command|connect|demo)\.ts$)/;
 
 const files = execFileSync('git', ['ls-files', '--', 'src/**/*.ts', 'plugins/**/*.ts'], { encoding: 'utf8' });
-const faults = files.split('\n').filter(Boolean).flatMap(checkFile);
-for (const fault of faults) console.error(fault);
-if (faults.length > 0) process.exitCode = 1;
+const violations = files.split('\n').filter(Boolean).flatMap(checkFile);
+for (const violation of violations) console.error(violation);
+if (violations.length > 0) process.exitCode = 1;
 
 function checkFile(file: string): string[] {
   const imports = readFileSync(file, 'utf8').matchAll(/^(?:import|export) (?:[^']* from )?'([^']+)'/gm);
   return [...imports].flatMap(([, specifier = '']) => {
     const isOwn = specifier.startsWith('.');
-    const fault = isOwn ? ownFault(file, join(file, '..', specifier)) : libraryFault(file, specifier);
-    return fault === undefined ? [] : `${file}: ${fault}`;
+    const violation = isOwn ? checkOwnImport(file, join(file, '..', specifier)) : checkLibraryImport(file, specifier);
+    return violation === undefined ? [] : `${file}: ${violation}`;
   });
 }
 
-function libraryFault(file: string, specifier: string): string | undefined {
+function checkLibraryImport(file: string, specifier: string): string | undefined {
   const name = specifier.startsWith('@opentelemetry/') ? '@opentelemetry' : specifier;
   const [top, folder = ''] = file.split('/');
   if (top === 'plugins') {
-    if (folder === 'routes' && name === 'fastify-plugin') return 'A route is encapsulated: it needs no fastify-plugin.';
+    if (folder === 'routes' && name === 'fastify-plugin')
+      return 'A route must be encapsulated, without fastify-plugin.';
     return name in LIBRARIES ? `Only src/ imports ${name}.` : undefined;
   }
   if (isModule(folder) && /^@?fastify\b/.test(name))
@@ -60,22 +61,22 @@ function libraryFault(file: string, specifier: string): string | undefined {
   return `Only src/${allowed.join(', src/')} imports ${name}.`;
 }
 
-function ownFault(file: string, target: string): string | undefined {
+function checkOwnImport(file: string, target: string): string | undefined {
   const [top, folder = ''] = file.split('/');
   const [targetTop = '', targetFolder = ''] = target.split('/');
   if (['standins', 'test', 'bench', 'scripts'].includes(targetTop) && folder !== 'cli')
     return `It must not import ${targetTop}/.`;
-  if (top === 'plugins') return pluginFault(folder, target);
+  if (top === 'plugins') return checkPluginImport(folder, target);
   if (!isModule(folder)) return undefined;
   if (targetTop === 'plugins' || target === 'src/app.ts') return 'A module of src/ must not import a plugin.';
   if (targetTop !== 'src' || folder === targetFolder) return undefined;
   if (rank(targetFolder) >= rank(folder))
-    return `src/${folder} must not import src/${targetFolder}, which stands to its right.`;
-  if (folder === 'cli' && !LOCAL_COMMANDS.test(file)) return 'A command talks to the server through client/.';
+    return `src/${folder} must not import src/${targetFolder}, which is to its right.`;
+  if (folder === 'cli' && !LOCAL_COMMANDS.test(file)) return 'A command must use client/ to call the server.';
   return undefined;
 }
 
-function pluginFault(folder: string, target: string): string | undefined {
+function checkPluginImport(folder: string, target: string): string | undefined {
   const [targetTop, targetFolder = ''] = target.split('/');
   if (targetTop === 'src' && !isModule(targetFolder)) return 'A plugin must not import the application.';
   if (targetTop !== 'plugins' || PLUGINS[folder]?.includes(targetFolder)) return undefined;

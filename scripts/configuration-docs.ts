@@ -107,14 +107,14 @@ const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
 
 const INTRODUCTION = `# Configuration
 
-<!-- Made from src/config/settings.ts by \`npm run docs\`. Change it there. -->
+<!-- Generated from src/config/settings.ts by \`npm run docs\`. -->
 
 Each setting is an environment variable, or a line \`NAME=value\` in the file \`.env\` of the folder in which the server
 starts. The environment takes precedence. An empty value counts as unset. If a value is invalid, the server does not start,
 and reports all problems at once.
 `;
 
-const NOT_SETTINGS = `## Variables of the environment
+const NOT_SETTINGS = `## Environment variables
 
 These are not settings, and \`.env\` does not set them. The server passes \`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\` and
 \`SSL_CERT_DIR\` of its environment to git and gh. Calls of the model also use \`HTTPS_PROXY\` (\`HTTP_PROXY\` for an \`http:\`
@@ -155,7 +155,9 @@ function table(names: readonly (keyof Settings)[]): string {
     const schema = Settings.properties[name];
     return [`\`${name}\``, values(schema), fallback(schema), schema.description ?? ''].map(cell).join(' | ');
   });
-  return ['name | value | default | what', '--- | --- | --- | ---', ...rows].map((row) => `| ${row} |`).join('\n');
+  return ['name | value | default | description', '--- | --- | --- | ---', ...rows]
+    .map((row) => `| ${row} |`)
+    .join('\n');
 }
 
 function values(schema: TSchema): string {
@@ -178,6 +180,6 @@ const wanted = document();
 if (!process.argv.includes('--check')) {
   await writeFile(FILE, wanted);
 } else if ((await readFile(FILE, 'utf8').catch(() => '')) !== wanted) {
-  console.error('docs/configuration.md is not up to date with src/config/settings.ts. Run: npm run docs');
+  console.error('docs/configuration.md is outdated. Run: npm run docs');
   process.exitCode = 1;
 }

@@ -1,10 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { createMetrics } from '../src/telemetry/metrics.ts';
 
-/** The table of metrics in `docs/observability.md`. With `--check`, writes nothing and fails when it is not up to date. */
+/** Generates the table of metrics in `docs/observability.md`. With `--check`, fails when it is outdated and writes nothing. */
 
 const FILE = new URL('../docs/observability.md', import.meta.url);
-const PLACE = /(<!-- metrics[^>]*-->\n)[\s\S]*?(<!-- \/metrics -->)/;
+const SECTION = /(<!-- metrics[^>]*-->\n)[\s\S]*?(<!-- \/metrics -->)/;
 
 function table(): string {
   const rows = createMetrics('')
@@ -15,14 +15,14 @@ function table(): string {
       const named = labels.map((label) => `\`${label}\``).join(', ');
       return `| \`${metric.name}\` | ${metric.type} | ${named} | ${metric.help} |\n`;
     });
-  return `\n| metric | type | labels | what |\n| --- | --- | --- | --- |\n${rows.join('')}\n`;
+  return `\n| metric | type | labels | description |\n| --- | --- | --- | --- |\n${rows.join('')}\n`;
 }
 
 const text = await readFile(FILE, 'utf8');
-if (!PLACE.test(text)) throw new Error('docs/observability.md has no place for the metrics.');
-const made = text.replace(PLACE, (_, begin: string, end: string) => `${begin}${table()}${end}`);
-if (!process.argv.includes('--check')) await writeFile(FILE, made);
-else if (made !== text) {
-  console.error('docs/observability.md is not up to date. Run: npm run docs');
+if (!SECTION.test(text)) throw new Error('docs/observability.md has no marker for the metrics.');
+const wanted = text.replace(SECTION, (_, begin: string, end: string) => `${begin}${table()}${end}`);
+if (!process.argv.includes('--check')) await writeFile(FILE, wanted);
+else if (wanted !== text) {
+  console.error('docs/observability.md is outdated. Run: npm run docs');
   process.exit(1);
 }

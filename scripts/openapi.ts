@@ -9,27 +9,27 @@ import { buildApp } from '../src/app.ts';
 import { loadConfig } from '../src/config/load-config.ts';
 import { createRedactor } from '../src/redaction/redactor.ts';
 
-// Writes docs/openapi.json from the routes, and the client's types from that. `--check` fails when either is not what
-// they say: the types name the document they were made from, so that nothing has to be fetched for the comparison.
+// Generates docs/openapi.json from the routes, and the client's types from that document. `--check` fails when either is
+// outdated. The types contain a hash of their document, so the check needs no download.
 
 const DOCUMENT = fileURLToPath(new URL('../docs/openapi.json', import.meta.url));
 const TYPES = fileURLToPath(new URL('../client/api.ts', import.meta.url));
-/** It runs on TypeScript 5 only, which the project does not have. */
+/** Requires TypeScript 5, which the project does not have. */
 const GENERATOR = ['--yes', '--package=openapi-typescript@7.13.0', '--package=typescript@5.9.3', '--'];
 
 const document = await currentDocument();
 const stamp = `// Made by \`npm run docs\` from docs/openapi.json, sha256 ${createHash('sha256').update(document).digest('hex')}.\n`;
 
 if (process.argv.includes('--check')) {
-  if ((await textOf(DOCUMENT)) !== document) stale('docs/openapi.json is not what the routes say');
-  if (!(await textOf(TYPES)).startsWith(stamp)) stale('client/api.ts was not made from docs/openapi.json');
+  if ((await textOf(DOCUMENT)) !== document) stale('docs/openapi.json is outdated');
+  if (!(await textOf(TYPES)).startsWith(stamp)) stale('client/api.ts is outdated');
 } else {
   const upToDate = (await textOf(DOCUMENT)) === document && (await textOf(TYPES)).startsWith(stamp);
   await writeFile(DOCUMENT, document);
   if (!upToDate) await writeTypes();
 }
 
-/** The document as a server gives it at `/openapi.json`. */
+/** Returns the document that a server serves at `/openapi.json`. */
 async function currentDocument(): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'pullwright-openapi-'));
   const folders = { DATA_DIR: join(dir, 'data'), TICKETS_ROOT: join(dir, 'tickets') };
@@ -68,6 +68,6 @@ async function textOf(file: string): Promise<string> {
 }
 
 function stale(what: string): never {
-  console.error(`${what}: run npm run docs.`);
+  console.error(`${what}. Run: npm run docs`);
   process.exit(1);
 }

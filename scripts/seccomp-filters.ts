@@ -4,10 +4,7 @@ import { assemble } from '../src/sandbox/seccomp/assemble.ts';
 import { RULES } from '../src/sandbox/seccomp/rules.ts';
 import { ARCHITECTURES } from '../src/sandbox/seccomp/syscalls.ts';
 
-/**
- * The filters of the sandbox, from the rules beside them, and their hashes. With `--check`, writes nothing and fails when they are not
- * up to date.
- */
+/** Assembles the seccomp filters and their hashes. With `--check`, fails when they are outdated and writes nothing. */
 
 const FOLDER = new URL('../src/sandbox/seccomp/', import.meta.url);
 
@@ -34,7 +31,7 @@ for (const { file, content } of files) {
   if (!process.argv.includes('--check')) {
     await writeFile(path, content);
   } else if (!content.equals(await readFile(path).catch(() => Buffer.alloc(0)))) {
-    console.error(`src/sandbox/seccomp/${file} is not up to date with the rules. Run: npm run docs`);
+    console.error(`src/sandbox/seccomp/${file} is outdated. Run: npm run docs`);
     process.exitCode = 1;
   }
 }

@@ -9,15 +9,15 @@ import { RACE_ATTACKS, type RaceAttack } from '../test/attacks/race-attacks.ts';
 import { STUCK_ATTACKS } from '../test/attacks/stuck-attacks.ts';
 import { LINE_ATTACKS, WORD_ATTACKS, type WordAttack } from '../test/attacks/word-attacks.ts';
 
-/** Writes the cases in `docs/security.md` from the attacks. `--check` writes nothing, and fails if they are not up to date. */
+/** Generates the cases in `docs/security.md` from the attacks. With `--check`, fails when they are outdated and writes nothing. */
 
 const FILE = new URL('../docs/security.md', import.meta.url);
-const MADE = /(?<=\n<!-- The rest is made from test\/attacks .*-->\n).*/s;
+const GENERATED = /(?<=\n<!-- The rest is made from test\/attacks .*-->\n).*/s;
 
-/** Port of the attacker's service. */
+/** Port of the attacker's server. */
 const PORT = 4000;
 
-/** Names instead of values that exist only while an attack runs. */
+/** Placeholders for values that exist only while an attack runs. */
 const NAMES: AgentArena = {
   host: 'http://HOST',
   home: 'HOME',
@@ -34,61 +34,61 @@ const BY_WORDS = [...WORD_ATTACKS, ...LINE_ATTACKS];
 function cases(): string {
   const proved = AGENT_ATTACKS.filter(({ notProved }) => notProved === undefined).length;
   return `
-${AGENT_ATTACKS.length + RACE_ATTACKS.length + STUCK_ATTACKS.length + GIT_ATTACKS.length + BY_WORDS.length + CLIENT_ATTACKS.length + EGRESS_ATTACKS.length} cases. Each is a test that fails if the attack does its harm.
+${AGENT_ATTACKS.length + RACE_ATTACKS.length + STUCK_ATTACKS.length + GIT_ATTACKS.length + BY_WORDS.length + CLIENT_ATTACKS.length + EGRESS_ATTACKS.length} cases. Each is a test, which fails when the attack succeeds.
 
 ### On the agent
 
-The real Gemini CLI carries them out in the real server, in its sandbox. \`node test/attacks/prove-agent-attacks.ts\` tries ${proved} of
-the ${AGENT_ATTACKS.length} on a Gemini CLI without sandbox and policy, with the real key and a trusted folder. It fails if one of them
-does no harm there.
+By the real Gemini CLI in the real server, with the sandbox. \`node test/attacks/prove-agent-attacks.ts\` runs ${proved} of the
+${AGENT_ATTACKS.length} on a Gemini CLI without sandbox and policy, with the real key and a trusted folder. It fails when one of them does
+not succeed there.
 
-${table(['attack', 'during', 'what is done', 'without the defences'], AGENT_ATTACKS.map(agentRow))}
+${table(['attack', 'during', 'actions', 'without the defences'], AGENT_ATTACKS.map(agentRow))}
 
 ### By races against the server
 
-A program in the sandbox swaps files, then folders, for links to secrets outside, while the server does what is named. The server is
-root, and then another user. \`node test/attacks/prove-race-attacks.ts\` tries ${RACE_ATTACKS.filter(({ notProved }) => notProved === undefined).length} on a server whose own
-programs are not confined, and fails if one of them reveals nothing there.
+By a program in the sandbox that replaces files, then folders, by links to secrets outside while the server works; with a server as
+root and as an unprivileged user. \`node test/attacks/prove-race-attacks.ts\` runs ${RACE_ATTACKS.filter(({ notProved }) => notProved === undefined).length} on a server whose own
+programs are not confined, and fails when one of them does not succeed there.
 
 ${table(['while the server does this', 'times', 'without the confinement'], RACE_ATTACKS.map(raceRow))}
 
-### By trees on which git does not finish
+### By trees that git cannot finish
 
-They are in the workspace while the server reads the changes, commits, and until the run is canceled. The cancel ends the run, other
-tickets work meanwhile, and no program of the server remains.
+In the workspace, while the server reads the changes, at the commit, and until the run is canceled. The cancellation ends the run, other
+tickets work meanwhile, and no program of the server keeps running.
 
 ${table(
-  ['attack', 'what is done'],
+  ['attack', 'actions'],
   STUCK_ATTACKS.map(({ name, command }) => [name, code(command.replace(/((?:aaaa\/){2})(?:aaaa\/)+/g, '$1…/'))]),
 )}
 
 ### On the server's git
 
-The agent may write the whole \`.git\`. \`node test/attacks/prove-git-attacks.ts\` tries all ${GIT_ATTACKS.length} on a plain clone, and fails
-if one of them does no harm there.
+The agent controls the whole \`.git\`. \`node test/attacks/prove-git-attacks.ts\` runs all ${GIT_ATTACKS.length} on a plain clone, and fails
+when one of them does not succeed there.
 
 ${table(['attack', 'by'], GIT_ATTACKS.map(gitRow))}
 
-### By words that go to GitHub
+### By text that goes to GitHub
 
-The words come from the model, the plan, its headings, a file name, the title of the ticket, or the goal of the plan. None may have its
-effect in a commit or a pull request. \`node test/attacks/prove-word-attacks.ts\` publishes all ${BY_WORDS.length} by a server that passes
-them on unchanged, and fails if one has no effect there.
+Each text is the model's answer, the plan, its headings, a file name, and the title of the ticket or the goal of the plan.
+None may take effect in a commit or a pull request. \`node test/attacks/prove-word-attacks.ts\` publishes all ${BY_WORDS.length} by a
+server that forwards them unchanged, and fails when one has no effect there.
 
-${table(['attack', 'words', 'effect'], BY_WORDS.map(wordRow))}
+${table(['attack', 'text', 'effect'], BY_WORDS.map(wordRow))}
 
 ### By clients
 
-Over HTTP, on the real server. \`node test/attacks/prove-client-attacks.ts\` tries each on the same server without its one defence, by a
-setting or by an edit of the named line. It fails if one of them does no harm there.
+Over HTTP, on the real server. \`node test/attacks/prove-client-attacks.ts\` runs each on the same server without the one defence
+against it, which a setting or an edit of the named line disables. It fails when one of them does not succeed there.
 
-${table(['attack', 'what is done', 'the defence that was removed'], CLIENT_ATTACKS.map(clientRow))}
+${table(['attack', 'actions', 'disabled defence'], CLIENT_ATTACKS.map(clientRow))}
 
 ### From the sandbox to the network
 
-Requests go to the proxy behind \`EGRESS_ALLOW\`, a process whose name server is the attacker's. The same command proves them.
+By requests to the egress proxy of \`EGRESS_ALLOW\`, with a name server of the attacker. The same command proves them.
 
-${table(['attack', 'what is asked for', 'the defence that was removed'], EGRESS_ATTACKS.map(egressRow))}
+${table(['attack', 'requests', 'disabled defence'], EGRESS_ATTACKS.map(egressRow))}
 `;
 }
 
@@ -99,11 +99,11 @@ function agentRow({ name, during, by, settings, repository, calls, notProved }: 
     ...Object.entries(repository?.(NAMES) ?? {}).map(([file, text]) => `${code(file)} with ${code(text.trim())}`),
     ...(calls?.(NAMES) ?? []).map(({ name, args }) => code(String(args.command ?? name))),
   ];
-  return [name, during, done.join(', '), notProved ?? 'does its harm'];
+  return [name, during, done.join(', '), notProved ?? 'succeeds'];
 }
 
 function raceRow({ name, times, notProved }: RaceAttack): string[] {
-  return [name, String(times), notProved ?? 'gives a secret away'];
+  return [name, String(times), notProved ?? 'leaks a secret'];
 }
 
 function gitRow({ name, upstream, plant }: GitAttack): string[] {
@@ -120,8 +120,8 @@ function clientRow({ name, by, without, notProved }: ClientAttack): string[] {
 }
 
 function egressRow({ name, requests, answers = {}, without }: EgressAttack): string[] {
-  const told = Object.entries(answers).map(([host, times]) => `${host} is ${times.flat().join(', then ')}`);
-  return [name, `${requests.map(code).join(', ')}; ${told.join('; ')}`, defence({ edits: without })];
+  const addresses = Object.entries(answers).map(([host, times]) => `${host} is ${times.flat().join(', then ')}`);
+  return [name, `${requests.map(code).join(', ')}; ${addresses.join('; ')}`, defence({ edits: without })];
 }
 
 function defence({ settings, nodeArgs = [], edits = [] }: Conditions): string {
@@ -143,11 +143,11 @@ function table(head: string[], rows: string[][]): string {
 }
 
 const present = await readFile(FILE, 'utf8');
-if (!MADE.test(present)) throw new Error('docs/security.md has no line that marks the start of the cases.');
-const wanted = present.replace(MADE, cases);
+if (!GENERATED.test(present)) throw new Error('docs/security.md has no marker for the cases.');
+const wanted = present.replace(GENERATED, cases);
 if (!process.argv.includes('--check')) {
   await writeFile(FILE, wanted);
 } else if (present !== wanted) {
-  console.error('docs/security.md is not up to date with test/attacks. Run: npm run docs');
+  console.error('docs/security.md is outdated. Run: npm run docs');
   process.exitCode = 1;
 }

@@ -1,5 +1,5 @@
-// Makes a checkout ready to run, and runs a program of it when asked to. Plain JavaScript that needs no package and runs
-// on every Node from 18 on, because it comes before both the packages and the Node version of the project.
+// Sets up a checkout, and optionally runs one of its programs. Plain JavaScript without packages for Node 18 or newer,
+// because it runs before the packages and the project's own Node are installed.
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node:fs';
 import { constants as os } from 'node:os';
@@ -8,46 +8,46 @@ import { fileURLToPath } from 'node:url';
 
 const USAGE = `Usage: node scripts/setup.mjs [--check] [--test] [-- SCRIPT ARGUMENT...]
 
-Installs what is missing: the npm packages, and the programs git, gh and bubblewrap; and builds the dashboard.
-  --check    installs nothing; says what is missing and how to get it
-  --test     prepares what the tests need too
-  -- SCRIPT  then runs a TypeScript file of the project with its own Node`;
+Installs the npm packages and the programs git, gh and bubblewrap where they are missing, and builds the dashboard.
+  --check    installs nothing; prints what is missing and how to install it
+  --test     also prepares the tests
+  -- SCRIPT  then runs a TypeScript file of the project with the project's own Node`;
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const BIN = join(ROOT, 'node_modules', '.bin');
 const NODE = join(BIN, 'node');
 
-/** What the server calls, why, and from which version on. */
+/** Programs that the server or the tests call, with their minimum versions. */
 const PROGRAMS = [
-  { name: 'git', title: 'git', least: [2, 38], help: 'https://git-scm.com/downloads' },
-  { name: 'gh', title: 'the GitHub CLI, gh', least: [2, 20], help: 'https://cli.github.com' },
-  { name: 'bwrap', title: 'bubblewrap', least: [0, 8], help: 'https://github.com/containers/bubblewrap' },
+  { name: 'git', title: 'git', minVersion: [2, 38], help: 'https://git-scm.com/downloads' },
+  { name: 'gh', title: 'the GitHub CLI, gh', minVersion: [2, 20], help: 'https://cli.github.com' },
+  { name: 'bwrap', title: 'bubblewrap', minVersion: [0, 8], help: 'https://github.com/containers/bubblewrap' },
   {
     name: 'curl',
-    title: 'curl, which the tests call',
-    least: [7, 0],
+    title: 'curl, for the tests',
+    minVersion: [7, 0],
     tests: true,
     help: 'https://curl.se/download.html',
   },
   {
     name: 'chromium',
-    title: 'Chromium, in which the tests open the dashboard',
-    least: [120, 0],
+    title: 'Chromium, for the tests of the dashboard',
+    minVersion: [120, 0],
     tests: true,
     help: 'https://www.chromium.org/getting-involved/download-chromium/',
   },
   {
     name: 'strace',
-    title: 'strace, with which the tests see what the server opens',
-    // The first with --seccomp-bpf and --pidns-translation.
-    least: [5, 9],
+    title: 'strace, for the tests that trace the server',
+    // For --seccomp-bpf and --pidns-translation.
+    minVersion: [5, 9],
     tests: true,
     help: 'https://strace.io',
   },
 ];
 
-/** Package managers in the order they are looked for, with their names for the programs that are called otherwise. */
-const MANAGERS = [
+/** Package managers in order of preference, with the package names that differ from the program names. */
+const PACKAGE_MANAGERS = [
   {
     name: 'apt-get',
     install: [
@@ -60,7 +60,7 @@ const MANAGERS = [
       '--no-install-recommends',
       '-o=Dpkg::Use-Pty=0',
     ],
-    typed: ['apt-get', 'install', '-y'],
+    manual: ['apt-get', 'install', '-y'],
     refresh: ['apt-get', 'update', '-qq'],
     packages: { bwrap: 'bubblewrap' },
   },
@@ -75,13 +75,13 @@ const MANAGERS = [
   { name: 'brew', install: ['brew', 'install'], withoutRoot: true, packages: {} },
 ];
 
-/** What keeps the checkout from being ready, in words for the person at the keyboard. */
+/** A reason why the checkout is not ready, as a message for the user. */
 class NotReady extends Error {}
 
 try {
   const { install, tests, script } = readArguments(process.argv.slice(2));
   await setUp(install, tests);
-  if (script === undefined) say(install ? 'Everything that Pullwright needs is here.' : 'Nothing is missing.');
+  if (script === undefined) print(install ? 'Setup is complete.' : 'Setup is complete; nothing is missing.');
   else run(script);
 } catch (error) {
   if (!(error instanceof NotReady)) throw error;
@@ -104,25 +104,25 @@ function readArguments(args) {
 
 async function setUp(install, tests) {
   if (process.platform === 'win32') throw new NotReady('Pullwright runs on Linux and macOS; on Windows, use WSL.');
-  const [lacking, node] = await Promise.all([lackingPrograms(tests), nodeVersion()]);
+  const [missing, node] = await Promise.all([missingPrograms(tests), nodeVersion()]);
   const packages = packagesAreCurrent();
   if (!install) {
-    if (lacking.length > 0) throw new NotReady(programsToInstall(lacking));
+    if (missing.length > 0) throw new NotReady(programsToInstall(missing));
     if (!packages || !isProjectNode(node)) throw new NotReady('This checkout is not set up. Run: npm run setup');
   }
-  if (lacking.length > 0) await installPrograms(lacking, tests);
+  if (missing.length > 0) await installPrograms(missing, tests);
   if (!packages) installPackages();
   if (!packages || !isProjectNode(node)) await ensureNode();
   if (install && process.platform === 'darwin' && !sandboxIsOff()) {
-    say('macOS has no bubblewrap. Agents run only with SANDBOX=none: without walls, for development.');
+    print('macOS has no bubblewrap. Agents run only with SANDBOX=none: without isolation, for development.');
   }
   if (install && !dashboardIsBuilt()) buildDashboard();
-  if (tests && !tapIsBuilt()) buildTap();
+  if (tests && !testRunnerIsBuilt()) buildTestRunner();
 }
 
-// --- programs of the system
+// --- system programs
 
-async function lackingPrograms(tests) {
+async function missingPrograms(tests) {
   const needed = PROGRAMS.filter(
     (program) =>
       (program.name !== 'bwrap' || (process.platform === 'linux' && !sandboxIsOff())) && (tests || !program.tests),
@@ -130,55 +130,55 @@ async function lackingPrograms(tests) {
   const versions = await Promise.all(needed.map(({ name }) => output(name, ['--version'])));
   return needed
     .map((program, index) => ({ ...program, version: /\d+\.\d+(\.\d+)?/.exec(versions[index] ?? '')?.[0] }))
-    .filter(({ version, least }) => version === undefined || !isAtLeast(version, least));
+    .filter(({ version, minVersion }) => version === undefined || !isAtLeast(version, minVersion));
 }
 
-async function installPrograms(lacking, tests) {
-  const manager = MANAGERS.find(({ name }) => isOnPath(name));
-  const prefix = manager === undefined ? undefined : rightToInstall(manager);
-  if (manager === undefined || prefix === undefined) throw new NotReady(programsToInstall(lacking));
+async function installPrograms(missing, tests) {
+  const manager = PACKAGE_MANAGERS.find(({ name }) => isOnPath(name));
+  const prefix = manager === undefined ? undefined : privilegePrefix(manager);
+  if (manager === undefined || prefix === undefined) throw new NotReady(programsToInstall(missing));
 
-  const wanted = packageNames(manager, lacking);
-  say(`${describe(lacking)}\nInstalling with ${manager.name}: ${wanted.join(' ')}`);
+  const wanted = packageNames(manager, missing);
+  print(`${describe(missing)}\nInstalling with ${manager.name}: ${wanted.join(' ')}`);
   const install = () => execute([...prefix, ...manager.install, ...wanted]);
   const refresh = () => manager.refresh !== undefined && execute([...prefix, ...manager.refresh]);
   if (needsRefresh(manager)) refresh();
-  // Package lists that are too old name files that are gone.
+  // Outdated package lists refer to files that no longer exist.
   if (!install() && refresh()) install();
 
-  const still = await lackingPrograms(tests);
-  if (still.length === 0) return;
-  const places = still.map(({ title, help }) => `  ${title}: ${help}`);
+  const stillMissing = await missingPrograms(tests);
+  if (stillMissing.length === 0) return;
+  const links = stillMissing.map(({ title, help }) => `  ${title}: ${help}`);
   throw new NotReady(
-    `${describe(still)}\n${manager.name} did not provide it. Install it as described there, then try again:\n${places.join('\n')}`,
+    `${describe(stillMissing)}\n${manager.name} did not install it. Install it from the link, then try again:\n${links.join('\n')}`,
   );
 }
 
-function programsToInstall(lacking) {
-  const manager = MANAGERS.find(({ name }) => isOnPath(name));
+function programsToInstall(missing) {
+  const manager = PACKAGE_MANAGERS.find(({ name }) => isOnPath(name));
   if (manager === undefined) {
-    const places = lacking.map(({ title, help }) => `  ${title}: ${help}`);
-    return `${describe(lacking)}\nInstall, then try again:\n${places.join('\n')}`;
+    const links = missing.map(({ title, help }) => `  ${title}: ${help}`);
+    return `${describe(missing)}\nInstall, then try again:\n${links.join('\n')}`;
   }
-  const steps = [[...(manager.typed ?? manager.install), ...packageNames(manager, lacking)]];
+  const steps = [[...(manager.manual ?? manager.install), ...packageNames(manager, missing)]];
   if (needsRefresh(manager)) steps.unshift(manager.refresh);
-  return `${describe(lacking)}\nType this, then try again:\n\n  ${asTyped(manager, steps)}\n`;
+  return `${describe(missing)}\nRun this, then try again:\n\n  ${shellCommand(manager, steps)}\n`;
 }
 
-function asTyped(manager, steps) {
+function shellCommand(manager, steps) {
   const commands = steps.map((step) => step.join(' '));
   if (manager.withoutRoot || isRoot()) return commands.join(' && ');
   if (isOnPath('sudo')) return commands.map((command) => `sudo ${command}`).join(' && ');
   return `su -c '${commands.join(' && ')}'`;
 }
 
-/** What goes before a command that installs: nothing for root and brew, sudo when it asks nothing, else undefined. */
-function rightToInstall(manager) {
+/** Returns the prefix of an install command: none for root and brew, sudo when it needs no password, else undefined. */
+function privilegePrefix(manager) {
   if (manager.withoutRoot || isRoot()) return [];
   return spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0 ? ['sudo', '-n'] : undefined;
 }
 
-/** Images of Debian come without package lists. */
+/** Debian images contain no package lists. */
 function needsRefresh(manager) {
   if (manager.name !== 'apt-get') return false;
   try {
@@ -188,12 +188,12 @@ function needsRefresh(manager) {
   }
 }
 
-function describe(lacking) {
-  return lacking
-    .map(({ title, version, least }) =>
+function describe(missing) {
+  return missing
+    .map(({ title, version, minVersion }) =>
       version === undefined
-        ? `Missing: ${title} (${least.join('.')} or newer).`
-        : `Too old: ${title} ${version}; ${least.join('.')} or newer is needed.`,
+        ? `Missing: ${title} (${minVersion.join('.')} or newer).`
+        : `Too old: ${title} ${version}; ${minVersion.join('.')} or newer is required.`,
     )
     .join('\n');
 }
@@ -202,14 +202,14 @@ function packageNames(manager, programs) {
   return programs.map(({ name }) => manager.packages[name] ?? name);
 }
 
-/** Whether the operator does without the sandbox, in the environment or in `.env`. */
+/** Returns whether the environment or `.env` turns the sandbox off. */
 function sandboxIsOff() {
   return (process.env.SANDBOX ?? /^SANDBOX=["']?(\w+)/m.exec(readText('.env') ?? '')?.[1]) === 'none';
 }
 
 // --- npm packages
 
-/** Compares what npm noted down about node_modules after its last complete installation with what the lock file wants. */
+/** Compares npm's record of its last complete installation with the lock file. */
 function packagesAreCurrent() {
   const installed = JSON.parse(readText('node_modules/.package-lock.json') ?? '{}').packages;
   if (installed === undefined) return false;
@@ -221,21 +221,21 @@ function packagesAreCurrent() {
 }
 
 function installPackages() {
-  say('Installing the npm packages; this takes about a minute.');
-  // On an old Node, npm warns about every package that wants a newer one, which the project brings along.
+  print('Installing the npm packages; this takes about a minute.');
+  // An older Node makes npm warn about packages that need a newer one; the project brings its own.
   if (!execute(['npm', 'ci', '--loglevel=error', '--no-update-notifier']))
     throw new NotReady('npm could not install the packages; see above.');
 }
 
 async function ensureNode() {
   if (isProjectNode(await nodeVersion())) return;
-  say('Fetching the Node version of the project.');
+  print("Downloading the project's own Node.");
   execute(['npm', 'rebuild', 'node', '--loglevel=error']);
   const version = await nodeVersion();
   if (isProjectNode(version)) return;
   throw new NotReady(
     `The project's own Node (node_modules/.bin/node) ${version === undefined ? 'is missing' : `is ${version}`}; it must be 24.\n` +
-      'npm has to run the install script of the package `node`. Type this, then try again:\n\n  npm rebuild node --ignore-scripts=false\n',
+      'npm has to run the install script of the package `node`. Run this, then try again:\n\n  npm rebuild node --ignore-scripts=false\n',
   );
 }
 
@@ -249,7 +249,7 @@ function isProjectNode(version) {
 
 // --- dashboard
 
-/** Whether `dashboard/dist` is there, and newer than what it is made of. */
+/** Returns whether `dashboard/dist` exists and is newer than its sources. */
 function dashboardIsBuilt() {
   const built = timeOf('dashboard/dist/index.html');
   const sources = readdirSync(join(ROOT, 'dashboard'), { recursive: true }).filter((file) => !/^dist\b/.test(file));
@@ -262,15 +262,15 @@ function buildDashboard() {
   }
 }
 
-/** When a file was changed last; 0 when it is not there. */
+/** Returns the modification time of a file; 0 when it is missing. */
 function timeOf(path) {
   return statSync(join(ROOT, path), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
 // --- test runner
 
-/** tap is compiled for a set of plugins, which is listed in it; `.taprc` adds plugins, or removes them with a `!`. */
-function tapIsBuilt() {
+/** Compares the plugins that tap was compiled for with `.taprc`, which adds plugins, or removes them with a `!`. */
+function testRunnerIsBuilt() {
   const built = readText('node_modules/@tapjs/test/test-built/dist/esm/index.js') ?? '';
   const plugins = /^export const signature = `([^`]*)`/m.exec(built)?.[1]?.split('\n') ?? [];
   const changes = readText('.taprc')?.match(/(?<=^\s*-\s*["']?)!?@[\w-]+\/[\w-]+/gm) ?? [];
@@ -279,8 +279,8 @@ function tapIsBuilt() {
   );
 }
 
-function buildTap() {
-  say('Preparing the test runner.');
+function buildTestRunner() {
+  print('Preparing the test runner.');
   if (!execute([NODE, join(BIN, 'tap'), 'build'])) throw new NotReady('`tap build` failed; see above.');
 }
 
@@ -288,9 +288,9 @@ function buildTap() {
 
 function run([script, ...args]) {
   const command = [NODE, resolve(ROOT, script), ...args];
-  // What was compiled once, and its types stripped, need not be again: half of a start.
+  // Cached compilation and type stripping save half of the start time.
   process.env.NODE_COMPILE_CACHE ??= join(ROOT, 'node_modules', '.cache', 'pullwright');
-  // Takes this process over, where Node can: signals and the exit code then need no messenger.
+  // Replaces this process where Node can, so that signals and the exit code need no forwarding.
   if (typeof process.execve === 'function') process.execve(NODE, command, process.env);
 
   const child = spawn(NODE, command.slice(1), { stdio: 'inherit' });
@@ -307,23 +307,23 @@ function run([script, ...args]) {
   child.on('exit', (code, signal) => process.exit(code ?? 128 + os.signals[signal]));
 }
 
-// --- small things
+// --- helpers
 
-function say(text) {
+function print(text) {
   console.error(text);
 }
 
-/** Runs a command in the checkout with this terminal; true when it succeeded. */
+/** Runs a command in the checkout, in this terminal. Returns whether it succeeded. */
 function execute([command, ...args]) {
-  // npm replaces the folder that the Node of the project is in, so it must not run with it.
+  // npm replaces the folder of the project's own Node, so it must not run on that Node.
   const path = (process.env.PATH ?? '').split(delimiter).filter((folder) => resolve(folder) !== BIN);
   const env = { ...process.env, PATH: path.join(delimiter) };
   const { error, status } = spawnSync(command, args, { cwd: ROOT, stdio: 'inherit', env });
-  if (error !== undefined) say(`${command} could not be started: ${error.message}`);
+  if (error !== undefined) print(`${command} could not be started: ${error.message}`);
   return status === 0;
 }
 
-/** What a command prints, or undefined when it is missing or fails. */
+/** Returns the output of a command, or undefined when it is missing or fails. */
 function output(command, args) {
   return new Promise((done) => {
     execFile(command, args, { timeout: 30_000 }, (error, stdout) => done(error === null ? stdout.trim() : undefined));
@@ -350,8 +350,8 @@ function isOnPath(command) {
 }
 
 function isAtLeast(version, [major, minor]) {
-  const [haveMajor, haveMinor] = version.split('.').map(Number);
-  return haveMajor > major || (haveMajor === major && haveMinor >= minor);
+  const [actualMajor, actualMinor] = version.split('.').map(Number);
+  return actualMajor > major || (actualMajor === major && actualMinor >= minor);
 }
 
 function isRoot() {

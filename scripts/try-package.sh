@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What npm would publish, installed into an empty project: the demo runs from it, and the client is typed there.
+# Installs the package that npm would publish into an empty project, runs its demo and type-checks its client.
 set -euo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"
 export PATH="$root/node_modules/.bin:$PATH"
-place="$(mktemp -d)"
-trap 'rm -rf "$place"' EXIT
+project="$(mktemp -d)"
+trap 'rm -rf "$project"' EXIT
 cd "$root"
-npm pack --silent --pack-destination "$place" >/dev/null
-cd "$place"
+npm pack --silent --pack-destination "$project" >/dev/null
+cd "$project"
 echo '{ "name": "empty", "private": true, "type": "module" }' >package.json
 npm install --silent --no-audit --no-fund ./pullwright-*.tgz
 npx pullwright --version

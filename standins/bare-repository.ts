@@ -4,10 +4,10 @@ import { appendFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
-/** What a new repository holds: the files of a folder, a copy of a repository, or nothing; else a short README. */
+/** Content of a new repository: the files of a folder, a copy of a bare repository, nothing, or by default a README. */
 export type Source = { from?: string; bare?: string; empty?: true };
 
-/** Environment of every git here: no configuration but the repository's own, always the same author and time. */
+/** Environment of git processes: only the repository's own configuration, and constant author and time. */
 export const GIT_ENVIRONMENT = {
   PATH: process.env.PATH ?? '',
   HOME: '/nonexistent',
@@ -55,12 +55,12 @@ async function runGit(args: string[], environment: Record<string, string> = {}, 
   return stdout.trimEnd();
 }
 
-/** Runs git on a bare repository and gives what it printed. */
+/** Runs git on a bare repository and returns its output. */
 async function git(directory: string, args: string[], environment?: Record<string, string>, cwd?: string) {
   return await runGit(['--git-dir', directory, ...args], environment, cwd);
 }
 
-/** Makes a bare repository that can be served; gives the name of its default branch. */
+/** Creates a bare repository to serve, and returns the name of its default branch. */
 export async function createBareRepository(
   directory: string,
   options: Source & { defaultBranch?: string; protectedBranches?: readonly string[] },
@@ -69,8 +69,8 @@ export async function createBareRepository(
   if (bare === undefined) await runGit(['init', '--quiet', '--bare', '--initial-branch', defaultBranch, directory]);
   else await runGit(['clone', '--quiet', '--mirror', resolve(bare), directory]);
 
-  const guarded = protectedBranches.map((branch) => `  protected = refs/heads/${branch}\n`);
-  await appendFile(join(directory, 'config'), SETTINGS + guarded.join(''));
+  const protectedRefs = protectedBranches.map((branch) => `  protected = refs/heads/${branch}\n`);
+  await appendFile(join(directory, 'config'), SETTINGS + protectedRefs.join(''));
   await mkdir(join(directory, 'hooks'), { recursive: true });
   await writeFile(join(directory, 'hooks', 'pre-receive'), PRE_RECEIVE, { mode: 0o755 });
 
@@ -88,8 +88,8 @@ export async function createBareRepository(
 }
 
 /**
- * Commits files on top of a branch, or begins it on the default one.
- * @param files contents by path; the other files stay as they are
+ * Commits files to a branch. A new branch starts from the default one.
+ * @param files contents by path; other files stay unchanged
  * @returns the commit's hash
  */
 export async function commitFiles(
@@ -127,20 +127,20 @@ async function addFiles(directory: string, index: { GIT_INDEX_FILE: string }, fi
   }
 }
 
-/** Hash of the commit that a ref or hash names; `undefined` when there is none. */
+/** Resolves a ref or hash to a commit hash; undefined when it does not exist. */
 export async function commitAt(directory: string, name: string): Promise<string | undefined> {
   return await git(directory, ['rev-parse', '--verify', '--quiet', '--end-of-options', `${name}^{commit}`]).catch(
     () => undefined,
   );
 }
 
-/** Branches with their commits, by name. */
+/** Lists branches with their commits, sorted by name. */
 export async function branchesOf(directory: string): Promise<{ name: string; sha: string }[]> {
   const lines = await git(directory, ['for-each-ref', '--format=%(objectname) %(refname:strip=2)', 'refs/heads']);
   return lines === '' ? [] : lines.split('\n').map((line) => ({ sha: line.slice(0, 40), name: line.slice(41) }));
 }
 
-/** How many commits one commit has that another has not. */
+/** Counts the commits of `head` that `base` does not contain. */
 export async function commitsAhead(directory: string, base: string, head: string): Promise<number> {
   return Number(await git(directory, ['rev-list', '--count', `${base}..${head}`]));
 }

@@ -1,7 +1,7 @@
 import type { GenerateBody, JsonSchema } from './gemini-request.ts';
 import type { Turn } from './gemini-script.ts';
 
-/** What a turn says as chunks of a stream, with token counts that grow as Google's do, and an end if it ends well. */
+/** Yields the chunks of a turn, with growing token counts like Google's, and a final chunk unless the turn fails. */
 export function* chunksOf(turn: Turn, body: GenerateBody): Generator<object> {
   const counts: TokenCounts = { promptTokenCount: turn.usage?.input ?? tokensIn(body), candidatesTokenCount: 0 };
   const texts = typeof turn.text === 'string' ? [turn.text] : (turn.text ?? []);
@@ -24,22 +24,22 @@ export function* chunksOf(turn: Turn, body: GenerateBody): Generator<object> {
   yield chunk([{ text: '' }], counts, turn.finishReason ?? 'STOP');
 }
 
-/** Answer to a request without a stream: what its schema asks for, or a short text. Routers and checks ask so. */
+/** Answers a request without a stream, by its schema or with a short text. Routers and checks send such requests. */
 export function plainAnswer(body: GenerateBody): object {
   const { responseJsonSchema, responseSchema, responseMimeType } = body.generationConfig ?? {};
   const schema = responseJsonSchema ?? responseSchema ?? { type: 'object' };
-  const text = responseMimeType === 'application/json' ? JSON.stringify(leastValue(schema)) : 'Understood.';
+  const text = responseMimeType === 'application/json' ? JSON.stringify(minimalValue(schema)) : 'Understood.';
   return chunk([{ text }], { promptTokenCount: tokensIn(body), candidatesTokenCount: tokensIn(text) }, 'STOP');
 }
 
-/** Smallest value of a schema. It happens to say what suits: the quick model, and that the user speaks next. */
-function leastValue(schema: JsonSchema): unknown {
+/** Returns the smallest value of a schema. Gemini CLI reads it as: use the fast model, and the user speaks next. */
+function minimalValue(schema: JsonSchema): unknown {
   if (schema.enum) return schema.enum[0];
   switch (schema.type?.toLowerCase()) {
     case 'object': {
       const properties = Object.entries(schema.properties ?? {});
       const needed = properties.filter(([name]) => schema.required?.includes(name) ?? true);
-      return Object.fromEntries(needed.map(([name, property]) => [name, leastValue(property)]));
+      return Object.fromEntries(needed.map(([name, property]) => [name, minimalValue(property)]));
     }
     case 'array':
       return [];
@@ -64,7 +64,7 @@ function chunk(parts: object[], counts: TokenCounts, finishReason?: string): obj
   };
 }
 
-/** A made-up but steady count: four characters a token. */
+/** Returns an artificial but stable token count: four characters a token. */
 export function tokensIn(value: unknown): number {
   return Math.ceil((typeof value === 'string' ? value : JSON.stringify(value)).length / 4);
 }
@@ -79,13 +79,10 @@ const STATUSES: Record<number, readonly [name: string, message: string]> = {
   503: ['UNAVAILABLE', 'The model is overloaded. Please try again later.'],
 };
 
-/**
- * An error body as Google's APIs send it: https://cloud.google.com/apis/design/errors
- * @param retryAfter seconds
- */
+/** Creates an error body of Google's APIs: https://cloud.google.com/apis/design/errors */
 export function errorBody(error: NonNullable<Turn['error']>, reason?: string): object {
   const { status, message, retryAfter, quotaId } = error;
-  const [name, usual] = STATUSES[status] ?? ['UNKNOWN', 'An error has occurred.'];
+  const [name, defaultMessage] = STATUSES[status] ?? ['UNKNOWN', 'An error has occurred.'];
   const details: object[] = [];
   if (reason !== undefined) {
     const metadata = { service: 'generativelanguage.googleapis.com' };
@@ -93,7 +90,7 @@ export function errorBody(error: NonNullable<Turn['error']>, reason?: string): o
   }
   if (quotaId !== undefined) details.push({ '@type': `${RPC}.QuotaFailure`, violations: [{ quotaId }] });
   if (retryAfter !== undefined) details.push({ '@type': `${RPC}.RetryInfo`, retryDelay: `${retryAfter}s` });
-  return { error: { code: status, message: message ?? usual, status: name, details } };
+  return { error: { code: status, message: message ?? defaultMessage, status: name, details } };
 }
 
 const RPC = 'type.googleapis.com/google.rpc';

@@ -8,33 +8,33 @@ import { closeServer, listenOnPort } from './loopback.ts';
 
 export type GeminiApi = {
   url: string;
-  /** Every request so far, oldest first. */
+  /** All requests so far, oldest first. */
   requests: ModelRequest[];
-  /** Adds a script for the prompts that match; it goes before those that are there. */
+  /** Adds a script for matching prompts, which takes precedence over earlier ones. */
   on(match: Match, turns: readonly Turn[]): void;
   /** Adds several scripts. */
   script(scripts: readonly Script[]): void;
-  /** The first request, past or to come, that the predicate holds for. Rejects when the stand-in is closed before. */
+  /** Resolves with the first matching request, past or future. Rejects when the stand-in closes first. */
   waitFor(predicate: Predicate): Promise<ModelRequest>;
-  /** Lets hanging answers go on: all of them, or those of the requests that the predicate holds for. */
+  /** Continues hanging answers: all, or those of matching requests. */
   release(predicate?: Predicate): void;
-  /** Environment of a process that shall take this for the Gemini API. */
+  /** Returns environment variables that make a process use the stand-in as the Gemini API. */
   environment(): { GEMINI_API_KEY: string; GOOGLE_GEMINI_BASE_URL: string };
-  /** Ends everything, hanging answers included. */
+  /** Closes the server and its connections, hanging answers included. */
   close(): Promise<void>;
 };
 
 type Predicate = (request: ModelRequest) => boolean;
 
 /**
- * Starts a Gemini API on a free loopback port; it plays scripts instead of thinking.
- * @param options `key`: the only API key it takes; any will do when not given
+ * Starts a Gemini API on a free loopback port, which answers by scripts.
+ * @param options `key`: the only valid API key; default: any key
  */
 export async function startGeminiApi(options: { key?: string } = {}): Promise<GeminiApi> {
   const scripts = createScripts();
   const requests: ModelRequest[] = [];
   const held = new Map<ModelRequest, () => void>();
-  const waiting = new Set<Pick<PromiseWithResolvers<ModelRequest>, 'resolve' | 'reject'> & { predicate: Predicate }>();
+  const waiters = new Set<Pick<PromiseWithResolvers<ModelRequest>, 'resolve' | 'reject'> & { predicate: Predicate }>();
 
   const server = createServer((incoming, response) => {
     answer(incoming, response).catch((error) => {
@@ -49,9 +49,9 @@ export async function startGeminiApi(options: { key?: string } = {}): Promise<Ge
     requests.push(request);
     response.once('close', () => {
       if (response.headersSent) request.status = response.statusCode;
-      become(request, response.writableFinished ? 'answered' : 'abandoned');
+      setState(request, response.writableFinished ? 'answered' : 'abandoned');
     });
-    become(request, 'open');
+    setState(request, 'open');
 
     if (request.key === undefined) return sendError(response, { status: 403, message: NO_KEY });
     if (options.key !== undefined && request.key !== options.key) {
@@ -90,17 +90,17 @@ export async function startGeminiApi(options: { key?: string } = {}): Promise<Ge
       held.set(request, resolve);
       response.once('close', resolve);
     });
-    become(request, 'held');
+    setState(request, 'held');
     await released;
     held.delete(request);
-    if (!response.destroyed) become(request, 'open');
+    if (!response.destroyed) setState(request, 'open');
   }
 
-  function become(request: ModelRequest, state: ModelRequest['state']): void {
+  function setState(request: ModelRequest, state: ModelRequest['state']): void {
     request.state = state;
-    for (const waiter of waiting) {
+    for (const waiter of waiters) {
       if (!waiter.predicate(request)) continue;
-      waiting.delete(waiter);
+      waiters.delete(waiter);
       waiter.resolve(request);
     }
   }
@@ -116,7 +116,7 @@ export async function startGeminiApi(options: { key?: string } = {}): Promise<Ge
       const { promise, resolve, reject } = Promise.withResolvers<ModelRequest>();
       const past = requests.find(predicate);
       if (past) resolve(past);
-      else if (server.listening) waiting.add({ predicate, resolve, reject });
+      else if (server.listening) waiters.add({ predicate, resolve, reject });
       else reject(new Error(CLOSED));
       return promise;
     },
@@ -126,14 +126,14 @@ export async function startGeminiApi(options: { key?: string } = {}): Promise<Ge
     environment: () => ({ GEMINI_API_KEY: options.key ?? 'stand-in-key', GOOGLE_GEMINI_BASE_URL: url }),
     async close() {
       await closeServer(server);
-      for (const waiter of waiting) waiter.reject(new Error(CLOSED));
+      for (const waiter of waiters) waiter.reject(new Error(CLOSED));
     },
   };
 }
 
-const CLOSED = 'The stand-in for the Gemini API was closed before such a request came.';
+const CLOSED = 'The stand-in for the Gemini API was closed before a matching request arrived.';
 
-// Google's words.
+// Messages of Google's API.
 const NO_KEY = "Method doesn't allow unregistered callers. Please use API Key or other form of API consumer identity.";
 const WRONG_KEY = 'API key not valid. Please pass a valid API key.';
 
@@ -148,7 +148,7 @@ function sendError(response: ServerResponse, error: NonNullable<Turn['error']>, 
   sendJson(response, error.status, errorBody(error, reason), headers);
 }
 
-/** Resolves once the event is on its way, so that a connection may be broken after it. */
+/** Resolves when the event is sent, so that the connection can break after it. */
 async function sendEvent(response: ServerResponse, data: string): Promise<void> {
   if (response.destroyed) return;
   if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream' });

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 
-/** A request as it was recorded; `state` and `status` follow what becomes of it. */
+/** A recorded request; `state` and `status` change with its answer. */
 export type ModelRequest = {
   /** Milliseconds since the epoch. */
   time: number;
@@ -9,21 +9,21 @@ export type ModelRequest = {
   headers: IncomingHttpHeaders;
   key: string | undefined;
   model: string;
-  /** `streamGenerateContent`, `generateContent` or `countTokens`; empty for anything else. */
+  /** `streamGenerateContent`, `generateContent` or `countTokens`; otherwise empty. */
   operation: string;
   body: GenerateBody;
   /** Tools offered to the model. */
   tools: string[];
-  /** The person's newest prompt. */
+  /** The user's newest prompt. */
   prompt: string;
-  /** Answers of the model since that prompt. */
+  /** Number of the model's answers since that prompt. */
   answers: number;
-  /** `held`: a turn hangs; `abandoned`: the connection ended before the answer did. */
+  /** `held`: a turn hangs; `abandoned`: the connection closed before the end of the answer. */
   state: 'open' | 'held' | 'answered' | 'abandoned';
   status: number | undefined;
 };
 
-/** What agents send, as far as it matters here: https://ai.google.dev/api/generate-content */
+/** The relevant parts of a request body: https://ai.google.dev/api/generate-content */
 export type GenerateBody = {
   contents?: Content[];
   systemInstruction?: Content;
@@ -45,7 +45,7 @@ export type JsonSchema = {
 
 const OPERATION = /^(?:\/v1(?:beta)?)?\/models\/([^/:]+):(streamGenerateContent|generateContent|countTokens)$/;
 
-/** Takes down a request with its body; throws a `SyntaxError` when that is no JSON. */
+/** Records a request with its body. Throws a `SyntaxError` when that is not JSON. */
 export function recordRequest(incoming: IncomingMessage, raw: string): ModelRequest {
   const { pathname, searchParams } = new URL(incoming.url ?? '/', 'http://stand-in');
   const [, model = '', operation = ''] = OPERATION.exec(pathname) ?? [];
@@ -60,30 +60,30 @@ export function recordRequest(incoming: IncomingMessage, raw: string): ModelRequ
     operation,
     body,
     tools: (body.tools ?? []).flatMap((tool) => (tool.functionDeclarations ?? []).map(({ name }) => name)),
-    ...position(body.contents ?? []),
+    ...findPrompt(body.contents ?? []),
     state: 'open',
     status: undefined,
   };
 }
 
-/** Texts that Gemini CLI adds of its own accord; no person said them. */
+/** Texts that Gemini CLI adds to the user's prompt. */
 const ADDED_BY_CLI = /^\s*<(session_context|hook_context)>|^(System: )?Please continue\.$/;
 
-function position(contents: Content[]): { prompt: string; answers: number } {
+function findPrompt(contents: Content[]): { prompt: string; answers: number } {
   let answers = 0;
   for (const content of contents.toReversed()) {
     if (content.role === 'model') {
       answers += 1;
       continue;
     }
-    const prompt = promptIn(content);
+    const prompt = promptText(content);
     if (prompt !== '') return { prompt, answers };
   }
   return { prompt: '', answers };
 }
 
-/** A prompt may share its content with results of tools: after a restart, Gemini CLI joins neighbours. */
-function promptIn({ parts = [] }: Content): string {
+/** Joins the texts of a prompt. After a restart, Gemini CLI merges a prompt with preceding tool results. */
+function promptText({ parts = [] }: Content): string {
   return parts
     .map((part) => part.text ?? '')
     .filter((text) => text !== '' && !ADDED_BY_CLI.test(text))

@@ -1,6 +1,6 @@
 import type { ModelRequest } from './gemini-request.ts';
 
-/** What the model says in one answer: what is given, in this order, and then it ends well unless told otherwise. */
+/** One answer of the model: the given parts in this order, then a regular end unless a field says otherwise. */
 export type Turn = {
   thought?: string;
   /** A list is streamed chunk by chunk. */
@@ -8,23 +8,23 @@ export type Turn = {
   calls?: readonly ToolCall[];
   /** Pause before each chunk, in milliseconds. */
   delayMs?: number;
-  /** Google's reason for the end of the answer, such as `MAX_TOKENS`; `STOP` when not given. */
+  /** Google's `finishReason`, such as `MAX_TOKENS`; default: `STOP`. */
   finishReason?: string;
-  /** Tokens to report; made up from the sizes when not given. */
+  /** Token counts to report; default: derived from the sizes. */
   usage?: { input?: number; output?: number; thoughts?: number };
-  /** Answers with this HTTP status instead; `retryAfter` in seconds, `quotaId` names the quota that is exceeded. */
+  /** Answers with this HTTP status instead. `retryAfter`: seconds; `quotaId`: the exceeded quota. */
   error?: { status: number; message?: string; retryAfter?: number; quotaId?: string };
-  /** After what it says, nothing until released; then the next turn follows in the same answer. */
+  /** Then waits until released, and continues the same answer with the next turn. */
   hang?: true;
-  /** After what it says, something that is no JSON. */
+  /** Then sends invalid JSON. */
   garbage?: true;
-  /** After what it says, the connection breaks. */
+  /** Then breaks the connection. */
   reset?: true;
 };
 
 export type ToolCall = { name: string; args: Record<string, unknown> };
 
-/** A part of the newest prompt, a pattern for it, or a decision on the whole request. */
+/** A part of the newest prompt, a pattern for it, or a predicate on the request. */
 export type Match = string | RegExp | ((request: ModelRequest) => boolean);
 export type Script = { match: Match; turns: readonly Turn[] };
 
@@ -32,22 +32,22 @@ const UNSCRIPTED: Turn = { text: ['This is a stand-in for a model, ', 'and no sc
 const FINISHED: Turn = { text: 'Done.' };
 
 /**
- * The scripts of a stand-in model; the newest one that matches answers.
+ * Creates the scripts of a stand-in model. The newest matching script answers.
  *
- * The place in a script is read off the request: an agent sends the whole conversation each time, so it holds across
- * restarts of the agent. Turns that fail leave nothing in a conversation; these are remembered here, and each is
- * played once for each text that the script matched. A failing turn at the end of a script is played for good.
+ * The position in a script follows from the conversation in each request, so it survives restarts of the agent. Failing
+ * turns leave no trace in a conversation. The stand-in counts them itself: each plays once for each text that the script
+ * matched. A failing turn at the end of a script repeats.
  */
 export function createScripts() {
   const scripts: (Script & { played: Set<string> })[] = [];
 
   return {
-    /** Adds a script; it goes before those that are there. */
+    /** Adds a script, which takes precedence over earlier ones. */
     add(match: Match, turns: readonly Turn[]): void {
       scripts.unshift({ match, turns, played: new Set() });
     },
 
-    /** The turns of one answer, to be played as they are taken: one, or several when those before it hang. */
+    /** Yields the turns of one answer: one, or several when the previous ones hang. */
     *turnsFor(request: ModelRequest): Generator<Turn> {
       const script = scripts.find(({ match }) => matchedText(match, request) !== undefined);
       if (!script) {
@@ -56,7 +56,7 @@ export function createScripts() {
       }
       let answers = request.answers;
       for (const [index, turn] of script.turns.entries()) {
-        if (isAnswer(turn)) {
+        if (isRemembered(turn)) {
           if (answers === 0) {
             yield turn;
             return;
@@ -75,12 +75,12 @@ export function createScripts() {
   };
 }
 
-/** Whether the agent keeps what the turn says as an answer of the model. */
-function isAnswer(turn: Turn): boolean {
+/** Returns whether the agent keeps a turn in its conversation. */
+function isRemembered(turn: Turn): boolean {
   return (turn.text ?? turn.calls) !== undefined && !(turn.error || turn.hang || turn.garbage || turn.reset);
 }
 
-/** What tells the conversations of one script apart: the text that it matched, for a function the whole prompt. */
+/** Returns the text that distinguishes conversations of one script: the matched text, or the prompt for a function. */
 function matchedText(match: Match, request: ModelRequest): string | undefined {
   if (typeof match === 'string') return request.prompt.includes(match) ? match : undefined;
   if (match instanceof RegExp) return request.prompt.match(match)?.[0];

@@ -2,15 +2,15 @@ import { spawn } from 'node:child_process';
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { GIT_ENVIRONMENT } from './bare-repository.ts';
-import { type Account, ANYBODY, mayPush, mayRead, type Repository } from './github-model.ts';
+import { type Account, ANONYMOUS, canPush, canRead, type Repository } from './github-model.ts';
 
-/** An answer whose body may still be in the making. */
+/** A response whose body is a stream. */
 export type Reply = { status: number; headers: Record<string, string>; body: Readable };
 
-/** What a smart-HTTP request is about: https://git-scm.com/docs/gitprotocol-http */
+/** The target of a smart-HTTP request: https://git-scm.com/docs/gitprotocol-http */
 export type GitTarget = { owner: string; name: string; file: string; query: string; pushes: boolean };
 
-/** Reads a smart-HTTP request; `undefined` when it is none. */
+/** Parses the URL of a smart-HTTP request; undefined for other requests. */
 export function gitTarget(url: URL): GitTarget | undefined {
   const match = /^\/([\w.-]+)\/([\w.-]+?)(?:\.git)?\/(info\/refs|git-upload-pack|git-receive-pack)$/.exec(url.pathname);
   const [, owner, name, file] = match ?? [];
@@ -20,9 +20,9 @@ export function gitTarget(url: URL): GitTarget | undefined {
 }
 
 /**
- * Answers a smart-HTTP request, in GitHub's words when it refuses.
- * @param account `undefined`: a token that nobody has
- * @param signal ends git when it is aborted
+ * Answers a smart-HTTP request. Refusals have GitHub's messages.
+ * @param account undefined for an unknown token
+ * @param signal kills git when aborted
  */
 export async function answerGit(
   target: GitTarget,
@@ -32,10 +32,10 @@ export async function answerGit(
   signal: AbortSignal,
 ): Promise<Reply> {
   if (account === undefined) return refusal(401, 'Invalid username or token.');
-  const visible = repository && mayRead(repository, account);
-  if (account === ANYBODY && (target.pushes || !visible)) return refusal(401, 'Authentication required.');
-  if (!repository || !visible) return refusal(404, 'Repository not found.');
-  if (target.pushes && !mayPush(repository, account)) {
+  const readable = repository && canRead(repository, account);
+  if (account === ANONYMOUS && (target.pushes || !readable)) return refusal(401, 'Authentication required.');
+  if (!repository || !readable) return refusal(404, 'Repository not found.');
+  if (target.pushes && !canPush(repository, account)) {
     return refusal(403, `Permission to ${target.owner}/${target.name}.git denied to ${account.login}.`);
   }
   return await runBackend(repository.directory, target, account.login, incoming, signal);
@@ -47,7 +47,7 @@ function refusal(status: number, message: string): Reply {
   return { status, headers, body: Readable.from([`${message}\n`]) };
 }
 
-/** Git's own server speaks CGI: https://git-scm.com/docs/git-http-backend */
+/** Runs git's own server as CGI: https://git-scm.com/docs/git-http-backend */
 async function runBackend(
   directory: string,
   { file, query }: GitTarget,
@@ -71,7 +71,7 @@ async function runBackend(
     GIT_PROTOCOL: headers['git-protocol']?.toString(),
   };
   const backend = spawn('git', ['http-backend'], { env: environment, signal, stdio: ['pipe', 'pipe', 'ignore'] });
-  // A git that ends early, or is ended, breaks the pipe; what it answered until then says why.
+  // A git that exits early breaks the pipe. Its output explains why.
   backend.on('error', () => {});
   backend.stdin.on('error', () => {});
   incoming.pipe(backend.stdin);
@@ -93,5 +93,5 @@ async function readHead(output: Readable): Promise<{ status: number; headers: Re
     const { status = '200', ...rest } = headers;
     return { status: Number.parseInt(status, 10), headers: rest };
   }
-  throw new Error('git http-backend answered nothing.');
+  throw new Error('git http-backend returned no response.');
 }

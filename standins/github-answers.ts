@@ -1,6 +1,6 @@
 import type { Account, Repository } from './github-model.ts';
 
-/** A REST request that is about a repository, from somebody who has the right to make it. */
+/** An authorized REST request on a repository. */
 export type RestRequest = {
   account: Account;
   repository: Repository;
@@ -8,7 +8,7 @@ export type RestRequest = {
   body: Record<string, unknown>;
   /** Named groups of the route. */
   parameters: Record<string, string>;
-  /** Everybody, by login. */
+  /** All users by login. */
   accounts: ReadonlyMap<string, Account>;
 };
 
@@ -25,7 +25,7 @@ export const FORBIDDEN = refusal(403, 'Resource not accessible by personal acces
 
 export type FieldError = { code: 'missing_field' | 'invalid' | 'custom'; field?: string; message?: string };
 
-/** The answer to values that GitHub does not take: https://docs.github.com/rest/using-the-rest-api/troubleshooting */
+/** Creates the response to invalid values: https://docs.github.com/rest/using-the-rest-api/troubleshooting */
 export function invalid(...errors: FieldError[]): RestAnswer {
   return refusal(422, 'Validation Failed', { errors: errors.map((error) => ({ resource: 'PullRequest', ...error })) });
 }

@@ -4,29 +4,29 @@ import type { Reply } from './git-http.ts';
 import { created, invalid, NOT_FOUND, ok, type RestAnswer } from './github-answers.ts';
 import type { Account, GitHubRequest } from './github-model.ts';
 
-/** A GitHub App as its owner set it up. What is changed here counts from the next request on. */
+/** The registration of a GitHub App. Changes take effect with the next request. */
 export type App = {
   id: string;
   publicKey: KeyObject;
   installations: number[];
-  /** What the installations were granted. */
+  /** Permissions of the installations. */
   permissions: Record<string, string>;
-  /** How long its tokens live. */
+  /** Lifetime of its tokens. */
   lifetimeSeconds: number;
 };
 
-const LONGEST_JWT_SECONDS = 600;
+const MAX_JWT_SECONDS = 600;
 const BAD_JWT: RestAnswer = { status: 401, body: { message: 'A JSON web token could not be decoded', status: '401' } };
 
-/** Whether a request is one that apps make as themselves. */
+/** Returns whether a request is authenticated as an app. */
 export function isAppRequest({ path }: GitHubRequest): boolean {
   return /^\/app(\/|$)/.test(path);
 }
 
 /**
- * Answers an app: https://docs.github.com/en/rest/apps/apps
- * @param authorization the header; GitHub takes a JWT as `Bearer` and not as `token`
- * @param addToken lets the account of an installation in
+ * Answers a request of an app: https://docs.github.com/en/rest/apps/apps
+ * @param authorization header; GitHub accepts a JWT as `Bearer` but not as `token`
+ * @param addToken registers the token of an installation
  */
 export function answerApp(
   apps: readonly App[],
@@ -54,8 +54,8 @@ function route(
   }
   const installation = /^\/app\/installations\/(\d+)\/access_tokens$/.exec(path)?.[1];
   if (method !== 'POST' || !app.installations.includes(Number(installation))) return NOT_FOUND;
-  const asked: Record<string, string> = JSON.parse(body || '{}').permissions ?? app.permissions;
-  if (Object.entries(asked).some(([name, right]) => app.permissions[name] !== right)) {
+  const requested: Record<string, string> = JSON.parse(body || '{}').permissions ?? app.permissions;
+  if (Object.entries(requested).some(([name, right]) => app.permissions[name] !== right)) {
     return invalid({
       code: 'custom',
       message: 'The permissions requested are not granted to this installation.',
@@ -63,15 +63,15 @@ function route(
   }
   const token = `ghs_${randomBytes(27).toString('base64url').replace(/[-_]/g, 'x')}`;
   const expiresAt = Date.now() + app.lifetimeSeconds * 1000;
-  const push = asked.contents === 'write' && asked.pull_requests === 'write';
+  const push = requested.contents === 'write' && requested.pull_requests === 'write';
   addToken(token, { login: 'pullwright[bot]', push, scopes: ['repo'], expiresAt });
-  return created({ token, expires_at: new Date(expiresAt).toISOString(), permissions: asked });
+  return created({ token, expires_at: new Date(expiresAt).toISOString(), permissions: requested });
 }
 
 function isValid(jwt: string, { id, publicKey }: App): boolean {
   const [header = '', payload = '', signature = ''] = jwt.split('.');
-  const { alg } = partOf(header);
-  const { iat, exp, iss } = partOf(payload);
+  const { alg } = decodePart(header);
+  const { iat, exp, iss } = decodePart(payload);
   const now = Date.now() / 1000;
   return (
     alg === 'RS256' &&
@@ -80,12 +80,12 @@ function isValid(jwt: string, { id, publicKey }: App): boolean {
     typeof exp === 'number' &&
     iat <= now &&
     exp > now &&
-    exp - now <= LONGEST_JWT_SECONDS &&
+    exp - now <= MAX_JWT_SECONDS &&
     verify('sha256', Buffer.from(`${header}.${payload}`), publicKey, Buffer.from(signature, 'base64url'))
   );
 }
 
-function partOf(encoded: string): Record<string, unknown> {
+function decodePart(encoded: string): Record<string, unknown> {
   try {
     return JSON.parse(Buffer.from(encoded, 'base64url').toString());
   } catch {

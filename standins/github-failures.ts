@@ -1,44 +1,47 @@
 import type { ServerResponse } from 'node:http';
 import type { GitHubRequest } from './github-model.ts';
 
-/** How requests are to fail. Without a `status`, the connection breaks. */
+/** A failure of matching requests. Without a `status`, the connection breaks. */
 export type Failure = {
-  /** Tried on the method and the path with its query, such as `POST /repos/acme/widgets/pulls`. */
+  /** Matches method, path and query, such as `POST /repos/acme/widgets/pulls`. */
   match: RegExp;
   status?: number;
   body?: object | string;
   headers?: Record<string, string>;
   /** Breaks the connection. */
   reset?: true;
-  /** Answers nothing until the stand-in is closed. */
+  /** Sends no answer until the stand-in closes. */
   hang?: true;
-  /** Does what was asked before failing, as when a reply is lost. */
+  /** Carries out the request before failing, like a lost response. */
   afterEffect?: true;
-  /** How many requests fail; one when not given. */
+  /** Number of requests that fail; default: 1. */
   times?: number;
-  /** How many are let through before; none when not given. */
+  /** Number of requests that pass before; default: 0. */
   skip?: number;
 };
 
-/** The failures that are yet to come. */
+/** The failures that are still to happen. */
+export type Failures = ReturnType<typeof createFailures>;
+
 export function createFailures() {
-  const failures: { failure: Failure; skip: number; left: number; onMet: (request: GitHubRequest) => void }[] = [];
+  const failures: { failure: Failure; skip: number; remaining: number; onTaken: (request: GitHubRequest) => void }[] =
+    [];
   return {
-    add(failure: Failure, onMet: (request: GitHubRequest) => void = () => {}): void {
-      failures.push({ failure, skip: failure.skip ?? 0, left: failure.times ?? 1, onMet });
+    add(failure: Failure, onTaken: (request: GitHubRequest) => void = () => {}): void {
+      failures.push({ failure, skip: failure.skip ?? 0, remaining: failure.times ?? 1, onTaken });
     },
-    /** Takes the oldest one that a request meets. */
+    /** Takes the oldest failure that matches a request. */
     take(request: GitHubRequest): Failure | undefined {
       const line = `${request.method} ${request.path}`;
-      const met = failures.find(({ failure, left }) => left > 0 && line.match(failure.match));
-      if (!met) return undefined;
-      if (met.skip > 0) {
-        met.skip -= 1;
+      const found = failures.find(({ failure, remaining }) => remaining > 0 && line.match(failure.match));
+      if (!found) return undefined;
+      if (found.skip > 0) {
+        found.skip -= 1;
         return undefined;
       }
-      met.left -= 1;
-      met.onMet(request);
-      return met.failure;
+      found.remaining -= 1;
+      found.onTaken(request);
+      return found.failure;
     },
   };
 }
@@ -50,7 +53,7 @@ export function fail(response: ServerResponse, failure: Failure): void {
     response.destroy();
     return;
   }
-  const { body = { message: 'The stand-in was told to fail.' } } = failure;
+  const { body = { message: 'Failure requested by the test.' } } = failure;
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   const type = typeof body === 'string' ? 'text/plain' : 'application/json; charset=utf-8';
   response.writeHead(failure.status, { 'content-type': type, ...failure.headers }).end(text);

@@ -1,30 +1,30 @@
 import { commitAt } from './bare-repository.ts';
 
-/** A request as it was recorded. */
+/** A recorded request. */
 export type GitHubRequest = {
   /** Milliseconds since the epoch. */
   time: number;
   kind: 'rest' | 'git';
   method: string;
-  /** With its query, without `/api/v3`. */
+  /** Path with query, without `/api/v3`. */
   path: string;
   token: string | undefined;
-  /** JSON of a REST request, as it came. */
+  /** Raw JSON of a REST request. */
   body: string;
   status: number | undefined;
 };
 
-/** Somebody with a token. `push`: whether they may write; `scopes`: those of the token, as classic ones have them. */
+/** The owner of a token. `push`: write access; `scopes`: scopes of a classic token. */
 export type Account = {
   login: string;
   push: boolean;
   scopes: readonly string[];
-  /** Milliseconds since the epoch after which the token is nobody's. */
+  /** Expiry of the token, in milliseconds since the epoch. */
   expiresAt?: number;
 };
 
-/** Whoever shows no token. */
-export const ANYBODY: Account = { login: '', push: false, scopes: [] };
+/** The account of requests without a token. */
+export const ANONYMOUS: Account = { login: '', push: false, scopes: [] };
 
 export type Repository = {
   id: number;
@@ -48,7 +48,7 @@ export type Pull = {
   draft: boolean;
   head: string;
   base: string;
-  /** Newest commit of the head branch, as long as the pull request is open. */
+  /** Newest commit of the head branch while the pull request is open. */
   sha: string;
   author: string;
   labels: string[];
@@ -68,16 +68,16 @@ export type CheckRun = {
   conclusion: 'success' | 'failure' | 'cancelled' | 'skipped' | null;
 };
 
-export function mayRead(repository: Repository, { scopes }: Account): boolean {
+export function canRead(repository: Repository, { scopes }: Account): boolean {
   return !repository.private || scopes.includes('repo');
 }
 
-/** Whether somebody may push to the repository and open pull requests in it. */
-export function mayPush(repository: Repository, { push, scopes }: Account): boolean {
+/** Returns whether an account may push to a repository and open pull requests. */
+export function canPush(repository: Repository, { push, scopes }: Account): boolean {
   return push && (scopes.includes('repo') || (!repository.private && scopes.includes('public_repo')));
 }
 
-/** Brings the open pull requests in line with branches that moved; without its branch, one is closed. */
+/** Updates the heads of open pull requests, and closes those whose branch is deleted. */
 export async function refreshPulls({ directory, pulls }: Repository): Promise<void> {
   for (const pull of pulls.filter(({ state }) => state === 'open')) {
     const sha = await commitAt(directory, `refs/heads/${pull.head}`);
@@ -91,7 +91,7 @@ export function closePull(pull: Pull): void {
   pull.closedAt = timestamp();
 }
 
-/** The time as GitHub writes it. */
+/** Returns the current time in GitHub's format. */
 export function timestamp(): string {
   return new Date().toISOString().replace(/\.\d+/, '');
 }

@@ -8,13 +8,13 @@ import {
   type RestAnswer,
   type RestRequest,
 } from './github-answers.ts';
-import { closePull, mayPush, type Pull, type Repository, refreshPulls, timestamp } from './github-model.ts';
+import { canPush, closePull, type Pull, type Repository, refreshPulls, timestamp } from './github-model.ts';
 import { commentView, labelView, pullView } from './github-views.ts';
 
-// Routes of pull requests: https://docs.github.com/rest/pulls/pulls and, for what they share with issues, …/issues
+// Routes of pull requests: https://docs.github.com/rest/pulls/pulls and https://docs.github.com/rest/issues
 
-const MOST_TITLE_CHARACTERS = 256;
-const MOST_BODY_CHARACTERS = 65_536;
+const MAX_TITLE_CHARS = 256;
+const MAX_BODY_CHARS = 65_536;
 
 type Answer = RestAnswer | Promise<RestAnswer>;
 
@@ -26,7 +26,7 @@ export function withPull(handler: (request: RestRequest, pull: Pull) => Answer) 
   };
 }
 
-/** Newest first. As at GitHub, a `head` without its owner does not narrow anything. */
+/** Lists pull requests, newest first. Like GitHub, ignores a `head` without owner. */
 export function listPulls({ repository, query }: RestRequest): RestAnswer {
   const state = query.get('state') ?? 'open';
   const head = query.get('head');
@@ -60,8 +60,8 @@ export async function createPull({ repository, account, body }: RestRequest): Pr
   if ((await commitsAhead(repository.directory, baseSha, headSha)) === 0) {
     return invalid({ code: 'custom', message: `No commits between ${branches.base} and ${branches.head}` });
   }
-  const wrong = [...textErrors(body), ...duplicateErrors(repository, branches)];
-  if (wrong.length > 0) return invalid(...wrong);
+  const errors = [...textErrors(body), ...duplicateErrors(repository, branches)];
+  if (errors.length > 0) return invalid(...errors);
 
   const number = repository.pulls.length + 1;
   const now = timestamp();
@@ -88,10 +88,10 @@ export async function createPull({ repository, account, body }: RestRequest): Pr
 
 export async function editPull({ repository, body }: RestRequest, pull: Pull): Promise<RestAnswer> {
   const { state } = body;
-  const wrong = textErrors(body);
-  if (state !== undefined && state !== 'open' && state !== 'closed') wrong.push({ code: 'invalid', field: 'state' });
-  if (state === 'open' && pull.state === 'closed') wrong.push(...(await reopenErrors(repository, pull)));
-  if (wrong.length > 0) return invalid(...wrong);
+  const errors = textErrors(body);
+  if (state !== undefined && state !== 'open' && state !== 'closed') errors.push({ code: 'invalid', field: 'state' });
+  if (state === 'open' && pull.state === 'closed') errors.push(...(await reopenErrors(repository, pull)));
+  if (errors.length > 0) return invalid(...errors);
 
   if (typeof body.title === 'string') pull.title = body.title;
   if (typeof body.body === 'string') pull.body = body.body;
@@ -104,7 +104,7 @@ export async function editPull({ repository, body }: RestRequest, pull: Pull): P
   return ok(pullView(repository, pull));
 }
 
-/** `OWNER:BRANCH` or `BRANCH`; there are no forks here, so another owner has no branches. */
+/** Parses `OWNER:BRANCH` or `BRANCH`. Another owner has no branches, because the stand-in has no forks. */
 function branchOf(repository: Repository, head: string): string {
   const [owner, ...rest] = head.split(':');
   if (rest.length === 0) return head;
@@ -112,15 +112,15 @@ function branchOf(repository: Repository, head: string): string {
 }
 
 function textErrors({ title, body }: Record<string, unknown>): FieldError[] {
-  const tooLong = (field: string, most: number): FieldError => ({
+  const tooLong = (field: string, max: number): FieldError => ({
     code: 'custom',
     field,
-    message: `${field} is too long (maximum is ${most} characters)`,
+    message: `${field} is too long (maximum is ${max} characters)`,
   });
   const errors: FieldError[] = [];
   if (title === '') errors.push({ code: 'missing_field', field: 'title' });
-  if (String(title ?? '').length > MOST_TITLE_CHARACTERS) errors.push(tooLong('title', MOST_TITLE_CHARACTERS));
-  if (String(body ?? '').length > MOST_BODY_CHARACTERS) errors.push(tooLong('body', MOST_BODY_CHARACTERS));
+  if (String(title ?? '').length > MAX_TITLE_CHARS) errors.push(tooLong('title', MAX_TITLE_CHARS));
+  if (String(body ?? '').length > MAX_BODY_CHARS) errors.push(tooLong('body', MAX_BODY_CHARS));
   return errors;
 }
 
@@ -138,10 +138,10 @@ function duplicateErrors(repository: Repository, { head, base }: { head: string;
 }
 
 export function requestReviewers({ repository, accounts, body }: RestRequest, pull: Pull): RestAnswer {
-  const reviewers = textsIn(body.reviewers);
+  const reviewers = stringsIn(body.reviewers);
   const collaborates = (login: string) => {
     const account = accounts.get(login);
-    return account !== undefined && mayPush(repository, account);
+    return account !== undefined && canPush(repository, account);
   };
   if (!reviewers.every(collaborates) || reviewers.includes(pull.author))
     return invalid({ code: 'invalid', field: 'reviewers' });
@@ -154,7 +154,7 @@ export function listLabels(_request: RestRequest, pull: Pull): RestAnswer {
 }
 
 export function addLabels({ body }: RestRequest, pull: Pull): RestAnswer {
-  pull.labels = [...new Set([...pull.labels, ...textsIn(body.labels)])];
+  pull.labels = [...new Set([...pull.labels, ...stringsIn(body.labels)])];
   return ok(pull.labels.map(labelView));
 }
 
@@ -165,14 +165,14 @@ export function listComments(_request: RestRequest, pull: Pull): RestAnswer {
 export function addComment({ account, body }: RestRequest, pull: Pull): RestAnswer {
   if (typeof body.body !== 'string' || body.body.trim() === '')
     return invalid({ code: 'missing_field', field: 'body' });
-  const wrong = textErrors(body);
-  if (wrong.length > 0) return invalid(...wrong);
+  const errors = textErrors(body);
+  if (errors.length > 0) return invalid(...errors);
   const id = pull.number * 10_000 + pull.comments.length + 1;
   const comment = { id, author: account.login, body: body.body, createdAt: timestamp() };
   pull.comments.push(comment);
   return created(commentView(pull, comment));
 }
 
-function textsIn(value: unknown): string[] {
+function stringsIn(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
 }

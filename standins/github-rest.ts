@@ -11,7 +11,7 @@ import {
   type RestRequest,
   UNAUTHENTICATED,
 } from './github-answers.ts';
-import { type Account, ANYBODY, type GitHubRequest, mayPush, mayRead, type Repository } from './github-model.ts';
+import { type Account, ANONYMOUS, canPush, canRead, type GitHubRequest, type Repository } from './github-model.ts';
 import {
   addComment,
   addLabels,
@@ -26,10 +26,10 @@ import {
 } from './github-pulls.ts';
 import { branchView, checkRunView, refView, repositoryView, userView } from './github-views.ts';
 
-type Right = 'read' | 'login' | 'push';
+type Permission = 'read' | 'login' | 'push';
 type Handler = (request: RestRequest) => RestAnswer | Promise<RestAnswer>;
 
-/** What there is below `/repos/OWNER/NAME`, and the right that it takes. */
+/** Routes below `/repos/OWNER/NAME`, with the permission that each requires. */
 const ROUTES = [
   on('GET', '', 'read', ({ repository, account }) => ok(repositoryView(repository, account))),
   on('GET', '/branches', 'read', listBranches),
@@ -48,26 +48,30 @@ const ROUTES = [
   on('POST', '/issues/:number/comments', 'login', withPull(addComment)),
 ];
 
-function on(method: string, path: string, right: Right, handler: Handler) {
+function on(method: string, path: string, permission: Permission, handler: Handler) {
   const named = `/repos/:owner/:name${path}`.replace(
     /:(\w+)(?:\((.+?)\))?/g,
     (_, name, inner = '[^/]+') => `(?<${name}>${inner})`,
   );
-  return { method, right, handler, pattern: new RegExp(`^${named}$`) };
+  return { method, permission, handler, pattern: new RegExp(`^${named}$`) };
 }
 
-/** Everything that the API knows of; `accounts` by login. */
-export type World = {
+/** Data of the API; `accounts` by login. */
+export type RestContext = {
   find(owner: string, name: string): Repository | undefined;
   accounts: ReadonlyMap<string, Account>;
 };
 
 /**
- * Answers as https://docs.github.com/rest says. What a caller may not read does not exist for them.
- * @param account `undefined`: a token that nobody has
+ * Answers a REST request by https://docs.github.com/rest. Unreadable repositories return 404.
+ * @param account undefined for an unknown token
  */
-export async function answerRest(world: World, request: GitHubRequest, account: Account | undefined): Promise<Reply> {
-  const { status, body } = account ? await route(world, request, account) : BAD_CREDENTIALS;
+export async function answerRest(
+  context: RestContext,
+  request: GitHubRequest,
+  account: Account | undefined,
+): Promise<Reply> {
+  const { status, body } = account ? await route(context, request, account) : BAD_CREDENTIALS;
   const headers: Record<string, string> = {
     'content-type': 'application/json; charset=utf-8',
     'x-github-request-id': 'STAND:IN',
@@ -75,39 +79,39 @@ export async function answerRest(world: World, request: GitHubRequest, account: 
     'x-ratelimit-remaining': '4999',
     'x-ratelimit-reset': String(Math.ceil(Date.now() / 1000) + 3600),
   };
-  if (account && account !== ANYBODY) headers['x-oauth-scopes'] = account.scopes.join(', ');
+  if (account && account !== ANONYMOUS) headers['x-oauth-scopes'] = account.scopes.join(', ');
   return { status, headers, body: Readable.from([JSON.stringify(body)]) };
 }
 
 async function route(
-  { find, accounts }: World,
+  { find, accounts }: RestContext,
   { method, path, body }: GitHubRequest,
   account: Account,
 ): Promise<RestAnswer> {
   const { pathname, searchParams: query } = new URL(path, 'http://stand-in');
   if (pathname === '/') return ok({ current_user_url: 'https://api.github.com/user' });
-  if (pathname === '/user') return account === ANYBODY ? UNAUTHENTICATED : ok(userView(account.login));
+  if (pathname === '/user') return account === ANONYMOUS ? UNAUTHENTICATED : ok(userView(account.login));
 
-  for (const { right, handler, pattern } of ROUTES.filter((candidate) => candidate.method === method)) {
+  for (const { permission, handler, pattern } of ROUTES.filter((candidate) => candidate.method === method)) {
     const groups = pattern.exec(pathname)?.groups;
     if (!groups) continue;
-    const parameters = decoded(groups);
+    const parameters = decode(groups);
     const repository = find(parameters.owner ?? '', parameters.name ?? '');
-    if (!repository || !mayRead(repository, account)) return NOT_FOUND;
-    if (right !== 'read' && account === ANYBODY) return UNAUTHENTICATED;
-    if (right === 'push' && !mayPush(repository, account)) return FORBIDDEN;
-    const values = objectIn(body);
+    if (!repository || !canRead(repository, account)) return NOT_FOUND;
+    if (permission !== 'read' && account === ANONYMOUS) return UNAUTHENTICATED;
+    if (permission === 'push' && !canPush(repository, account)) return FORBIDDEN;
+    const values = parseObject(body);
     if (!values) return NOT_JSON;
     return await handler({ account, repository, query, body: values, parameters, accounts });
   }
   return NOT_FOUND;
 }
 
-function decoded(groups: Record<string, string | undefined>): Record<string, string> {
+function decode(groups: Record<string, string | undefined>): Record<string, string> {
   return Object.fromEntries(Object.entries(groups).map(([name, value = '']) => [name, decodeURIComponent(value)]));
 }
 
-function objectIn(json: string): Record<string, unknown> | undefined {
+function parseObject(json: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(json || '{}');
     return typeof value === 'object' && value !== null ? { ...value } : undefined;

@@ -1,14 +1,14 @@
 import {
   type Account,
-  ANYBODY,
+  ANONYMOUS,
   type CheckRun,
   type Comment,
-  mayPush,
+  canPush,
   type Pull,
   type Repository,
 } from './github-model.ts';
 
-// JSON of the REST API, as far as clients of pull requests read it: https://docs.github.com/rest
+// JSON of the REST API, limited to the fields that clients of pull requests read: https://docs.github.com/rest
 
 const API = 'https://api.github.com';
 const WEB = 'https://github.com';
@@ -19,7 +19,7 @@ export function userView(login: string): object {
 
 export function repositoryView(repository: Repository, account: Account): object {
   const fullName = `${repository.owner}/${repository.name}`;
-  const permissions = { admin: false, push: mayPush(repository, account), pull: true };
+  const permissions = { admin: false, push: canPush(repository, account), pull: true };
   return {
     id: repository.id,
     node_id: `R_${repository.id}`,
@@ -32,7 +32,7 @@ export function repositoryView(repository: Repository, account: Account): object
     clone_url: `${WEB}/${fullName}.git`,
     default_branch: repository.defaultBranch,
     archived: false,
-    ...(account === ANYBODY ? {} : { permissions }),
+    ...(account === ANONYMOUS ? {} : { permissions }),
   };
 }
 

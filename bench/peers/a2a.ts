@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { untilWord } from '../chats.ts';
+import { readUntilFirstWord } from '../chats.ts';
 import type { Lab } from '../lab.ts';
-import { answers, freePort, type Peer } from './peer.ts';
+import { freePort, type Peer, waitUntilReachable } from './peer.ts';
 
-/** Google's own server around the Gemini CLI: one process for all, without walls, and nothing that lasts. https://a2a-protocol.org */
+/** Starts Google's server around the Gemini CLI: one process, no isolation, no persistence. https://a2a-protocol.org */
 export async function startA2a(lab: Lab, modules: string, model: Record<string, string>): Promise<Peer> {
   const port = await freePort();
   const home = join(lab.dir, 'a2a');
@@ -21,21 +21,21 @@ export async function startA2a(lab: Lab, modules: string, model: Record<string, 
     },
   });
   const url = `http://127.0.0.1:${port}`;
-  await answers(`${url}/.well-known/agent-card.json`);
+  await waitUntilReachable(`${url}/.well-known/agent-card.json`);
   let ids: { taskId: string; contextId: string } | undefined;
 
   async function send(message: object): Promise<number> {
     const params = { message: { kind: 'message', role: 'user', messageId: randomUUID(), ...message } };
-    const begun = performance.now();
+    const startedAt = performance.now();
     const response = await fetch(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
       body: JSON.stringify({ jsonrpc: '2.0', id: randomUUID(), method: 'message/stream', params }),
     });
-    const { took, text } = await untilWord(response.body, begun);
+    const { elapsed, text } = await readUntilFirstWord(response.body, startedAt);
     const of = (name: string) => new RegExp(`"${name}":"([^"]+)"`).exec(text)?.[1] ?? '';
     ids = { taskId: of('taskId'), contextId: of('contextId') };
-    return took;
+    return elapsed;
   }
 
   const parts = [{ kind: 'text', text: 'Say something.' }];

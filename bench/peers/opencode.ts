@@ -2,11 +2,11 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { closeServer, listenOnPort } from '../../standins/loopback.ts';
-import { untilWord, WORDS } from '../chats.ts';
+import { readUntilFirstWord, WORDS } from '../chats.ts';
 import type { Lab } from '../lab.ts';
-import { answers, freePort, type Peer } from './peer.ts';
+import { freePort, type Peer, waitUntilReachable } from './peer.ts';
 
-/** `opencode serve`, with a model that speaks the API it asks for: one process for all, without walls. https://opencode.ai/docs/server/ */
+/** Starts `opencode serve` with a stand-in model: one process, no isolation. https://opencode.ai/docs/server/ */
 export async function startOpencode(lab: Lab, modules: string): Promise<Peer> {
   const model = await startChatModel(lab);
   const port = await freePort();
@@ -33,7 +33,7 @@ export async function startOpencode(lab: Lab, modules: string): Promise<Peer> {
     },
   );
   const url = `http://127.0.0.1:${port}`;
-  await answers(`${url}/doc`);
+  await waitUntilReachable(`${url}/doc`);
   let folders = 0;
   let last: { folder: string; session: string } | undefined;
 
@@ -44,35 +44,37 @@ export async function startOpencode(lab: Lab, modules: string): Promise<Peer> {
       body: JSON.stringify(body),
     });
 
-  async function send(begun: number, { folder, session }: { folder: string; session: string }): Promise<number> {
-    const leave = new AbortController();
-    const events = await fetch(`${url}/event?${new URLSearchParams({ directory: folder })}`, { signal: leave.signal });
+  async function send(startedAt: number, { folder, session }: { folder: string; session: string }): Promise<number> {
+    const disconnect = new AbortController();
+    const events = await fetch(`${url}/event?${new URLSearchParams({ directory: folder })}`, {
+      signal: disconnect.signal,
+    });
     const request = { parts: [{ type: 'text', text: 'Say something.' }] };
-    const [{ took }] = await Promise.all([
-      untilWord(events.body, begun, (text) => text.includes('"session.idle"')),
+    const [{ elapsed }] = await Promise.all([
+      readUntilFirstWord(events.body, startedAt, (text) => text.includes('"session.idle"')),
       post(`/session/${session}/prompt_async`, folder, request),
     ]);
-    leave.abort();
-    return took;
+    disconnect.abort();
+    return elapsed;
   }
 
   return {
     async fresh() {
       const folder = join(home, `w${folders++}`);
       await mkdir(folder);
-      const begun = performance.now();
+      const startedAt = performance.now();
       const made = await (await post('/session', folder, {})).text();
       last = { folder, session: /"id":"(ses_\w+)"/.exec(made)?.[1] ?? '' };
-      return send(begun, last);
+      return send(startedAt, last);
     },
     async followUp() {
-      if (last === undefined) throw new Error('there is no conversation yet');
+      if (last === undefined) throw new Error('no conversation exists yet');
       return send(performance.now(), last);
     },
   };
 }
 
-/** The Chat Completions API of a model that says the same each time. */
+/** Starts a Chat Completions API with a constant answer. */
 async function startChatModel(lab: Lab): Promise<string> {
   const server = createServer((request, response) => {
     request.resume().on('end', () => {

@@ -6,20 +6,20 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { closeServer, listenOnPort } from '../../standins/loopback.ts';
 
-/** An agent server of others, that is running. Each gives the milliseconds from a request to the first word of its answer. */
+/** A running agent server of another project. Its functions measure the milliseconds from a request to the first word. */
 export type Peer = {
-  /** In a conversation that is new, in a folder of its own. */
+  /** In a new conversation and folder. */
   fresh(): Promise<number>;
-  /** In the conversation of the last call. */
+  /** In the previous conversation. */
   followUp(): Promise<number>;
 };
 
 const FOLDER = join(tmpdir(), 'pullwright-bench-cache', 'peers');
 
-/** What is measured, and was current when the table was made. */
+/** The measured packages, current when the figures were taken. */
 const PACKAGES = ['@google/gemini-cli-a2a-server@0.25.2', 'opencode-ai@1.18.33'];
 
-/** The folder of the packages: installed once, 0.9 GB, without any of their install scripts. */
+/** Installs the packages once (0.9 GB), without their install scripts, and returns their folder. */
 export async function installPeers(): Promise<string> {
   const modules = join(FOLDER, 'node_modules');
   if (await stat(join(modules, 'opencode-ai')).catch(() => undefined)) return modules;
@@ -30,7 +30,7 @@ export async function installPeers(): Promise<string> {
   return modules;
 }
 
-/** A free port of loopback: these servers do not say which one they chose. */
+/** Finds a free loopback port, because these servers do not print the one they choose. */
 export async function freePort(): Promise<string> {
   const server = createServer();
   const { port } = new URL(await listenOnPort(server));
@@ -38,8 +38,8 @@ export async function freePort(): Promise<string> {
   return port;
 }
 
-/** Resolves when a server answers at all; what it was asked before it was ready it may never answer. */
-export async function answers(url: string): Promise<void> {
+/** Resolves when a server responds. Requests time out, because it may never answer those before it is ready. */
+export async function waitUntilReachable(url: string): Promise<void> {
   const deadline = Date.now() + 60_000;
   while (!(await fetch(url, { signal: AbortSignal.timeout(1000) }).catch(() => undefined))) {
     if (Date.now() > deadline) throw new Error(`${url} does not answer`);

@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Order } from '../agent-definition.ts';
+import type { AgentTask } from '../agent-definition.ts';
+import { serverWithTicket, startRun } from '../agent-runs.ts';
 import { openStream } from '../clients.ts';
 import type { Server } from '../lab.ts';
-import { serverWithTicket, startRun } from '../order.ts';
 import type { Row } from '../row.ts';
 import { interleave, median } from '../statistics.ts';
 
@@ -16,25 +16,25 @@ export const deliveries: Row = {
   title: '1,000 clients on one run',
   short: true,
   async measure(lab) {
-    const order: Order = { kind: 'tool', delayMs: 6000, count: lab.short ? 100 : 300, bytes: 120, everyMs: 0 };
+    const task: AgentTask = { kind: 'tool', delayMs: 6000, count: lab.short ? 100 : 300, bytes: 120, everyMs: 0 };
     const ours = await serverWithTicket(lab);
-    const recorded = await (await fetch(await startRun(ours, { ...order, delayMs: 0 }))).text();
+    const recorded = await (await fetch(await startRun(ours, { ...task, delayMs: 0 }))).text();
     const file = join(lab.dir, 'frames');
-    // What a client gets of the run while the agent is at work.
+    // The frames that a client receives while the agent works.
     const frames = recorded.split('\n\n').filter((frame) => frame.includes('"tool-1"'));
     await writeFile(file, frames.join('\n\n'));
-    const loop = await lab.listening([LOOP, file]);
+    const loop = await lab.startProgram([LOOP, file]);
     const measured = await interleave(lab.short ? 2 : 5, {
-      ours: async () => deliver(await startRun(ours, order), frames.length),
-      loop: () => deliver(`${loop.url}/?clients=${CLIENTS}`, frames.length),
+      ours: async () => deliveriesPerSecond(await startRun(ours, task), frames.length),
+      loop: () => deliveriesPerSecond(`${loop.url}/?clients=${CLIENTS}`, frames.length),
     });
     const yardstick = { name: '`res.write` loop, nothing kept', value: median(measured.loop) };
-    return [{ what: 'deliveries', unit: '/s', ours: median(measured.ours), yardstick, reach: { times: 0.8 } }];
+    return [{ what: 'deliveries', unit: '/s', ours: median(measured.ours), yardstick, goal: { times: 0.8 } }];
   },
 };
 
-/** From the first event at any client until the last stream has ended. */
-async function deliver(url: Server['url'], count: number): Promise<number> {
+/** Measures from the first event at any client to the end of the last stream. */
+async function deliveriesPerSecond(url: Server['url'], count: number): Promise<number> {
   let first: number | undefined;
   const streams = [];
   const onText = (text: string) => {
@@ -43,9 +43,9 @@ async function deliver(url: Server['url'], count: number): Promise<number> {
   for (let index = 0; index < CLIENTS; index++)
     streams.push(await openStream(url, first === undefined ? onText : undefined));
   await Promise.all(streams.map((stream) => stream.opened));
-  if (first !== undefined && !url.includes('clients=')) throw new Error('the clients came too late');
+  if (first !== undefined && !url.includes('clients=')) throw new Error('the clients connected too late');
   await Promise.all(streams.map((stream) => stream.ended));
   const shortest = Math.min(...streams.map((stream) => stream.bytes()));
-  if (shortest < count * 120) throw new Error(`a client got only ${shortest} bytes`);
+  if (shortest < count * 120) throw new Error(`a client received only ${shortest} bytes`);
   return (CLIENTS * count) / ((performance.now() - (first ?? 0)) / 1000);
 }

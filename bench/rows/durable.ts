@@ -21,15 +21,15 @@ export const durable: Row = {
       ours: async (round) => {
         const directory = join(lab.dir, `ours-${round}`);
         await seed(directory, { tickets: RUNS, events: 10, bytes: 10 });
-        return print([WRITERS, directory, `${RUNS}`, `${perRun}`]);
+        return runAndParse([WRITERS, directory, `${RUNS}`, `${perRun}`]);
       },
-      batches: (round) => print([BATCHES, join(lab.dir, `batches-${round}`), `${RUNS * perRun}`]),
+      batches: (round) => runAndParse([BATCHES, join(lab.dir, `batches-${round}`), `${RUNS * perRun}`]),
     });
     const yardstick = { name: 'better-sqlite3, batches of 100', value: median(measured.batches) };
-    return [{ what: 'durable events', unit: '/s', ours: median(measured.ours), yardstick, reach: { times: 0.5 } }];
+    return [{ what: 'durable events', unit: '/s', ours: median(measured.ours), yardstick, goal: { times: 0.5 } }];
   },
 };
 
-async function print(args: string[]): Promise<number> {
+async function runAndParse(args: string[]): Promise<number> {
   return Number((await run(process.execPath, args)).stdout);
 }

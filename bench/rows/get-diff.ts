@@ -11,7 +11,7 @@ const run = promisify(execFile);
 const READERS = 12;
 const CHANGED = 20;
 
-/** What the confinement of git costs where a person waits for it, and what readers at the same time share. */
+/** Measures the cost of confining git in a request of a person, and how concurrent readers share the work. */
 export const getDiff: Row = {
   name: 'get-diff',
   title: '`GET /v1/tickets/{id}/diff`',
@@ -28,23 +28,23 @@ export const getDiff: Row = {
 
     const read = async () => {
       const { status } = await call(server.url, 'GET', '/v1/tickets/D-1/diff');
-      if (status !== 200) throw new Error(`The diff was answered with ${status}.`);
+      if (status !== 200) throw new Error(`The diff request returned ${status}.`);
     };
     const measured = await interleave(lab.short ? 3 : 15, {
       ours: () => timed(read),
       byHand: () => timed(() => diffByHand(lab.dir, gitDir, workTree)),
       together: () => timed(() => Promise.all(Array.from({ length: READERS }, read))),
     });
-    const byHand = { name: 'the same git commands, not confined', value: median(measured.byHand) };
+    const byHand = { name: 'same git commands, not confined', value: median(measured.byHand) };
     const what = `10,000 files, ${CHANGED} new`;
     return [
-      { what, unit: 'ms', ours: median(measured.ours), yardstick: byHand, reach: { within: 3 } },
+      { what, unit: 'ms', ours: median(measured.ours), yardstick: byHand, goal: { within: 3 } },
       { what: `${what}, ${READERS} readers`, unit: 'ms', ours: median(measured.together), yardstick: byHand },
     ];
   },
 };
 
-/** Compares a work tree with its branch, by an index of its own. */
+/** Compares a working tree with its branch through a separate index. */
 async function diffByHand(dir: string, gitDir: string, workTree: string): Promise<void> {
   const index = join(dir, 'index');
   await copyFile(join(gitDir, 'index'), index);
@@ -59,7 +59,7 @@ async function diffByHand(dir: string, gitDir: string, workTree: string): Promis
 }
 
 async function timed(work: () => Promise<unknown>): Promise<number> {
-  const begun = performance.now();
+  const startedAt = performance.now();
   await work();
-  return performance.now() - begun;
+  return performance.now() - startedAt;
 }

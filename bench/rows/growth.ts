@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Order } from '../agent-definition.ts';
+import type { AgentTask } from '../agent-definition.ts';
+import { SAMPLE, startRun } from '../agent-runs.ts';
 import { call, openStream, requestsPerSecond } from '../clients.ts';
 import type { Lab, Server } from '../lab.ts';
-import { SAMPLE, startRun } from '../order.ts';
 import type { Figure, Row } from '../row.ts';
 import { seed } from '../seed.ts';
 import { interleave, median } from '../statistics.ts';
@@ -14,8 +14,8 @@ const SIZES = [
   { name: '100,000 tickets, run of 1,000,000 events', tickets: 100_000, events: 1_000_000 },
 ];
 
-/** A store of some size, and the server on it. */
-type Grown = (typeof SIZES)[number] & { env: Record<string, string>; runId: string; server: Server };
+/** A server on a seeded store. */
+type SeededServer = (typeof SIZES)[number] & { env: Record<string, string>; runId: string; server: Server };
 
 export const growth: Row = {
   name: 'growth',
@@ -23,7 +23,7 @@ export const growth: Row = {
   async measure(lab) {
     const { github, env } = await lab.standIns();
     await github.addRepository('acme/duration', { from: SAMPLE });
-    const all: Grown[] = [];
+    const all: SeededServer[] = [];
     for (const size of SIZES) {
       const settings: Record<string, string> = {
         ...lab.settings(`growth-${size.tickets}`),
@@ -37,15 +37,15 @@ export const growth: Row = {
       all.push({ ...size, env: settings, runId, server });
     }
     const figures: Figure[] = [];
-    for (const [what, { look, linear }] of Object.entries(LOOKS)) {
+    for (const [what, { measure, linear }] of Object.entries(MEASUREMENTS)) {
       const times = await interleave(
         ROUNDS,
-        Object.fromEntries(all.map((grown) => [grown.name, (round: number) => look(grown, round, lab)])),
+        Object.fromEntries(all.map((seeded) => [seeded.name, (round: number) => measure(seeded, round, lab)])),
       );
       const [few, ...more] = SIZES.map(({ name }) => ({ name, value: median(times[name] ?? []) }));
       for (const { name, value } of more) {
         const figure = { what: `${what}, ${name}`, unit: 'ms' as const, ours: value, ...(few && { yardstick: few }) };
-        figures.push(linear === true ? figure : { ...figure, reach: { within: 2 } });
+        figures.push(linear === true ? figure : { ...figure, goal: { within: 2 } });
       }
     }
     return figures;
@@ -54,74 +54,77 @@ export const growth: Row = {
 
 const REPO = 'https://github.com/acme/duration';
 
-/** Times in milliseconds. `linear`: counts all there are, and is told for the reader. */
-const LOOKS: Record<string, { look: (grown: Grown, round: number, lab: Lab) => Promise<number>; linear?: true }> = {
-  'first page of tickets': { look: asking(() => '/v1/tickets?limit=20') },
-  'tickets in a state': { look: asking(() => '/v1/tickets?limit=20&state=ready') },
-  'tickets in a state that none has': { look: asking(() => '/v1/tickets?limit=20&state=deleting') },
-  'first page of runs': { look: asking(() => '/v1/runs?limit=20') },
-  'runs of a ticket': { look: asking(() => '/v1/tickets/T-7/runs') },
-  'a ticket': { look: asking(() => '/v1/tickets/T-7') },
-  'a run': { look: asking(({ runId }) => `/v1/runs/${runId}`) },
-  'stream resumed near the end of the run': { look: resume },
-  'a new ticket': { look: newTicket },
-  'first word of a run, warm': { look: runOf({ events: 1, untilFirst: true }) },
-  'a run of 1,000 events': { look: runOf({ events: 1000 }) },
-  'snapshot of the feed after a change': { look: snapshot, linear: true },
-  'start to listening': { look: restart },
+/** Measurements in milliseconds. `linear`: grows with the number of tickets, so it is only informative. */
+const MEASUREMENTS: Record<
+  string,
+  { measure: (seeded: SeededServer, round: number, lab: Lab) => Promise<number>; linear?: true }
+> = {
+  'first page of tickets': { measure: requestTime(() => '/v1/tickets?limit=20') },
+  'tickets in a state': { measure: requestTime(() => '/v1/tickets?limit=20&state=ready') },
+  'tickets in an unused state': { measure: requestTime(() => '/v1/tickets?limit=20&state=deleting') },
+  'first page of runs': { measure: requestTime(() => '/v1/runs?limit=20') },
+  'runs of a ticket': { measure: requestTime(() => '/v1/tickets/T-7/runs') },
+  'a ticket': { measure: requestTime(() => '/v1/tickets/T-7') },
+  'a run': { measure: requestTime(({ runId }) => `/v1/runs/${runId}`) },
+  'stream resumed near the end of the run': { measure: resume },
+  'a new ticket': { measure: newTicket },
+  'first word of a run, warm': { measure: runOf({ events: 1, untilFirst: true }) },
+  'a run of 1,000 events': { measure: runOf({ events: 1000 }) },
+  'snapshot of the feed after a change': { measure: snapshot, linear: true },
+  'start to listening': { measure: restart },
 };
 
-function asking(path: (grown: Grown) => string) {
-  return async (grown: Grown) => 1000 / (await requestsPerSecond(grown.server.url + path(grown), 1, 0.5));
+function requestTime(path: (seeded: SeededServer) => string) {
+  return async (seeded: SeededServer) => 1000 / (await requestsPerSecond(seeded.server.url + path(seeded), 1, 0.5));
 }
 
-async function resume({ server, runId, events }: Grown): Promise<number> {
+async function resume({ server, runId, events }: SeededServer): Promise<number> {
   const times: number[] = [];
   for (let round = 0; round < 20; round++) {
-    const begun = performance.now();
+    const startedAt = performance.now();
     await (await openStream(`${server.url}/v1/runs/${runId}/events?after=${events - 10}`)).ended;
-    times.push(performance.now() - begun);
+    times.push(performance.now() - startedAt);
   }
   return median(times);
 }
 
-async function newTicket({ server }: Grown, round: number): Promise<number> {
-  const begun = performance.now();
+async function newTicket({ server }: SeededServer, round: number): Promise<number> {
+  const startedAt = performance.now();
   await call(server.url, 'POST', '/v1/tickets', { ticket_id: `new-${round + 1}`, repo_url: REPO });
-  return performance.now() - begun;
+  return performance.now() - startedAt;
 }
 
 function runOf({ events, untilFirst = false }: { events: number; untilFirst?: boolean }) {
-  const order: Order = { kind: 'tool', delayMs: 0, count: events, bytes: 100, everyMs: 0 };
-  return async ({ server }: Grown) => {
-    const begun = performance.now();
+  const task: AgentTask = { kind: 'tool', delayMs: 0, count: events, bytes: 100, everyMs: 0 };
+  return async ({ server }: SeededServer) => {
+    const startedAt = performance.now();
     const first = Promise.withResolvers<number>();
-    const url = await startRun(server, order, 'new-0');
+    const url = await startRun(server, task, 'new-0');
     const stream = await openStream(url, (text) => {
       if (text.includes('"tool-1"')) first.resolve(performance.now());
     });
     await stream.ended;
-    return (untilFirst ? await first.promise : performance.now()) - begun;
+    return (untilFirst ? await first.promise : performance.now()) - startedAt;
   };
 }
 
-async function snapshot(grown: Grown): Promise<number> {
-  await runOf({ events: 1 })(grown);
-  // Changes are gathered for a moment, and each makes the snapshot be taken anew.
+async function snapshot(seeded: SeededServer): Promise<number> {
+  await runOf({ events: 1 })(seeded);
+  // Each change invalidates the snapshot, after a short delay that coalesces changes.
   await pause(500);
-  const begun = performance.now();
-  const told = Promise.withResolvers<void>();
-  const { socket } = await openStream(`${grown.server.url}/v1/events`, (text) => {
-    if (text.includes('event: snapshot')) told.resolve();
+  const startedAt = performance.now();
+  const arrived = Promise.withResolvers<void>();
+  const { socket } = await openStream(`${seeded.server.url}/v1/events`, (text) => {
+    if (text.includes('event: snapshot')) arrived.resolve();
   });
-  await told.promise;
+  await arrived.promise;
   socket.destroy();
-  return performance.now() - begun;
+  return performance.now() - startedAt;
 }
 
-async function restart(grown: Grown, _round: number, lab: Lab): Promise<number> {
-  await grown.server.stop();
-  const begun = performance.now();
-  grown.server = await lab.serverWithAgent(grown.env);
-  return performance.now() - begun;
+async function restart(seeded: SeededServer, _round: number, lab: Lab): Promise<number> {
+  await seeded.server.stop();
+  const startedAt = performance.now();
+  seeded.server = await lab.serverWithAgent(seeded.env);
+  return performance.now() - startedAt;
 }

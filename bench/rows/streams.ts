@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { serverWithTicket, startRun } from '../agent-runs.ts';
 import { openStream, type StreamClient } from '../clients.ts';
 import { type Lab, residentMemory, type Server } from '../lab.ts';
-import { serverWithTicket, startRun } from '../order.ts';
 import type { Row } from '../row.ts';
 import { seed } from '../seed.ts';
 
@@ -18,7 +18,7 @@ export const streams: Row = {
   async measure(lab) {
     const ours = await serverWithTicket(lab, COLLECTS);
     const run = await startRun(ours, { kind: 'text', delayMs: 300_000, count: 1, bytes: 100, everyMs: 0 });
-    const bare = await lab.listening([BARE], COLLECTS);
+    const bare = await lab.startProgram([BARE], COLLECTS);
     const yardstick = { name: '`node:http` alone', value: (await idleStreams(bare, bare.url)) / 1e3 };
     const idle = await idleStreams(ours, run);
     const stalled = await stalledClients(lab);
@@ -28,16 +28,16 @@ export const streams: Row = {
         unit: 'kB',
         ours: idle / 1e3,
         yardstick,
-        reach: { atMost: 20 },
+        goal: { atMost: 20 },
       },
-      { what: 'per stalled client on a log of 200 MB', unit: 'MB', ours: stalled / 1e6, reach: { atMost: 3 } },
+      { what: 'per stalled client on a log of 200 MB', unit: 'MB', ours: stalled / 1e6, goal: { atMost: 3 } },
     ];
   },
 };
 
 /**
- * What each stream that says nothing takes. A first lot, which stays, lets the server grow to its working size: V8's young
- * generation grows once, however many streams there are, and memory that was given back once would be used again.
+ * Measures the bytes per idle stream. A first batch stays open while the second is measured: V8's young generation grows
+ * only once, and the second batch would otherwise reuse memory of the first.
  */
 async function idleStreams(server: Server, url: string): Promise<number> {
   const open = async (count: number) => {
@@ -57,7 +57,7 @@ async function idleStreams(server: Server, url: string): Promise<number> {
   return (after - before) / IDLE;
 }
 
-/** Clients that take the head of the answer and then nothing any more. */
+/** Measures the bytes per client that stops reading after the response head. */
 async function stalledClients(lab: Lab): Promise<number> {
   const settings = lab.settings('stalled');
   const { env } = await lab.standIns('world-stalled');
@@ -77,7 +77,7 @@ async function stalledClients(lab: Lab): Promise<number> {
   return (after - before) / STALLED;
 }
 
-/** Resident memory in bytes after a collection of the garbage. */
+/** Measures resident memory in bytes after garbage collection. */
 async function neededMemory(server: Server): Promise<number> {
   await pause(2000);
   server.process.kill('SIGWINCH');

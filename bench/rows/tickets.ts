@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { call } from '../clients.ts';
 import type { Lab, Server } from '../lab.ts';
-import { type Kind, repositoryOf } from '../repositories.ts';
+import { type RepositoryKind, repositoryOf } from '../repositories.ts';
 import type { Figure, Row } from '../row.ts';
 import { interleave, median } from '../statistics.ts';
 
@@ -13,10 +13,10 @@ const run = promisify(execFile);
 const AT_ONCE = 20;
 const CLONE = '`git clone` over smart HTTP';
 const BY_HAND = 'fetch and checkout by hand';
-/** Before files wait for the next one. */
-const AGAIN = 'right after another';
+/** Created before the next spare checkout is ready. */
+const NO_SPARE = 'with no spare ready';
 
-type Place = {
+type Setup = {
   server: Server;
   lab: Lab;
   url: string;
@@ -29,12 +29,12 @@ export const tickets: Row = {
   name: 'tickets',
   title: 'Further ticket on a repository',
   async measure(lab) {
-    return [...(await onHistory(await settle(lab, 'history'))), ...(await onTree(await settle(lab, 'tree')))];
+    return [...(await measureHistory(await setUp(lab, 'history'))), ...(await measureTree(await setUp(lab, 'tree')))];
   },
 };
 
-/** A server with one ticket on the repository already, and a mirror made by hand. */
-async function settle(lab: Lab, kind: Kind): Promise<Place> {
+/** Starts a server with one ticket on the repository, and clones a mirror by hand. */
+async function setUp(lab: Lab, kind: RepositoryKind): Promise<Setup> {
   const { github, env } = await lab.standIns(kind);
   await github.addRepository(`bench/${kind}`, { bare: await repositoryOf(kind) });
   const settings = lab.settings(kind);
@@ -49,38 +49,38 @@ async function settle(lab: Lab, kind: Kind): Promise<Place> {
   const mirror = join(lab.dir, `${kind}-mirror`);
   await run('git', ['clone', '--quiet', '--bare', url, mirror], { env: gitEnv });
   const folders = { tickets: settings.TICKETS_ROOT ?? '', data: settings.DATA_DIR ?? '' };
-  const place = { server, lab, url, gitEnv, mirror, folders };
-  await create(place, 'FIRST');
-  return place;
+  const setup = { server, lab, url, gitEnv, mirror, folders };
+  await create(setup, 'FIRST');
+  return setup;
 }
 
-async function onHistory(place: Place): Promise<Figure[]> {
-  const { lab } = place;
-  const { ours, again, clone, byHand } = await contest(place);
+async function measureHistory(setup: Setup): Promise<Figure[]> {
+  const { lab } = setup;
+  const { ours, withoutSpare, clone, byHand } = await compare(setup);
   const what = '10,000 files, 60,000 objects';
   const figures: Figure[] = [
-    { what, unit: 'ms', ours, yardstick: { name: CLONE, value: clone }, reach: { times: 15 } },
-    { what, unit: 'ms', ours, yardstick: { name: BY_HAND, value: byHand }, reach: { within: 1.3 } },
-    { what: `${what}, ${AGAIN}`, unit: 'ms', ours: again, yardstick: { name: CLONE, value: clone } },
+    { what, unit: 'ms', ours, yardstick: { name: CLONE, value: clone }, goal: { times: 15 } },
+    { what, unit: 'ms', ours, yardstick: { name: BY_HAND, value: byHand }, goal: { within: 1.3 } },
+    { what: `${what}, ${NO_SPARE}`, unit: 'ms', ours: withoutSpare, yardstick: { name: CLONE, value: clone } },
     {
-      what: `${what}, ${AGAIN}`,
+      what: `${what}, ${NO_SPARE}`,
       unit: 'ms',
-      ours: again,
+      ours: withoutSpare,
       yardstick: { name: BY_HAND, value: byHand },
-      reach: { within: 1.3 },
+      goal: { within: 1.3 },
     },
-    await disk(place),
+    await diskUsage(setup),
   ];
   const together = await interleave(lab.short ? 1 : 3, {
-    ours: (round) => timed(() => each((index) => create(place, `O${round}-${index}`))),
+    ours: (round) => timed(() => runAtOnce((index) => create(setup, `O${round}-${index}`))),
     async clone(round) {
-      await filesWait(place);
-      return timed(() => each((index) => cloneTo(place, `many-${round}-${index}`)));
+      await waitForSpare(setup);
+      return timed(() => runAtOnce((index) => cloneTo(setup, `many-${round}-${index}`)));
     },
     byHand: (round) =>
       timed(() =>
         checkOutByHand(
-          place,
+          setup,
           Array.from({ length: AT_ONCE }, (_, index) => `hand-${round}-${index}`),
         ),
       ),
@@ -88,45 +88,45 @@ async function onHistory(place: Place): Promise<Figure[]> {
   const clones = { name: `${AT_ONCE} clones`, value: median(together.clone) };
   const checkouts = { name: `${AT_ONCE} times ${BY_HAND}`, value: median(together.byHand) };
   const atOnce = { what: `${AT_ONCE} at once`, unit: 'ms' as const, ours: median(together.ours) };
-  figures.push({ ...atOnce, yardstick: clones, reach: { times: 15 } }, { ...atOnce, yardstick: checkouts });
+  figures.push({ ...atOnce, yardstick: clones, goal: { times: 15 } }, { ...atOnce, yardstick: checkouts });
   return figures;
 }
 
-async function onTree(place: Place): Promise<Figure[]> {
-  const { ours, again, clone, byHand } = await contest(place);
+async function measureTree(setup: Setup): Promise<Figure[]> {
+  const { ours, withoutSpare, clone, byHand } = await compare(setup);
   const what = '50,000 files, no history';
   return [
     { what, unit: 'ms', ours, yardstick: { name: CLONE, value: clone } },
-    { what, unit: 'ms', ours, yardstick: { name: BY_HAND, value: byHand }, reach: { within: 1.3 } },
+    { what, unit: 'ms', ours, yardstick: { name: BY_HAND, value: byHand }, goal: { within: 1.3 } },
     {
-      what: `${what}, ${AGAIN}`,
+      what: `${what}, ${NO_SPARE}`,
       unit: 'ms',
-      ours: again,
+      ours: withoutSpare,
       yardstick: { name: BY_HAND, value: byHand },
-      reach: { within: 1.3 },
+      goal: { within: 1.3 },
     },
   ];
 }
 
-async function contest(place: Place) {
-  const { ours, again, clone, byHand } = await interleave(place.lab.short ? 1 : 5, {
+async function compare(setup: Setup) {
+  const { ours, withoutSpare, clone, byHand } = await interleave(setup.lab.short ? 1 : 5, {
     async ours(round) {
-      await filesWait(place);
-      return timed(() => create(place, `T-${round}`));
+      await waitForSpare(setup);
+      return timed(() => create(setup, `T-${round}`));
     },
-    again: (round) => timed(() => create(place, `A-${round}`)),
+    withoutSpare: (round) => timed(() => create(setup, `A-${round}`)),
     async clone(round) {
-      // What the server does in its own time is to be over.
-      await filesWait(place);
-      return timed(() => cloneTo(place, `clone-${round}`));
+      // Background work of the server must have finished.
+      await waitForSpare(setup);
+      return timed(() => cloneTo(setup, `clone-${round}`));
     },
-    byHand: (round) => timed(() => checkOutByHand(place, [`hand-${round}`])),
+    byHand: (round) => timed(() => checkOutByHand(setup, [`hand-${round}`])),
   });
-  return { ours: median(ours), again: median(again), clone: median(clone), byHand: median(byHand) };
+  return { ours: median(ours), withoutSpare: median(withoutSpare), clone: median(clone), byHand: median(byHand) };
 }
 
-/** Resolves when the server has checked the files of the next ticket out: git writes the index last. */
-async function filesWait({ folders }: Place): Promise<void> {
+/** Resolves when the spare checkout is ready: git writes the index last. */
+async function waitForSpare({ folders }: Setup): Promise<void> {
   const staging = join(folders.data, 'staging');
   for (;;) {
     for (const name of await readdir(staging)) {
@@ -137,40 +137,40 @@ async function filesWait({ folders }: Place): Promise<void> {
   }
 }
 
-/** What one more ticket takes, beside what its files take. */
-async function disk(place: Place): Promise<Figure> {
-  const { tickets: workspaces, data } = place.folders;
-  await filesWait(place);
+/** Compares the disk usage of one more ticket with the size of its files. */
+async function diskUsage(setup: Setup): Promise<Figure> {
+  const { tickets: workspaces, data } = setup.folders;
+  await waitForSpare(setup);
   const before = await sizeOf(workspaces, data);
-  await create(place, 'DISK');
-  await filesWait(place);
+  await create(setup, 'DISK');
+  await waitForSpare(setup);
   const ours = (await sizeOf(workspaces, data)) - before;
   const files = await sizeOf(join(workspaces, 'DISK'));
   return {
-    what: 'disk it takes',
+    what: 'disk usage',
     unit: 'MB',
     ours: ours / 1e3,
     yardstick: { name: 'its working tree', value: files / 1e3 },
-    reach: { within: 1.02 },
+    goal: { within: 1.02 },
   };
 }
 
-async function create({ server, url }: Place, ticketId: string): Promise<void> {
+async function create({ server, url }: Setup, ticketId: string): Promise<void> {
   await call(server.url, 'POST', '/v1/tickets', { ticket_id: ticketId, repo_url: url });
 }
 
-async function cloneTo({ mirror, url, gitEnv }: Place, name: string): Promise<void> {
+async function cloneTo({ mirror, url, gitEnv }: Setup, name: string): Promise<void> {
   await run('git', ['clone', '--quiet', url, `${mirror}-${name}`], { env: gitEnv });
 }
 
-/** The fastest safe way that was found: objects borrowed from a mirror that is brought up to date. */
-async function checkOutByHand(place: Place, names: readonly string[]): Promise<void> {
-  const update = ['fetch', '--quiet', '--no-tags', place.url, '+main:main'];
-  await run('git', ['--git-dir', place.mirror, ...update], { env: place.gitEnv });
-  await Promise.all(names.map((name) => checkoutTo(place, name)));
+/** Fetches into a mirror and checks out with borrowed objects: the fastest safe way that we found. */
+async function checkOutByHand(setup: Setup, names: readonly string[]): Promise<void> {
+  const update = ['fetch', '--quiet', '--no-tags', setup.url, '+main:main'];
+  await run('git', ['--git-dir', setup.mirror, ...update], { env: setup.gitEnv });
+  await Promise.all(names.map((name) => checkoutTo(setup, name)));
 }
 
-async function checkoutTo({ gitEnv, mirror }: Place, name: string): Promise<void> {
+async function checkoutTo({ gitEnv, mirror }: Setup, name: string): Promise<void> {
   const [gitDir, tree] = [`${mirror}-${name}.git`, `${mirror}-${name}`];
   const env = { ...gitEnv, GIT_DIR: gitDir, GIT_WORK_TREE: tree };
   await run('git', ['init', '--quiet', '--bare', '--template=', gitDir], { env: gitEnv });
@@ -182,17 +182,17 @@ async function checkoutTo({ gitEnv, mirror }: Place, name: string): Promise<void
   await run('git', ['checkout', '--quiet', '--force'], { env });
 }
 
-async function each(work: (index: number) => Promise<void>): Promise<void> {
+async function runAtOnce(work: (index: number) => Promise<void>): Promise<void> {
   await Promise.all(Array.from({ length: AT_ONCE }, (_, index) => work(index)));
 }
 
 async function timed(work: () => Promise<void>): Promise<number> {
-  const begun = performance.now();
+  const startedAt = performance.now();
   await work();
-  return performance.now() - begun;
+  return performance.now() - startedAt;
 }
 
-/** Blocks on the disk, in kilobytes; but for the store's write-ahead log, which grows to its size once and is used again. */
+/** Measures disk blocks in kilobytes, without the store's write-ahead log, which has a constant size after its first use. */
 async function sizeOf(...folders: string[]): Promise<number> {
   const { stdout } = await run('du', ['-sk', '--total', '--exclude=*.db-wal', ...folders]);
   return Number(/(\d+)\ttotal/.exec(stdout)?.[1]);

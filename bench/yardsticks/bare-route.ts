@@ -1,4 +1,4 @@
-// A bare Fastify with one route that answers with the JSON of a file.
+// A bare Fastify with one route that responds with the JSON of a file.
 import { readFileSync } from 'node:fs';
 import Fastify from 'fastify';
 

@@ -1,4 +1,4 @@
-// A stream of server-sent events by node:http alone: the head, a first frame, and nothing more.
+// Server-sent events with node:http alone: the head and a first frame, then silence.
 import { createServer, type ServerResponse } from 'node:http';
 import { listenOnPort } from '../../standins/loopback.ts';
 

@@ -1,4 +1,4 @@
-// Rows like those of events, inserted in transactions of 100 by better-sqlite3 alone; prints how many a second.
+// Inserts event-like rows in transactions of 100 with better-sqlite3 alone; prints rows per second.
 // Arguments: folder, rows.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ const batch = db.transaction((from: number) => {
     insert.run('019b0000-0000-7000-8000-000000000001', seq, new Date().toISOString(), 'tool.updated', data);
   }
 });
-const begun = performance.now();
+const startedAt = performance.now();
 for (let from = 0; from < Number(rows); from += BATCH) batch(from);
-console.log(Math.round(Number(rows) / ((performance.now() - begun) / 1000)));
+console.log(Math.round(Number(rows) / ((performance.now() - startedAt) / 1000)));
 db.close();

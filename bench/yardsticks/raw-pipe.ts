@@ -1,5 +1,5 @@
-// The output of the agent, piped as it comes over node:http: no log, no frames. The answer to the query `clients=N&order=…`
-// begins once N clients are there.
+// Pipes the raw output of the agent over node:http: no log, no frames. The agent starts once N clients of the query
+// `clients=N&prompt=…` have connected.
 import { spawn } from 'node:child_process';
 import { createServer, type ServerResponse } from 'node:http';
 import { listenOnPort } from '../../standins/loopback.ts';

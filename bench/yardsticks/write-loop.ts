@@ -1,4 +1,4 @@
-// The frames of a file, written by a loop to as many clients as the query says; nothing is kept.
+// Writes the frames of a file to the number of clients in the query, without persistence.
 import { readFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -19,7 +19,7 @@ const server = createServer(async (request, response) => {
   waiting = [];
   for (const frame of frames) {
     for (const each of responses) each.write(frame);
-    // What was written leaves, as it would between two events.
+    // Flush the frame, as between two events.
     await turn();
   }
   for (const each of responses) each.end();

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin';
 import { createEventLog, type EventLog } from '../../src/events/event-log.ts';
-import { endOrphans } from '../../src/sandbox/processes/orphans.ts';
+import { killOrphans } from '../../src/sandbox/processes/orphans.ts';
 import { openStore, type Store } from '../../src/store/open-store.ts';
 
 declare module 'fastify' {
@@ -16,7 +16,7 @@ export default fp(
     const { DATA_DIR, LEASE_SECONDS } = app.config;
     const store = await openStore(DATA_DIR, { leaseSeconds: LEASE_SECONDS, logger: app.log });
     // From here on, the folder is this server's alone.
-    await endOrphans(DATA_DIR, app.log);
+    await killOrphans(DATA_DIR, app.log);
     app.decorate('store', store);
     app.decorate('eventLog', createEventLog(store, app.redactor));
     app.addHook('onClose', () => store.close());

@@ -3,37 +3,37 @@ import { join } from 'node:path';
 import { hasCode, isMissing } from './errors.ts';
 
 /**
- * Copies the files of a folder in which others may be at work: what vanishes meanwhile is left out, as is what leads elsewhere.
- * @param isWanted tells by the path whether a file or folder is to be copied
+ * Copies the files of a folder that other programs may change. Skips links and files that vanish meanwhile.
+ * @param filter returns whether to copy a file or folder, by its path
  */
 export async function copyFolder(
   from: string,
   to: string,
-  isWanted: (path: string) => boolean = () => true,
+  filter: (path: string) => boolean = () => true,
 ): Promise<void> {
-  await eachEntry(from, to, async (source, target, kind) => {
-    if (!isWanted(source)) return;
-    if (kind === 'folder') await copyFolder(source, target, isWanted);
-    else await unlessGone(cp(source, target, { preserveTimestamps: true }));
+  await forEachEntry(from, to, async (source, target, kind) => {
+    if (!filter(source)) return;
+    if (kind === 'folder') await copyFolder(source, target, filter);
+    else await ignoreMissing(cp(source, target, { preserveTimestamps: true }));
   });
 }
 
-/** Makes a folder like another one, and does something for each file and folder in that. One that is gone has none. */
-export async function eachEntry(
+/** Creates a folder and calls a function for each file and folder of another one; for none when that is missing. */
+export async function forEachEntry(
   from: string,
   to: string,
-  work: (source: string, target: string, kind: 'file' | 'folder') => Promise<void>,
+  handle: (source: string, target: string, kind: 'file' | 'folder') => Promise<void>,
 ): Promise<void> {
-  const entries = (await unlessGone(readdir(from, { withFileTypes: true }))) ?? [];
+  const entries = (await ignoreMissing(readdir(from, { withFileTypes: true }))) ?? [];
   await mkdir(to, { recursive: true });
   for (const entry of entries) {
     const kind = entry.isDirectory() ? 'folder' : entry.isFile() ? 'file' : undefined;
-    if (kind !== undefined) await work(join(from, entry.name), join(to, entry.name), kind);
+    if (kind !== undefined) await handle(join(from, entry.name), join(to, entry.name), kind);
   }
 }
 
-/** Undefined when what was found before is not there any more, or has become a folder. */
-async function unlessGone<T>(work: Promise<T>): Promise<T | undefined> {
+/** Resolves to undefined when a file has vanished or has become a folder. */
+async function ignoreMissing<T>(work: Promise<T>): Promise<T | undefined> {
   return work.catch((error) => {
     if (isMissing(error) || hasCode(error, 'ERR_FS_EISDIR')) return undefined;
     throw error;

@@ -1,7 +1,7 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { isMissing } from './errors.ts';
 
-/** Also true for a link, dead or not: something is in the place. */
+/** Returns whether a path exists, without following links. */
 export async function exists(path: string): Promise<boolean> {
   try {
     await lstat(path);
@@ -12,11 +12,12 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** What a folder holds; one that is not there holds nothing. */
+/** Lists the names in a folder; none when it is missing. */
 export async function namesIn(folder: string): Promise<string[]> {
   return (await entries(folder)).map((entry) => entry.name);
 }
 
+/** Lists the entries of a folder; none when it is missing. */
 export async function entries(folder: string) {
   try {
     return await readdir(folder, { withFileTypes: true });

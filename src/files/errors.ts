@@ -1,12 +1,12 @@
 import { storageFailure } from '../errors/app-error.ts';
 
-/** Whether a file operation failed because the path does not exist. */
+/** Returns whether a file operation failed because the path does not exist. */
 export function isMissing(error: unknown): boolean {
   return hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR');
 }
 
-/** A disk that takes nothing, met by Node itself, told as the one git meets. Other errors pass. */
-export function tellFullDisk(error: unknown): unknown {
+/** Turns the error of a full or failing disk into the AppError that git gets as well. Returns other errors unchanged. */
+export function classifyFileError(error: unknown): unknown {
   return storageFailure(error) ?? error;
 }
 

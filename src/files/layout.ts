@@ -5,7 +5,7 @@ import { TicketId } from '../../schemas/common.ts';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 
-/** Where everything lies. DATA_DIR and TICKETS_ROOT may be two file systems: each has its own staging and trash. */
+/** Paths of all data. DATA_DIR and TICKETS_ROOT may be two file systems, so each has its own staging and trash. */
 export type Layout = ReturnType<typeof createLayout>;
 
 const TICKET_ID = new RegExp(TicketId.pattern ?? '');
@@ -24,24 +24,23 @@ export function createLayout(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>) 
       gitDirs: join(DATA_DIR, 'gitdirs'),
       staging: join(DATA_DIR, 'staging'),
       trash: join(DATA_DIR, 'trash'),
-      /** What processes of the server use while they run, such as sockets. */
+      /** Files of running processes, such as sockets. */
       tmp: join(DATA_DIR, 'tmp'),
     },
     tickets: {
       root: TICKETS_ROOT,
       staging: join(TICKETS_ROOT, '.staging'),
       trash: join(TICKETS_ROOT, '.trash'),
-      /** `.git` of nested repositories, by ticket: moved out of a workspace, kept as long as it. */
+      /** `.git` of nested repositories, by ticket. Moved out of a workspace and deleted with it. */
       quarantine: join(TICKETS_ROOT, '.quarantine'),
     },
 
-    /** In both folders, what says that they belong together. */
+    /** Files with the same id, which pair the two folders. */
     owner: { data: join(DATA_DIR, 'owner-id'), tickets: join(TICKETS_ROOT, '.owner-id') },
 
     /**
-     * The mirror of a repository, one for all spellings: git hosts compare owners and names without regard to case. Earlier
-     * versions made one for each spelling; such a one stays in use for its spelling while it exists, since tickets borrow
-     * from it.
+     * Returns the path of a repository's mirror. Git hosts ignore case in owners and names, so all spellings share one.
+     * Earlier versions made a mirror for each spelling; these stay in use while they exist, because tickets borrow from them.
      * @param repoUrl `url` of a RepoRef
      */
     mirror(repoUrl: string): string {
@@ -50,7 +49,7 @@ export function createLayout(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>) 
       return spelled !== shared && existsSync(spelled) ? spelled : shared;
     },
 
-    /** @throws AppError `invalid_request` for an id that is not one: it would leave these folders */
+    /** @throws AppError `invalid_request` for an invalid id, which could lead out of these folders */
     ticket(ticketId: string): { workspace: string; gitDir: string } {
       if (!TICKET_ID.test(ticketId)) {
         throw new AppError('invalid_request', 'The ticket id is not valid.', {

@@ -1,4 +1,4 @@
-/** Splits what `-z` prints, or joins what it reads: records as bytes, each followed by NUL. */
+/** Splits NUL-terminated records, the format of git's `-z`. */
 export function splitZ(output: Buffer): Buffer[] {
   const parts: Buffer[] = [];
   let start = 0;
@@ -9,6 +9,7 @@ export function splitZ(output: Buffer): Buffer[] {
   return parts;
 }
 
+/** Joins records as NUL-terminated bytes. */
 export function joinZ(paths: readonly Buffer[]): Buffer {
   return Buffer.concat(paths.flatMap((path) => [path, Buffer.of(0)]));
 }

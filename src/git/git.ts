@@ -6,7 +6,7 @@ import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Confine, ProgramLimits } from '../sandbox/confined/confine.ts';
-import { unreadable } from '../sandbox/confined/programs.ts';
+import { limitFailure } from '../sandbox/confined/programs.ts';
 import { type CommandResult, runCommand } from '../sandbox/confined/run-command.ts';
 import type { Command } from '../sandbox/types.ts';
 import { measurements, secondsSince } from '../telemetry/measurements.ts';
@@ -127,7 +127,7 @@ export function createGit(deps: {
     if (result.ended === 'canceled') throw canceled(signal);
     if (result.ended === 'not started') throw notStarted(result.cause);
     const truncated = result.ended === 'output limit' && maxOutput !== undefined;
-    const exceeded = limits && !truncated && unreadable(`git ${command}`, result, limits.seconds);
+    const exceeded = limits && !truncated && limitFailure(`git ${command}`, result, limits.seconds);
     if (exceeded) throw exceeded;
     if (result.ended === 'timed out') throw timedOut(command, config.GIT_TIMEOUT_SECONDS);
     if (result.ended === 'output limit' && !truncated) {

@@ -69,7 +69,7 @@ async function createMirror({ git, layout, trash }: Deps, fetch: Fetch, wanted: 
     await fetchHistory(git, staged, fetch, wanted);
     await rename(staged, fetch.mirror);
   } catch (error) {
-    await trash.discard(staged, layout.data.trash);
+    await trash.add(staged, layout.data.trash);
     throw error;
   }
 }

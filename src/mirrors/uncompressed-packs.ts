@@ -67,7 +67,7 @@ export function createUncompressedPacks(deps: {
       for (const name of await readdir(join(staged, 'pack'))) await flush(join(staged, 'pack', name));
       await rm(join(staged, 'info'), { recursive: true });
       await writeFile(join(staged, 'commit'), commit);
-      await trash.discard(uncompressedObjects(mirror), layout.data.trash);
+      await trash.add(uncompressedObjects(mirror), layout.data.trash);
       await rename(staged, uncompressedObjects(mirror));
     } finally {
       await rm(staged, { recursive: true, force: true });

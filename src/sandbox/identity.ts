@@ -5,50 +5,50 @@ import { join } from 'node:path';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 
-/** Which user of the host the programs of a sandbox are. */
+/** Host uids of the programs in sandboxes. */
 export type Identities = {
   /**
-   * Returns the uid for programs that work on a folder: its owner. Undefined where the server is not root: every sandbox then
-   * has the server's own uid, in a user namespace.
+   * Returns the uid for programs that work on a folder: its owner. Undefined when the server is not root: then every
+   * sandbox has the server's uid, in a user namespace.
    * @throws AppError `agent_unavailable` when the folder belongs to root
    */
   of(folder: string): number | undefined;
-  /** The uid that owns a path, which is not followed. */
+  /** Returns the uid that owns a path, without following links. */
   owner(path: string): number | undefined;
-  /** Gives a new folder of the server, not what it holds, to a uid that no other folder of TICKETS_ROOT has. */
+  /** Gives a new folder, without its content, to a uid that owns no other folder of TICKETS_ROOT. */
   assign(folder: string): Promise<void>;
-  /** Gives new files and folders of the server to the owner of a folder. */
+  /** Gives new files and folders to the owner of a folder. */
   share(folder: string, paths: readonly string[]): Promise<void>;
-  /** Returns why no sandbox can have a uid of its own, if so. */
-  problem(): { detail: string; remedy: string } | undefined;
+  /** Returns the reason why sandboxes cannot have separate uids, if any. */
+  failure(): { detail: string; remedy: string } | undefined;
 };
 
 /**
- * A server that is root gives each workspace a uid of its own, which owns its files and which its agents have. They never
- * have uid 0: the kernel lets that write settings of the whole machine without any capability, in every namespace.
+ * Creates the identities of sandboxes. A server that is root gives each workspace its own uid, for its files and its agents.
+ * Agents never have uid 0: the kernel lets it write settings of the machine without any capability, in every namespace.
  */
 export function createIdentities(config: Pick<Config, 'SANDBOX_UIDS' | 'TICKETS_ROOT'>): Identities {
   if (process.getuid?.() !== 0) {
     const nothing = async () => {};
-    return { of: () => undefined, owner: ownerOf, assign: nothing, share: nothing, problem: () => undefined };
+    return { of: () => undefined, owner: ownerOf, assign: nothing, share: nothing, failure: () => undefined };
   }
   const { first, last } = config.SANDBOX_UIDS;
-  // Other users of the machine are kept out by the top folders; the uids of the sandboxes have to read in them.
+  // The uids of the sandboxes must read below the top folders, whose modes keep other users out.
   process.umask(0o022);
-  const given = new Set<number>();
+  const allocated = new Set<number>();
 
   function isFree(uid: number): boolean {
     const { TICKETS_ROOT: root } = config;
     const staging = join(root, '.staging');
     const folders = [root, staging].flatMap((folder) => namesIn(folder).map((name) => join(folder, name)));
-    return !given.has(uid) && !folders.some((folder) => ownerOf(folder) === uid);
+    return !allocated.has(uid) && !folders.some((folder) => ownerOf(folder) === uid);
   }
 
   function allocate(): number {
-    if (given.size > (last - first) / 2) given.clear();
+    if (allocated.size > (last - first) / 2) allocated.clear();
     const uid = randomInt(first, last + 1);
     if (!isFree(uid)) return allocate();
-    given.add(uid);
+    allocated.add(uid);
     return uid;
   }
 
@@ -57,7 +57,7 @@ export function createIdentities(config: Pick<Config, 'SANDBOX_UIDS' | 'TICKETS_
       const uid = ownerOf(folder);
       if (uid !== undefined && uid !== 0) return uid;
       throw new AppError('agent_unavailable', 'The folder of the sandbox belongs to root.', {
-        remedy: 'Restart the server: at its start it gives the workspaces of an older version to users of their own.',
+        remedy: 'Restart the server: at startup it gives the workspaces of older versions their own uids.',
       });
     },
     owner: ownerOf,
@@ -69,11 +69,12 @@ export function createIdentities(config: Pick<Config, 'SANDBOX_UIDS' | 'TICKETS_
       const uid = this.of(folder);
       if (uid !== undefined) await Promise.all(paths.map((path) => chown(path, uid, uid)));
     },
-    problem() {
+    failure() {
       if (isMapped(first, last)) return undefined;
       return {
-        detail: `The server is root, and the uids ${first} to ${last} for its sandboxes do not exist here.`,
-        remedy: 'Run the server as a user of its own, or set SANDBOX_UIDS to uids that /proc/self/uid_map maps.',
+        detail: `The server is root, but the uids ${first} to ${last} for its sandboxes do not exist here.`,
+        remedy:
+          'Run the server as an unprivileged user of its own, or set SANDBOX_UIDS to uids that /proc/self/uid_map maps.',
       };
     },
   };
@@ -87,12 +88,12 @@ function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch {
-    // It does not exist yet.
+    // The folder does not exist yet.
     return [];
   }
 }
 
-/** Whether a user namespace around the server, such as that of a container, has these uids; user_namespaces(7). */
+/** Returns whether the server's user namespace, such as that of a container, maps these uids; user_namespaces(7). */
 function isMapped(first: number, last: number): boolean {
   const lines = readFileSync('/proc/self/uid_map', 'utf8').trim().split('\n');
   return lines.some((line) => {

@@ -7,22 +7,22 @@ const TIMEOUT_MS = 60_000;
 const LIMITS = { cpuSeconds: 30, memoryMib: 512, fileMib: 1 };
 
 /**
- * Gives all that a folder holds to the owner of the folder, where the server is root.
- * @throws AppError `agent_unavailable` when some of it could not be given
+ * Gives the content of a folder to the owner of the folder, when the server is root.
+ * @throws AppError `agent_unavailable` when chown fails
  */
 export async function unifyOwner(confine: Confine, identities: Identities, folder: string): Promise<void> {
   const uid = identities.of(folder);
   if (uid === undefined) return;
   const argv = ['chown', '-R', '-h', '-P', `${uid}:${uid}`, '--', folder] as const;
-  const program = { argv, user: 'file-keeper', readable: [], writable: [folder], limits: LIMITS } as const;
+  const program = { argv, user: 'file-admin', readable: [], writable: [folder], limits: LIMITS } as const;
   const { ended, exitCode, stderr } = await runProgram(confine, program, { timeoutMs: TIMEOUT_MS });
-  if (ended === 'by itself' && exitCode === 0) return;
-  throw new AppError('agent_unavailable', 'A folder could not be given to the user of its sandbox.', {
+  if (ended === 'exited' && exitCode === 0) return;
+  throw new AppError('agent_unavailable', 'The owner of a folder could not be changed to the uid of its sandbox.', {
     cause: new Error(stderr),
   });
 }
 
-/** Gives a folder with all that it holds to the owner of another one, unless it belongs to it. */
+/** Gives a folder with its content to the owner of another folder, unless it has the same owner. */
 export async function giveToOwnerOf(
   confine: Confine,
   identities: Identities,

@@ -4,7 +4,7 @@ import { AppError } from '../errors/app-error.ts';
 import { createBubblewrap } from './bubblewrap/bubblewrap.ts';
 import { type CgroupCheck, createCgroups } from './cgroup/cgroup.ts';
 import { type Confine, createConfine } from './confined/confine.ts';
-import { watchSize } from './disk-quota.ts';
+import { watchDiskQuota } from './disk-quota.ts';
 import { createEgressProxy } from './egress/egress-proxy.ts';
 import { createIdentities, type Identities } from './identity.ts';
 import { giveToOwnerOf } from './ownership.ts';
@@ -12,29 +12,29 @@ import { type RunLimits, type RunResult, runProcess } from './processes/run-proc
 import { startProcess } from './processes/start-process.ts';
 import { MAX_PROCESSES } from './resource-limits.ts';
 import { type SandboxCheck, testConfinement } from './self-test/self-test.ts';
-import type { Service } from './socket-forward.ts';
+import type { SocketForward } from './socket-forward.ts';
 import type { Confinement, SandboxedProcess, SandboxRequest } from './types.ts';
 import { createUnconfined } from './unconfined.ts';
 
-/** Loopback port of the proxy to the outside, in every sandbox that has one. */
+/** Loopback port of the egress proxy in a sandbox. */
 const EGRESS_PORT = 41_702;
 
-/** Least limit of the data of a process, where no cgroup limits the sandbox: Node reserves much more than it uses. */
+/** Minimum data limit of a process when no cgroup limits the sandbox. Node reserves much more than it uses. */
 const MIN_PROCESS_MIB = 4096;
 
-export type Sandbox = Pick<Confinement, 'kind' | 'path' | 'layout' | 'serve'> & {
-  /** Whether sandboxes hold on this machine, found out by starting some; a good answer is kept. */
+export type Sandbox = Pick<Confinement, 'kind' | 'path' | 'layout' | 'forward'> & {
+  /** Runs the self-test in real sandboxes. A success is cached. */
   check(): Promise<SandboxCheck>;
-  /** Whether a cgroup limits each sandbox as a whole. Without one, memory is limited for each process. */
+  /** Checks whether cgroups can limit each sandbox as a whole. Otherwise memory is limited for each process. */
   checkLimits(): Promise<CgroupCheck>;
-  /** @throws AppError `agent_unavailable` when the sandbox does not hold or the program cannot be started */
+  /** @throws AppError `agent_unavailable` when the self-test fails or the program cannot be started */
   spawn(request: SandboxRequest): Promise<SandboxedProcess>;
   /**
-   * Carries out one command from start to end.
-   * @throws AppError like `spawn`, `workspace_too_large`, and the reason of the signal when that is aborted
+   * Runs a command to its end.
+   * @throws AppError like `spawn`, `workspace_too_large`; the reason of the signal when it is aborted
    */
   run(request: SandboxRequest & RunLimits): Promise<RunResult>;
-  /** For the server's own programs, where they work on files that an agent can write. */
+  /** Confines the server's own programs that work on files which an agent can write. */
   confine: Confine;
   identities: Identities;
 };
@@ -45,11 +45,11 @@ export type SandboxDependencies = {
     'SANDBOX' | 'SANDBOX_UIDS' | 'DATA_DIR' | 'TICKETS_ROOT' | 'EGRESS_ALLOW' | 'MAX_WORKSPACE_MB' | 'SANDBOX_MEMORY_MB'
   > &
     Partial<Pick<Config, 'SANDBOX_CPUS' | 'GEMINI_API_KEY' | 'GITHUB_TOKEN' | 'API_KEY'>>;
-  /** Environment of the server; without a sandbox its PATH is passed on. */
+  /** Environment of the server. Unconfined programs inherit its PATH. */
   parentEnv?: Readonly<Record<string, string | undefined>>;
 };
 
-/** The place where agents and the commands of repositories run. Bubblewrap, unless `SANDBOX=none` asks for no walls. */
+/** Creates the sandbox of agents and check commands: bubblewrap, or no isolation with `SANDBOX=none`. */
 export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): Sandbox {
   const identities = createIdentities(config);
   const confine = createConfine(config, identities, parentEnv);
@@ -61,15 +61,15 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     if (confinement.kind === 'none') return { ok: true };
     checked ??= testConfinement(confinement, confine, identities, config);
     const result = await checked;
-    // The operator may mend it while the server runs.
+    // The operator may fix the machine while the server runs.
     if (!result.ok) checked = undefined;
     return result;
   }
 
-  async function openEgress(onDenied: SandboxRequest['onDenied']): Promise<Service | undefined> {
-    // Where there are no walls, the way out is open anyway.
+  async function openEgress(onDenied: SandboxRequest['onDenied']): Promise<SocketForward | undefined> {
+    // An unconfined process reaches the network anyway.
     if (confinement.kind === 'none' || config.EGRESS_ALLOW.length === 0) return undefined;
-    return confinement.serve(createEgressProxy({ allow: config.EGRESS_ALLOW, onDenied }), EGRESS_PORT);
+    return confinement.forward(createEgressProxy({ allow: config.EGRESS_ALLOW, onDenied }), EGRESS_PORT);
   }
 
   async function start(request: SandboxRequest): Promise<SandboxedProcess> {
@@ -78,27 +78,27 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
         await giveToOwnerOf(confine, identities, request.workspace, folder);
       }
     }
-    const whole = confinement.kind === 'bubblewrap' && (await cgroups.check()).ok;
+    const inCgroup = confinement.kind === 'bubblewrap' && (await cgroups.check()).ok;
     const command = await confinement.command(
       request,
-      whole ? undefined : Math.max(MIN_PROCESS_MIB, config.SANDBOX_MEMORY_MB),
+      inCgroup ? undefined : Math.max(MIN_PROCESS_MIB, config.SANDBOX_MEMORY_MB),
     );
     try {
-      return await (whole ? cgroups.start(command) : startProcess(command));
+      return await (inCgroup ? cgroups.start(command) : startProcess(command));
     } catch (cause) {
       if (cause instanceof AppError) throw cause;
-      throw new AppError('agent_unavailable', `The program ${basename(command.file)} cannot be started.`, { cause });
+      throw new AppError('agent_unavailable', `The program ${basename(command.file)} could not be started.`, { cause });
     }
   }
 
-  function watch(request: SandboxRequest, child: SandboxedProcess): () => Promise<void> {
+  function enforceQuota(request: SandboxRequest, child: SandboxedProcess): () => Promise<void> {
     if (!request.writable) return async () => {};
-    const limit = {
+    const quota = {
       folders: [request.workspace, ...Object.values(request.home?.writable ?? {})],
       maxMib: config.MAX_WORKSPACE_MB,
     };
-    return watchSize(confine, limit, (error) => {
-      request.onTooLarge?.(error);
+    return watchDiskQuota(confine, quota, (error) => {
+      request.onQuotaExceeded?.(error);
       void child.kill();
     });
   }
@@ -108,12 +108,12 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     if (!result.ok) throw new AppError('agent_unavailable', result.detail, { remedy: result.remedy });
     const egress = await openEgress(request.onDenied);
     try {
-      const services = [...(request.services ?? []), ...(egress ? [egress] : [])];
+      const forwards = [...(request.forwards ?? []), ...(egress ? [egress] : [])];
       const env = { ...request.env, ...(egress ? proxyVariables(egress.url) : {}) };
-      const child = await start({ ...request, services, env });
-      const stopWatch = watch(request, child);
+      const child = await start({ ...request, forwards, env });
+      const stopQuota = enforceQuota(request, child);
       const closed = child.exited.then(async () => {
-        await stopWatch();
+        await stopQuota();
         await egress?.close();
       });
       return {
@@ -133,7 +133,7 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
     kind: confinement.kind,
     path: confinement.path,
     layout: confinement.layout,
-    serve: confinement.serve,
+    forward: confinement.forward,
     check,
     confine,
     identities,
@@ -143,13 +143,13 @@ export function createSandbox({ config, parentEnv = {} }: SandboxDependencies): 
       request.signal?.throwIfAborted();
       const excess = new AbortController();
       const signal = AbortSignal.any([excess.signal, ...(request.signal ? [request.signal] : [])]);
-      const child = await spawn({ ...request, onTooLarge: (error) => excess.abort(error) });
+      const child = await spawn({ ...request, onQuotaExceeded: (error) => excess.abort(error) });
       return runProcess(child, { ...request, signal });
     },
   };
 }
 
-/** Programs disagree on the case of these. */
+/** Sets each variable in both cases, because programs differ. */
 function proxyVariables(url: string): Record<string, string> {
   const variables = { HTTP_PROXY: url, HTTPS_PROXY: url, NO_PROXY: 'localhost,127.0.0.1,::1' };
   return Object.fromEntries(

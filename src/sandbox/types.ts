@@ -1,14 +1,14 @@
 import type { Server } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import type { AppError } from '../errors/app-error.ts';
-import type { Service } from './socket-forward.ts';
+import type { SocketForward } from './socket-forward.ts';
 
-/** A file or folder of the host, and the absolute path at which a sandboxed process finds it. */
-export type Place = { host: string; inside: string };
+/** A file or folder of the host, and its absolute path in the sandbox. */
+export type Mount = { host: string; inside: string };
 
 /**
- * The home of a sandboxed process: empty, but for `readOnly`, paths of `folder` (relative to it), and for `writable`, folders
- * of the host by their path in the home. Only what is written there stays.
+ * The home of a sandboxed process: an empty temporary folder with mounts. `readOnly` lists paths relative to `folder`.
+ * `writable` maps paths in the home to folders of the host, whose content persists.
  */
 export type SandboxHome = {
   folder: string;
@@ -17,69 +17,69 @@ export type SandboxHome = {
 };
 
 export type SandboxRequest = {
-  /** Program and arguments as the process inside sees them. Anyone on the host can read them: no secrets. */
+  /** Program and arguments, with paths of the sandbox. No secrets: every user of the host can read them. */
   argv: readonly [string, ...string[]];
-  /** Variables beside PATH, HOME and LANG. */
+  /** Variables in addition to PATH, HOME and LANG. */
   env?: Readonly<Record<string, string>>;
-  /** Folder of the host that the process works in. */
+  /** Host folder that becomes the working directory. */
   workspace: string;
-  /** Whether it may write there; its `.git` it may never write. */
+  /** Whether the workspace is writable. Its `.git` never is. */
   writable: boolean;
   home?: SandboxHome;
-  /** What it can read besides. */
-  mounts?: readonly Place[];
-  /** The git directory of the workspace and the mirror that this borrows objects from: it can read both at their own paths. */
+  /** Additional read-only mounts. */
+  mounts?: readonly Mount[];
+  /** The git directory of the workspace and its mirror, both read-only at their own paths. */
   git?: { dir: string; mirror: string };
-  /** What it can reach over the network; beside the hosts of EGRESS_ALLOW there is nothing else. */
-  services?: readonly Service[];
-  /** Called with a sentence for each connection to the outside that was refused. */
+  /** Servers that the process can reach, in addition to the hosts of EGRESS_ALLOW. */
+  forwards?: readonly SocketForward[];
+  /** Receives a sentence about each refused connection. */
   onDenied?: (text: string) => void;
-  /** Called when the workspace has grown too large, just before all is ended. */
-  onTooLarge?: (error: AppError) => void;
+  /** Receives `workspace_too_large` just before the sandbox is killed. */
+  onQuotaExceeded?: (error: AppError) => void;
 };
 
 export type Exit = {
   code: number | null;
   signal: NodeJS.Signals | null;
-  /** Set when the kernel killed a process of the sandbox because all of them together exceeded this limit of memory. */
+  /** Set when the kernel killed a process because the sandbox exceeded this memory limit. */
   outOfMemory?: { limitMib: number };
 };
 
 export type SandboxedProcess = {
-  /** Id on the host: of the sandbox, not of the program in it. */
+  /** Host process id of the sandbox, not of the program in it. */
   pid: number;
   stdin: Writable;
   stdout: Readable;
   stderr: Readable;
-  /** Settles when the program has ended, even while something it started holds the pipes. */
+  /** Resolves when the program has exited, even while its descendants keep the pipes open. */
   exited: Promise<Exit>;
-  /** Ends the program and all that it started, at once; resolves when they are gone. */
+  /** Kills the program and its descendants; resolves when they have exited. */
   kill(): Promise<void>;
 };
 
-/** What to start on the host so that a request is carried out. */
+/** A command on the host that runs a request. */
 export type Command = {
   file: string;
   args: readonly string[];
   env: Readonly<Record<string, string>>;
   cwd: string;
-  /** What the process finds on file descriptor 3 and those that follow. */
+  /** Contents of file descriptors 3, 4 and so on. */
   inputs: readonly Uint8Array[];
 };
 
-/** One way to confine a process, or not to. */
+/** A way to confine processes, or none. */
 export type Confinement = {
   kind: 'bubblewrap' | 'none';
-  path(place: Place): string;
+  path(mount: Mount): string;
   layout(request: { workspace: string; home: string }): Layout;
   /**
-   * Lets a server listen where sandboxed processes can reach it, and if possible nobody else.
-   * @param port loopback port at which they find it, where the confinement can choose
+   * Lets a server listen where sandboxes can reach it and, if possible, no other process can.
+   * @param port loopback port inside, where the confinement can choose it
    */
-  serve(server: Server, port: number): Promise<Service>;
-  /** @param processMib limit in MiB of the data of each process; none when left out */
+  forward(server: Server, port: number): Promise<SocketForward>;
+  /** @param processMib limit in MiB for the data of each process; default: none */
   command(request: SandboxRequest, processMib?: number): Promise<Command>;
 };
 
-/** Absolute paths as the process inside sees them. */
+/** Absolute paths in the sandbox. */
 export type Layout = { workspace: string; home: string; node: string };

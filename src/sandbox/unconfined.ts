@@ -3,13 +3,12 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { CHILD_MARK } from '../config/child-mark.ts';
 import { NO_INSPECTOR } from './bubblewrap/no-inspector.ts';
-import { serveOnLoopback } from './socket-forward.ts';
+import { listenOnLoopback } from './socket-forward.ts';
 import type { Confinement } from './types.ts';
 
 /**
- * No walls: the process is one of the host, with few variables and a home of its own. For development where there is
- * no bubblewrap.
- * @param parentEnv environment of the server, of which only PATH and the mark of its children are passed on
+ * Runs processes on the host without isolation, with few variables and a separate home. For development without bubblewrap.
+ * @param parentEnv environment of the server; processes inherit PATH and the mark of its children
  */
 export function createUnconfined(parentEnv: Readonly<Record<string, string | undefined>>): Confinement {
   const path = [dirname(process.execPath), parentEnv.PATH ?? '/usr/local/bin:/usr/bin:/bin'].join(delimiter);
@@ -18,9 +17,9 @@ export function createUnconfined(parentEnv: Readonly<Record<string, string | und
 
   return {
     kind: 'none',
-    path: (place) => place.host,
+    path: (mount) => mount.host,
     layout: ({ workspace, home }) => ({ workspace, home, node: process.execPath }),
-    serve: serveOnLoopback,
+    forward: listenOnLoopback,
     async command({ argv: [file, ...args], env, workspace, home }) {
       const HOME = home?.folder ?? tmpdir();
       for (const [path, host] of Object.entries(home?.writable ?? {})) await link(host, join(HOME, path));
@@ -42,7 +41,7 @@ export function createUnconfined(parentEnv: Readonly<Record<string, string | und
   };
 }
 
-/** The folder at this path, where nothing is yet. */
+/** Links a path to a folder unless the path exists. */
 async function link(folder: string, path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await symlink(folder, path).catch((error: NodeJS.ErrnoException) => {

@@ -1,15 +1,15 @@
-// Runs confined to two folders; see copy-tree.ts. Copies regular files within bounds, and prints how many entries it left out.
+// Runs confined to two folders, see copy-tree.ts. Copies regular files within limits and prints the number of skipped entries.
 import { copyFileSync, lstatSync, mkdirSync, opendirSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 
 const [from, to, maxDepth, maxFiles, maxBytes] = process.argv.slice(2);
 let files = 0;
 let bytes = 0;
-let leftOut = 0;
+let skipped = 0;
 
 function copyFile(source, target) {
   const { size, atime, mtime } = lstatSync(source);
-  if (files + 1 > Number(maxFiles) || bytes + size > Number(maxBytes)) throw new Error('out of bounds');
+  if (files + 1 > Number(maxFiles) || bytes + size > Number(maxBytes)) throw new Error('limit exceeded');
   copyFileSync(source, target);
   utimesSync(target, atime, mtime);
   files += 1;
@@ -24,14 +24,14 @@ function copyFolder(source, target, depth) {
       if (entry.isDirectory() && depth < Number(maxDepth)) {
         copyFolder(join(source, entry.name), join(target, entry.name), depth + 1);
       } else if (entry.isFile()) copyFile(join(source, entry.name), join(target, entry.name));
-      else leftOut += 1;
+      else skipped += 1;
     } catch {
-      // Unreadable, vanished meanwhile, a name that is too long, or beyond the bounds.
-      leftOut += 1;
+      // Unreadable, vanished meanwhile, a name too long, or beyond the limits.
+      skipped += 1;
     }
   }
   folder.closeSync();
 }
 
 copyFolder(from, to, 0);
-process.stdout.write(String(leftOut));
+process.stdout.write(String(skipped));

@@ -4,13 +4,13 @@ import { runProgram } from '../sandbox/confined/programs.ts';
 
 const TIMEOUT_MS = 120_000;
 const LIMITS = { cpuSeconds: 60, memoryMib: 1024, fileMib: 1 };
-/** Each pass deletes more of a tree that is too large for one. */
+/** A tree that is too large for one pass needs several. */
 const MAX_PASSES = 20;
 
 /**
- * Deletes a folder that an agent shaped, of any depth and whatever its modes, names and kinds of files; or a file.
- * @param path which nothing but the server can replace
- * @returns why some of it is left, if so; never throws
+ * Deletes a file, or a folder with content of an agent: of any depth, with any modes, names and kinds of files.
+ * @param path that only the server can replace
+ * @returns the reason when it could not delete everything; never throws
  */
 export async function removeTree(confine: Confine, path: string, signal?: AbortSignal): Promise<Error | undefined> {
   try {
@@ -26,25 +26,25 @@ export async function removeTree(confine: Confine, path: string, signal?: AbortS
   }
 }
 
-/** Deletes what a folder holds; the folder itself is where it is mounted, and is deleted from outside. */
+/** Deletes the content of a folder in confinement, then the folder, which is a mount point there, from outside. */
 async function removeFolder(confine: Confine, path: string, signal: AbortSignal | undefined) {
-  const program = { user: 'file-keeper', readable: [], writable: [path], limits: LIMITS } as const;
+  const program = { user: 'file-admin', readable: [], writable: [path], limits: LIMITS } as const;
   const remove = { ...program, argv: ['find', path, '-mindepth', '1', '-delete'] } as const;
-  // Package caches, Go's for one, hold folders without write permission.
+  // Package caches, such as Go's, contain folders without write permission.
   const open = { ...program, argv: ['chmod', '-R', 'u+rwx', '--', path] } as const;
   for (let pass = 1; ; pass += 1) {
     const { ended, exitCode, stderr } = await runProgram(confine, remove, { signal, timeoutMs: TIMEOUT_MS });
-    const isEmptied = ended === 'by itself' && exitCode === 0;
+    const isEmptied = ended === 'exited' && exitCode === 0;
     if (isEmptied && (await removeEmpty(path))) return undefined;
-    if (pass === MAX_PASSES || signal?.aborted || (pass > 1 && ended === 'by itself' && !isEmptied)) {
-      const reason = isEmptied ? 'a program writes in it still' : stderr.slice(-500) || ended;
+    if (pass === MAX_PASSES || signal?.aborted || (pass > 1 && ended === 'exited' && !isEmptied)) {
+      const reason = isEmptied ? 'a program still writes to it' : stderr.slice(-500) || ended;
       return new Error(`The folder could not be emptied: ${reason}`);
     }
-    if (ended === 'by itself' && !isEmptied) await runProgram(confine, open, { signal, timeoutMs: TIMEOUT_MS });
+    if (ended === 'exited' && !isEmptied) await runProgram(confine, open, { signal, timeoutMs: TIMEOUT_MS });
   }
 }
 
-/** @returns false when something writes in it still */
+/** Returns false when a program has created new files in the folder. */
 async function removeEmpty(path: string): Promise<boolean> {
   try {
     await rmdir(path);

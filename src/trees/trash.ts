@@ -7,37 +7,37 @@ import type { Confine } from '../sandbox/confined/confine.ts';
 import { removeTree } from './remove-tree.ts';
 
 export type Trash = {
-  /** Moves a path into a trash folder of its own file system, at once, and deletes it later. Missing is fine. */
-  discard(path: string, trashFolder: string): Promise<void>;
-  /** Deletes what a trash folder holds, later. */
+  /** Moves a path into a trash folder of the same file system, and deletes it in the background. Ignores a missing path. */
+  add(path: string, trashFolder: string): Promise<void>;
+  /** Deletes the content of a trash folder in the background. */
   empty(trashFolder: string): Promise<void>;
-  /** Resolves when all that was thrown away so far is deleted, or is left. */
-  settled(): Promise<void>;
-  /** Leaves what is not deleted yet to the next start. */
-  stop(): void;
+  /** Resolves when all queued deletions have finished or failed. */
+  idle(): Promise<void>;
+  /** Stops deleting; the next start of the server continues. */
+  close(): void;
 };
 
-/** Deletion is off the request path and one at a time: a hundred thousand files take seconds. */
+/** Creates a trash that deletes one path at a time, outside of requests: 100,000 files take seconds. */
 export function createTrash(confine: Confine, logger: Logger | undefined): Trash {
   const stopped = new AbortController();
   const queued = new Set<string>();
   let last: Promise<void> = Promise.resolve();
 
-  function deleteLater(path: string): void {
+  function enqueue(path: string): void {
     if (queued.has(path)) return;
     queued.add(path);
     last = last.then(async () => {
       if (stopped.signal.aborted) return;
       const failure = await removeTree(confine, path, stopped.signal);
       queued.delete(path);
-      // The next clean-up tries again; until then it is only disk space.
+      // The next clean-up retries.
       if (failure !== undefined && !stopped.signal.aborted)
-        logger?.warn({ err: failure, path }, 'trash left undeleted');
+        logger?.warn({ err: failure, path }, 'failed to delete trash');
     });
   }
 
   return {
-    async discard(path, trashFolder) {
+    async add(path, trashFolder) {
       const target = join(trashFolder, randomUUID());
       try {
         await moveFolder(path, target);
@@ -45,17 +45,17 @@ export function createTrash(confine: Confine, logger: Logger | undefined): Trash
         if (isMissing(error)) return;
         throw error;
       }
-      deleteLater(target);
+      enqueue(target);
     },
     async empty(trashFolder) {
-      for (const name of await readdir(trashFolder)) deleteLater(join(trashFolder, name));
+      for (const name of await readdir(trashFolder)) enqueue(join(trashFolder, name));
     },
-    settled: () => last,
-    stop: () => stopped.abort(),
+    idle: () => last,
+    close: () => stopped.abort(),
   };
 }
 
-/** Its owner may have taken the right to write from a folder of the server, which moving it needs. */
+/** Renames a folder. Adds write permission first if needed, which its owner may have removed. */
 async function moveFolder(path: string, target: string): Promise<void> {
   try {
     await rename(path, target);

@@ -7,17 +7,17 @@ import { AppError, storageFailure } from '../errors/app-error.ts';
 import { joinZ, splitZ } from '../files/null-separated.ts';
 import type { Confine, ConfinedProgram } from '../sandbox/confined/confine.ts';
 import { runNodeTool } from '../sandbox/confined/node-tool.ts';
-import { runProgram, unreadable } from '../sandbox/confined/programs.ts';
+import { limitFailure, runProgram } from '../sandbox/confined/programs.ts';
 import type { Identities } from '../sandbox/identity.ts';
 import { unifyOwner } from '../sandbox/ownership.ts';
 
-/** What the server does with the files of a workspace beside git, confined to them. */
+/** Confined operations on the files of a workspace, other than git's. */
 export type TreePrograms = ReturnType<typeof createTreePrograms>;
 
 type Options = { input: string | Uint8Array; signal?: AbortSignal | undefined; writes?: boolean };
 
 const FIND_LIMITS = { cpuSeconds: 20, memoryMib: 512, fileMib: 1 };
-const FIND_SECONDS = 30;
+const FIND_TIMEOUT_SECONDS = 30;
 const SCRIPT = fileURLToPath(new URL('tree-tool.mjs', import.meta.url));
 
 export function createTreePrograms(confine: Confine, identities: Identities) {
@@ -31,37 +31,37 @@ export function createTreePrograms(confine: Confine, identities: Identities) {
     }
   }
 
-  /** Runs find(1) on a tree. It reports what vanishes meanwhile, or cannot be read, and goes on. */
+  /** Runs find(1) on a tree. Vanished and unreadable files do not stop it. */
   async function find(tree: string, expression: readonly string[], options: Omit<Options, 'input'>): Promise<Buffer> {
     const { signal, writes = false } = options;
     const program: ConfinedProgram = {
       argv: ['find', tree, ...expression],
-      user: 'file-keeper',
+      user: 'file-admin',
       readable: writes ? [] : [tree],
       writable: writes ? [tree] : [],
       limits: FIND_LIMITS,
     };
-    const result = await runProgram(confine, program, { signal, timeoutMs: FIND_SECONDS * 1000 });
+    const result = await runProgram(confine, program, { signal, timeoutMs: FIND_TIMEOUT_SECONDS * 1000 });
     if (result.ended === 'canceled') throw canceled(signal);
-    const endless = unreadable('Reading the files', result, FIND_SECONDS);
-    if (endless) throw endless;
+    const failure = limitFailure('Reading the files', result, FIND_TIMEOUT_SECONDS);
+    if (failure) throw failure;
     return result.stdout;
   }
 
   return {
-    /** Finds the regular files above a size, in KiB, wherever they are in the tree. Most trees have none. */
+    /** Finds regular files larger than a size in KiB. Most trees have none. */
     async filesAbove(tree: string, kib: number, signal?: AbortSignal): Promise<Buffer[]> {
       const found = await find(tree, ['-type', 'f', '-size', `+${kib}k`, '-print0'], { signal });
       return splitZ(found).map((path) => path.subarray(Buffer.byteLength(tree) + 1));
     },
 
-    /** Takes set-id bits from the files of a tree: its owner may have rights that others of the machine lack. */
+    /** Clears the set-id bits of a tree, which would give other users of the machine its owner's privileges. */
     async stripSetIds(tree: string, signal?: AbortSignal): Promise<void> {
       const isSetId = ['(', '-perm', '-4000', '-o', '-perm', '-2000', ')'];
       await find(tree, ['-type', 'f', ...isSetId, '-exec', 'chmod', 'ug-s', '{}', '+'], { signal, writes: true });
     },
 
-    /** Returns the sizes in bytes of those regular files that are above a size. */
+    /** Returns the regular files among the paths that are larger than a limit, in bytes. */
     async largeFiles(
       tree: string,
       paths: readonly Buffer[],
@@ -76,52 +76,52 @@ export function createTreePrograms(confine: Confine, identities: Identities) {
       });
     },
 
-    /** Finds the folders that are not empty folders. */
+    /** Returns the paths that are not empty folders. */
     async occupied(tree: string, folders: readonly Buffer[], signal?: AbortSignal): Promise<Buffer[]> {
       return folders.length === 0 ? [] : splitZ(await run('occupied', tree, [], { input: joinZ(folders), signal }));
     },
 
-    /** Finds the paths that no file can be removed from: folders, and those that the file system refuses. */
+    /** Returns the paths from which no file can be removed: folders, and paths that the file system refuses. */
     async unremovable(tree: string, paths: readonly Buffer[], signal?: AbortSignal): Promise<Buffer[]> {
       return paths.length === 0 ? [] : splitZ(await run('unremovable', tree, [], { input: joinZ(paths), signal }));
     },
 
     /**
-     * Makes sure that the `.git` of a tree is a file with this text.
-     * @param quarantine folder that takes what was in its place
-     * @returns whether something else was there
+     * Ensures that the `.git` of a tree is a file with this text.
+     * @param quarantine folder for a different `.git`
+     * @returns whether a different `.git` existed
      */
     async restoreGitFile(tree: string, text: string, quarantine: string, signal?: AbortSignal): Promise<boolean> {
-      const name = nameForMoving();
-      const said = await run('restore', tree, [name], { input: text, signal, writes: true });
-      const moved = said.toString() === 'moved';
-      if (moved) await takeOut(tree, name, quarantine);
+      const name = temporaryName();
+      const output = await run('restore', tree, [name], { input: text, signal, writes: true });
+      const moved = output.toString() === 'moved';
+      if (moved) await quarantineEntry(tree, name, quarantine);
       return moved;
     },
 
     /** Gives all that a tree holds to the owner of the tree, where the server is root. */
     unifyOwner: (tree: string): Promise<void> => unifyOwner(confine, identities, tree),
 
-    /** Moves the `.git` of a folder in the tree to a folder outside, so that the files beside it are files like any other. */
+    /** Moves the `.git` of a nested repository out of the tree, so that its other files become ordinary files. */
     async unnest(tree: string, folder: Buffer, quarantine: string, signal?: AbortSignal): Promise<void> {
-      const name = nameForMoving();
+      const name = temporaryName();
       await run('unnest', tree, [name], { input: joinZ([folder]), signal, writes: true });
-      await takeOut(tree, name, quarantine);
+      await quarantineEntry(tree, name, quarantine);
     },
   };
 }
 
-function nameForMoving(): string {
+function temporaryName(): string {
   return `.pullwright-${randomUUID()}`;
 }
 
-/** A name directly in the tree, which the server made: nothing on the way can be a link. The name itself is not followed. */
-async function takeOut(tree: string, name: string, quarantine: string): Promise<void> {
+/** Moves a name of the server directly below the tree: no part of its path can be a link, and rename follows none. */
+async function quarantineEntry(tree: string, name: string, quarantine: string): Promise<void> {
   await mkdir(quarantine, { recursive: true, mode: 0o700 });
   try {
     await rename(join(tree, name), join(quarantine, randomUUID()));
   } catch (cause) {
     if (storageFailure(cause)) throw cause;
-    throw new AppError('workspace_tampered', 'A .git of the workspace could not be moved out of it.', { cause });
+    throw new AppError('workspace_tampered', 'A .git of the workspace could not be moved to quarantine.', { cause });
   }
 }

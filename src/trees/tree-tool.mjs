@@ -1,12 +1,11 @@
-// Runs confined to one tree that an agent can write (see tree-programs.ts): what it is led to by a link is in that tree, or
-// is not there. Paths come and go as bytes, each followed by NUL, relative to the tree.
+// Runs confined to one tree that an agent can write to, see tree-programs.ts. Links cannot lead outside the tree. Input and
+// output are paths relative to the tree, as bytes, each followed by NUL.
 import { chmodSync, lstatSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 
 const [operation, root, ...args] = process.argv.slice(2);
 const SLASH = Buffer.from('/');
 const END = Buffer.of(0);
 
-/** What is to be read from standard input. */
 const input = () => readFileSync(0);
 
 const inTree = (path) => Buffer.concat([Buffer.from(root), SLASH, path]);
@@ -29,13 +28,13 @@ function attempt(work) {
   }
 }
 
-/** Gives an entry another name; a folder without write permission could not be moved on from there. */
+/** Renames an entry. Makes a folder writable first, because the server moves it again. */
 function moveAside(path, name) {
   if (lstatSync(path).isDirectory()) chmodSync(path, 0o700);
   renameSync(path, `${root}/${name}`);
 }
 
-/** Whether a file can be removed from a path: also when there is none. */
+/** Returns whether a file can be removed from a path, also when none exists. */
 function isRemovable(path) {
   try {
     return !lstatSync(inTree(path)).isDirectory();
@@ -45,7 +44,7 @@ function isRemovable(path) {
 }
 
 const OPERATIONS = {
-  /** Of the files whose paths it reads, those above a size: `BYTES PATH`. */
+  /** Prints the input files larger than a limit: `BYTES PATH`. */
   large([limit]) {
     return splitZ(input()).flatMap((path) => {
       const found = attempt(() => lstatSync(inTree(path)));
@@ -54,12 +53,12 @@ const OPERATIONS = {
     });
   },
 
-  /** Of the paths that it reads, those of folders, and those that the file system refuses. */
+  /** Prints the input paths that are folders or that the file system refuses. */
   unremovable() {
     return splitZ(input()).flatMap((path) => (isRemovable(path) ? [] : [path, END]));
   },
 
-  /** Of the folders whose paths it reads, those that are something else now, or hold something. */
+  /** Prints the input paths that are not empty folders. */
   occupied() {
     return splitZ(input()).flatMap((path) => {
       const names = attempt(() => readdirSync(inTree(path)));
@@ -67,7 +66,7 @@ const OPERATIONS = {
     });
   },
 
-  /** Makes `.git` a file with the text that it reads. Renames what else is there to `name`, and then prints `moved`. */
+  /** Writes the input text to `.git`. Renames a different `.git` to `name` and prints `moved`. */
   restore([name]) {
     const path = `${root}/.git`;
     const text = input();
@@ -78,7 +77,7 @@ const OPERATIONS = {
     return found ? [Buffer.from('moved')] : [];
   },
 
-  /** Renames the `.git` of the folder whose path it reads to `name`. */
+  /** Renames the `.git` of the input folder to `name`. */
   unnest([name]) {
     const [folder] = splitZ(input());
     moveAside(inTree(Buffer.concat([folder, Buffer.from('/.git')])), name);

@@ -109,7 +109,7 @@ function createWrites(context: Context) {
       try {
         return await ticketLock(prepared.ticketId, signal, () => materializeWorkspace(context, prepared, options));
       } finally {
-        if (folder !== undefined) await trash.discard(folder, layout.tickets.trash);
+        if (folder !== undefined) await trash.add(folder, layout.tickets.trash);
       }
     },
 
@@ -171,11 +171,11 @@ function createLifecycle(context: Context) {
 
     /** Aborts background work. The next start deletes the remaining trash. */
     async close() {
-      trash.stop();
+      trash.close();
       await mirrors.close();
       await uncompressedPacks.close();
       await spareCheckouts.close();
-      await trash.settled();
+      await trash.idle();
     },
   };
 }

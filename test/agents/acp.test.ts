@@ -355,7 +355,7 @@ t.test('a writer that fills the disk is ended', async (t) => {
   const { play } = await makeScripted(t, 'none', { MAX_WORKSPACE_MB: '5' });
   await t.rejects(play([{ fill: 20 * 1024 * 1024 }, { hang: 1 }], { mode: 'write' }), {
     code: 'workspace_too_large',
-    message: /^The workspace has grown to \d+ MiB; 5 MiB are allowed\.$/,
+    message: /^The workspace has grown to \d+ MiB; the limit is 5 MiB \(MAX_WORKSPACE_MB\)\.$/,
   });
   t.same(descendants(process.pid), []);
   await t.rejects(play([{ hang: 1 }], { mode: 'write' }), { code: 'workspace_too_large' }, 'nor goes on later');

@@ -12,7 +12,7 @@ import { prepareGeminiLoad } from '../../src/agents/gemini/session-file.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { geminiModel } from '../../src/model-proxy/gemini/model-api.ts';
 import { createSandbox } from '../../src/sandbox/sandbox.ts';
-import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
+import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import { startGeminiApi } from '../../standins/gemini-api.ts';
 import type { ModelRequest } from '../../standins/gemini-request.ts';
 import { allGone, descendants } from '../sandbox/process-tree.ts';
@@ -176,7 +176,7 @@ t.test('what a fooled agent runs finds no key, no network and nobody of the host
     visits.push(request.url ?? '');
     response.end('welcome');
   });
-  const { url, close } = await serveOnLoopback(host);
+  const { url, close } = await listenOnLoopback(host);
   t.teardown(close);
   const world = await makeWorld(t);
   const script = [
@@ -235,7 +235,7 @@ t.test('hosts that are allowed are reached through the proxy, and the model as e
     { type: 'tool.started' },
     {
       type: 'log',
-      data: { text: 'A connection to evil.example:443 was refused: EGRESS_ALLOW does not name the host.' },
+      data: { text: 'A connection to evil.example:443 was refused: EGRESS_ALLOW does not list the host.' },
     },
     { type: 'tool.updated', data: { output: /403[\s\S]*HTTPS_PROXY=http:\/\/127\.0\.0\.1:41702\n/ } },
   ]);

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
+import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import {
   answerTo,
   asking,
@@ -431,7 +431,7 @@ t.test('the proxy of the operator is used on the way to the model', async (t) =>
       socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
     });
   });
-  const { url, close } = await serveOnLoopback(operator);
+  const { url, close } = await listenOnLoopback(operator);
   t.teardown(close);
   const noTime = { unit: 'seconds', limit: 100, used: 99.5 } as const;
   for (const address of ['https://model.example', 'http://model.example']) {

@@ -6,7 +6,7 @@ import type { Limit } from '../../src/model-proxy/limits.ts';
 import { createModelProxy } from '../../src/model-proxy/model-proxy.ts';
 import { createUpstream } from '../../src/model-proxy/upstream.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
-import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
+import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import type { Owner } from './fixtures.ts';
 
 export const KEY = 'AIzaSyRealKey0123456789';
@@ -44,7 +44,7 @@ export async function makeProxy(
     seen.push(request);
     answer(response, request);
   });
-  const address = await serveOnLoopback(model);
+  const address = await listenOnLoopback(model);
   t.teardown(address.close);
   return { seen, ...(await proxyTo(t, address.url + path, {}, settings)) };
 }
@@ -60,7 +60,7 @@ export async function proxyTo(
   const upstream = createUpstream(env);
   t.teardown(upstream.close);
   const proxy = createModelProxy(geminiModel(config), upstream, createRedactor([KEY]));
-  const service = await serveOnLoopback(proxy.server);
+  const service = await listenOnLoopback(proxy.server);
   t.teardown(service.close);
   const told: object[] = [];
   const begin = (limit?: { limit: number; used: number; unit?: Limit['unit'] }, onCall = () => {}) =>

@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import type { AgentDefinition } from '../../src/agents/agent-definition.ts';
-import type { Place } from '../../src/sandbox/types.ts';
+import type { Mount } from '../../src/sandbox/types.ts';
 
-const SCRIPT: Place = { host: fileURLToPath(new URL('scripted-agent.mjs', import.meta.url)), inside: '/opt/agent.mjs' };
+const SCRIPT: Mount = { host: fileURLToPath(new URL('scripted-agent.mjs', import.meta.url)), inside: '/opt/agent.mjs' };
 
 /** A second agent takes no more than this. */
 export function scripted(oddity = 'none'): AgentDefinition {

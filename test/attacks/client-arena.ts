@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { CreateKey } from '../../schemas/key.ts';
-import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
+import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import { call } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { type Owner, REPO, type Server, type World } from '../helpers/server.ts';
@@ -53,7 +53,7 @@ export async function startEvil(t: Owner) {
       socket.end(`HTTP/1.1 ${head}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
     });
   });
-  const { url, close } = await serveOnLoopback(server);
+  const { url, close } = await listenOnLoopback(server);
   const port = Number(new URL(url).port);
   t.teardown(close);
   return { port, visits: () => visits };

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { createEgressProxy } from '../../src/sandbox/egress/egress-proxy.ts';
-import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
+import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
 
 /**
  * The proxy to the outside as a process of its own. It is told on stdin, in JSON, what names lead to; instead of
@@ -11,7 +11,7 @@ const tell = (record: object) => console.log(JSON.stringify(record));
 const { allow, answers }: { allow: string[]; answers: Record<string, string[][]> } = JSON.parse(
   await text(process.stdin),
 );
-const { url } = await serveOnLoopback(
+const { url } = await listenOnLoopback(
   createEgressProxy({
     allow,
     onDenied: (text) => tell({ denied: text }),

@@ -26,14 +26,14 @@ function pathOf(folder: string, programs: string[], scripts: Record<string, stri
 }
 
 t.test('finds nothing missing in a checkout that is set up', async (t) => {
-  t.match(setup(['--check']), { status: 0, stderr: 'Nothing is missing.\n' });
+  t.match(setup(['--check']), { status: 0, stderr: 'Setup is complete; nothing is missing.\n' });
 });
 
 t.test('names what is missing and the command that installs it', async (t) => {
   const PATH = pathOf(t.testdir({}), ['git'], { 'apt-get': 'exit 1', gh: 'echo gh version 2.4.0' });
   const { status, stderr } = setup(['--check'], { PATH, SANDBOX: 'auto' });
   t.equal(status, 1);
-  t.match(stderr, 'Too old: the GitHub CLI, gh 2.4.0; 2.20 or newer is needed.');
+  t.match(stderr, 'Too old: the GitHub CLI, gh 2.4.0; 2.20 or newer is required.');
   const linux = process.platform === 'linux';
   t.match(stderr, linux ? /apt-get install -y gh bubblewrap/ : /apt-get install -y gh/);
   t.notMatch(setup(['--check'], { PATH, SANDBOX: 'none' }).stderr, 'bubblewrap', 'not needed without a sandbox');
@@ -48,7 +48,7 @@ t.test('installs what is missing where it may', async (t) => {
   });
   const { status, stderr } = setup([], { PATH, SANDBOX: 'none' });
   t.match(stderr, 'Missing: the GitHub CLI, gh (2.20 or newer).\nInstalling with apt-get: gh\n');
-  t.match(stderr, 'Everything that Pullwright needs is here.');
+  t.match(stderr, 'Setup is complete.');
   t.equal(status, 0);
 });
 
@@ -59,7 +59,7 @@ t.test('says so when the package manager does not help', async (t) => {
   });
   t.match(setup([], { PATH, SANDBOX: 'none' }), {
     status: 1,
-    stderr: /apt-get did not provide it.*https:\/\/cli\.github\.com/s,
+    stderr: /apt-get did not install it.*https:\/\/cli\.github\.com/s,
   });
 });
 

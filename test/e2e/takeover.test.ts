@@ -144,7 +144,7 @@ t.test('what outlived a killed server is ended by the next one', async (t) => {
   );
 
   const server = await startServerProcess(t, world, settings);
-  await server.logged((record) => record.msg === 'a process that outlived its server is ended');
+  await server.logged((record) => record.msg === 'killed orphaned process');
   for (const { body } of [chat, other]) {
     t.equal((await events(server, body.run_id)).at(-1)?.type, 'run.succeeded');
   }

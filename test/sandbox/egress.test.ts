@@ -7,11 +7,11 @@ import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { createEgressProxy, type EgressOptions } from '../../src/sandbox/egress/egress-proxy.ts';
 import { isPublicAddress } from '../../src/sandbox/egress/public-address.ts';
-import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
+import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import { makeFolders, makeSandbox, type Owner } from './fixtures.ts';
 
 async function listen(t: Owner, server: Server): Promise<number> {
-  const { url, close } = await serveOnLoopback(server);
+  const { url, close } = await listenOnLoopback(server);
   t.teardown(close);
   return Number(new URL(url).port);
 }
@@ -99,7 +99,7 @@ t.test('whatever leads to this machine or its neighbours is refused, even where 
     t.match(await plain(port, `http://${host}/`), { status: 403, body: /not public/ }, `GET ${host}`);
   }
   t.same(dialed, [], 'nothing was connected to');
-  t.match(denied[0], 'A connection to localhost:443 was refused: the name leads to an address that is not public.');
+  t.match(denied[0], 'A connection to localhost:443 was refused: the name resolves to an address that is not public.');
 });
 
 t.test('an allowed host is reached through a tunnel, at the address that was checked', async (t) => {
@@ -133,7 +133,7 @@ t.test('a name below a wildcard is reached, and one that is not found is not', a
   const deep = await makeProxy(t, { allow: ['*.deep.example.org'], port: 1 });
   t.match(await tunnel(deep.port, 'a.b.deep.example.org:443'), /the host did not answer/, 'it dials');
   const unknown = await makeProxy(t, { lookup: async () => Promise.reject(new Error('ENOTFOUND')) });
-  t.match(await tunnel(unknown.port, 'registry.example.org:443'), /the name was not found/);
+  t.match(await tunnel(unknown.port, 'registry.example.org:443'), /the name does not resolve/);
   t.same(unknown.dialed, []);
 });
 
@@ -145,8 +145,8 @@ t.test('refusals are told once each, and not without end', async (t) => {
   }
   await plain(port, `http://${'x'.repeat(1000)}.example.org/private?path`);
   t.equal(denied.length, 51);
-  t.match(denied[0], 'A connection to host-0.example.org:443 was refused: EGRESS_ALLOW does not name the host.');
-  t.equal(denied.at(-1), 'Further refused connections are not told.');
+  t.match(denied[0], 'A connection to host-0.example.org:443 was refused: EGRESS_ALLOW does not list the host.');
+  t.equal(denied.at(-1), 'Further refused connections are not reported.');
 });
 
 t.test('from inside, the proxy is the only way, and only where hosts are allowed', async (t) => {
@@ -164,11 +164,11 @@ t.test('from inside, the proxy is the only way, and only where hosts are allowed
   t.match(curl, { code: 56, output: /403/ });
   t.match((await sh('curl -sS --max-time 20 --noproxy "*" https://evil.example', { onDenied })).code, 6);
   t.match(await sh('curl -sS --max-time 20 --noproxy none http://localhost/', { onDenied }), {
-    output: 'Refused: the name leads to an address that is not public.\n',
+    output: 'Refused: the name resolves to an address that is not public.\n',
   });
   t.same(denied, [
-    'A connection to evil.example:443 was refused: EGRESS_ALLOW does not name the host.',
-    'A connection to localhost was refused: the name leads to an address that is not public.',
+    'A connection to evil.example:443 was refused: EGRESS_ALLOW does not list the host.',
+    'A connection to localhost was refused: the name resolves to an address that is not public.',
   ]);
   t.match(await sh('exit 7'), { code: 7 }, 'the exit code comes through');
   t.match(await sh('kill -TERM $$'), { code: 143 });

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createBubblewrap } from '../../src/sandbox/bubblewrap/bubblewrap.ts';
-import { ownKeyring } from '../../src/sandbox/bubblewrap/session-keyring.ts';
+import { newSessionKeyring } from '../../src/sandbox/bubblewrap/session-keyring.ts';
 import { createIdentities } from '../../src/sandbox/identity.ts';
 import { runProcess } from '../../src/sandbox/processes/run-process.ts';
 import { startProcess } from '../../src/sandbox/processes/start-process.ts';
@@ -18,7 +18,7 @@ export type Order = {
   sharedKeyring?: boolean;
 };
 
-const OWN_KEYRING = ownKeyring();
+const OWN_KEYRING = newSessionKeyring();
 
 const order: Order = JSON.parse(process.argv[2] ?? '');
 const root = await mkdtemp(join(tmpdir(), 'pw-sandbox-'));

@@ -259,7 +259,7 @@ t.test('a command that fills the disk is ended', async (t) => {
     const { sh } = makeSandbox(folders, kind, { MAX_WORKSPACE_MB: 5 });
     t.equal((await sh('head -c 2000000 /dev/zero > some', { home })).code, 0);
     const fill = (folder: string) => sh(`cd ${folder}; head -c 9000000 /dev/zero > much; sleep 1000`, { home });
-    await t.rejects(fill('.'), { code: 'workspace_too_large', message: /has grown to \d+ MiB; 5 MiB are allowed/ });
+    await t.rejects(fill('.'), { code: 'workspace_too_large', message: /has grown to \d+ MiB; the limit is 5 MiB/ });
     await rm(join(folders.workspace, 'much'));
     await t.rejects(fill('~/kept'), { code: 'workspace_too_large' }, 'also where its home is kept');
     await rm(join(kept, 'much'));

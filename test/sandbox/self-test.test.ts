@@ -26,24 +26,24 @@ const BREACHES: Breach[] = [
   [
     'user namespaces can be nested',
     (command) => options(['--seccomp', '4'], [])(IS_ROOT ? command : options(['--disable-userns'], [])(command)),
-    /a further user namespace can be made/,
+    /it can create a further user namespace/,
   ],
-  ['/proc can be written', options(['--remount-ro', '/proc'], []), /settings of the kernel can be written/],
+  ['/proc can be written', options(['--remount-ro', '/proc'], []), /it can write kernel settings/],
   [
     'keys of the machine are listed',
     options(['--ro-bind', '/dev/null', '/proc/keys'], []),
-    /the kernel can be inspected \(\/proc\/keys\)/,
+    /it can inspect the kernel \(\/proc\/keys\)/,
   ],
   [
     'system calls are not filtered',
     options(['--seccomp', '4'], []),
     // Root makes no user namespace for a sandbox: there, the filter alone keeps others from making one.
-    IS_ROOT ? /a further user namespace can be made/ : /system calls are not filtered/,
+    IS_ROOT ? /it can create a further user namespace/ : /system calls are not filtered/,
   ],
   [
     'the filter allows every call',
     ({ inputs, ...command }) => ({ ...command, inputs: inputs.with(1, ALLOW_ALL) }),
-    IS_ROOT ? /a further user namespace can be made/ : /set-id bit/,
+    IS_ROOT ? /it can create a further user namespace/ : /set-id bit/,
   ],
   ['capabilities are kept', keepCapabilities, /capabilities/],
   [
@@ -54,12 +54,12 @@ const BREACHES: Breach[] = [
   [
     'a reader may write',
     (command) => withInput(command, (text) => text.replaceAll(/--ro-bind(\0[^\0]*workspace\0)/g, '--bind$1')),
-    /may only read/,
+    /a read-only sandbox can write/,
   ],
   [
     'a writer may not',
     (command) => withInput(command, (text) => text.replaceAll(/--bind(\0[^\0]*workspace\0)/g, '--ro-bind$1')),
-    /cannot be written/,
+    /cannot write to its workspace/,
   ],
   [
     'the folders of the server are shown',
@@ -79,12 +79,12 @@ const BREACHES: Breach[] = [
   [
     'a secret is in the environment',
     (command) => ({ ...command, args: command.args.slice(1), env: { PATH: '/usr/bin', X: SECRETS.GEMINI_API_KEY } }),
-    /a secret of the server can be seen/,
+    /it can see a secret of the server/,
   ],
   [
     'a secret is in the arguments',
     (command) => ({ ...command, args: [...command.args, SECRETS.GITHUB_TOKEN] }),
-    /a secret of the server can be seen/,
+    /it can see a secret of the server/,
   ],
   [
     'there are no limits',

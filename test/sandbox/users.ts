@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { ownKeyring } from '../../src/sandbox/bubblewrap/session-keyring.ts';
+import { newSessionKeyring } from '../../src/sandbox/bubblewrap/session-keyring.ts';
 import type { RunResult } from '../../src/sandbox/processes/run-process.ts';
 import { SERVER_USERS, type ServerUser } from '../helpers/users.ts';
 import type { Order } from './in-sandbox.ts';
@@ -13,7 +13,7 @@ export const USERS: readonly User[] = SERVER_USERS.map(user);
 
 /** A user whose processes have a session keyring, as systemd, PAM and container engines give one to a server. */
 function user({ name, skip, prefix }: ServerUser): User {
-  const [file = '', ...args] = [...prefix, ...ownKeyring(), process.execPath, RUNNER];
+  const [file = '', ...args] = [...prefix, ...newSessionKeyring(), process.execPath, RUNNER];
   return {
     name,
     skip,

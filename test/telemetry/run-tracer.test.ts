@@ -2,12 +2,12 @@ import { createServer } from 'node:http';
 import { pino } from 'pino';
 import t from 'tap';
 import type { RunEvent } from '../../schemas/event.ts';
-import { serveOnLoopback } from '../../src/sandbox/socket-forward.ts';
+import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import { createRunTracer } from '../../src/telemetry/run-tracer.ts';
 
 t.test('a stop does not wait until a collector that is out of order is given up', async (t) => {
   let asked = 0;
-  const collector = await serveOnLoopback(
+  const collector = await listenOnLoopback(
     createServer((_request, response) => {
       asked += 1;
       response.writeHead(503, { 'retry-after': '3' }).end();

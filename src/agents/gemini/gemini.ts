@@ -8,7 +8,7 @@ import type { AskableKind, Config } from '../../config/load-config.ts';
 import { AppError } from '../../errors/app-error.ts';
 import { geminiModel } from '../../model-proxy/gemini/model-api.ts';
 import { geminiModelConfigs } from '../../model-proxy/gemini/models.ts';
-import type { Place } from '../../sandbox/types.ts';
+import type { Mount } from '../../sandbox/types.ts';
 import type { AgentDefinition, AgentMode, LaunchContext } from '../agent-definition.ts';
 import { classifyGeminiError } from './cli-errors.ts';
 import { prepareGeminiLoad } from './session-file.ts';
@@ -74,8 +74,8 @@ export const gemini: AgentDefinition = {
     const chats = join(context.conversation, 'chats');
     await mkdir(chats, { recursive: true, mode: 0o700 });
 
-    const agent: Place = { host: installation().folder, inside: '/opt/agent' };
-    const places = policies.map(({ file }): Place => ({ host: file, inside: `/opt/policies/${basename(file)}` }));
+    const agent: Mount = { host: installation().folder, inside: '/opt/agent' };
+    const places = policies.map(({ file }): Mount => ({ host: file, inside: `/opt/policies/${basename(file)}` }));
     const admin = places.flatMap((place) => ['--admin-policy', sandbox.path(place)]);
     const { node } = sandbox.layout({ workspace: context.workspace, home });
     return {

@@ -254,8 +254,8 @@ export function createAgentPool(deps: {
     async close(): Promise<void> {
       closing = true;
       closed.abort(new AppError('shutting_down', 'The server is stopping.'));
-      trash.stop();
-      await Promise.all([care.close(), spares.close(), early.close(), trash.settled()]);
+      trash.close();
+      await Promise.all([care.close(), spares.close(), early.close(), trash.idle()]);
     },
   };
 }

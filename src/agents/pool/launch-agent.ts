@@ -6,7 +6,7 @@ import { createModelProxy, type ModelProxy } from '../../model-proxy/model-proxy
 import type { Upstream } from '../../model-proxy/upstream.ts';
 import type { Redactor } from '../../redaction/redactor.ts';
 import type { Sandbox } from '../../sandbox/sandbox.ts';
-import type { Service } from '../../sandbox/socket-forward.ts';
+import type { SocketForward } from '../../sandbox/socket-forward.ts';
 import type { SandboxedProcess, SandboxRequest } from '../../sandbox/types.ts';
 import type { Connection, Session } from '../acp/session.ts';
 import type { AgentDefinition, AgentMode } from '../agent-definition.ts';
@@ -66,15 +66,15 @@ export async function startAgent(options: StartOptions): Promise<StartedAgent> {
   const version = definition.version();
   const api = definition.model?.(config);
   const model = api && createModelProxy(api, upstream, redactor);
-  const service = model && (await sandbox.serve(model.server, MODEL_PORT));
+  const forward = model && (await sandbox.forward(model.server, MODEL_PORT));
   // Worth nothing to others, but nobody has reason to see it.
   if (model) redactor.addSecret(model.token);
   const closeModel = async () => {
-    await service?.close();
+    await forward?.close();
     if (model) redactor.removeSecret(model.token);
   };
   try {
-    const { process, connection } = await startProcess(options, model, service);
+    const { process, connection } = await startProcess(options, model, forward);
     return {
       definition,
       mode,
@@ -99,10 +99,10 @@ export async function startAgent(options: StartOptions): Promise<StartedAgent> {
   }
 }
 
-async function startProcess(options: StartOptions, model: ModelProxy | undefined, service: Service | undefined) {
+async function startProcess(options: StartOptions, model: ModelProxy | undefined, forward: SocketForward | undefined) {
   const { config, sandbox, redactor, definition, mode, workspace, conversation, git } = options;
   await mkdir(conversation, { recursive: true, mode: 0o700 });
-  const access = model && service && { url: service.url, token: model.token };
+  const access = model && forward && { url: forward.url, token: model.token };
   const prepared = await definition.prepareLaunch({ config, mode, sandbox, workspace, conversation, model: access });
   const launch = options.compileCache.addTo(definition, prepared);
   const root = sandbox.layout({ workspace, home: launch.home.folder }).workspace;
@@ -113,9 +113,9 @@ async function startProcess(options: StartOptions, model: ModelProxy | undefined
     workspace,
     writable: mode === 'write',
     ...(git && { git }),
-    services: service ? [service] : [],
+    forwards: forward ? [forward] : [],
     onDenied: (text) => connection?.warn(text),
-    onTooLarge: options.onExcess,
+    onQuotaExceeded: options.onExcess,
   });
   try {
     // What speaks ACP is loaded with the first agent: the server is there sooner.

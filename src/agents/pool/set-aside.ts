@@ -28,14 +28,14 @@ export async function setAside<T>(
 ): Promise<T> {
   const aside = `${folder}.aside`;
   // One may be left of a server that was killed.
-  await trash.discard(aside, trashFolder);
+  await trash.add(aside, trashFolder);
   await rename(folder, aside);
   try {
     const value = await task();
-    await trash.discard(aside, trashFolder);
+    await trash.add(aside, trashFolder);
     return value;
   } catch (error) {
-    await trash.discard(folder, trashFolder);
+    await trash.add(folder, trashFolder);
     await rename(aside, folder);
     throw error;
   }

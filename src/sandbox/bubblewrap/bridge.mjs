@@ -1,6 +1,6 @@
-// Runs inside a sandbox, which has no network: what connects to a loopback port reaches a Unix socket of the server.
-// BRIDGE names them, as `port=path,port=path`. As a preload (`node --import bridge.mjs program.mjs`) it lives and ends
-// with that program; `node bridge.mjs program ...` does the same for a program that is not one of Node.
+// Runs in a sandbox, which has no network. Forwards connections from loopback ports to Unix sockets of the server.
+// BRIDGE lists them as `port=path,port=path`. A Node program preloads it: `node --import bridge.mjs program.mjs`.
+// Any other program runs as its child: `node bridge.mjs program ...`.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
@@ -15,9 +15,9 @@ for (const entry of (process.env.BRIDGE ?? '').split(',').filter(Boolean)) {
   await once(server.listen(Number(port), '127.0.0.1'), 'listening');
   server.unref();
 }
-// Other programs of Node, and its workers, find nothing to do here.
+// Worker threads and child processes must not open a second bridge.
 delete process.env.BRIDGE;
-// It is of use for one program only.
+// The compile cache holds the code of this program only.
 delete process.env.NODE_COMPILE_CACHE;
 
 if (process.argv[1] === import.meta.filename) {

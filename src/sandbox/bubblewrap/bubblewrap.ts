@@ -5,109 +5,121 @@ import { AppError } from '../../errors/app-error.ts';
 import type { Identities } from '../identity.ts';
 import { limitAgent } from '../resource-limits.ts';
 import { readSeccompFilter } from '../seccomp/filter.ts';
-import { type Service, serveOnSocket } from '../socket-forward.ts';
-import type { Confinement, Place, SandboxHome, SandboxRequest } from '../types.ts';
+import { createSocketForward, type SocketForward } from '../socket-forward.ts';
+import type { Confinement, Mount, SandboxHome, SandboxRequest } from '../types.ts';
 import { type BwrapOption, bwrapCommand } from './bwrap-command.ts';
-import { becoming, isolation, uidInside } from './isolation.ts';
+import { isolation, switchUser, uidInside } from './isolation.ts';
 import { NO_INSPECTOR } from './no-inspector.ts';
-import { ownKeyring } from './session-keyring.ts';
-import { cover, isWithin, ownFile, parents, system, textFile, tmpfs, users } from './system-mounts.ts';
+import { newSessionKeyring } from './session-keyring.ts';
+import {
+  accountFiles,
+  bundledFile,
+  hideFolders,
+  isWithin,
+  parents,
+  systemMounts,
+  textFile,
+  tmpfs,
+} from './system-mounts.ts';
 
 const HOME = '/home/agent';
-const NODE: Place = { host: process.execPath, inside: '/opt/node/bin/node' };
-const BRIDGE: Place = { host: ownFile('bridge.mjs'), inside: '/opt/bridge.mjs' };
-const SERVICES = '/run/pullwright';
+const NODE: Mount = { host: process.execPath, inside: '/opt/node/bin/node' };
+const BRIDGE: Mount = { host: bundledFile('bridge.mjs'), inside: '/opt/bridge.mjs' };
+const FORWARDS = '/run/pullwright';
 
 /**
- * Confinement by bubblewrap 0.8 or newer: namespaces of its own, the system read-only, nothing else of the host but
- * what the request names. https://github.com/containers/bubblewrap
+ * Confines a process by bubblewrap 0.8 or newer: its own namespaces, a read-only system, and the paths of the request.
+ * https://github.com/containers/bubblewrap
  */
 export function createBubblewrap(
   config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>,
   identities: Identities,
 ): Confinement {
   const folders = [config.DATA_DIR, config.TICKETS_ROOT];
-  const workspace = workspaceMount(folders);
+  const workspace = workspaceMountPoint(folders);
 
   return {
     kind: 'bubblewrap',
-    path: (place) => place.inside,
+    path: (mount) => mount.inside,
     layout: () => ({ workspace, home: HOME, node: NODE.inside }),
-    serve: (server, port) => serveOnSocket(server, port, join(config.DATA_DIR, 'tmp')),
+    forward: (server, port) => createSocketForward(server, port, join(config.DATA_DIR, 'tmp')),
     async command(request, processMib) {
       const user = identities.of(request.workspace) ?? 'server';
-      const inlets = (request.services ?? []).flatMap(({ inlet }) => inlet ?? []);
-      // A socket takes connections from those who may write it.
-      const sockets = inlets.flatMap(({ folder }) => [folder, join(folder, 'socket')]);
-      if (user !== 'server') await Promise.all(sockets.map((path) => chown(path, user, user)));
+      const sockets = (request.forwards ?? []).flatMap(({ socket }) => socket ?? []);
+      // Connecting to a socket requires write permission on it.
+      const owned = sockets.flatMap(({ folder }) => [folder, join(folder, 'socket')]);
+      if (user !== 'server') await Promise.all(owned.map((path) => chown(path, user, user)));
       const options: BwrapOption[] = [
         ...['--seccomp', await readSeccompFilter()],
         ...isolation(user),
-        ...system(),
-        ...users(uidInside(user)),
-        ...(await cover(folders)),
-        ...home(request.home),
-        ...shown([NODE, BRIDGE, ...(request.mounts ?? []), ...gitFolders(request, workspace)]),
-        ...parents(inlets.map(({ port }) => join(SERVICES, String(port)))),
-        ...inlets.flatMap(({ folder, port }) => ['--ro-bind', folder, join(SERVICES, String(port))]),
-        ...(await work(request, workspace)),
-        ...environment({ ...request.env, ...bridge(inlets) }),
+        ...systemMounts(),
+        ...accountFiles(uidInside(user)),
+        ...(await hideFolders(folders)),
+        ...homeMounts(request.home),
+        ...readOnlyMounts([NODE, BRIDGE, ...(request.mounts ?? []), ...gitMounts(request, workspace)]),
+        ...parents(sockets.map(({ port }) => join(FORWARDS, String(port)))),
+        ...sockets.flatMap(({ folder, port }) => ['--ro-bind', folder, join(FORWARDS, String(port))]),
+        ...(await workspaceMounts(request, workspace)),
+        ...environment({ ...request.env, ...bridgeVariables(sockets) }),
         ...['--remount-ro', '/dev', '--remount-ro', '/'],
       ];
       return bwrapCommand(
         options,
-        [...limitAgent(processMib), ...becoming(user), ...bridged(request.argv, inlets)],
-        ownKeyring(),
+        [...limitAgent(processMib), ...switchUser(user), ...withBridge(request.argv, sockets)],
+        newSessionKeyring(),
       );
     },
   };
 }
 
-/** Where workspaces are mounted: a path that hides no folder which must be seen at its own path. */
-function workspaceMount(folders: string[]): string {
+/** Chooses a mount point for workspaces that hides no folder of the server: git directories keep their own paths. */
+function workspaceMountPoint(folders: string[]): string {
   const free = ['/work', '/workspace', '/ticket'].find((mount) => !folders.some((folder) => isWithin(mount, folder)));
-  if (free === undefined) throw new Error('No mount point is left for workspaces.');
+  if (free === undefined) throw new Error('DATA_DIR and TICKETS_ROOT hide every mount point for workspaces.');
   return free;
 }
 
-function home({ folder, readOnly = [], writable = {} }: SandboxHome = { folder: '' }): string[] {
+function homeMounts({ folder, readOnly = [], writable = {} }: SandboxHome = { folder: '' }): string[] {
   const mountPoints = [...readOnly, ...Object.keys(writable)].map((path) => join(HOME, path));
   return [
     ...tmpfs(HOME, 512, '0777'),
-    // Programs write beside what is mounted there.
+    // Programs create files beside these mounts.
     ...parents(mountPoints, '0777'),
     ...readOnly.flatMap((path) => ['--ro-bind', join(folder, path), join(HOME, path)]),
     ...Object.entries(writable).flatMap(([path, host]) => ['--bind', host, join(HOME, path)]),
   ];
 }
 
-function shown(places: readonly Place[]): string[] {
-  const mounts = places.flatMap(({ host, inside }) => ['--ro-bind', host, inside]);
-  return [...parents(places.map(({ inside }) => inside)), ...mounts];
+function readOnlyMounts(mounts: readonly Mount[]): string[] {
+  const options = mounts.flatMap(({ host, inside }) => ['--ro-bind', host, inside]);
+  return [...parents(mounts.map(({ inside }) => inside)), ...options];
 }
 
-function gitFolders({ git }: SandboxRequest, mount: string): Place[] {
+function gitMounts({ git }: SandboxRequest, mountPoint: string): Mount[] {
   const folders = git === undefined ? [] : [git.dir, git.mirror];
-  const hidden = folders.find((folder) => isWithin(mount, folder));
-  if (hidden !== undefined) throw new TypeError(`${hidden} cannot be shown at its own path below ${mount}.`);
+  const hidden = folders.find((folder) => isWithin(mountPoint, folder));
+  if (hidden !== undefined) throw new TypeError(`${hidden} cannot be mounted at its own path below ${mountPoint}.`);
   return folders.map((folder) => ({ host: folder, inside: folder }));
 }
 
-async function work({ workspace, writable, git }: SandboxRequest, mount: string): Promise<BwrapOption[]> {
+async function workspaceMounts(
+  { workspace, writable, git }: SandboxRequest,
+  mountPoint: string,
+): Promise<BwrapOption[]> {
   return [
-    ...[writable ? '--bind' : '--ro-bind', workspace, mount],
-    ...(writable && git !== undefined ? await gitFile(workspace, git.dir, mount) : []),
-    ...['--chdir', mount],
+    ...[writable ? '--bind' : '--ro-bind', workspace, mountPoint],
+    ...(writable && git !== undefined ? await protectGitFile(workspace, git.dir, mountPoint) : []),
+    ...['--chdir', mountPoint],
   ];
 }
 
-/** Keeps a writer from its `.git`. What it finds there comes from the server: bubblewrap would follow a link of the workspace. */
-async function gitFile(workspace: string, gitDir: string, mount: string): Promise<BwrapOption[]> {
+/** Hides the `.git` of a writable workspace behind a file of the server: bubblewrap would follow a link in the workspace. */
+async function protectGitFile(workspace: string, gitDir: string, mountPoint: string): Promise<BwrapOption[]> {
   const found = await lstat(join(workspace, '.git')).catch(() => undefined);
-  // A repository that the agent made in an earlier turn.
-  if (found?.isDirectory()) return ['--tmpfs', join(mount, '.git'), '--remount-ro', join(mount, '.git')];
+  // The agent created a repository in an earlier turn.
+  if (found?.isDirectory()) return ['--tmpfs', join(mountPoint, '.git'), '--remount-ro', join(mountPoint, '.git')];
   if (found && !found.isFile()) throw new AppError('workspace_tampered', 'The .git of the workspace is not a file.');
-  return textFile(join(mount, '.git'), [`gitdir: ${gitDir}`]);
+  return textFile(join(mountPoint, '.git'), [`gitdir: ${gitDir}`]);
 }
 
 function environment(env: SandboxRequest['env'] = {}): string[] {
@@ -115,24 +127,24 @@ function environment(env: SandboxRequest['env'] = {}): string[] {
     PATH: '/opt/node/bin:/usr/local/bin:/usr/bin:/bin',
     HOME,
     LANG: 'C.UTF-8',
-    // The index is read-only: git must not try to refresh it.
+    // Git must not try to refresh the index, which is read-only.
     GIT_OPTIONAL_LOCKS: '0',
     ...env,
   };
   return Object.entries(all).flatMap(([name, value]) => ['--setenv', name, value]);
 }
 
-type Inlets = readonly NonNullable<Service['inlet']>[];
+type Sockets = readonly NonNullable<SocketForward['socket']>[];
 
-/** There is no network: the bridge makes loopback ports of the Unix sockets of the services. */
-function bridge(inlets: Inlets): Record<string, string> {
-  if (inlets.length === 0) return {};
-  return { BRIDGE: inlets.map(({ port }) => `${port}=${SERVICES}/${port}/socket`).join(',') };
+/** Returns the variables of the bridge, which turns the Unix sockets of the forwards into loopback ports. */
+function bridgeVariables(sockets: Sockets): Record<string, string> {
+  if (sockets.length === 0) return {};
+  return { BRIDGE: sockets.map(({ port }) => `${port}=${FORWARDS}/${port}/socket`).join(',') };
 }
 
-/** A program of Node takes the bridge along; for any other, one process of Node stands by. */
-function bridged([program, ...args]: SandboxRequest['argv'], inlets: Inlets): string[] {
+/** Preloads the bridge in a Node program. Any other program runs as a child of the bridge. */
+function withBridge([program, ...args]: SandboxRequest['argv'], sockets: Sockets): string[] {
   const node = [NODE.inside, NO_INSPECTOR];
-  if (program === NODE.inside) return [...node, ...(inlets.length > 0 ? ['--import', BRIDGE.inside] : []), ...args];
-  return inlets.length > 0 ? [...node, BRIDGE.inside, program, ...args] : [program, ...args];
+  if (program === NODE.inside) return [...node, ...(sockets.length > 0 ? ['--import', BRIDGE.inside] : []), ...args];
+  return sockets.length > 0 ? [...node, BRIDGE.inside, program, ...args] : [program, ...args];
 }

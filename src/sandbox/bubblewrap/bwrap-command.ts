@@ -1,18 +1,19 @@
 import type { Command } from '../types.ts';
 
-/** An option of bubblewrap, or data for the option before it, which gets a file descriptor in its place. */
+/** An option of bubblewrap, or data that the previous option reads from a file descriptor. */
 export type BwrapOption = string | Uint8Array;
 
-/** File descriptors 0 to 2 are those of the program; the options come through the next one. */
+/** The first file descriptor after stdin, stdout and stderr. */
 const OPTIONS_FD = 3;
 
 /**
- * Builds the command that runs a program in bubblewrap. The options go through a file descriptor because argv, and with it
- * every variable, is public. `env -i` because --clearenv leaves bubblewrap's own environment as it was, for all to read in
- * /proc/1/environ, and because instrumentation of the server may add variables to whatever it starts.
- * https://github.com/containers/bubblewrap
- * @param launcher words before bubblewrap: a program that starts it
- * @throws TypeError when an option holds a NUL character
+ * Builds the command that runs a program in bubblewrap. https://github.com/containers/bubblewrap
+ *
+ * Options contain every variable. They pass through a file descriptor because every user can read argv. `env -i` clears
+ * bubblewrap's own environment, which --clearenv leaves readable in /proc/1/environ. It also removes variables that
+ * instrumentation of the server adds to child processes.
+ * @param launcher command that starts bubblewrap, without bubblewrap's own arguments
+ * @throws TypeError when an option contains a NUL character
  */
 export function bwrapCommand(
   options: readonly BwrapOption[],
@@ -25,7 +26,7 @@ export function bwrapCommand(
     data.push(option);
     return String(OPTIONS_FD + data.length);
   });
-  if (words.some((word) => word.includes('\0'))) throw new TypeError('An option holds a NUL character.');
+  if (words.some((word) => word.includes('\0'))) throw new TypeError('An option contains a NUL character.');
   return {
     file: 'env',
     args: ['-i', ...launcher, 'bwrap', '--args', String(OPTIONS_FD), '--', ...argv],

@@ -1,26 +1,23 @@
-/** The programs inside see themselves as this user where a user namespace can call the server's own uid so. */
+/** The uid inside a user namespace that maps the server's own uid. */
 const INSIDE_UID = 1000;
 
-/**
- * What root needs to enter the folder of another user, and to leave root behind: setpriv(1) runs with these, and drops
- * them with the uid.
- */
-const TO_CHANGE_USER = ['CAP_DAC_READ_SEARCH', 'CAP_SETUID', 'CAP_SETGID', 'CAP_SETPCAP'];
-/** What maintenance of files needs that belong to others, or are readable for nobody. */
-const OVER_FILES = ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_DAC_READ_SEARCH', 'CAP_FOWNER'];
+/** Capabilities of setpriv(1), which enters the folder of another user, becomes that user and drops them all. */
+const CHANGE_USER_CAPABILITIES = ['CAP_DAC_READ_SEARCH', 'CAP_SETUID', 'CAP_SETGID', 'CAP_SETPCAP'];
+/** Capabilities for maintenance of files that belong to other users or that no user can read. */
+const FILE_CAPABILITIES = ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_DAC_READ_SEARCH', 'CAP_FOWNER'];
 
-/** Who a program in a sandbox is on the host. */
+/** The host user of a program in a sandbox. */
 export type User =
-  /** The server's own user, in a user namespace. */
+  /** The server's user, in a user namespace. */
   | 'server'
-  /** Root, which sees the mounts of the sandbox alone and keeps its rights over files; for the server's own programs. */
-  | 'file-keeper'
-  /** A uid of its own: the server is root. */
+  /** Root with capabilities over files only, for programs of the server that see one tree. */
+  | 'file-admin'
+  /** A separate uid, when the server is root. */
   | number;
 
 /**
- * Returns bubblewrap's options for namespaces and capabilities. Root needs no user namespace to mount; without one, the
- * folders of the server may be closed to the uid that the program has in the end.
+ * Returns bubblewrap's options for namespaces and capabilities. Root mounts without a user namespace, so that it can
+ * mount folders which the final uid of the program cannot enter.
  */
 export function isolation(user: User): string[] {
   const common = ['--hostname', 'sandbox', '--die-with-parent', '--new-session', '--clearenv', '--cap-drop', 'ALL'];
@@ -29,20 +26,26 @@ export function isolation(user: User): string[] {
     return ['--unshare-all', '--unshare-user', '--disable-userns', '--uid', uid, '--gid', uid, ...common];
   }
   const namespaces = ['--unshare-ipc', '--unshare-pid', '--unshare-net', '--unshare-uts', '--unshare-cgroup-try'];
-  const kept = user === 'file-keeper' ? OVER_FILES : TO_CHANGE_USER;
-  return [...namespaces, ...common, ...kept.flatMap((capability) => ['--cap-add', capability])];
+  const capabilities = user === 'file-admin' ? FILE_CAPABILITIES : CHANGE_USER_CAPABILITIES;
+  return [...namespaces, ...common, ...capabilities.flatMap((capability) => ['--cap-add', capability])];
 }
 
-/** Returns what goes before a program so that it has the user's uid and no right beside. */
-export function becoming(user: User): string[] {
+/** Returns the command prefix that switches to a numeric user without groups and capabilities. */
+export function switchUser(user: User): string[] {
   if (typeof user === 'string') return [];
   const id = String(user);
-  const nothing = ['--clear-groups', '--bounding-set=-all', '--inh-caps=-all', '--ambient-caps=-all', '--no-new-privs'];
-  return ['/usr/bin/setpriv', `--reuid=${id}`, `--regid=${id}`, ...nothing, '--'];
+  const noPrivileges = [
+    '--clear-groups',
+    '--bounding-set=-all',
+    '--inh-caps=-all',
+    '--ambient-caps=-all',
+    '--no-new-privs',
+  ];
+  return ['/usr/bin/setpriv', `--reuid=${id}`, `--regid=${id}`, ...noPrivileges, '--'];
 }
 
-/** The uid that the program itself sees. */
+/** Returns the uid of a user as the program inside sees it. */
 export function uidInside(user: User): number {
   if (user === 'server') return INSIDE_UID;
-  return user === 'file-keeper' ? 0 : user;
+  return user === 'file-admin' ? 0 : user;
 }

@@ -1,19 +1,19 @@
 import { existsSync } from 'node:fs';
 
 /**
- * Files of /proc that tell everybody about the kernel and the whole machine: keys of other users by name, addresses that exploits need,
- * what other sandboxes are doing. Those for root only need no cover, because no agent is root of the host.
+ * World-readable files of /proc about the whole machine: names of other users' keys, kernel addresses, activity of other sandboxes.
+ * Files for root only are not listed, because no agent is root of the host.
  */
 const COVERED = ['interrupts', 'kallsyms', 'key-users', 'keys', 'latency_stats', 'sched_debug'];
 
 /**
- * Returns the options of bubblewrap for a /proc of the sandbox's own processes that nothing can be written in.
+ * Returns bubblewrap's options for a read-only /proc that shows the processes of the sandbox.
  *
- * The kernel lets root of the host write much of /proc without any capability, such as /proc/sys and /proc/sysrq-trigger, and bubblewrap
- * leaves /proc/sys writable. All of /proc is read-only, so no list has to name each such file.
+ * The kernel lets uid 0 of the host write /proc/sys and /proc/sysrq-trigger without any capability, and bubblewrap leaves /proc/sys
+ * writable. Read-only /proc closes all such files without a list of them.
  */
 export function procMount(): string[] {
-  // Nothing can be created in /proc, so a file that this kernel lacks cannot be covered.
+  // A mount point cannot be created in /proc, so files that this kernel lacks are skipped.
   const covered = COVERED.map((name) => `/proc/${name}`).filter((path) => existsSync(path));
   return [
     ...['--proc', '/proc'],

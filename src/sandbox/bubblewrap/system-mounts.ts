@@ -8,38 +8,37 @@ import { procMount } from './proc.ts';
 
 const MIB = 1024 * 1024;
 
-/** Tops of the system that are folders on some distributions and links into /usr on most. */
+/** Top-level system paths: links into /usr on most distributions, folders on the others. */
 const SYSTEM_FOLDERS = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
 
-/** What the dynamic linker reads: https://man7.org/linux/man-pages/man8/ld.so.8.html */
-const LINKER = ['alternatives', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d'];
+/** Files of /etc that the dynamic linker reads: https://man7.org/linux/man-pages/man8/ld.so.8.html */
+const LINKER_FILES = ['alternatives', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d'];
 
 /**
- * Of /etc, what programs need to find libraries and certificates; nothing that names people, hosts or secrets. Beside the
- * certificates distributions keep the keys of the machine (ssl/private, pki/tls/private): so no folder is shown as a whole
- * that holds more than certificates. Many of these are links to one another.
+ * Files of /etc for libraries and certificates, none with users, hosts or secrets. Distributions keep private keys beside
+ * certificates (ssl/private, pki/tls/private), so only folders that contain nothing but certificates are mounted whole.
  */
 const ETC = [
-  ...[...LINKER, 'ca-certificates', 'localtime'],
+  ...[...LINKER_FILES, 'ca-certificates', 'localtime'],
   ...['certs', 'cert.pem', 'openssl.cnf'].flatMap((name) => [`ssl/${name}`, `pki/tls/${name}`]),
   ...['pki/ca-trust', 'pki/java'],
 ];
 
-/** Of /etc, what is the same in every sandbox. */
-const OWN_ETC = ['hosts', 'nsswitch.conf', 'gitconfig'];
+/** Files of /etc that the project ships. */
+const BUNDLED_ETC = ['hosts', 'nsswitch.conf', 'gitconfig'];
 
-/** The programs and libraries of the machine, read-only. */
-export function programs(): string[] {
-  return ['--ro-bind', '/usr', '/usr', ...SYSTEM_FOLDERS.flatMap(asOnHost), '--dir', '/etc', ...etc(LINKER)];
+/** Returns options that mount the programs and libraries of the machine, read-only. */
+export function systemPrograms(): string[] {
+  return ['--ro-bind', '/usr', '/usr', ...SYSTEM_FOLDERS.flatMap(sameAsHost), '--dir', '/etc', ...etc(LINKER_FILES)];
 }
 
-/** The same with what programs of a repository expect besides: certificates, users, /proc, /dev, /tmp. */
-export function system(): string[] {
+/** Adds certificates, users, /proc, /dev and /tmp, which programs of a repository expect. */
+export function systemMounts(): string[] {
   return [
-    ...programs(),
+    ...systemPrograms(),
     ...parents(ETC.map((name) => `/etc/${name}`)),
-    ...etc(ETC.filter((name) => !LINKER.includes(name))),
-    ...OWN_ETC.flatMap((name) => ['--ro-bind', ownFile(`etc/${name}`), `/etc/${name}`]),
+    ...etc(ETC.filter((name) => !LINKER_FILES.includes(name))),
+    ...BUNDLED_ETC.flatMap((name) => ['--ro-bind', bundledFile(`etc/${name}`), `/etc/${name}`]),
     ...procMount(),
     ...['--dev', '/dev'],
     ...tmpfs('/dev/shm', 64, '1777'),
@@ -47,32 +46,32 @@ export function system(): string[] {
   ];
 }
 
-/** The users that are known inside, passwd(5) and group(5): of a program that has this uid. */
-export function users(uid: number): BwrapOption[] {
+/** Returns options that create passwd(5) and group(5) for a program with this uid. */
+export function accountFiles(uid: number): BwrapOption[] {
   const passwd = [`root:x:0:0:root:/:/usr/sbin/nologin`, `agent:x:${uid}:${uid}:agent:/home/agent:/bin/sh`];
   const group = ['root:x:0:', `agent:x:${uid}:`];
   return [...textFile('/etc/passwd', passwd), ...textFile('/etc/group', group)];
 }
 
-/** A file that exists in the sandbox only, which everybody inside can read. */
+/** Returns options that create a world-readable file inside the sandbox. */
 export function textFile(path: string, lines: readonly string[]): BwrapOption[] {
   return ['--perms', '0644', '--ro-bind-data', new TextEncoder().encode(`${lines.join('\n')}\n`), path];
 }
 
-/** A server may live below /usr, which is shown whole: its folders and the one with its `.env` are covered. */
-export async function cover(folders: readonly string[]): Promise<string[]> {
+/** Hides folders of the server, and the working directory with its `.env`, where they lie below /usr. */
+export async function hideFolders(folders: readonly string[]): Promise<string[]> {
   const paths = await Promise.all([process.cwd(), ...folders].map((folder) => realpath(folder).catch(() => '')));
-  const covered = paths.filter((path) => isWithin('/usr', path) && !isWithin(path, process.execPath));
-  return covered.flatMap((path) => ['--tmpfs', path]);
+  const hidden = paths.filter((path) => isWithin('/usr', path) && !isWithin(path, process.execPath));
+  return hidden.flatMap((path) => ['--tmpfs', path]);
 }
 
-/** Makes the folders above mount points, which bubblewrap by itself makes for the one user who mounts. */
+/** Creates the folders above mount points. Those that bubblewrap creates itself are closed to other users. */
 export function parents(mountPoints: readonly string[], mode = '0755'): string[] {
   const folders = new Set(mountPoints.flatMap(foldersAbove));
   return [...folders].sort().flatMap((folder) => ['--perms', mode, '--dir', folder]);
 }
 
-/** `/a` and `/a/b` of `/a/b/c`. */
+/** Returns `/a` and `/a/b` for `/a/b/c`. */
 function foldersAbove(path: string): string[] {
   const folder = dirname(path);
   return folder === '/' ? [] : [...foldersAbove(folder), folder];
@@ -86,16 +85,16 @@ export function isWithin(folder: string, path: string): boolean {
   return path === folder || path.startsWith(folder + sep);
 }
 
-export function ownFile(name: string): string {
+export function bundledFile(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
 }
 
 function etc(names: readonly string[]): string[] {
-  return names.flatMap((name) => asOnHost(`/etc/${name}`));
+  return names.flatMap((name) => sameAsHost(`/etc/${name}`));
 }
 
-/** What the host has at a path, if anything: a link stays one, since what it leads to may be relative to its place. */
-function asOnHost(path: string): string[] {
+/** Mounts a path of the host if it exists. Links are recreated, because their targets may be relative. */
+function sameAsHost(path: string): string[] {
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return [];
   return stats.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];

@@ -6,15 +6,15 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type Parent, processesOf } from './parents.ts';
 
 const REMOVAL_TIMEOUT_MS = 5000;
-const REMOVAL_RETRY_MS = 2;
+const REMOVAL_RETRY_INTERVAL_MS = 2;
 
-/** PID namespace, id and start time of the process that made the cgroup, and something random. */
+/** PID namespace, id and start time of the server that created the cgroup, then random digits. */
 const NAME = /^pullwright-(\d+)-(\d+)-(\d+)-[0-9a-f]+$/;
 
 /**
- * Makes one cgroup: a folder in each parent, with its limits.
+ * Creates one cgroup: a folder with limits in each parent.
  * @returns the folders, in the order of the parents
- * @throws the system's error; nothing is left then
+ * @throws system errors, after removing the folders
  */
 export async function makeCgroup(parents: readonly Parent[]): Promise<string[]> {
   const maker = [pidNamespace(), process.pid, startTime(process.pid)].join('-');
@@ -32,16 +32,16 @@ export async function makeCgroup(parents: readonly Parent[]): Promise<string[]> 
   }
 }
 
-/** Kills whatever runs in a cgroup and removes it. A process that the kernel does not end in time keeps it. */
+/** Kills the processes of a cgroup and removes it. Gives up when a process does not exit in time. */
 export async function removeCgroup(folders: readonly string[]): Promise<void> {
   await Promise.all(folders.map(removeFolder));
 }
 
-/** Removes the cgroups of servers that no longer run, wherever they are in the hierarchies of the parents. */
+/** Removes the cgroups of servers that no longer run, anywhere in the hierarchies of the parents. */
 export async function removeLeftovers(parents: readonly Parent[]): Promise<void> {
   const isLeftover = (name: string) => {
     const [, namespace, pid, start] = NAME.exec(name) ?? [];
-    // Of another PID namespace, nobody here can tell whether the server still runs.
+    // A server of another PID namespace cannot be checked.
     return namespace !== undefined && namespace === pidNamespace() && startTime(Number(pid)) !== start;
   };
   for (const { mount } of parents) await removeCgroup(await findFolders(mount, isLeftover));
@@ -51,23 +51,23 @@ async function setLimit(file: string, value: string): Promise<void> {
   try {
     await writeFile(file, value, { flag: 'r+' });
   } catch (error) {
-    // A kernel without accounting of swap has no limit for it.
+    // Kernels without swap accounting lack this file.
     if (!(isSystemError(error) && error.code === 'ENOENT' && /swap|memsw/.test(file))) throw error;
   }
 }
 
 async function removeFolder(folder: string): Promise<void> {
-  const until = performance.now() + REMOVAL_TIMEOUT_MS;
+  const deadline = performance.now() + REMOVAL_TIMEOUT_MS;
   do {
     await killAll(folder);
     try {
       return await rmdir(folder);
     } catch (error) {
-      // Processes that were killed take a moment to end.
+      // Killed processes take a moment to exit.
       if (!(isSystemError(error) && error.code === 'EBUSY')) return;
     }
-    await pause(REMOVAL_RETRY_MS);
-  } while (performance.now() < until);
+    await pause(REMOVAL_RETRY_INTERVAL_MS);
+  } while (performance.now() < deadline);
 }
 
 async function killAll(folder: string): Promise<void> {
@@ -76,23 +76,23 @@ async function killAll(folder: string): Promise<void> {
     return await writeFile(join(folder, 'cgroup.kill'), '1', { flag: 'r+' });
   } catch {
     const pids = await processesOf(folder).catch(() => []);
-    for (const pid of pids) if (pid > 0) kill(pid);
+    for (const pid of pids) if (pid > 0) killProcess(pid);
   }
 }
 
-function kill(pid: number): void {
+function killProcess(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It has just ended.
+    // It has just exited.
   }
 }
 
-async function findFolders(folder: string, fits: (name: string) => boolean): Promise<string[]> {
+async function findFolders(folder: string, matches: (name: string) => boolean): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   const below = entries
     .filter((entry) => entry.isDirectory())
-    .map(({ name }) => (fits(name) ? [join(folder, name)] : findFolders(join(folder, name), fits)));
+    .map(({ name }) => (matches(name) ? [join(folder, name)] : findFolders(join(folder, name), matches)));
   return (await Promise.all(below)).flat();
 }
 
@@ -100,7 +100,7 @@ function pidNamespace(): string {
   return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0';
 }
 
-/** Start time in ticks after boot, the 22nd field of `/proc/PID/stat` of proc(5); undefined when there is no such process. */
+/** Reads the start time in clock ticks after boot, field 22 of `/proc/PID/stat` in proc(5); undefined without a process. */
 function startTime(pid: number): string | undefined {
   try {
     return readFileSync(`/proc/${pid}/stat`, 'utf8')

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** A mounted cgroup hierarchy: its mount point and the cgroup of this process in it, both absolute paths. */
+/** Absolute paths of a cgroup hierarchy: its mount point and the cgroup of this process. */
 export type Hierarchy = { mount: string; own: string };
 
 export type Hierarchies = {
@@ -11,11 +11,11 @@ export type Hierarchies = {
   v2?: Hierarchy;
 };
 
-type Mount = { root: string; point: string; type: string; options: readonly string[] };
+type MountInfo = { root: string; point: string; type: string; options: readonly string[] };
 
 /**
- * Reads which cgroup hierarchies are mounted, and the cgroup of this process in each. A cgroup outside of what is mounted
- * is left out. Formats: `/proc/self/cgroup` of cgroups(7), `/proc/self/mountinfo` of proc(5).
+ * Reads the mounted cgroup hierarchies and the cgroup of this process in each. Skips cgroups outside the mounts.
+ * Formats: `/proc/self/cgroup` of cgroups(7), `/proc/self/mountinfo` of proc(5).
  */
 export async function readHierarchies(): Promise<Hierarchies> {
   const [cgroups, mountinfo] = await Promise.all([read('/proc/self/cgroup'), read('/proc/self/mountinfo')]);
@@ -35,7 +35,7 @@ export async function readHierarchies(): Promise<Hierarchies> {
   return { v1, ...(v2 && { v2 }) };
 }
 
-function parseMount(line: string): Mount[] {
+function parseMount(line: string): MountInfo[] {
   const [before = '', after = ''] = line.split(' - ');
   const [, , , root, point] = before.split(' ');
   const [type, , options] = after.split(' ');
@@ -43,10 +43,14 @@ function parseMount(line: string): Mount[] {
   return [{ root, point, type, options: options.split(',') }];
 }
 
-function locate(mounts: readonly Mount[], path: string, fits: (mount: Mount) => boolean): Hierarchy | undefined {
-  for (const mount of mounts.filter(fits)) {
+function locate(
+  mounts: readonly MountInfo[],
+  path: string,
+  matches: (mount: MountInfo) => boolean,
+): Hierarchy | undefined {
+  for (const mount of mounts.filter(matches)) {
     const prefix = mount.root === '/' ? '' : mount.root;
-    // A process outside of the root of its cgroup namespace has a path with `..`.
+    // The path contains `..` when the process is outside the root of its cgroup namespace.
     if (path.split('/').includes('..') || !`${path}/`.startsWith(`${prefix}/`)) continue;
     return { mount: mount.point, own: join(mount.point, path.slice(prefix.length)) };
   }

@@ -7,35 +7,35 @@ export type CgroupLimits = {
   memoryMib: number;
   /** Processes and threads. */
   processes: number;
-  /** Processors used at once; no limit when undefined. */
+  /** CPUs in use at a time; unlimited when undefined. */
   cpus: number | undefined;
 };
 
-/** A folder in which cgroups are made, and the files by which each is limited. */
+/** A folder for cgroups, and the limit files with their values of each cgroup in it. */
 export type Parent = { folder: string; mount: string; limits: Readonly<Record<string, string>> };
 
-/** Where the cgroups of sandboxes are made: one folder for cgroup v2, one for each controller of cgroup v1. */
+/** Parent folders of the cgroups of sandboxes: one for cgroup v2, one per controller for cgroup v1. */
 export type Parents = {
   version: 1 | 2;
   /** The first has the controller of memory. */
   parents: readonly Parent[];
-  /** File of a cgroup with the line `oom_kill N`. */
+  /** Name of the cgroup file with the line `oom_kill N`. */
   memoryEvents: string;
 };
 
-/** A reason why this process makes no cgroups; the message continues "Sandboxes are not limited as a whole: ". */
+/** The reason why this process cannot create cgroups, as the end of a sentence. */
 export class CgroupsUnavailable extends Error {}
 
 const CONTROLLERS = ['memory', 'pids', 'cpu'];
 const MIB = 1024 * 1024;
 const CPU_PERIOD_US = 100_000;
-/** The cgroup of the server itself where the parent of the sandboxes is cgroup v2: `DelegateSubgroup=` of systemd, or made here. */
+/** The server's own cgroup beside those of its sandboxes (v2). systemd creates it (`DelegateSubgroup=`), or the server. */
 const SERVER_LEAF = 'pullwright.server';
 
 /**
- * Finds the parents of the cgroups of sandboxes. They are always the server's own cgroups, so that what limits the server
- * limits its sandboxes too. For cgroup v2 the server moves itself into a leaf first.
- * @throws CgroupsUnavailable, and the system's error where the server lacks the rights
+ * Finds the parents of the cgroups of sandboxes: the server's own cgroups, so that its limits include its sandboxes.
+ * With cgroup v2 the server first moves itself into a leaf.
+ * @throws CgroupsUnavailable; system errors where the server lacks permissions
  */
 export async function findParents(limits: CgroupLimits): Promise<Parents> {
   const hierarchies = await readHierarchies();
@@ -49,7 +49,7 @@ function parentsV1({ v1 }: Hierarchies, { memoryMib, processes, cpus }: CgroupLi
   const files: Record<string, Record<string, string>> = {
     memory: {
       'memory.limit_in_bytes': String(memoryMib * MIB),
-      // Memory and swap together; only after the limit of memory.
+      // Memory and swap together. The kernel accepts it only after the limit of memory.
       'memory.memsw.limit_in_bytes': String(memoryMib * MIB),
     },
     pids: { 'pids.max': String(processes) },
@@ -84,10 +84,9 @@ function quota(cpus: number): string {
 }
 
 /**
- * Makes the server's own cgroup a parent of others. A cgroup with controllers for its children holds no processes (the
- * "no internal process constraint"), so the server and its children move into a leaf below. Only where nobody else is
- * affected: not in the root cgroup, and not where the cgroup holds a process that the server did not start, such as the
- * shell of a login session.
+ * Turns the server's own cgroup into a parent. A cgroup with controllers for its children may not contain processes (the
+ * "no internal process constraint"), so the server and its children move into a leaf. Refuses the root cgroup, and a
+ * cgroup with processes that the server did not start, such as a login shell.
  */
 async function takeOver(mount: string, own: string): Promise<string> {
   const moved = basename(own) === SERVER_LEAF && own !== mount;
@@ -106,12 +105,12 @@ async function takeOver(mount: string, own: string): Promise<string> {
 
 async function moveIntoLeaf(parent: string): Promise<void> {
   const leaf = join(parent, SERVER_LEAF);
-  await refuseOthers(parent);
+  await refuseForeignProcesses(parent);
   await mkdir(leaf, { recursive: true });
   try {
     for (let pids = await processesOf(parent); pids.length > 0; pids = await processesOf(parent)) {
-      await refuseOthers(parent);
-      for (const pid of pids) await writeFile(join(leaf, 'cgroup.procs'), String(pid)).catch(passOverEnded);
+      await refuseForeignProcesses(parent);
+      for (const pid of pids) await writeFile(join(leaf, 'cgroup.procs'), String(pid)).catch(ignoreExited);
     }
   } catch (error) {
     await rmdir(leaf).catch(() => {});
@@ -119,29 +118,29 @@ async function moveIntoLeaf(parent: string): Promise<void> {
   }
 }
 
-async function refuseOthers(folder: string): Promise<void> {
+async function refuseForeignProcesses(folder: string): Promise<void> {
   for (const pid of await processesOf(folder)) {
-    if (!(await isOurs(pid))) {
-      throw new CgroupsUnavailable(`the server's cgroup also holds other processes (process ${pid})`);
+    if (!(await isDescendant(pid))) {
+      throw new CgroupsUnavailable(`the server's cgroup also contains other processes (process ${pid})`);
     }
   }
 }
 
-/** Ids of the processes in a cgroup; 0 stands for each of another PID namespace. */
+/** Lists the process ids of a cgroup; 0 for each process of another PID namespace. */
 export async function processesOf(folder: string): Promise<number[]> {
   return (await readFile(join(folder, 'cgroup.procs'), 'utf8')).split('\n').filter(Boolean).map(Number);
 }
 
-/** Whether a process is this one or descends from it. One that has just ended counts as such. */
-async function isOurs(pid: number): Promise<boolean> {
+/** Returns whether a process is this one or descends from it; also true when it has just exited. */
+async function isDescendant(pid: number): Promise<boolean> {
   if (pid === process.pid) return true;
   if (pid <= 1) return false;
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  // The name, in parentheses, may hold anything.
+  // The name, in parentheses, may contain any character.
   const [, parent] = stat?.replace(/^.*\) /s, '').split(' ') ?? [];
-  return parent === undefined || isOurs(Number(parent));
+  return parent === undefined || isDescendant(Number(parent));
 }
 
-function passOverEnded(error: NodeJS.ErrnoException): void {
+function ignoreExited(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ESRCH') throw error;
 }

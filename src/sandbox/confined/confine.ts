@@ -3,31 +3,31 @@ import { delimiter, isAbsolute, join } from 'node:path';
 import { CHILD_MARK } from '../../config/child-mark.ts';
 import type { Config } from '../../config/load-config.ts';
 import { type BwrapOption, bwrapCommand } from '../bubblewrap/bwrap-command.ts';
-import { becoming, isolation, type User } from '../bubblewrap/isolation.ts';
-import { cover, isWithin, parents, programs } from '../bubblewrap/system-mounts.ts';
+import { isolation, switchUser, type User } from '../bubblewrap/isolation.ts';
+import { hideFolders, isWithin, parents, systemPrograms } from '../bubblewrap/system-mounts.ts';
 import type { Identities } from '../identity.ts';
 import { limitCommand } from '../resource-limits.ts';
-import type { Command, Place } from '../types.ts';
+import type { Command, Mount } from '../types.ts';
 
-/** What a program may use before the kernel stops it. */
+/** Limits at which the kernel stops a program. */
 export type ProgramLimits = { cpuSeconds: number; memoryMib: number; fileMib: number };
 
-/** A program of the server that works on files which an agent can write, or which it shaped. */
+/** A program of the server that works on files which an agent wrote or can write. */
 export type ConfinedProgram = {
-  /** Program and arguments. Anyone on the host can read them: no secrets. */
+  /** Program and arguments, without secrets: every user of the host can read them. */
   argv: readonly [string, ...string[]];
   env?: Readonly<Record<string, string>>;
-  /** The folder whose owner the program becomes where the server is root; `file-keeper` for maintenance of any files. */
-  user: { ownerOf: string } | 'file-keeper';
-  /** Absolute paths of the host that it sees at the same path: to read, and to write. */
+  /** The folder whose owner the program becomes when the server is root; `file-admin` for files of any owner. */
+  user: { ownerOf: string } | 'file-admin';
+  /** Absolute host paths, visible at the same path. */
   readable: readonly string[];
   writable: readonly string[];
-  /** Single files of the server that it sees elsewhere. */
-  mounts?: readonly Place[];
+  /** Files of the server, visible at another path. */
+  mounts?: readonly Mount[];
   limits: ProgramLimits;
 };
 
-/** Returns the command that runs a program where it sees these paths, the system's programs and nothing else of the host. */
+/** Returns the command that runs a program which sees only its paths and the system's programs. */
 export type Confine = (program: ConfinedProgram) => Promise<Command>;
 
 const SYSTEM = ['/usr', '/bin', '/sbin'];
@@ -36,10 +36,10 @@ const MAX_OPEN_FILES = 1024;
 const MAX_PROCESSES = 256;
 
 /**
- * Confines the server's own programs. An agent can swap a file for a link between any two system calls of a program, so
- * nothing that the program checks makes it safe: what it cannot see, it cannot be led to. No network, no /proc, no file of the
- * host beside those named. With `SANDBOX=none` the program runs as it is.
- * @param parentEnv environment of the server, of which PATH counts
+ * Confines the server's own programs, without network and /proc. An agent can replace a file by a link between two system
+ * calls of a program, so checks in the program do not protect it. A link cannot lead to a file that the program does not see.
+ * With `SANDBOX=none` the program runs unconfined.
+ * @param parentEnv environment of the server; only PATH is used
  */
 export function createConfine(
   config: Pick<Config, 'SANDBOX' | 'DATA_DIR' | 'TICKETS_ROOT'>,
@@ -62,31 +62,31 @@ export function createConfine(
     const extra = foldersOutsideSystem(argv[0], path);
     const options: BwrapOption[] = [
       ...isolation(as),
-      ...programs(),
+      ...systemPrograms(),
       ...['--dev', '/dev'],
-      ...(await cover([config.DATA_DIR, config.TICKETS_ROOT])),
+      ...(await hideFolders([config.DATA_DIR, config.TICKETS_ROOT])),
       ...parents([...mounts.map(({ inside }) => inside), ...extra, ...readable, ...writable]),
-      ...extra.flatMap(asItIs('--ro-bind')),
+      ...extra.flatMap(samePath('--ro-bind')),
       ...mounts.flatMap(({ host, inside }) => ['--ro-bind', host, inside]),
-      ...readable.flatMap(asItIs('--ro-bind')),
-      ...writable.flatMap(asItIs('--bind')),
+      ...readable.flatMap(samePath('--ro-bind')),
+      ...writable.flatMap(samePath('--bind')),
       ...Object.entries({ PATH: path, ...variables }).flatMap(([name, value]) => ['--setenv', name, value]),
       ...['--chdir', '/', '--remount-ro', '/dev', '--remount-ro', '/'],
     ];
-    return bwrapCommand(options, [...limited(limits), ...becoming(as), ...argv]);
+    return bwrapCommand(options, [...limitsCommand(limits), ...switchUser(as), ...argv]);
   };
 }
 
 function userFor(identities: Identities, user: ConfinedProgram['user']): User {
-  if (user !== 'file-keeper') return identities.of(user.ownerOf) ?? 'server';
-  return process.getuid?.() === 0 ? 'file-keeper' : 'server';
+  if (user !== 'file-admin') return identities.of(user.ownerOf) ?? 'server';
+  return process.getuid?.() === 0 ? 'file-admin' : 'server';
 }
 
-function asItIs(option: string): (path: string) => string[] {
+function samePath(option: string): (path: string) => string[] {
   return (path) => [option, path, path];
 }
 
-/** Where a program is found on PATH, if that is no folder of the system. */
+/** Returns the PATH folder of a program unless it is a system folder. */
 function foldersOutsideSystem(program: string, path: string): string[] {
   if (isAbsolute(program)) return [];
   const folder = path
@@ -95,7 +95,7 @@ function foldersOutsideSystem(program: string, path: string): string[] {
   return folder === undefined || SYSTEM.some((system) => isWithin(system, folder)) ? [] : [folder];
 }
 
-function limited({ cpuSeconds, memoryMib, fileMib }: ProgramLimits): string[] {
+function limitsCommand({ cpuSeconds, memoryMib, fileMib }: ProgramLimits): string[] {
   const bytes = { data: memoryMib * MIB, fsize: fileMib * MIB, core: 0 };
   return limitCommand({ cpu: cpuSeconds, ...bytes, nofile: MAX_OPEN_FILES, nproc: MAX_PROCESSES });
 }

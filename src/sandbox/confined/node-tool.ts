@@ -1,11 +1,11 @@
 import { AppError } from '../../errors/app-error.ts';
-import type { Place } from '../types.ts';
+import type { Mount } from '../types.ts';
 import type { Confine, ProgramLimits } from './confine.ts';
-import { runProgram, unreadable } from './programs.ts';
+import { limitFailure, runProgram } from './programs.ts';
 
-/** A script of the server that works on files which an agent can write. */
+/** A script of the server for files that an agent can write. */
 export type NodeTool = {
-  /** Path of the script on the host; it imports nothing but what Node brings along. */
+  /** Host path of the script, which imports Node's own modules only. */
   script: string;
   args: readonly string[];
   readable?: readonly string[];
@@ -15,31 +15,31 @@ export type NodeTool = {
   limits?: Partial<ProgramLimits>;
 };
 
-const NODE: Place = { host: process.execPath, inside: '/opt/node/bin/node' };
-const INSIDE = '/opt/tool.mjs';
+const NODE: Mount = { host: process.execPath, inside: '/opt/node/bin/node' };
+const SCRIPT_INSIDE = '/opt/tool.mjs';
 const LIMITS: ProgramLimits = { cpuSeconds: 20, memoryMib: 1024, fileMib: 1 };
-const SECONDS = 30;
+const TIMEOUT_SECONDS = 30;
 
 /**
- * Runs a script of the server confined to the paths that it works on.
- * @returns what it printed
- * @throws AppError `workspace_unreadable` when it does not end in time, `workspace_tampered` when it fails; as the signal says
+ * Runs a script of the server, confined to its paths.
+ * @returns its stdout
+ * @throws AppError `workspace_unreadable` at a limit of time or output, `workspace_tampered` when it fails; the signal's reason
  */
 export async function runNodeTool(confine: Confine, tool: NodeTool): Promise<Buffer> {
   const { script, args, readable = [], writable = [], input, signal, limits } = tool;
   const program = {
-    argv: [NODE.inside, INSIDE, ...args],
-    user: 'file-keeper',
+    argv: [NODE.inside, SCRIPT_INSIDE, ...args],
+    user: 'file-admin',
     readable,
     writable,
-    mounts: [NODE, { host: script, inside: INSIDE }],
+    mounts: [NODE, { host: script, inside: SCRIPT_INSIDE }],
     limits: { ...LIMITS, ...limits },
   } as const;
   const given = input === undefined ? {} : { input };
-  const result = await runProgram(confine, program, { ...given, signal, timeoutMs: SECONDS * 1000 });
+  const result = await runProgram(confine, program, { ...given, signal, timeoutMs: TIMEOUT_SECONDS * 1000 });
   signal?.throwIfAborted();
-  const endless = unreadable('Reading the files', result, SECONDS);
-  if (endless) throw endless;
+  const failure = limitFailure('Reading the files', result, TIMEOUT_SECONDS);
+  if (failure) throw failure;
   if (result.exitCode === 0) return result.stdout;
   throw new AppError('workspace_tampered', 'The files of the workspace could not be read or moved.', {
     cause: new Error(result.stderr),

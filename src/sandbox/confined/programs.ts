@@ -8,24 +8,23 @@ export type ProgramOptions = {
   timeoutMs: number;
 };
 
-/** Output of a confined program that is not meant to print much. */
-const MAX_OUTPUT = 64 * 1024 * 1024;
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
-/** Runs a confined program from start to end. @returns its output and exit code; never throws for what the program does */
+/** Runs a confined program to its end. Never throws for a failure of the program. */
 export async function runProgram(
   confine: Confine,
   program: ConfinedProgram,
   { input, signal, timeoutMs }: ProgramOptions,
 ): Promise<CommandResult> {
-  return runCommand(await confine(program), { input, signal, timeoutMs, maxOutput: MAX_OUTPUT });
+  return runCommand(await confine(program), { input, signal, timeoutMs, maxOutput: MAX_OUTPUT_BYTES });
 }
 
 /**
- * Explains why a confined program found no end.
- * @param what it was to do, such as "git status"
- * @returns undefined when it ended by itself
+ * Describes the limit that stopped a confined program, as `workspace_unreadable`.
+ * @param what subject of the sentence, such as "git status"
+ * @returns undefined when no limit stopped it
  */
-export function unreadable(what: string, { ended }: CommandResult, seconds: number): AppError | undefined {
+export function limitFailure(what: string, { ended }: CommandResult, seconds: number): AppError | undefined {
   if (ended !== 'timed out' && ended !== 'cpu limit' && ended !== 'output limit') return undefined;
   const how = ended === 'output limit' ? 'printed too much' : `took more than ${seconds} seconds`;
   return new AppError('workspace_unreadable', `${what} ${how} in the workspace.`);

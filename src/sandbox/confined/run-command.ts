@@ -8,32 +8,32 @@ export type CommandOptions = {
   input?: string | Uint8Array | Readable | undefined;
   signal?: AbortSignal | undefined;
   timeoutMs: number;
-  /** Bytes of stdout that are kept; at one more the command is ended. */
+  /** Bytes of stdout to keep. A command that prints more is killed. */
   maxOutput: number;
-  /** Receives stdout as it comes, of any length and with back-pressure; then nothing of it is kept. */
+  /** Receives stdout as a stream of any length instead, with back-pressure. */
   output?: Writable | undefined;
   onStderr?: ((chunk: string) => void) | undefined;
 };
 
 export type CommandResult = {
   stdout: Buffer;
-  /** The newest of it, at most 16 KiB. */
+  /** At most the last 16 KiB. */
   stderr: string;
-  /** Undefined when a signal ended the command or it could not be started. */
+  /** Undefined when a signal killed the command or it did not start. */
   exitCode: number | undefined;
-  ended: 'by itself' | 'canceled' | 'timed out' | 'cpu limit' | 'output limit' | 'not started';
+  ended: 'exited' | 'canceled' | 'timed out' | 'cpu limit' | 'output limit' | 'not started';
   cause: unknown;
 };
 
 const MAX_STDERR = 16 * 1024;
-/** Less than the time in which a canceled run is to end. */
-const GRACE_MS = 1000;
-/** How bubblewrap reports a program that the kernel ended for its processor time: setrlimit(2). */
+/** Time between SIGTERM and SIGKILL, shorter than the limit for a canceled run to finish. */
+const SIGTERM_TIMEOUT_MS = 1000;
+/** Exit codes of bubblewrap when the kernel killed the program at its limit of CPU time: setrlimit(2). */
 const CPU_LIMIT_CODES = [128 + constants.signals.SIGXCPU, 128 + constants.signals.SIGKILL];
 
 /**
- * Runs a command from start to end as a process group of its own, so that what it starts (`git remote-https`, `git
- * index-pack`) ends with it: asked by SIGTERM, which lets git remove its lock files, and made to by SIGKILL. Never throws.
+ * Runs a command to its end in a new process group, so that its children (`git remote-https`, `git index-pack`) die with
+ * it. To stop it, sends SIGTERM, on which git removes its lock files, then SIGKILL. Never throws.
  */
 export async function runCommand(command: Command, options: CommandOptions): Promise<CommandResult> {
   const { input, signal, timeoutMs, maxOutput, output, onStderr } = options;
@@ -49,7 +49,7 @@ export async function runCommand(command: Command, options: CommandOptions): Pro
     buffer: { stdout: output === undefined, stderr: false },
     maxBuffer: { stdout: maxOutput },
     killDescendants: true,
-    forceKillAfterDelay: GRACE_MS,
+    forceKillAfterDelay: SIGTERM_TIMEOUT_MS,
     timeout: timeoutMs,
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
@@ -61,24 +61,24 @@ export async function runCommand(command: Command, options: CommandOptions): Pro
     stderr = (stderr + text).slice(-MAX_STDERR);
     onStderr?.(text);
   });
-  // What breaks a flow ends the command too, or follows from its end.
-  const flows = Promise.allSettled([
+  // A broken pipeline also stops the command, or follows from its exit.
+  const pipelines = Promise.allSettled([
     ...(input instanceof Readable && child.stdin ? [pipeline(input, child.stdin)] : []),
     ...(output ? [pipeline(child.stdout, output)] : []),
   ]);
 
   const result = await child;
-  await flows;
+  await pipelines;
   return {
     stdout: Buffer.from(result.stdout ?? ''),
     stderr,
     exitCode: result.exitCode,
-    ended: howItEnded(result),
+    ended: classifyEnd(result),
     cause: result.failed ? result.cause : undefined,
   };
 }
 
-function howItEnded(result: {
+function classifyEnd(result: {
   isCanceled: boolean;
   timedOut: boolean;
   isMaxBuffer: boolean;
@@ -90,5 +90,5 @@ function howItEnded(result: {
   if (result.isMaxBuffer) return 'output limit';
   if (result.exitCode === undefined && result.signal === undefined) return 'not started';
   if (CPU_LIMIT_CODES.includes(result.exitCode ?? 0)) return 'cpu limit';
-  return 'by itself';
+  return 'exited';
 }

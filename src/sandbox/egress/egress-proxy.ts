@@ -8,47 +8,48 @@ import { isPublicAddress } from './public-address.ts';
 
 const PORTS: ReadonlySet<number> = new Set([80, 443]);
 const MAX_CONNECTIONS = 128;
-const CONNECT_MS = 30_000;
-/** How many different refusals are told. */
+const CONNECT_TIMEOUT_MS = 30_000;
+/** Number of different refusals to report. */
 const MAX_DENIALS = 50;
-const MAX_SHOWN = 200;
+const MAX_TARGET_CHARS = 200;
 
-/** Headers of one connection, which a proxy does not pass on: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1 */
+/** Hop-by-hop headers, which a proxy removes: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1 */
 const HOP_BY_HOP = [
   ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer'],
   ...['transfer-encoding', 'upgrade'],
 ];
 
 export type EgressOptions = {
-  /** Lower-case host names; `*.example.org` stands for every name below example.org. */
+  /** Lower-case host names; `*.example.org` matches every name below example.org. */
   allow: readonly string[];
-  /** Called with a sentence for each request that was refused; of many, the first. */
+  /** Receives a sentence about each refused request, up to a limit. */
   onDenied?: ((text: string) => void) | undefined;
-  /** All addresses of a name; that of the system when not given. */
+  /** Resolves all addresses of a name; default: the system's resolver. */
   lookup?: (host: string) => Promise<readonly LookupAddress[]>;
-  /** Connects to one of the addresses, and to nothing else. */
+  /** Connects to one of the addresses. */
   dial?: (addresses: readonly LookupAddress[], port: number) => Socket;
 };
 
 type Target = { host: string; port: number };
 
-/** A request that is not let out; the message says why. */
+/** A refused request; the message is the reason. */
 class Refusal extends Error {}
 
 /**
- * An HTTP proxy (CONNECT, and plain requests with an absolute URL) that reaches the ports 80 and 443 of named hosts.
- * A name is resolved once: what was checked is what is connected to, so that no second answer can lead elsewhere.
+ * Creates an HTTP proxy (CONNECT, and requests with an absolute URL) for ports 80 and 443 of allowed hosts.
  * https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6
+ *
+ * Resolves each name once and connects to the checked addresses, against DNS rebinding.
  * @returns the server, not yet listening
  */
 export function createEgressProxy({ allow, onDenied, lookup = resolve, dial = connectTo }: EgressOptions): Server {
-  const told = new Set<string>();
+  const reported = new Set<string>();
 
   function deny(target: string, why: string): void {
-    const text = `A connection to ${target.slice(0, MAX_SHOWN)} was refused: ${why}.`;
-    if (told.has(text) || told.size > MAX_DENIALS) return;
-    told.add(text);
-    onDenied?.(told.size > MAX_DENIALS ? 'Further refused connections are not told.' : text);
+    const text = `A connection to ${target.slice(0, MAX_TARGET_CHARS)} was refused: ${why}.`;
+    if (reported.has(text) || reported.size > MAX_DENIALS) return;
+    reported.add(text);
+    onDenied?.(reported.size > MAX_DENIALS ? 'Further refused connections are not reported.' : text);
   }
 
   function isAllowed(host: string): boolean {
@@ -56,31 +57,31 @@ export function createEgressProxy({ allow, onDenied, lookup = resolve, dial = co
   }
 
   async function open({ host, port }: Target): Promise<Socket> {
-    if (!isAllowed(host)) throw new Refusal('EGRESS_ALLOW does not name the host');
-    if (!PORTS.has(port)) throw new Refusal('only the ports 80 and 443 may be reached');
+    if (!isAllowed(host)) throw new Refusal('EGRESS_ALLOW does not list the host');
+    if (!PORTS.has(port)) throw new Refusal('only ports 80 and 443 are allowed');
     const addresses = await lookup(host).catch(() => []);
-    if (addresses.length === 0) throw new Refusal('the name was not found');
+    if (addresses.length === 0) throw new Refusal('the name does not resolve');
     if (!addresses.every(({ address }) => isPublicAddress(address))) {
-      throw new Refusal('the name leads to an address that is not public');
+      throw new Refusal('the name resolves to an address that is not public');
     }
     const socket = dial(addresses, port);
     try {
-      await once(socket, 'connect', { signal: AbortSignal.timeout(CONNECT_MS) });
+      await once(socket, 'connect', { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) });
     } catch {
       socket.destroy();
       throw new Refusal('the host did not answer');
     }
-    // Whatever comes next has a listener of its own before anything can happen.
+    // The callers add their own listeners before the next event.
     socket.on('error', () => {});
     return socket;
   }
 
-  /** @throws Refusal, which has been told */
+  /** @throws Refusal, after reporting it */
   async function admit(url: string, parse: (url: string) => Target): Promise<Socket> {
     try {
       return await open(parse(url));
     } catch (error) {
-      if (error instanceof Refusal) deny(shown(url), error.message);
+      if (error instanceof Refusal) deny(displayTarget(url), error.message);
       throw error;
     }
   }
@@ -104,7 +105,7 @@ export function createEgressProxy({ allow, onDenied, lookup = resolve, dial = co
       incoming.pipe(outgoing);
     } catch (error) {
       response.writeHead(403, { 'content-type': 'text/plain', connection: 'close' });
-      response.end(`${sentence(error)}\n`);
+      response.end(`${refusalText(error)}\n`);
       incoming.resume();
     }
   });
@@ -117,7 +118,7 @@ export function createEgressProxy({ allow, onDenied, lookup = resolve, dial = co
       socket.write(head);
       pipeline(client, socket, client, () => {});
     } catch (error) {
-      const text = `${sentence(error)}\n`;
+      const text = `${refusalText(error)}\n`;
       const headers = `content-type: text/plain\r\ncontent-length: ${text.length}\r\nconnection: close`;
       client.end(`HTTP/1.1 403 Forbidden\r\n${headers}\r\n\r\n${text}`);
     }
@@ -126,39 +127,39 @@ export function createEgressProxy({ allow, onDenied, lookup = resolve, dial = co
   return server;
 }
 
-/** Of a CONNECT: `host:port`. */
+/** Parses the target of a CONNECT, `host:port`. */
 function tunnelTarget(authority: string): Target {
-  if (!/^[^/?#@\s]+:\d+$/.test(authority)) throw new Refusal('it is not a host and a port');
+  if (!/^[^/?#@\s]+:\d+$/.test(authority)) throw new Refusal('the target is not host:port');
   return target(`http://${authority}`);
 }
 
-/** Of a plain request: an absolute URL. */
+/** Parses the target of a plain request, an absolute URL. */
 function plainTarget(url: string): Target {
-  if (!/^http:\/\//i.test(url)) throw new Refusal('it is not an absolute URL with http:');
+  if (!/^http:\/\//i.test(url)) throw new Refusal('the target is not an absolute http: URL');
   return target(url);
 }
 
 function target(url: string): Target {
-  if (!URL.canParse(url)) throw new Refusal('it is not a valid address');
-  // The parser also brings the many ways of writing an IPv4 address into the usual one.
+  if (!URL.canParse(url)) throw new Refusal('the target is not a valid address');
+  // The parser also normalizes unusual notations of IPv4 addresses.
   const { hostname, port, username, password } = new URL(url);
-  if (username !== '' || password !== '') throw new Refusal('it names a user');
+  if (username !== '' || password !== '') throw new Refusal('the URL contains a user name');
   return { host: hostname.replace(/^\[|\]$/g, '').replace(/\.$/, ''), port: Number(port || 80) };
 }
 
-/** The host and port of an address, without what else it may tell. */
-function shown(url: string): string {
+/** Returns the host and port of an address, without its path and query. */
+function displayTarget(url: string): string {
   const { host } = URL.canParse(url) ? new URL(url) : { host: '' };
   return (host || url).replace(/[^\x21-\x7e]/g, '?');
 }
 
 function endToEnd(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const named = (headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase());
-  const dropped = new Set([...HOP_BY_HOP, ...named]);
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !dropped.has(name)));
+  const removed = new Set([...HOP_BY_HOP, ...named]);
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !removed.has(name)));
 }
 
-function sentence(error: unknown): string {
+function refusalText(error: unknown): string {
   return error instanceof Refusal ? `Refused: ${error.message}.` : 'The proxy failed.';
 }
 

@@ -7,16 +7,16 @@ const SPECIAL_IPV4 = [
   ...['224.0.0.0/4', '240.0.0.0/4'],
 ];
 
-/** All of IPv6 that is assigned to the public network; the mapped, local and multicast addresses are outside of it. */
+/** IPv6 global unicast. Excludes IPv4-mapped, local and multicast addresses. */
 const GLOBAL_IPV6 = ['2000::/3'];
-/** Within it: protocols, documentation, and tunnels that carry an IPv4 address, which could be any. */
+/** Exceptions within it: protocols, documentation, and tunnels that embed an arbitrary IPv4 address. */
 const SPECIAL_IPV6 = ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'];
 
 const specialIpv4 = blockList(SPECIAL_IPV4, 'ipv4');
 const globalIpv6 = blockList(GLOBAL_IPV6, 'ipv6');
 const specialIpv6 = blockList(SPECIAL_IPV6, 'ipv6');
 
-/** Whether an address is one of the public network, and not of this machine, its neighbours or its provider. */
+/** Returns whether an address belongs to the public network, not to this machine, its network or its cloud provider. */
 export function isPublicAddress(address: string): boolean {
   if (isIPv4(address)) return !specialIpv4.check(address, 'ipv4');
   if (!isIPv6(address) || address.includes('%')) return false;

@@ -3,22 +3,22 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { CHILD_MARK } from '../../config/child-mark.ts';
 import type { Logger } from '../../config/logger.ts';
 
-/** A process that hangs in the kernel is not waited for longer. */
-const LONGEST_MS = 10_000;
+/** Limit for processes that hang in the kernel. */
+const KILL_TIMEOUT_MS = 10_000;
 
 /**
- * Ends what a server that was killed left running: git, gh, and agents without a sandbox, with all that they started. (A
- * sandbox ends with its server.) To be called by the only server of the folder, before it starts anything. Where there is
- * no /proc, nothing is found.
+ * Kills the processes that a killed server left running: git, gh, agents without a sandbox, and their children. Sandboxes
+ * die with their server. Call it with the instance lock of the folder, before starting any process. Does nothing without
+ * /proc.
  */
-export async function endOrphans(dataDir: string, logger: Pick<Logger, 'warn'>): Promise<void> {
-  const told = new Set<number>();
-  // They may start others until they are gone.
-  const until = performance.now() + LONGEST_MS;
-  for (let left = orphans(dataDir); left.length > 0 && performance.now() < until; left = orphans(dataDir)) {
-    for (const pid of left) {
-      if (!told.has(pid)) logger.warn({ pid }, 'a process that outlived its server is ended');
-      told.add(pid);
+export async function killOrphans(dataDir: string, logger: Pick<Logger, 'warn'>): Promise<void> {
+  const reported = new Set<number>();
+  // They may start more processes until they are dead.
+  const deadline = performance.now() + KILL_TIMEOUT_MS;
+  for (let found = orphans(dataDir); found.length > 0 && performance.now() < deadline; found = orphans(dataDir)) {
+    for (const pid of found) {
+      if (!reported.has(pid)) logger.warn({ pid }, 'killed orphaned process');
+      reported.add(pid);
       kill(pid);
     }
     await turn();
@@ -37,7 +37,7 @@ function environment(pid: string): string {
   try {
     return readFileSync(`/proc/${pid}/environ`, 'utf8');
   } catch {
-    // It has ended, or is not ours.
+    // It has exited, or belongs to another user.
     return '';
   }
 }
@@ -54,6 +54,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It has just ended.
+    // It has just exited.
   }
 }

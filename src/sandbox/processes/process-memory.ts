@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 const KIB = 1024;
 
 /**
- * Memory of a process and all that it started, in bytes: what each has for itself and its share of what it has in common
- * with others (PSS of https://www.kernel.org/doc/html/latest/filesystems/proc.html). 0 where there is no /proc.
+ * Measures the memory of a process and its descendants, in bytes, as proportional set size (PSS of
+ * https://www.kernel.org/doc/html/latest/filesystems/proc.html). 0 without /proc.
  */
 export async function memoryOf(pid: number): Promise<number> {
   const [own, children] = await Promise.all([read(pid, 'smaps_rollup'), read(pid, `task/${pid}/children`)]);
@@ -17,7 +17,7 @@ async function read(pid: number, file: string): Promise<string> {
   try {
     return await readFile(`/proc/${pid}/${file}`, 'utf8');
   } catch {
-    // It has just ended.
+    // It has just exited.
     return '';
   }
 }

@@ -4,16 +4,16 @@ export type RunLimits = { timeoutMs: number; maxOutputBytes: number; signal?: Ab
 export type RunResult = {
   /** Exit code; null when it was killed. */
   code: number | null;
-  /** What it wrote to stdout and stderr, in the order it came; of too much, the end. */
+  /** Stdout and stderr in the order of arrival, cut at the beginning above the limit. */
   output: string;
   timedOut: boolean;
-  /** Whether the kernel killed a process because the sandbox had no memory left; `output` ends with a sentence about it. */
+  /** Whether the sandbox exceeded its memory limit; `output` then ends with a sentence about it. */
   outOfMemory: boolean;
 };
 
 /**
- * Sees a process through to its end, and leaves nothing of it behind.
- * @throws the reason of the signal when that is aborted
+ * Waits for a process to exit, within limits, and kills its descendants.
+ * @throws the reason of the signal when it is aborted
  */
 export async function runProcess(process: SandboxedProcess, limits: RunLimits): Promise<RunResult> {
   const tail = keepTail(limits.maxOutputBytes);
@@ -23,18 +23,18 @@ export async function runProcess(process: SandboxedProcess, limits: RunLimits): 
 
   const timeout = AbortSignal.timeout(limits.timeoutMs);
   const stop = AbortSignal.any([timeout, ...(limits.signal ? [limits.signal] : [])]);
-  const end = () => void process.kill();
-  stop.addEventListener('abort', end);
-  if (stop.aborted) end();
+  const kill = () => void process.kill();
+  stop.addEventListener('abort', kill);
+  if (stop.aborted) kill();
   const { code, outOfMemory } = await process.exited;
-  stop.removeEventListener('abort', end);
+  stop.removeEventListener('abort', kill);
   await process.kill();
   limits.signal?.throwIfAborted();
   const output = tail.text() + (outOfMemory ? `\n${outOfMemoryText(outOfMemory.limitMib)}\n` : '');
   return { code, output, timedOut: timeout.aborted, outOfMemory: outOfMemory !== undefined };
 }
 
-/** One sentence about a sandbox that exceeded its limit of memory. */
+/** Describes, in a sentence, that a sandbox exceeded its memory limit. */
 export function outOfMemoryText(limitMib: number): string {
   return `The sandbox ran out of memory: all its processes together may use ${limitMib} MiB (SANDBOX_MEMORY_MB).`;
 }

@@ -3,12 +3,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import type { Command, Exit, SandboxedProcess } from '../types.ts';
 
-/** Longest wait for the pipes of a killed process: a daemon that left its group may hold them for ever. */
-const PIPES_MS = 1000;
+/** Limit for the pipes of a killed process, which a daemon that left the process group may keep open. */
+const PIPE_CLOSE_TIMEOUT_MS = 1000;
 
 /**
- * Starts a command with pipes for stdin, stdout and stderr, in a process group of its own.
- * @throws the system's error, such as ENOENT, when it cannot be started
+ * Starts a command with pipes for stdin, stdout and stderr, in a new process group.
+ * @throws system errors, such as ENOENT, when it cannot be started
  */
 export async function startProcess({ file, args, env, cwd, inputs }: Command): Promise<SandboxedProcess> {
   const child = execa(file, args, {
@@ -18,11 +18,11 @@ export async function startProcess({ file, args, env, cwd, inputs }: Command): P
     stdio: ['pipe', 'pipe', 'pipe', ...inputs],
     buffer: false,
     reject: false,
-    // The whole group gets the signal, and nothing less than SIGKILL: agents ignore the others.
+    // SIGKILL to the whole group: agents ignore other signals.
     killDescendants: true,
     killSignal: 'SIGKILL',
   });
-  // Not the promise of execa: it waits for the pipes, which whatever the process started may hold open.
+  // execa's promise would also wait for the pipes, which descendants may keep open.
   const { pid, stdin, stdout, stderr, nodeChildProcess } = child;
   const exited = new Promise<Exit>((resolve) => {
     nodeChildProcess.once('exit', (code, signal) => resolve({ code, signal }));
@@ -32,7 +32,7 @@ export async function startProcess({ file, args, env, cwd, inputs }: Command): P
   });
   await once(nodeChildProcess, 'spawn');
   if (pid === undefined) throw new Error('The process has no id.');
-  // Writing to a process that has just ended is no error of the server; `exited` tells.
+  // Ignore writes to a process that has just exited; `exited` reports the exit.
   stdin.on('error', () => {});
 
   return {
@@ -44,7 +44,7 @@ export async function startProcess({ file, args, env, cwd, inputs }: Command): P
     async kill() {
       child.kill();
       await exited;
-      await Promise.race([closed, pause(PIPES_MS, undefined, { ref: false })]);
+      await Promise.race([closed, pause(PIPE_CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
       for (const stream of [stdin, stdout, stderr]) stream.destroy();
     },
   };

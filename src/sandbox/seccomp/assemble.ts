@@ -1,10 +1,10 @@
 import { type Condition, ERRNO, type Rule } from './rules.ts';
 import { ARCHITECTURES, type Architecture, NEWEST_CALL, numberOf } from './syscalls.ts';
 
-/** An instruction of classic BPF; jumps count the instructions that are skipped. */
+/** An instruction of classic BPF. Jumps are numbers of instructions to skip. */
 type Instruction = { code: number; k: number; ifTrue?: number; ifFalse?: number };
 
-/** Of include/uapi/linux/bpf_common.h: what the program can do with its one register. */
+/** Instruction codes of include/uapi/linux/bpf_common.h; all use the accumulator. */
 const LOAD = 0x20;
 const AND = 0x54;
 const JUMP_IF_EQUAL = 0x15;
@@ -12,7 +12,7 @@ const JUMP_IF_GREATER = 0x25;
 const JUMP_IF_ANY_BIT = 0x45;
 const RETURN = 0x06;
 
-/** Of include/uapi/linux/seccomp.h. */
+/** Return values of include/uapi/linux/seccomp.h. */
 const KILL_PROCESS = 0x80000000;
 const ALLOW = 0x7fff0000;
 const ANSWER = 0x00050000;
@@ -26,10 +26,10 @@ const highHalf = (argument: number) => lowHalf(argument) + 4;
 const MAX_JUMP = 255;
 
 /**
- * Assembles the filter of an architecture: `struct sock_filter[]` as seccomp(2) takes it, little endian.
+ * Assembles the filter of an architecture as `struct sock_filter[]` of seccomp(2), little endian.
  *
- * Calls in the way of another architecture (`int 0x80` on x86-64) end the process, because their numbers mean other calls. Calls that
- * are newer than the rules, and those of x32, whose numbers have a bit of their own above all others, do not exist.
+ * A call of another architecture (`int 0x80` on x86-64) kills the process, because its number means another call. Calls newer
+ * than the rules return ENOSYS. So do x32 calls, whose numbers have a high bit set.
  */
 export function assemble(rules: readonly Rule[], architecture: Architecture): Uint8Array {
   return encode([
@@ -54,16 +54,16 @@ function callsOf(rules: readonly Rule[]) {
   return [...new Set(rules.flatMap(({ calls }) => calls))];
 }
 
-/** The first rule that applies answers, and otherwise the call is allowed. */
+/** Returns the answer of the first matching rule, or allows the call. */
 function verdictOn(rules: readonly Rule[]): Instruction[] {
   const verdict = rules.flatMap((rule) =>
     (rule.when ?? []).reduceRight((body, condition) => only(condition, body), [answer(rule.answer)]),
   );
-  const isSettled = rules.some(({ when }) => when === undefined);
-  return isSettled ? verdict : [...verdict, { code: RETURN, k: ALLOW }];
+  const isUnconditional = rules.some(({ when }) => when === undefined);
+  return isUnconditional ? verdict : [...verdict, { code: RETURN, k: ALLOW }];
 }
 
-/** Reaches the body when the condition holds, and skips it otherwise. */
+/** Runs the body when the condition holds, and skips it otherwise. */
 function only(condition: Condition, body: Instruction[]): Instruction[] {
   const skip = body.length;
   const load = { code: LOAD, k: lowHalf(condition.argument) };
@@ -82,7 +82,7 @@ function only(condition: Condition, body: Instruction[]): Instruction[] {
   return [...start, ...compare(condition.isNot, skip, 0), ...body];
 }
 
-/** Compares with each value in turn; the jumps count from behind the last comparison. */
+/** Compares with each value in turn. Jumps count from the end of the last comparison. */
 function compare(values: readonly number[], ifEqual: number, ifNone: number): Instruction[] {
   return values.map((k, index) => {
     const left = values.length - 1 - index;

@@ -6,8 +6,8 @@ import { HASHES } from './hashes.ts';
 import { ARCHITECTURES, isArchitecture } from './syscalls.ts';
 
 /**
- * Reads the seccomp filter for the architecture of this process, as `bwrap --seccomp` takes it.
- * @throws AppError `agent_unavailable` when there is none, or the file is not the one that was shipped
+ * Reads the seccomp filter of an architecture in the format of `bwrap --seccomp`.
+ * @throws AppError `agent_unavailable` when it is missing, or the file differs from the shipped one
  */
 export async function readSeccompFilter(architecture: string = process.arch): Promise<Uint8Array> {
   if (!isArchitecture(architecture)) {
@@ -23,7 +23,7 @@ export async function readSeccompFilter(architecture: string = process.arch): Pr
       'agent_unavailable',
       `The seccomp filter ${file} is ${found ? 'not the original' : 'missing'}.`,
       {
-        remedy: 'Install the server again; agents are not started without their filter.',
+        remedy: 'Install the server again; it starts no agent without this filter.',
       },
     );
   }

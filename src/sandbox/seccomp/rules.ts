@@ -4,20 +4,20 @@ import type { Syscall } from './syscalls.ts';
 export const ERRNO = { EPERM: 1, ENOTTY: 25, ENOSYS: 38, EPROTONOSUPPORT: 93, EAFNOSUPPORT: 97 } as const;
 
 /**
- * A condition on an argument, counted from 0. All but `outside` compare the lower 32 bits, since the kernel takes each of these
- * arguments as an integer of 32 bits or fewer: a comparison of all 64 would be passed by a bit above (CVE-2019-10063).
+ * A condition on an argument, counted from 0. All but `outside` compare the lower 32 bits, because the kernel truncates these
+ * arguments to 32 bits or fewer. A comparison of 64 bits could be bypassed by a higher bit (CVE-2019-10063).
  */
 export type Condition =
   /** At least one of these bits is set. */
   | { argument: number; bits: number }
-  /** At least one bit that is not one of these is set, of all 64. */
+  /** At least one of the other bits is set, of all 64. */
   | { argument: number; outside: number }
   /** After masking, the value is one of these. */
   | { argument: number; mask?: number; is: readonly number[] }
   /** After masking, the value is none of these. */
   | { argument: number; mask?: number; isNot: readonly number[] };
 
-/** What the filter answers to calls, if all conditions hold. The first rule of a call that applies decides. */
+/** The answer to calls when all conditions hold. The first matching rule of a call decides. */
 export type Rule = {
   calls: readonly Syscall[];
   when?: readonly Condition[];
@@ -28,31 +28,31 @@ export type Rule = {
 const SET_ID_BITS = 0o6000;
 const FILE_TYPE = 0o170000;
 const DEVICES = [0o020000, 0o060000];
-/** O_CREAT, and the bit of O_TMPFILE that is not O_DIRECTORY: without them open(2) ignores its mode. */
+/** O_CREAT, and O_TMPFILE without O_DIRECTORY. open(2) ignores its mode without them. */
 const CREATES = 0o100 | 0o20000000;
 
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET. NEWTIME is a signal number in clone(2). */
 const NAMESPACES = 0x7e020000;
-/** CLONE_VM, FS, FILES, SIGHAND, THREAD and SYSVSEM: unshare(2) with these concerns the calling process alone. */
+/** CLONE_VM, FS, FILES, SIGHAND, THREAD and SYSVSEM: flags of unshare(2) that affect only the calling process. */
 const OWN_PROCESS = 0x00050f00;
 
 const [TIOCSTI, TIOCLINUX, TIOCSETD] = [0x5412, 0x541c, 0x5423];
 const IOCTL_TYPE = 0xff00;
 const BTRFS = 0x9400;
-/** FICLONE, FICLONERANGE and FIDEDUPERANGE, which other file systems have, too. */
+/** FICLONE, FICLONERANGE and FIDEDUPERANGE, which other file systems also support. */
 const CLONES_OF_FILES = [9, 13, 54];
 
-/** PER_LINUX and PER_LINUX32, each also with UNAME26 or ADDR_NO_RANDOMIZE; and the question which it is. */
+/** PER_LINUX and PER_LINUX32, alone or with UNAME26 or ADDR_NO_RANDOMIZE; 0xffffffff queries the current one. */
 const PERSONALITIES = [0, 0x8, 0x20000, 0x20008, 0x40000, 0x40008, 0xffffffff];
 
 const [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK] = [1, 2, 10, 16];
-/** By default, ICMP, TCP, UDP, ICMPv6 and MPTCP. */
+/** Default, ICMP, TCP, UDP, ICMPv6 and MPTCP. */
 const INTERNET_PROTOCOLS = [0, 1, 6, 17, 58, 262];
 const NETLINK_ROUTE = 0;
 
 /**
- * What programs in a sandbox cannot ask of the kernel. Everything else is allowed, because any program of a repository has to run.
- * Most calls here need a capability that nothing in a sandbox has; the filter keeps the kernel's code behind them out of reach.
+ * System calls that a sandbox denies. All others are allowed, because any program of a repository has to run. Most calls here
+ * need a capability that no sandboxed process has; denying them reduces the attack surface of the kernel.
  */
 export const RULES: readonly Rule[] = [
   {
@@ -62,7 +62,7 @@ export const RULES: readonly Rule[] = [
       { argument: 2, bits: SET_ID_BITS },
     ],
     answer: 'EPERM',
-    why: 'a new file with a set-id bit runs with the rights of the server for each user of the machine',
+    why: 'a file with a set-id bit gives the privileges of its owner to every user of the machine',
   },
   {
     calls: ['openat'],
@@ -76,7 +76,7 @@ export const RULES: readonly Rule[] = [
   {
     calls: ['openat2'],
     answer: 'ENOSYS',
-    why: 'its mode is behind a pointer, which a filter cannot follow; programs fall back to openat, as on Linux before 5.6',
+    why: 'a filter cannot read its mode through a pointer; programs fall back to openat, as on Linux before 5.6',
   },
   {
     calls: ['creat', 'chmod', 'fchmod', 'mknod'],
@@ -94,7 +94,7 @@ export const RULES: readonly Rule[] = [
     calls: ['mknod'],
     when: [{ argument: 1, mask: FILE_TYPE, is: DEVICES }],
     answer: 'EPERM',
-    why: 'a device node leads to hardware; FIFOs and sockets are allowed',
+    why: 'a device node gives access to hardware; FIFOs and sockets are allowed',
   },
   {
     calls: ['mknodat'],
@@ -106,7 +106,7 @@ export const RULES: readonly Rule[] = [
     calls: ['ioctl'],
     when: [{ argument: 1, is: [TIOCSTI, TIOCLINUX, TIOCSETD] }],
     answer: 'EPERM',
-    why: 'typing into a terminal of others; line disciplines, which load modules of the kernel',
+    why: 'TIOCSTI and TIOCLINUX inject input into a terminal; line disciplines load kernel modules',
   },
   {
     calls: ['ioctl'],
@@ -115,18 +115,18 @@ export const RULES: readonly Rule[] = [
       { argument: 1, mask: 0xff, isNot: CLONES_OF_FILES },
     ],
     answer: 'ENOTTY',
-    why: 'a snapshot holds the whole subvolume, however little of it is mounted; the answer is that of another file system',
+    why: 'a snapshot contains the whole subvolume, including files that are not mounted; ENOTTY is the answer of other file systems',
   },
   {
     calls: ['clone'],
     when: [{ argument: 0, bits: NAMESPACES }],
     answer: 'EPERM',
-    why: 'in a user namespace of its own a process has all capabilities, and with them far more code of the kernel',
+    why: 'a process has all capabilities in a new user namespace, which exposes much more kernel code',
   },
   {
     calls: ['clone3'],
     answer: 'ENOSYS',
-    why: 'its flags are behind a pointer; C libraries fall back to clone, as on Linux before 5.3',
+    why: 'a filter cannot read its flags through a pointer; C libraries fall back to clone, as on Linux before 5.3',
   },
   { calls: ['unshare'], when: [{ argument: 0, outside: OWN_PROCESS }], answer: 'EPERM', why: 'like clone' },
   { calls: ['setns'], answer: 'EPERM', why: 'like clone' },
@@ -134,7 +134,7 @@ export const RULES: readonly Rule[] = [
     calls: ['socket', 'socketpair'],
     when: [{ argument: 0, isNot: [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK] }],
     answer: 'EAFNOSUPPORT',
-    why: 'AF_VSOCK leads to the host of a virtual machine, past network namespaces; others load modules of the kernel',
+    why: 'AF_VSOCK reaches the host of a virtual machine past network namespaces; other families load kernel modules',
   },
   {
     calls: ['socket'],
@@ -143,7 +143,7 @@ export const RULES: readonly Rule[] = [
       { argument: 2, isNot: INTERNET_PROTOCOLS },
     ],
     answer: 'EPROTONOSUPPORT',
-    why: 'SCTP, DCCP and others load modules of the kernel',
+    why: 'SCTP, DCCP and others load kernel modules',
   },
   {
     calls: ['socket'],
@@ -152,38 +152,38 @@ export const RULES: readonly Rule[] = [
       { argument: 2, isNot: [NETLINK_ROUTE] },
     ],
     answer: 'EPROTONOSUPPORT',
-    why: 'addresses and routes are asked for by getifaddrs(3); the other protocols configure the kernel',
+    why: 'getifaddrs(3) needs addresses and routes; the other protocols configure the kernel',
   },
   {
     calls: ['personality'],
     when: [{ argument: 0, isNot: PERSONALITIES }],
     answer: 'EPERM',
-    why: 'old layouts of memory help exploits; setarch, debuggers and ThreadSanitizer need the allowed ones',
+    why: 'legacy memory layouts help exploits; setarch, debuggers and ThreadSanitizer need the allowed ones',
   },
   {
     calls: ['keyctl', 'add_key', 'request_key'],
     answer: 'EPERM',
-    why: 'keyrings have no namespace: processes of one user, the server among them, share keys across sandboxes',
+    why: 'keyrings have no namespace: all processes of one user share keys, across sandboxes and with the server',
   },
   {
     calls: ['io_uring_setup', 'io_uring_enter', 'io_uring_register'],
     answer: 'ENOSYS',
-    why: 'its operations pass no filter; libuv and others fall back to ordinary calls',
+    why: 'its operations bypass the filter; libuv and others fall back to ordinary calls',
   },
   {
     calls: ['bpf', 'perf_event_open', 'userfaultfd'],
     answer: 'EPERM',
-    why: 'programs in the kernel, its counters, and pauses in the middle of its copies are tools of exploits',
+    why: 'exploits use kernel programs, performance counters, and pauses of page faults in the kernel',
   },
   {
     calls: ['ptrace', 'process_vm_readv', 'process_vm_writev', 'pidfd_getfd', 'kcmp', 'move_pages', 'migrate_pages'],
     answer: 'EPERM',
-    why: 'a command of the agent would read or steer the agent itself, and speak to the server in its name',
+    why: 'a command of the agent could read or control the agent, and impersonate it to the server',
   },
   {
     calls: ['mount', 'umount2', 'pivot_root', 'chroot', 'move_mount', 'open_tree', 'open_tree_attr', 'mount_setattr'],
     answer: 'EPERM',
-    why: 'what is mounted, and read-only, is the wall',
+    why: 'mounts and their read-only flags are the isolation',
   },
   {
     calls: ['fsopen', 'fsconfig', 'fsmount', 'fspick'],
@@ -193,7 +193,7 @@ export const RULES: readonly Rule[] = [
   {
     calls: ['open_by_handle_at', 'lookup_dcookie'],
     answer: 'EPERM',
-    why: 'files are found by number, past what is mounted',
+    why: 'they find files by handle or number, outside the mounts',
   },
   {
     calls: ['fanotify_init'],
@@ -203,7 +203,7 @@ export const RULES: readonly Rule[] = [
   {
     calls: ['kexec_load', 'kexec_file_load', 'init_module', 'finit_module', 'delete_module', 'reboot'],
     answer: 'EPERM',
-    why: 'the kernel itself',
+    why: 'they replace, extend or restart the kernel',
   },
   {
     calls: [
@@ -218,7 +218,11 @@ export const RULES: readonly Rule[] = [
       'vhangup',
     ],
     answer: 'EPERM',
-    why: 'the machine, its clock, log and terminals',
+    why: 'they configure the machine, its clock, log and terminals',
   },
-  { calls: ['iopl', 'ioperm', 'modify_ldt', 'uselib'], answer: 'EPERM', why: 'hardware and old programs of x86' },
+  {
+    calls: ['iopl', 'ioperm', 'modify_ldt', 'uselib'],
+    answer: 'EPERM',
+    why: 'they give access to I/O ports, or exist for legacy x86 programs',
+  },
 ];

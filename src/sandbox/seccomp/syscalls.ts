@@ -1,5 +1,5 @@
 /**
- * Numbers of the system calls that the rules name: on x86-64, then on arm64; null where the architecture has no such call.
+ * Numbers of the system calls in the rules, on x86-64 and on arm64; null where the architecture lacks the call.
  * Sources: arch/x86/entry/syscalls/syscall_64.tbl and scripts/syscall.tbl (before 6.11: include/uapi/asm-generic/unistd.h) of Linux.
  */
 export const SYSCALLS = {
@@ -74,12 +74,12 @@ export const SYSCALLS = {
 } as const;
 
 /**
- * The newest call that the rules take into account, on both architectures: rseq_slice_yield of Linux 7.0. Before it is raised, each
- * call up to the new one needs a look.
+ * Newest call that the rules consider, on both architectures: rseq_slice_yield of Linux 7.0. Review each newer call before you
+ * raise it.
  */
 export const NEWEST_CALL = 471;
 
-/** Of include/uapi/linux/audit.h: the machine's ELF number, with the bits for 64 bits and little endian. */
+/** AUDIT_ARCH values of include/uapi/linux/audit.h: ELF machine number, 64-bit flag, little-endian flag. */
 export const ARCHITECTURES = {
   x64: { file: 'x86-64.bpf', audit: 0xc000003e },
   arm64: { file: 'arm64.bpf', audit: 0xc00000b7 },
@@ -88,7 +88,7 @@ export const ARCHITECTURES = {
 export type Syscall = keyof typeof SYSCALLS;
 export type Architecture = keyof typeof ARCHITECTURES;
 
-/** Returns whether there is a filter for an architecture, given as `process.arch` names it. */
+/** Returns whether a value of `process.arch` has a filter. */
 export function isArchitecture(name: string): name is Architecture {
   return name in ARCHITECTURES;
 }

@@ -1,4 +1,4 @@
-// Runs inside a sandbox and says what it can see and do there, as JSON; see self-test.ts.
+// Runs in a sandbox and reports, as JSON, what it can see and do; see self-test.ts.
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -25,7 +25,7 @@ function canWrite(path) {
   }
 }
 
-/** Opens files and writes nothing: the kernel decides at the opening. */
+/** Opens a file without writing, because the kernel checks permissions in open(2). */
 function canOpen(path, flags) {
   try {
     closeSync(openSync(path, flags));
@@ -52,7 +52,7 @@ function canConnect(host) {
   });
 }
 
-/** What all processes in sight were started with. */
+/** Reads `environ` or `cmdline` of all visible processes. */
 function startedWith(file) {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   return pids.flatMap((pid) => {
@@ -64,7 +64,7 @@ function startedWith(file) {
   });
 }
 
-/** The first belongs to this process: where it can be written, nothing but its owner protects the others. */
+/** The first belongs to this process. If it is writable, only their owner protects the others. */
 const KERNEL_SETTINGS = ['/proc/self/comm', '/proc/sys/kernel/core_pattern', '/proc/sysrq-trigger'];
 const KERNEL_FACTS = ['/proc/keys', '/proc/key-users', '/proc/kallsyms', '/proc/kcore', '/proc/kmsg'];
 

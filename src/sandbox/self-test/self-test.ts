@@ -5,21 +5,21 @@ import { fileURLToPath } from 'node:url';
 import type { Config } from '../../config/load-config.ts';
 import { AppError } from '../../errors/app-error.ts';
 import type { Confine } from '../confined/confine.ts';
-import { canMeasure } from '../disk-quota.ts';
+import { canMeasureDiskUse } from '../disk-quota.ts';
 import type { Identities } from '../identity.ts';
 import { runProcess } from '../processes/run-process.ts';
 import { startProcess } from '../processes/start-process.ts';
 import { lowLimits } from '../resource-limits.ts';
-import { serveOnLoopback } from '../socket-forward.ts';
-import type { Confinement, Place, SandboxRequest } from '../types.ts';
+import { listenOnLoopback } from '../socket-forward.ts';
+import type { Confinement, Mount, SandboxRequest } from '../types.ts';
 
 export type SandboxCheck = { ok: true } | { ok: false; detail: string; remedy: string };
 
 type Settings = Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'> &
   Partial<Pick<Config, 'GEMINI_API_KEY' | 'GITHUB_TOKEN' | 'API_KEY'>>;
 
-/** A workspace to try with, and what must not be seen or reached from it. */
-type Trial = {
+/** A workspace, and the paths, port and secrets that must be out of its reach. */
+type TestWorkspace = {
   workspace: string;
   git: NonNullable<SandboxRequest['git']>;
   outside: readonly string[];
@@ -27,19 +27,19 @@ type Trial = {
   secrets: readonly string[];
 };
 
-const PROBE: Place = { host: fileURLToPath(new URL('probe.mjs', import.meta.url)), inside: '/opt/probe.mjs' };
+const PROBE: Mount = { host: fileURLToPath(new URL('probe.mjs', import.meta.url)), inside: '/opt/probe.mjs' };
 const EXPECTED_VARIABLES = new Set(['PATH', 'HOME', 'LANG', 'GIT_OPTIONAL_LOCKS', 'PWD']);
-/** Exit code of env(1) when there is no such command. */
+/** Exit code of env(1) when a command does not exist. */
 const NOT_FOUND = 127;
-/** Where distributions keep the private keys of the machine. */
-const KEYS = ['/etc/ssl/private', '/etc/pki/tls/private'];
-/** Shorter ones are found in anything by chance. */
-const LEAST_SECRET = 8;
-const DEVELOPMENT = 'or set SANDBOX=none for development on this machine only';
+/** Folders in which distributions keep private keys. */
+const PRIVATE_KEY_FOLDERS = ['/etc/ssl/private', '/etc/pki/tls/private'];
+/** Shorter secrets match by chance. */
+const MIN_SECRET_LENGTH = 8;
+const OR_SANDBOX_NONE = 'or set SANDBOX=none for development on this machine only';
 
 /**
- * Starts real sandboxes and tries the walls from inside: this machine's kernel, its settings and the container around
- * the server decide whether they hold, so nothing less proves it.
+ * Starts real sandboxes and tests the isolation from inside, because it depends on the kernel, its settings and the
+ * container of the server.
  */
 export async function testConfinement(
   confinement: Confinement,
@@ -47,37 +47,37 @@ export async function testConfinement(
   identities: Identities,
   config: Settings,
 ): Promise<SandboxCheck> {
-  const lacking = identities.problem();
-  if (lacking !== undefined) return { ok: false, ...lacking };
+  const noUids = identities.failure();
+  if (noUids !== undefined) return { ok: false, ...noUids };
   const tooLow = lowLimits().find((limit) => limit.tooLow);
   if (tooLow !== undefined) return failure(tooLow.detail, tooLow.remedy);
   const folder = join(config.DATA_DIR, 'tmp');
   await mkdir(folder, { recursive: true });
-  const folderOfTrial = await mkdtemp(join(folder, 'sandbox-check-'));
-  const listener = await serveOnLoopback(createServer());
+  const testFolder = await mkdtemp(join(folder, 'sandbox-check-'));
+  const listener = await listenOnLoopback(createServer());
   try {
-    const trial = await prepare(identities, folderOfTrial, new URL(listener.url).port, config);
+    const test = await prepare(identities, testFolder, new URL(listener.url).port, config);
     for (const writable of [false, true]) {
-      const problem = await findProblem(confinement, trial, writable);
-      if (problem !== undefined) return problem;
+      const failed = await findFailure(confinement, test, writable);
+      if (failed !== undefined) return failed;
     }
-    if (!(await canMeasure(confine, trial.workspace))) {
+    if (!(await canMeasureDiskUse(confine, test.workspace))) {
       return failure(
-        'The size of workspaces cannot be limited: the command du is missing, or does not work.',
+        'The size of workspaces cannot be limited: the command du is missing or fails.',
         'Run apt-get install coreutils.',
       );
     }
     return { ok: true };
   } catch (error) {
     if (error instanceof AppError) return failure(error.message, error.remedy);
-    return failure(`bubblewrap could not be tried: ${error instanceof Error ? error.message : error}.`);
+    return failure(`The sandbox self-test could not run: ${error instanceof Error ? error.message : error}.`);
   } finally {
     await listener.close();
-    await rm(folderOfTrial, { recursive: true, force: true });
+    await rm(testFolder, { recursive: true, force: true });
   }
 }
 
-async function prepare(identities: Identities, folder: string, port: string, config: Settings): Promise<Trial> {
+async function prepare(identities: Identities, folder: string, port: string, config: Settings): Promise<TestWorkspace> {
   const workspace = join(folder, 'workspace');
   const neighbour = join(folder, 'neighbour');
   const git = { dir: join(folder, 'git'), mirror: join(folder, 'mirror') };
@@ -89,22 +89,26 @@ async function prepare(identities: Identities, folder: string, port: string, con
   return {
     workspace,
     git,
-    outside: [neighbour, ...tickets.slice(0, 10).map((name) => join(config.TICKETS_ROOT, name)), ...KEYS],
+    outside: [
+      neighbour,
+      ...tickets.slice(0, 10).map((name) => join(config.TICKETS_ROOT, name)),
+      ...PRIVATE_KEY_FOLDERS,
+    ],
     port,
     secrets: [config.GEMINI_API_KEY, config.GITHUB_TOKEN, config.API_KEY]
       .filter((secret) => secret !== undefined)
-      .filter((secret) => secret.length >= LEAST_SECRET),
+      .filter((secret) => secret.length >= MIN_SECRET_LENGTH),
   };
 }
 
-async function findProblem(confinement: Confinement, trial: Trial, writable: boolean) {
-  const { workspace, port, outside } = trial;
+async function findFailure(confinement: Confinement, test: TestWorkspace, writable: boolean) {
+  const { workspace, port, outside } = test;
   const layout = confinement.layout({ workspace, home: '' });
   const command = await confinement.command({
     argv: [layout.node, confinement.path(PROBE), layout.workspace, port, ...outside],
     workspace,
     writable,
-    git: trial.git,
+    git: test.git,
     mounts: [PROBE],
   });
   const { code, output } = await runProcess(await startProcess(command), {
@@ -112,45 +116,48 @@ async function findProblem(confinement: Confinement, trial: Trial, writable: boo
     maxOutputBytes: 262_144,
   });
   if (code === NOT_FOUND) {
-    const remedy = `Run apt-get install bubblewrap, ${DEVELOPMENT}.`;
+    const remedy = `Run apt-get install bubblewrap, ${OR_SANDBOX_NONE}.`;
     return failure('bubblewrap (the command bwrap) is not installed.', remedy);
   }
   if (code !== 0) {
-    const said = output.trim().slice(0, 300) || `exit code ${code}`;
-    return failure(`bubblewrap does not work on this machine: ${said}.`);
+    const reason = output.trim().slice(0, 300) || `exit code ${code}`;
+    return failure(`bubblewrap does not work on this machine: ${reason}.`);
   }
-  const seen: Seen = JSON.parse(output);
-  if (seen.fileSizeLimit === 'unlimited') {
-    return failure('The sandbox has no limits: the command prlimit is missing.', 'Run apt-get install util-linux.');
+  const report: ProbeReport = JSON.parse(output);
+  if (report.fileSizeLimit === 'unlimited') {
+    return failure(
+      'The sandbox has no resource limits: the command prlimit is missing.',
+      'Run apt-get install util-linux.',
+    );
   }
-  const leak = leakIn(seen, writable, trial.secrets, await readlink('/proc/self/ns/pid'));
-  if (leak !== undefined) return failure(`The sandbox does not hold: ${leak}.`);
+  const leak = findLeak(report, writable, test.secrets, await readlink('/proc/self/ns/pid'));
+  if (leak !== undefined) return failure(`The sandbox is not secure: ${leak}.`);
   if (writable && (await isOwnedByRoot(join(workspace, 'written')))) {
     return failure(
-      'The sandbox does not hold: its programs are root of the host.',
-      'Run the server as a user of its own.',
+      'The sandbox is not secure: its programs are root of the host.',
+      'Run the server as an unprivileged user of its own.',
     );
   }
   return undefined;
 }
 
-/** The owner of what a program in the sandbox created is its user on the host; /proc/self/uid_map ends at the next namespace. */
+/** The owner of a file that a sandbox created is its host user. /proc/self/uid_map shows only the parent namespace. */
 async function isOwnedByRoot(path: string): Promise<boolean> {
   return (await stat(path)).uid === 0;
 }
 
-/** What probe.mjs reports. */
-type Seen = {
+/** The output of probe.mjs. */
+type ProbeReport = {
   writesWorkspace: boolean;
   writesGit: boolean;
   seesOutside: boolean;
-  /** `NAME=value` of every process in sight. */
+  /** `NAME=value` of all visible processes. */
   variables: string[];
   arguments: string[];
   processes: string;
-  /** Masks, in hexadecimal. */
+  /** Hexadecimal masks. */
   capabilities: string[];
-  /** Paths that could be opened. */
+  /** Paths that it could open. */
   writesKernel: string[];
   readsKernel: string[];
   filtersCalls: boolean;
@@ -161,34 +168,34 @@ type Seen = {
   fileSizeLimit?: string;
 };
 
-function leakIn(seen: Seen, writable: boolean, secrets: readonly string[], processesOfHost: string) {
-  if (seen.writesWorkspace && !writable) return 'a workspace can be written by one that may only read';
-  if (!seen.writesWorkspace && writable) return 'a workspace cannot be written';
-  if (seen.writesGit) return 'the .git of a workspace can be written';
-  if (seen.seesOutside) return 'other workspaces, folders of the server or keys of the machine can be seen';
-  if (seen.processes === processesOfHost) return 'the processes of the host can be seen';
-  if (seen.capabilities.length === 0 || seen.capabilities.some((mask) => Number.parseInt(mask, 16) !== 0)) {
+function findLeak(report: ProbeReport, writable: boolean, secrets: readonly string[], processesOfHost: string) {
+  if (report.writesWorkspace && !writable) return 'a read-only sandbox can write to its workspace';
+  if (!report.writesWorkspace && writable) return 'a writable sandbox cannot write to its workspace';
+  if (report.writesGit) return 'it can write to the .git of its workspace';
+  if (report.seesOutside) return 'it can see other workspaces, folders of the server or keys of the machine';
+  if (report.processes === processesOfHost) return 'it can see the processes of the host';
+  if (report.capabilities.length === 0 || report.capabilities.some((mask) => Number.parseInt(mask, 16) !== 0)) {
     return 'it has capabilities';
   }
-  if (seen.makesUserNamespace) return 'a further user namespace can be made';
-  if (seen.writesKernel.length > 0) return `settings of the kernel can be written (${seen.writesKernel.join(', ')})`;
-  if (seen.readsKernel.length > 0) return `the kernel can be inspected (${seen.readsKernel.join(', ')})`;
-  if (!seen.filtersCalls) return 'system calls are not filtered';
-  if (seen.setsUserId) return 'a program can be given a set-id bit';
-  const network = seen.interfaces.filter((name) => name !== 'lo');
-  if (network.length > 0) return `the network can be reached (${network.join(', ')})`;
-  if (seen.reachesHost) return 'services of the host can be reached';
-  if ([...seen.variables, ...seen.arguments].some((text) => secrets.some((secret) => text.includes(secret)))) {
-    return 'a secret of the server can be seen';
+  if (report.makesUserNamespace) return 'it can create a further user namespace';
+  if (report.writesKernel.length > 0) return `it can write kernel settings (${report.writesKernel.join(', ')})`;
+  if (report.readsKernel.length > 0) return `it can inspect the kernel (${report.readsKernel.join(', ')})`;
+  if (!report.filtersCalls) return 'system calls are not filtered';
+  if (report.setsUserId) return 'it can set a set-id bit';
+  const network = report.interfaces.filter((name) => name !== 'lo');
+  if (network.length > 0) return `it can reach the network (${network.join(', ')})`;
+  if (report.reachesHost) return 'it can reach services of the host';
+  if ([...report.variables, ...report.arguments].some((text) => secrets.some((secret) => text.includes(secret)))) {
+    return 'it can see a secret of the server';
   }
-  const names = new Set(seen.variables.map((variable) => variable.split('=', 1)[0] ?? ''));
+  const names = new Set(report.variables.map((variable) => variable.split('=', 1)[0] ?? ''));
   const surplus = [...names].filter((name) => !EXPECTED_VARIABLES.has(name));
-  return surplus.length > 0 ? `variables of the server can be seen (${surplus.join(', ')})` : undefined;
+  return surplus.length > 0 ? `it can see variables of the server (${surplus.join(', ')})` : undefined;
 }
 
 function failure(
   detail: string,
-  remedy = `Install bubblewrap 0.8 or newer and allow unprivileged user namespaces (in a container: also its seccomp and AppArmor profiles), ${DEVELOPMENT}.`,
+  remedy = `Install bubblewrap 0.8 or newer and allow unprivileged user namespaces (in a container: also its seccomp and AppArmor profiles), ${OR_SANDBOX_NONE}.`,
 ): SandboxCheck {
   return { ok: false, detail, remedy };
 }

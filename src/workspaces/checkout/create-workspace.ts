@@ -162,8 +162,8 @@ async function stage(
     await protection;
     await publish(deps, { stagedGitDir, gitDir, staged, workspace });
   } catch (error) {
-    await trash.discard(staged, layout.tickets.trash);
-    await trash.discard(stagedGitDir, layout.data.trash);
+    await trash.add(staged, layout.tickets.trash);
+    await trash.add(stagedGitDir, layout.data.trash);
     throw error;
   }
 }
@@ -183,12 +183,12 @@ async function publish(
   paths: { stagedGitDir: string; gitDir: string; staged: string; workspace: string },
 ): Promise<void> {
   // The leftover of a killed creation: a ticket would have a workspace, or unpushed work.
-  await trash.discard(paths.gitDir, layout.data.trash);
+  await trash.add(paths.gitDir, layout.data.trash);
   await rename(paths.stagedGitDir, paths.gitDir);
   try {
     await rename(paths.staged, paths.workspace);
   } catch (error) {
-    await trash.discard(paths.gitDir, layout.data.trash);
+    await trash.add(paths.gitDir, layout.data.trash);
     const isOccupied = ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].some((code) => hasCode(error, code));
     throw isOccupied ? notAWorkspace(basename(paths.workspace), error) : error;
   }

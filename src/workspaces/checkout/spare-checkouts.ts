@@ -56,8 +56,8 @@ export function createSpareCheckouts(deps: {
   }
 
   async function removeFolders({ folder, gitDir }: Pick<SpareCheckout, 'folder' | 'gitDir'>): Promise<void> {
-    await trash.discard(folder, layout.tickets.trash);
-    await trash.discard(gitDir, layout.data.trash);
+    await trash.add(folder, layout.tickets.trash);
+    await trash.add(gitDir, layout.data.trash);
   }
 
   async function remove(mirror: string): Promise<void> {

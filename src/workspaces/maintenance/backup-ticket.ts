@@ -1,7 +1,7 @@
 import { copyFile, link } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { AppError, storageFailure, toAppError } from '../../errors/app-error.ts';
-import { copyFolder, eachEntry } from '../../files/copy-folder.ts';
+import { copyFolder, forEachEntry } from '../../files/copy-folder.ts';
 import { hasCode } from '../../files/errors.ts';
 import { uncompressedObjects } from '../../mirrors/uncompressed-packs.ts';
 import { headOf, type OpenTicket, WORK_REF } from '../open-ticket.ts';
@@ -88,7 +88,7 @@ export async function backupMirror(mirror: string, folder: string): Promise<void
 
 /** Links files instead of copying: git never changes an object or a pack. */
 async function linkFolder(from: string, to: string): Promise<void> {
-  await eachEntry(from, to, async (source, target, kind) => {
+  await forEachEntry(from, to, async (source, target, kind) => {
     if (!isComplete(source)) return;
     if (kind === 'folder') return linkFolder(source, target);
     await link(source, target).catch((error) => {

@@ -125,7 +125,7 @@ export function createMaintenance(deps: {
     },
 
     /** Resolves when all queued trash is deleted. */
-    trashEmptied: () => trash.settled(),
+    trashEmptied: () => trash.idle(),
   };
 }
 

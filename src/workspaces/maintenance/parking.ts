@@ -41,7 +41,7 @@ export async function park({ tools, layout, trash }: Deps, ticket: OpenTicket): 
   await git.run(['update-ref', '-d', WORK_REF], { gitDir });
   // Before the files: a workspace without files and without `parked_at` would count as never created.
   await writeRecord(gitDir, { ...record, parked_at: new Date().toISOString() });
-  await trash.discard(workspace, layout.tickets.trash);
+  await trash.add(workspace, layout.tickets.trash);
   return undefined;
 }
 
@@ -74,7 +74,7 @@ export async function unpark(
     });
     await rename(staged, workspace);
   } finally {
-    await trash.discard(staged, layout.tickets.trash);
+    await trash.add(staged, layout.tickets.trash);
   }
   await git.run(['update-ref', '-d', WORK_REF], { gitDir });
   const record = readRecord(gitDir);

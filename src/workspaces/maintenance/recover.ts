@@ -30,9 +30,9 @@ export async function recoverFolders(deps: {
   await checkDirectoryPairing(layout);
   for (const folder of [tickets.root, tickets.staging, tickets.trash, tickets.quarantine]) await makePrivate(folder);
 
-  for (const name of await readdir(data.tmp)) await trash.discard(join(data.tmp, name), data.trash);
-  for (const name of await readdir(data.staging)) await trash.discard(join(data.staging, name), data.trash);
-  for (const name of await readdir(tickets.staging)) await trash.discard(join(tickets.staging, name), tickets.trash);
+  for (const name of await readdir(data.tmp)) await trash.add(join(data.tmp, name), data.trash);
+  for (const name of await readdir(data.staging)) await trash.add(join(data.staging, name), data.trash);
+  for (const name of await readdir(tickets.staging)) await trash.add(join(tickets.staging, name), tickets.trash);
   await trash.empty(data.trash);
   await trash.empty(tickets.trash);
 
@@ -50,7 +50,7 @@ export async function recoverFolders(deps: {
   async function recoverTicket(ticketId: string, gitDir: string): Promise<boolean> {
     const ticket = await findTicket(tools.git, layout, ticketId);
     if (!ticket) {
-      await trash.discard(gitDir, data.trash);
+      await trash.add(gitDir, data.trash);
       return false;
     }
     await removeLeftovers(gitDir, '.');

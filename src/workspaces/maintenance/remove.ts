@@ -15,9 +15,9 @@ export async function removeWorkspace(
   const ticket = readTicket(layout, ticketId);
   syncCache.delete(ticketId);
   if (ticket !== undefined) {
-    await trash.discard(ticket.workspace, layout.tickets.trash);
-    await trash.discard(ticket.gitDir, layout.data.trash);
-    await trash.discard(quarantine, layout.tickets.trash);
+    await trash.add(ticket.workspace, layout.tickets.trash);
+    await trash.add(ticket.gitDir, layout.data.trash);
+    await trash.add(quarantine, layout.tickets.trash);
   }
   const mirror = ticket?.mirror ?? layout.mirror(repoUrl);
   if (await exists(mirror)) await mirrors.release(mirror, ticketId);

@@ -3,13 +3,13 @@ import { SECOND, UNITS, type Unit } from './units.ts';
 export type FormatOptions = {
   /** `1 h 30 min` or `1 hour 30 minutes`. */
   style?: 'short' | 'long';
-  /** Most units to write, from the largest that there is one of. */
+  /** Maximum number of units, starting from the largest nonzero one. */
   parts?: number;
 };
 
 /**
- * Writes milliseconds for people to read. The last unit is rounded; units that there are none of are left out.
- * @returns such as `1 h 30 min`
+ * Formats milliseconds for people. Rounds the last unit and omits zero units.
+ * @returns text such as `1 h 30 min`
  */
 export function format(duration: number, { style = 'short', parts = 2 }: FormatOptions = {}): string {
   const length = Math.abs(duration);
@@ -27,7 +27,7 @@ export function format(duration: number, { style = 'short', parts = 2 }: FormatO
   return duration < 0 ? `-${text}` : text;
 }
 
-/** The largest unit that fits, and those below it. */
+/** Returns the largest unit that fits, and the units below it. */
 function shownUnits(length: number, parts: number): readonly Unit[] {
   const first = UNITS.findIndex(({ milliseconds }) => length >= milliseconds);
   return first === -1 ? [] : UNITS.slice(first, first + parts);

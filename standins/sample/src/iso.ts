@@ -4,9 +4,9 @@ const PATTERN = /^P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\
 const GROUPS: readonly Unit[] = [WEEK, DAY, HOUR, MINUTE, SECOND];
 
 /**
- * Reads an ISO 8601 duration without years and months, which have no fixed length.
+ * Parses an ISO 8601 duration without years and months, which have no fixed length.
  * @returns milliseconds
- * @throws {SyntaxError} when it is anything else
+ * @throws {SyntaxError} for any other text
  */
 export function parseIso(text: string): number {
   const amounts = PATTERN.exec(text)?.slice(1);
@@ -16,7 +16,7 @@ export function parseIso(text: string): number {
   return GROUPS.reduce((total, unit, index) => total + Number(amounts[index] ?? 0) * unit.milliseconds, 0);
 }
 
-/** Writes milliseconds as an ISO 8601 duration, such as `P1DT12H`; negative ones get a leading minus. */
+/** Formats milliseconds as an ISO 8601 duration, such as `P1DT12H`, with a leading minus for negative durations. */
 export function formatIso(duration: number): string {
   let rest = Math.abs(duration);
   const take = ({ milliseconds, iso }: Unit): string => {

@@ -5,9 +5,9 @@ const SIGN = /^[-+]/;
 const PART = /\s*(\d+(?:\.\d+)?)\s*([a-z]+)(?:\s*,|\s+and\b)?/iy;
 
 /**
- * Reads a length of time, such as `1h 30m`, `2 days and 4 hours`, `-1.5h` or `PT90M`.
+ * Parses a duration, such as `1h 30m`, `2 days and 4 hours`, `-1.5h` or `PT90M`.
  * @returns milliseconds
- * @throws {SyntaxError} when it is anything else
+ * @throws {SyntaxError} for any other text
  */
 export function parse(text: string): number {
   const trimmed = text.trim();
@@ -26,17 +26,17 @@ function parseParts(text: string, original: string): number {
     PART.lastIndex = position;
     const [part, amount, word] = PART.exec(text) ?? [];
     const unit = word === undefined ? undefined : unitNamed(word);
-    if (part === undefined || unit === undefined) throw notALength(original);
-    if (unit.milliseconds >= smallest) throw new SyntaxError(`Units go from large to small: ${original}`);
+    if (part === undefined || unit === undefined) throw notADuration(original);
+    if (unit.milliseconds >= smallest) throw new SyntaxError(`Units must go from large to small: ${original}`);
 
     smallest = unit.milliseconds;
     total += Number(amount) * unit.milliseconds;
     position += part.length;
   }
-  if (position === 0) throw notALength(original);
+  if (position === 0) throw notADuration(original);
   return total;
 }
 
-function notALength(text: string): SyntaxError {
-  return new SyntaxError(`Not a length of time: ${JSON.stringify(text)}`);
+function notADuration(text: string): SyntaxError {
+  return new SyntaxError(`Not a duration: ${JSON.stringify(text)}`);
 }

@@ -1,9 +1,9 @@
 export type Unit = {
-  /** Symbol that is written, such as `min`. */
+  /** Symbol for output, such as `min`. */
   symbol: string;
   name: string;
   milliseconds: number;
-  /** What is read besides the symbol and the name. */
+  /** Further accepted names. */
   aliases: readonly string[];
   /** Letter in ISO 8601. */
   iso?: string;
@@ -19,7 +19,7 @@ export const MILLISECOND: Unit = { symbol: 'ms', name: 'millisecond', millisecon
 /** Largest first. */
 export const UNITS: readonly Unit[] = [WEEK, DAY, HOUR, MINUTE, SECOND, MILLISECOND];
 
-/** The unit that a word names, in the singular or the plural and in any case. */
+/** Finds the unit of a word, in singular or plural and in any case. */
 export function unitNamed(word: string): Unit | undefined {
   const wanted = word.toLowerCase();
   const named = (text: string) =>

@@ -9,7 +9,7 @@ test('reads ISO 8601', () => {
   assert.equal(parse('-P1DT12H'), -129_600_000);
 });
 
-test('refuses years, months and empty durations', () => {
+test('rejects years, months and empty durations', () => {
   for (const text of ['P1Y', 'P1M', 'P', 'PT', 'P1DT', '1H']) assert.throws(() => parseIso(text), SyntaxError, text);
 });
 

@@ -12,7 +12,7 @@ test('reads several units', () => {
   assert.equal(parse('2 days, 4 hours and 1 minute'), 187_260_000);
 });
 
-test('tells minutes from milliseconds', () => {
+test('distinguishes minutes from milliseconds', () => {
   assert.equal(parse('5m'), 300_000);
   assert.equal(parse('5ms'), 5);
 });
@@ -23,12 +23,12 @@ test('reads fractions and signs', () => {
   assert.equal(parse('+2d'), 172_800_000);
 });
 
-test('wants units from large to small, each once', () => {
+test('requires units from large to small, each once', () => {
   assert.throws(() => parse('30m 1h'), SyntaxError);
   assert.throws(() => parse('1h 2h'), SyntaxError);
 });
 
-test('refuses what is no length of time', () => {
+test('rejects other text', () => {
   for (const text of ['', ' ', 'soon', '10', '1 fortnight', '1h later', '--1h']) {
     assert.throws(() => parse(text), SyntaxError, text);
   }

@@ -66,20 +66,20 @@ export type Agents = {
   /** How many processes there are, and what memory they take. */
   pool(): Promise<PoolState>;
   /**
-   * Gives a spare reader to a ticket that is just being created; `adopt` or `forget` is to follow.
+   * Gives a spare reader to a ticket that is just being created; `attachSpare` or `forget` is to follow.
    * @returns the empty folder that is to become the workspace; undefined when there is no spare
    */
-  giveSpare(ticketId: string): string | undefined;
+  claimSpare(ticketId: string): string | undefined;
   /** Readies the spare that a ticket was given for its first command, now that its workspace is there. */
-  adopt(ticketId: string, workspace: string): Promise<void>;
+  attachSpare(ticketId: string, workspace: string): Promise<void>;
   /** Starts an agent that may write, for a run that is likely to come; it is kept for a while. */
-  prepareWriter(request: Omit<AgentRequest, 'mode'> & { agent: string }): Promise<void>;
+  prestartWriter(request: Omit<AgentRequest, 'mode'> & { agent: string }): Promise<void>;
   /** Ends the agents of a ticket; its conversation is kept. */
-  release(ticketId: string): Promise<void>;
+  closeTicket(ticketId: string): Promise<void>;
   /** Ends the agents of a ticket and deletes the conversation. */
-  forget(ticketId: string): Promise<void>;
+  purge(ticketId: string): Promise<void>;
   /** Deletes the conversation of a ticket unless its agent is there. Tells whether there was one to delete. */
-  dropConversation(ticketId: string): Promise<boolean>;
+  deleteConversation(ticketId: string): Promise<boolean>;
   /** Ends all agents. */
   close(): Promise<void>;
 };
@@ -134,9 +134,9 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
   async function carryOut(request: PromptRequest, signal: AbortSignal): Promise<PromptResult> {
     const { ticketId, sessionId } = request;
     const { agent, session, continued, isSetAside } = await pool
-      .obtain(definitionOf(request.agent), request, signal)
+      .acquire(definitionOf(request.agent), request, signal)
       .catch(async (error) => {
-        await pool.settle(ticketId);
+        await pool.release(ticketId);
         throw error;
       });
     const metered = meterTurn(agent, request, (error) => turns.get(ticketId)?.abort.abort(error));
@@ -149,7 +149,7 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
       metered.end();
       const failure = metered.failure();
       if (failure) throw failure;
-      await pool.settle(ticketId);
+      await pool.release(ticketId);
       const transcriptLost = sessionId !== undefined && !continued;
       return { sessionId: session.sessionId, stopReason, usage: metered.usage, transcriptLost };
     } catch (thrown) {
@@ -157,11 +157,11 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
       if (signal.aborted) {
         session.cancel();
         await Promise.race([turn?.catch(() => {}), pause(CANCEL_MS, undefined, { ref: false })]);
-        await pool.end(ticketId);
+        await pool.closeTicketAgent(ticketId);
       } else if (error instanceof AppError && ENDS_AGENT.has(error.code)) {
-        await pool.end(ticketId);
+        await pool.closeTicketAgent(ticketId);
       } else {
-        await pool.settle(ticketId);
+        await pool.release(ticketId);
       }
       throw error;
     } finally {
@@ -170,7 +170,7 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
   }
 
   /** Deletes the conversation of a ticket. @returns whether there was one */
-  async function deleteConversation(ticketId: string): Promise<boolean> {
+  async function deleteFolder(ticketId: string): Promise<boolean> {
     const trash = join(config.DATA_DIR, 'trash');
     mkdirSync(trash, { recursive: true, mode: 0o700 });
     const target = join(trash, randomUUID());
@@ -187,11 +187,11 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     return true;
   }
 
-  async function release(ticketId: string): Promise<void> {
+  async function closeTicket(ticketId: string): Promise<void> {
     const turn = turns.get(ticketId);
     turn?.abort.abort(new AppError('canceled', 'The agent was ended.'));
     await turn?.done;
-    await pool.endAll(ticketId);
+    await pool.closeTicket(ticketId);
   }
 
   return {
@@ -219,26 +219,26 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
 
     start: pool.start,
     pool: pool.state,
-    giveSpare: pool.giveSpare,
-    adopt: pool.adopt,
+    claimSpare: pool.claimSpare,
+    attachSpare: pool.attachSpare,
 
-    async prepareWriter(request) {
+    async prestartWriter(request) {
       if (closing || turns.has(request.ticketId)) return;
-      await pool.startEarly(definitionOf(request.agent), { ...request, mode: 'write' });
+      await pool.prestartWriter(definitionOf(request.agent), { ...request, mode: 'write' });
     },
 
-    release,
-    async forget(ticketId) {
-      await release(ticketId);
-      await deleteConversation(ticketId);
+    closeTicket,
+    async purge(ticketId) {
+      await closeTicket(ticketId);
+      await deleteFolder(ticketId);
     },
-    async dropConversation(ticketId) {
+    async deleteConversation(ticketId) {
       if (turns.has(ticketId) || pool.has(ticketId)) return false;
-      return deleteConversation(ticketId);
+      return deleteFolder(ticketId);
     },
     async close() {
       closing = true;
-      await Promise.all([...turns.keys(), ...pool.ticketIds()].map(release));
+      await Promise.all([...turns.keys(), ...pool.ticketIds()].map(closeTicket));
       await pool.close();
       upstream.close();
     },

@@ -1,5 +1,5 @@
 import type { Usage } from '../../schemas/run.ts';
-import { createStartLimit } from '../concurrency/limiter.ts';
+import { createLimiter } from '../concurrency/limiter.ts';
 import { AppError } from '../errors/app-error.ts';
 import { measurements } from '../telemetry/measurements.ts';
 import { createNotes, type NoteSource } from './hints.ts';
@@ -31,8 +31,8 @@ export type Meter = ReturnType<typeof createMeter>;
 /** Counts the calls of one turn, and lets them through as long as the limits allow it and the model answers. */
 export function createMeter(turn: ModelTurn) {
   const limits = watchLimits(turn.limits);
-  const admit = createStartLimit(limits.counted ? 1 : MAX_CALLS);
-  const admitLarge = createStartLimit(1);
+  const admit = createLimiter(limits.counted ? 1 : MAX_CALLS);
+  const admitLarge = createLimiter(1);
   const over = new AbortController();
   const open = new Set<() => void>();
   let failure: AppError | undefined;

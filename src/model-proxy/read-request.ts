@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { createStartLimit } from '../concurrency/limiter.ts';
+import { createLimiter } from '../concurrency/limiter.ts';
 import { parseBody, type ReadResult, type RequestKind } from './request-readers.ts';
 import type { WorkerTask } from './request-worker.ts';
 
@@ -13,7 +13,7 @@ const MAX_HEAP = 384;
 const WORKER = new URL(`request-worker${extname(import.meta.filename)}`, import.meta.url);
 
 /** The bodies of all agents wait for the one thread. */
-const inTurn = createStartLimit(1);
+const inTurn = createLimiter(1);
 let thread: Worker | undefined;
 
 /**

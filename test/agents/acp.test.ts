@@ -3,7 +3,7 @@ import t from 'tap';
 import type { EventDraft } from '../../schemas/event.ts';
 import { CANCELED, decidePermission, outcomeOf, questionOf } from '../../src/agents/acp/permission-policy.ts';
 import { mapUpdate } from '../../src/agents/acp/updates.ts';
-import { createStartLimit } from '../../src/concurrency/limiter.ts';
+import { createLimiter } from '../../src/concurrency/limiter.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
 import { allGone, descendants } from '../sandbox/process-tree.ts';
 import { makeWorld, type Owner } from './fixtures.ts';
@@ -161,7 +161,7 @@ t.test('a question is whole, without secrets, and hides nothing', (t) => {
 });
 
 t.test('only so many start at once', async (t) => {
-  const run = createStartLimit(1);
+  const run = createLimiter(1);
   const first = Promise.withResolvers<void>();
   const order: string[] = [];
   const { signal } = new AbortController();
@@ -342,7 +342,7 @@ t.test('ending an agent ends its process', async (t) => {
     await t.rejects(turn, { code: 'canceled' });
     await allGone(tree);
   };
-  await hang(() => agents.release('T-1'));
+  await hang(() => agents.closeTicket('T-1'));
   await play([{ say: 'idle now' }]);
   t.not(descendants(process.pid).length, 0, 'an idle reader is kept');
   await play([{ say: 'done' }], { mode: 'write', sessionId: 'session-1' });

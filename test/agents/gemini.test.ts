@@ -138,7 +138,7 @@ t.test('a reader, then a writer, in one conversation', async (t) => {
   t.match(api.requests.at(-1)?.prompt, /^Request:\n\/about$/, 'words are never commands of the agent');
   t.equal((await readdir(world.chats)).filter((name) => name.startsWith('session-2000')).length, 1);
 
-  await agents.forget('T-1');
+  await agents.purge('T-1');
   await t.rejects(readdir(world.chats), { code: 'ENOENT' });
 });
 

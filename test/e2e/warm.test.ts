@@ -117,8 +117,8 @@ t.test('a spare that can neither be used nor cleared away does not end the serve
   const fails = (from: string, to: string) => ({ file: 'src/agents/agents.ts', from, to });
   const { env, nodeArgs } = lacking({
     edits: [
-      fails('adopt: pool.adopt,', "adopt: async () => { throw new Error('no session'); },"),
-      fails('async forget(ticketId) {', "async forget(ticketId) { throw new Error('not to be removed');"),
+      fails('attachSpare: pool.attachSpare,', "attachSpare: async () => { throw new Error('no session'); },"),
+      fails('async purge(ticketId) {', "async purge(ticketId) { throw new Error('not to be removed');"),
     ],
   });
   const server = await startServer(t, world, env, nodeArgs);

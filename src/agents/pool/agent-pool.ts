@@ -99,10 +99,10 @@ export function createAgentPool(deps: {
   const launch = (options: Launch, signal: AbortSignal) => startAgent({ ...deps, compileCache, ...options, signal });
 
   /**
-   * The ticket's agent if it fits the request, else a new one in its place. `settle` ends the use of it. `isSetAside` when the
+   * The ticket's agent if it fits the request, else a new one in its place. `release` ends the use of it. `isSetAside` when the
    * agent could not open the ticket's conversation, and has a new one instead.
    */
-  async function obtain(definition: AgentDefinition, request: AgentRequest, signal: AbortSignal) {
+  async function acquire(definition: AgentDefinition, request: AgentRequest, signal: AbortSignal) {
     const { ticketId, mode, sessionId } = request;
     const place = await placeOf(request.workspace);
     const present = live.get(ticketId);
@@ -172,12 +172,12 @@ export function createAgentPool(deps: {
   }
 
   return {
-    obtain,
-    settle: live.settle,
-    end: live.end,
+    acquire,
+    release: live.release,
+    closeTicketAgent: live.end,
 
     /** Ends the agents of a ticket, the one that waits for its `dev` too. */
-    async endAll(ticketId: string): Promise<void> {
+    async closeTicket(ticketId: string): Promise<void> {
       await early.end(ticketId);
       await live.end(ticketId);
     },
@@ -192,10 +192,10 @@ export function createAgentPool(deps: {
     },
 
     /**
-     * Gives a spare to a ticket that is just being created; `adopt` or `end` follows.
+     * Gives a spare to a ticket that is just being created; `attachSpare` or `end` follows.
      * @returns the empty folder that is to become the workspace; undefined when there is no spare
      */
-    giveSpare(ticketId: string): string | undefined {
+    claimSpare(ticketId: string): string | undefined {
       if (closing || !standard || live.get(ticketId) !== undefined) return undefined;
       const spare = spares.take((agent) => isCurrent(agent), conversationOf(ticketId, standard));
       if (!spare) return undefined;
@@ -208,7 +208,7 @@ export function createAgentPool(deps: {
     },
 
     /** Opens the session of the spare that a ticket was given, now that its files are there. Does nothing without one. */
-    async adopt(ticketId: string, workspace: string): Promise<void> {
+    async attachSpare(ticketId: string, workspace: string): Promise<void> {
       const entry = live.get(ticketId);
       if (!entry?.fresh) return;
       const { agent, opened } = entry;
@@ -217,7 +217,7 @@ export function createAgentPool(deps: {
         opened.resolve(
           await inTime(config, agent.definition, closed.signal, (signal) => agent.open(undefined, signal)),
         );
-        await live.settle(ticketId);
+        await live.release(ticketId);
       } catch (err) {
         // It may have been ended with its ticket.
         if (!entry.ending) logger?.warn({ err, ticket_id: ticketId }, 'a spare agent could not be used');
@@ -227,7 +227,7 @@ export function createAgentPool(deps: {
     },
 
     /** Starts a writer before there is a run for it, if there is none yet and there may be idle agents at all. */
-    async startEarly(definition: AgentDefinition, request: AgentRequest): Promise<void> {
+    async prestartWriter(definition: AgentDefinition, request: AgentRequest): Promise<void> {
       const { ticketId, workspace } = request;
       const place = await placeOf(workspace);
       if (closing || !walls || place === '' || early.has(ticketId) || config.AGENT_POOL_SIZE === 0) return;

@@ -1,12 +1,12 @@
 import { abortable } from '../../concurrency/abortable.ts';
-import { createStartLimit } from '../../concurrency/limiter.ts';
+import { createLimiter } from '../../concurrency/limiter.ts';
 
 export type Starts = ReturnType<typeof createStarts>;
 
 /** Who may start an agent: each start takes about one processor core for seconds. */
 export function createStarts(cores: number) {
-  const forRuns = createStartLimit(cores);
-  const oneByOne = createStartLimit(1);
+  const forRuns = createLimiter(cores);
+  const oneByOne = createLimiter(1);
   let underWay = 0;
   let quiet = Promise.withResolvers<void>();
 

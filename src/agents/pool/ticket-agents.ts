@@ -52,7 +52,7 @@ export function createLiveAgents(deps: { idleMs: number; logger: Logger | undefi
   }
 
   /** Ends one use: what may write is ended with its turn, the rest is kept for a while. */
-  async function settle(ticketId: string): Promise<void> {
+  async function release(ticketId: string): Promise<void> {
     const entry = live.get(ticketId);
     if (!entry || entry.ending) return;
     entry.uses -= 1;
@@ -85,7 +85,7 @@ export function createLiveAgents(deps: { idleMs: number; logger: Logger | undefi
     idle: (): IdleAgent[] => [...live.values()].filter(isIdle).map(asIdle),
     enter,
     use,
-    settle,
+    release,
     end,
   };
 }

@@ -1,4 +1,4 @@
-import type { AgentInfo, PoolState } from '../../schemas/agent.ts';
+import type { AgentInfo } from '../../schemas/agent.ts';
 import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
@@ -14,40 +14,7 @@ import { type AgentPoolDeps, createAgentPool } from './pool/agent-pool.ts';
 import type { TurnListener } from './turn/listener.ts';
 import { type PromptRequest, type PromptResult, runTurn } from './turn/run-turn.ts';
 
-export type Agents = {
-  list(): Promise<AgentInfo[]>;
-  /** Returns why an agent cannot work on this machine, if so. Starts no process. */
-  check(name: string): Promise<AppError | undefined>;
-  has(name: string): boolean;
-  /**
-   * Runs one turn of a ticket's agent, which is started, reused or replaced. Usage is notified as `usage.updated`, the running total
-   * of the turn, even when the turn fails.
-   * @throws AppError; when the signal is aborted, its reason if that is an AppError, else `canceled`, after the agent with all
-   * its processes has closed
-   */
-  prompt(request: PromptRequest, listener: TurnListener): Promise<PromptResult>;
-  /** Starts spare agents, once the folders have been recovered. */
-  start(): void;
-  /** Counts the processes and their memory. */
-  pool(): Promise<PoolState>;
-  /**
-   * Claims a spare reader for a ticket that is being created; `attachSpare` or `purge` follows.
-   * @returns the empty folder that is to become the workspace; undefined when there is no spare
-   */
-  claimSpare(ticketId: string): string | undefined;
-  /** Opens a session in the claimed spare, once its workspace exists. */
-  attachSpare(ticketId: string, workspace: string): Promise<void>;
-  /** Starts an agent in mode `write` for a run that is likely to follow soon. */
-  prestartWriter(request: Omit<AgentRequest, 'mode'> & { agent: string }): Promise<void>;
-  /** Closes the agents of a ticket; its conversation is kept. */
-  closeTicket(ticketId: string): Promise<void>;
-  /** Closes the agents of a ticket and deletes its conversation. */
-  purge(ticketId: string): Promise<void>;
-  /** Deletes the conversation of a ticket that has no agent. @returns whether a conversation was deleted */
-  deleteConversation(ticketId: string): Promise<boolean>;
-  /** Closes all agents. */
-  close(): Promise<void>;
-};
+export type Agents = ReturnType<typeof createAgents>;
 
 export type AgentsDependencies = {
   config: AgentPoolDeps['config'] & Pick<Config, 'AGENT'>;
@@ -60,7 +27,7 @@ export type AgentsDependencies = {
 };
 
 /** Creates the agents of tickets. Their conversations outlive their processes, whose states `pool/agent-pool.ts` describes. */
-export function createAgents(dependencies: AgentsDependencies): Agents {
+export function createAgents(dependencies: AgentsDependencies) {
   const { config, sandbox, redactor, logger, parentEnv = {}, definitions = [gemini] } = dependencies;
   const turns = new Map<string, { abort: AbortController; done: Promise<unknown> }>();
   const upstream = createUpstream(parentEnv);
@@ -74,6 +41,7 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     return definition;
   }
 
+  /** Closes the agents of a ticket; its conversation is kept. */
   async function closeTicket(ticketId: string): Promise<void> {
     const turn = turns.get(ticketId);
     turn?.abort.abort(new AppError('canceled', 'The server closed the agent.'));
@@ -82,11 +50,19 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
   }
 
   return {
-    list: () => Promise.all(definitions.map((definition) => describeAgent(definition, config, sandbox))),
-    check: async (name) => definitionOf(name).check(config),
-    has: (name) => definitions.some((definition) => definition.name === name),
+    list: (): Promise<AgentInfo[]> =>
+      Promise.all(definitions.map((definition) => describeAgent(definition, config, sandbox))),
+    /** Returns why an agent cannot work on this machine, if so. Starts no process. */
+    check: async (name: string) => definitionOf(name).check(config),
+    has: (name: string) => definitions.some((definition) => definition.name === name),
 
-    async prompt(request, listener) {
+    /**
+     * Runs one turn of a ticket's agent, which is started, reused or replaced. Usage is notified as `usage.updated`, the running
+     * total of the turn, even when the turn fails.
+     * @throws AppError; when the signal is aborted, its reason if that is an AppError, else `canceled`, after the agent with all
+     * its processes has closed
+     */
+    async prompt(request: PromptRequest, listener: TurnListener): Promise<PromptResult> {
       const { ticketId } = request;
       if (closing) throw new AppError('shutting_down', 'The server is stopping.');
       if (turns.has(ticketId)) throw new AppError('ticket_busy', `The agent of ticket ${ticketId} is working.`);
@@ -105,21 +81,28 @@ export function createAgents(dependencies: AgentsDependencies): Agents {
     claimSpare: pool.claimSpare,
     attachSpare: pool.attachSpare,
 
-    async prestartWriter(request) {
+    /** Starts an agent in mode `write` for a run that is likely to follow soon. */
+    async prestartWriter(request: Omit<AgentRequest, 'mode'> & { agent: string }): Promise<void> {
       if (closing || turns.has(request.ticketId)) return;
       await pool.prestartWriter(definitionOf(request.agent), { ...request, mode: 'write' });
     },
 
     closeTicket,
-    async purge(ticketId) {
+
+    /** Closes the agents of a ticket and deletes its conversation. */
+    async purge(ticketId: string): Promise<void> {
       await closeTicket(ticketId);
       await deleteConversations(config, sandbox, logger, ticketId);
     },
-    async deleteConversation(ticketId) {
+
+    /** Deletes the conversation of a ticket that has no agent. @returns whether a conversation was deleted */
+    async deleteConversation(ticketId: string): Promise<boolean> {
       if (turns.has(ticketId) || pool.has(ticketId)) return false;
       return deleteConversations(config, sandbox, logger, ticketId);
     },
-    async close() {
+
+    /** Closes all agents. */
+    async close(): Promise<void> {
       closing = true;
       await Promise.all([...turns.keys(), ...pool.ticketIds()].map(closeTicket));
       await pool.close();

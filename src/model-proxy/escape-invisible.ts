@@ -2,7 +2,7 @@
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 const LAYOUT = new Set(['\n', '\t']);
 
-/** Replaces each invisible character, which could hide a part of the text, by an escape such as `\u{1b}`. Keeps line breaks and tabs. */
+/** Replaces characters that could hide text by an escape such as `\u{1b}`. Keeps line breaks and tabs. */
 export function visibleText(text: string): string {
   return text
     .toWellFormed()

@@ -262,7 +262,7 @@ t.test('an agent that breaks off or breaks the rules ends the turn with a reason
     ],
     [[{ stop: 'refusal' }], { code: 'agent_refused' }],
     [[{ stop: 'tired' }], { code: 'agent_protocol', message: /no known stop reason/ }],
-    [[], { code: 'agent_refused', message: /empty answer/ }],
+    [[], { code: 'agent_refused', message: /no answer/ }],
   ];
   for (const [steps, expected] of cases) await t.rejects(play(steps), expected, JSON.stringify(steps).slice(0, 60));
   t.equal((await play([{ say: 'well again' }])).said, 'well again');

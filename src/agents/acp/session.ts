@@ -5,17 +5,18 @@ import { isRecord } from '../../json/is-record.ts';
 import { outOfMemoryText } from '../../sandbox/processes/run-process.ts';
 import type { SandboxedProcess } from '../../sandbox/types.ts';
 import type { AgentDefinition } from '../agent-definition.ts';
+import type { TurnListener } from '../turn/listener.ts';
 import { CANCELED } from './permission-policy.ts';
 import { readLines } from './read-lines.ts';
 import { createAcpStream } from './stream.ts';
-import { createTurn, type Turn, type TurnContext, type TurnOutput } from './turn.ts';
+import { createTurn, type Turn, type TurnContext } from './turn.ts';
 import { truncate } from './updates.ts';
 
 /** Wait for the update that ends a replay. */
 const REPLAY_TIMEOUT_MS = 2000;
 /** Wait for the exit of a process whose pipes have closed. */
 const EXIT_TIMEOUT_MS = 1000;
-const MAX_SESSION_ID_CHARS = 256;
+const MAX_ID_CHARS = 256;
 const STOP_REASONS = ['end_turn', 'max_tokens', 'max_turn_requests', 'refusal', 'cancelled'] as const;
 /** Lines of stderr kept to explain a crash. */
 const MAX_LAST_LINES = 20;
@@ -51,7 +52,7 @@ export type Session = {
    * Runs one turn. Emits the agent's updates as events.
    * @throws AppError for failures of the model or the agent
    */
-  prompt(text: string, output: TurnOutput): Promise<StopReason>;
+  prompt(text: string, listener: TurnListener): Promise<StopReason>;
   /** Requests the agent to end the turn. */
   cancel(): void;
 };
@@ -88,11 +89,7 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
     if (load !== undefined && (await loadSession(load))) return { sessionId: load, continued: true };
     // The SDK does not check what agents answer.
     const created: unknown = await agent.request(methods.agent.session.new, { cwd: root, mcpServers: [] });
-    if (
-      !isRecord(created) ||
-      typeof created.sessionId !== 'string' ||
-      created.sessionId.length > MAX_SESSION_ID_CHARS
-    ) {
+    if (!isRecord(created) || typeof created.sessionId !== 'string' || created.sessionId.length > MAX_ID_CHARS) {
       throw protocolError(definition, 'it returned no session id');
     }
     return { sessionId: created.sessionId, continued: false };
@@ -127,8 +124,8 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
         sessionId,
         continued,
 
-        async prompt(text, output) {
-          const current = createTurn(options, output);
+        async prompt(text, listener) {
+          const current = createTurn(options, listener);
           turn = current;
           try {
             const answer: unknown = await agent.request(methods.agent.session.prompt, {
@@ -139,10 +136,7 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
             if (!stopReason) throw protocolError(definition, 'it returned no known stop reason');
             if (stopReason === 'refusal') throw new AppError('agent_refused', 'The model refused to answer.');
             if (stopReason === 'end_turn' && !current.answered()) {
-              throw new AppError(
-                'agent_refused',
-                'The model returned an empty answer; its safety filter may have blocked it.',
-              );
+              throw new AppError('agent_refused', 'The model gave no answer. Its safety filter may have blocked it.');
             }
             return stopReason;
           } catch (error) {
@@ -164,7 +158,7 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
 
     async ping() {
       // No agent has this method, so a running one responds with an error.
-      await agent.request('_pullwright/ping').catch((error) => {
+      await agent.request('_pullwright/answers').catch((error) => {
         if (!(error instanceof RequestError)) throw error;
       });
     },

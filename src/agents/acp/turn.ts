@@ -3,14 +3,8 @@ import type { RequestPermissionRequest, RequestPermissionResponse } from '@agent
 import type { EventDraft, ToolKind } from '../../../schemas/event.ts';
 import type { Redactor } from '../../redaction/redactor.ts';
 import type { AgentMode } from '../agent-definition.ts';
-import {
-  type AskPermission,
-  CANCELED,
-  type Decision,
-  decidePermission,
-  outcomeOf,
-  questionOf,
-} from './permission-policy.ts';
+import type { TurnListener } from '../turn/listener.ts';
+import { CANCELED, type Decision, decidePermission, outcomeOf, questionOf } from './permission-policy.ts';
 import { MAX_TITLE_BYTES, mapUpdate, toolCall, truncate } from './updates.ts';
 
 const MAX_LOG_LINES = 200;
@@ -27,17 +21,10 @@ export type TurnContext = {
   asked: readonly ToolKind[];
 };
 
-/** The part of a `TurnListener` that ACP needs. */
-export type TurnOutput = {
-  notify(notification: { type: 'event'; draft: EventDraft }): void;
-  ask: AskPermission;
-  drained?: (() => Promise<void> | undefined) | undefined;
-};
-
 export type Turn = ReturnType<typeof createTurn>;
 
 /** Creates the turn that turns the messages of an agent into events. */
-export function createTurn({ mode, root, redactor, asked }: TurnContext, { notify, ask, drained }: TurnOutput) {
+export function createTurn({ mode, root, redactor, asked }: TurnContext, { notify, ask, drained }: TurnListener) {
   // Texts are redacted before they are truncated, which could leave half of a secret. The event log redacts complete texts.
   const context = { root, redact: redactor.text };
   const tools = new Set<string>();

@@ -111,7 +111,7 @@ async function start(
   const launch = launchRequest(config, definition, request);
   const hasConversation = existsSync(launch.conversation);
   const open = (load: string | undefined, started?: StartedAgent) =>
-    withStartTimeout(deps.config, definition, signal, async (signal) => {
+    withStartTimeout(config, definition, signal, async (signal) => {
       const agent = started ?? (await launchAgent(deps, launch, signal));
       try {
         return { agent, session: await agent.open(load, signal), isConversationReplaced: false };
@@ -132,16 +132,9 @@ async function start(
   const { agent, session } = opened;
   const { continued } = session;
   measure(definition, writer ? 'early' : 'cold', begun);
-  const fields = {
-    run_id: runId,
-    ticket_id: ticketId,
-    agent: definition.name,
-    mode,
-    pid: agent.process.pid,
-    continued,
-  };
-  const message = writer ? 'prestarted writer acquired' : 'agent started';
-  logger?.info({ ...fields, duration_ms: Math.round(performance.now() - begun) }, message);
+  const ids = { run_id: runId, ticket_id: ticketId, agent: definition.name, mode, pid: agent.process.pid };
+  const duration_ms = Math.round(performance.now() - begun);
+  logger?.info({ ...ids, continued, duration_ms }, writer ? 'prestarted writer acquired' : 'agent started');
   ticketAgents.add(ticketId, agent, workspace, runId).opened.resolve(session);
   return { ...opened, continued };
 }

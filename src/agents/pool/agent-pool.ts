@@ -8,7 +8,7 @@ import { removeTree } from '../../trees/remove-tree.ts';
 import { createTrash } from '../../trees/trash.ts';
 import type { AgentDefinition } from '../agent-definition.ts';
 import { conversationFolder } from '../conversations.ts';
-import { type AcquiredAgent, type AgentRequest, acquireAgent, launchRequest } from './acquire.ts';
+import { type AcquireDeps, type AcquiredAgent, type AgentRequest, acquireAgent, launchRequest } from './acquire.ts';
 import { createCompileCache } from './compile-cache.ts';
 import { createEviction } from './eviction.ts';
 import {
@@ -22,7 +22,7 @@ import { createPrestartedWriters } from './prestarted-writers.ts';
 import { isCurrent, workspaceIdentity } from './reuse.ts';
 import { createSpareAgents, type SpareFolders } from './spare-agents.ts';
 import { createStartScheduler, type StartScheduler } from './start-scheduler.ts';
-import { createTicketAgents } from './ticket-agents.ts';
+import { createTicketAgents, type TicketAgent } from './ticket-agents.ts';
 
 /**
  * The agent pool holds every process of an agent. A process is in one of these states:
@@ -46,7 +46,7 @@ import { createTicketAgents } from './ticket-agents.ts';
  * | claimed, idle           | working    | `acquire`, if it matches the request                                              |
  * | prestarted              | working    | `acquire` in mode `write`, if it matches                                          |
  * | working                 | idle       | `release` of a reader                                                             |
- * | working                 | closing    | `release` of a writer; the turn was aborted or failed                             |
+ * | working                 | closing    | `release` of a writer; the turn was aborted, or the process became unreliable    |
  * | claimed                 | closing    | it cannot open a session                                                          |
  * | claimed, idle           | closing    | it does not match a request                                                       |
  * | prestarted              | closing    | it does not match a request, or has not begun to start                            |
@@ -152,17 +152,7 @@ export function createAgentPool(deps: AgentPoolDeps) {
     async attachSpare(ticketId: string, workspace: string): Promise<void> {
       const entry = ticketAgents.get(ticketId);
       if (!entry?.fresh) return;
-      const { agent } = entry;
-      const open = (signal: AbortSignal) => agent.open(undefined, signal);
-      try {
-        entry.workspace = await workspaceIdentity(workspace);
-        entry.opened.resolve(await withStartTimeout(config, agent.definition, closing.signal, open));
-        await ticketAgents.release(ticketId);
-      } catch (err) {
-        // The ticket may have been deleted meanwhile.
-        if (!entry.closing) logger?.warn({ err, ticket_id: ticketId }, 'failed to attach spare agent');
-        await ticketAgents.close(ticketId);
-      }
+      await attach(acquireDeps, entry, workspace, closing.signal);
       spares.fill();
     },
 
@@ -176,7 +166,7 @@ export function createAgentPool(deps: AgentPoolDeps) {
       prestartedWriters.add(ticketId, workspace, (onBegin, signal) =>
         starts.background(() => {
           onBegin();
-          return withStartTimeout(config, definition, signal, (both) => launchAgent(launchDeps, launch, both));
+          return withStartTimeout(config, definition, signal, (signal) => launchAgent(launchDeps, launch, signal));
         }, signal),
       );
     },
@@ -197,6 +187,25 @@ export function createAgentPool(deps: AgentPoolDeps) {
   };
 }
 
+async function attach(
+  { config, logger, ticketAgents }: AcquireDeps,
+  entry: TicketAgent,
+  workspace: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { agent, ticketId } = entry;
+  const open = (signal: AbortSignal) => agent.open(undefined, signal);
+  try {
+    entry.workspace = await workspaceIdentity(workspace);
+    entry.opened.resolve(await withStartTimeout(config, agent.definition, signal, open));
+    await ticketAgents.release(ticketId);
+  } catch (err) {
+    // The ticket may have been deleted meanwhile.
+    if (!entry.closing) logger?.warn({ err, ticket_id: ticketId }, 'failed to attach spare agent');
+    await ticketAgents.close(ticketId);
+  }
+}
+
 async function startSpare(
   deps: LaunchDeps,
   starts: StartScheduler,
@@ -209,6 +218,6 @@ async function startSpare(
   await deps.sandbox.identities.assign(folders.workspace);
   return starts.background(async () => {
     await deps.compileCache.ensure(definition, signal);
-    return withStartTimeout(deps.config, definition, signal, (both) => launchAgent(deps, request, both));
+    return withStartTimeout(deps.config, definition, signal, (signal) => launchAgent(deps, request, signal));
   }, signal);
 }

@@ -24,8 +24,9 @@ type Deps = {
 };
 
 /**
- * Creates the store of Node's compile caches, which make agents start faster: https://nodejs.org/api/module.html#module-compile-cache
- * All agents execute the code in a cache, so no agent of a ticket may write it. The server creates it by one start of the agent
+ * Creates the store of Node's compile caches, which make agents start faster:
+ * https://nodejs.org/api/module.html#module-compile-cache
+ * All agents execute the code in a cache, so no agent of a ticket may write it. The server creates it by starting the agent once
  * without workspace, model or ticket, and mounts it read-only.
  */
 export function createCompileCache(deps: Deps) {

@@ -18,8 +18,8 @@ export type SpareAgent = SpareFolders & { agent: StartedAgent };
 export type SpareAgents = ReturnType<typeof createSpareAgents>;
 
 /**
- * Holds initialised readers for tickets that do not exist yet, each in a sandbox around two empty folders. A folder stays mounted when it
- * is renamed, so the folders of a spare agent become those of a ticket. No ticket sees the folders of another.
+ * Holds initialised readers for tickets that do not exist yet, each in a sandbox around two empty folders. A renamed folder stays
+ * mounted, so these folders become those of a ticket. No ticket sees the folders of another.
  * @param deps.start starts a reader in the folders, in the background
  * @param deps.hasRoom whether there is memory for one more
  * @param deps.removeFolder removes a folder that an agent could write

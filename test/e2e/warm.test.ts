@@ -118,7 +118,7 @@ t.test('a spare that can neither be used nor cleared away does not end the serve
   const { env, nodeArgs } = lacking({
     edits: [
       fails('attachSpare: pool.attachSpare,', "attachSpare: async () => { throw new Error('no session'); },"),
-      fails('async purge(ticketId) {', "async purge(ticketId) { throw new Error('not to be removed');"),
+      fails('await closeTicket(ticketId);', "throw new Error('not to be removed');"),
     ],
   });
   const server = await startServer(t, world, env, nodeArgs);

@@ -22,8 +22,8 @@ type Policy = { file: string; sha256: string };
  * server starts no agent unless each file has its hash.
  */
 const POLICIES: Record<AgentMode, Policy> = {
-  read: policy('read', '2af7a4948d789163ef51d937335a8849d91a68984daf9f64df899f31ceb4147c'),
-  write: policy('write', 'f1aed47bb17d8ae941aeaaec5fd1bb04ff5148316fcb7fa3fdab807564947a0a'),
+  read: policy('read', '2e2d62146d28feb8eb7714cf857db62a3a68da350983c1c66b01b81a9a97c3ae'),
+  write: policy('write', 'e9670f480825311c63defafc2ed92d900f1c9f7237ced16886f3a96efb8ddaac'),
 };
 
 /** Policies that make a kind of tool ask, above that of `write`. Gemini CLI's tools of other kinds affect only itself. */
@@ -31,7 +31,7 @@ const ASK_POLICIES: Partial<Record<AskableKind, Policy>> = {
   read: policy('ask-read', '2f502f52670584944fecf972a70e06ad7991efe1c90a95f65ae592716657d7a7'),
   search: policy('ask-search', '494063e69a87ca18606cc7ab2f9cf806a6b0d45331b1f3c90fcd59436177d4b2'),
   edit: policy('ask-edit', '56a5ebbb060a61fbc316e692afab88651f1b0a605c13614dcc19089dd8b2b4d7'),
-  execute: policy('ask-execute', 'b7824b4ff8d8c8c7e2d7577c4ee1438effbb21d1121e4d0aae93756712228663'),
+  execute: policy('ask-execute', '2c137f0c41323d01046ca117a28377c3eb793aa6c470771d7727ab1626c8ad9e'),
 };
 
 /** A policy here makes Gemini CLI ignore `--admin-policy`. */

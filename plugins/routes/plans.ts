@@ -79,7 +79,7 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
     if (state !== 'ready') return;
     const { workspace, gitDir, mirror } = await app.workspaces.paths(ticket_id);
     const git = { dir: gitDir, mirror };
-    await app.agents.prepareWriter({ ticketId: ticket_id, agent: app.config.AGENT, workspace, git });
+    await app.agents.prestartWriter({ ticketId: ticket_id, agent: app.config.AGENT, workspace, git });
   }
 };
 

@@ -5,53 +5,59 @@ import type { Confine } from '../sandbox/confined/confine.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { SandboxRequest } from '../sandbox/types.ts';
 
-/** `read`: look at the workspace (chat, make_plan); `write`: change it (dev). */
+/** `read` cannot change the workspace (chat, make_plan); `write` can (dev). */
 export type AgentMode = 'read' | 'write';
 
+/** The settings that agent definitions read. */
+export type AgentSettings = Pick<
+  Config,
+  'ASK_PERMISSION' | 'GEMINI_API_KEY' | 'GEMINI_MODEL' | 'GOOGLE_GEMINI_BASE_URL'
+>;
+
 export type LaunchContext = {
-  config: Config;
+  config: AgentSettings;
   mode: AgentMode;
   sandbox: Pick<Sandbox, 'kind' | 'path' | 'layout'>;
   workspace: string;
-  /** The agent's folder for this ticket, for what lasts from process to process. */
+  /** The agent's folder for this ticket, which its processes share. */
   conversation: string;
-  /** Where the agent finds its model, and what it sends as the key; none when the definition names no API. */
+  /** The model proxy and the token for it; undefined when the definition names no API. */
   model: { url: string; token: string } | undefined;
 };
 
-/** How to start the agent: the part of a sandbox request that the agent decides. */
+/** The part of a sandbox request that the agent decides. */
 export type Launch = Pick<SandboxRequest, 'argv' | 'env' | 'mounts'> & Required<Pick<SandboxRequest, 'home'>>;
 
-/** An error that an ACP peer answered (`code`), or the last words of a process that ended (none). */
+/** An error response of an ACP peer, with its `code`, or the last output of a process that exited. */
 export type AgentFailure = { code?: number; message: string };
 
-/** All that is particular to one agent; everything else about agents is ACP. */
+/** All that is particular to one agent. The server reaches every agent through ACP. */
 export type AgentDefinition = {
-  /** What a run and `AGENT` call it. */
+  /** The value of `AGENT`, and of `agent` in a run. */
   name: string;
   title: string;
-  /** Version of the installed agent. @throws AppError `agent_unavailable` when there is none */
+  /** Returns the version of the installed agent. @throws AppError `agent_unavailable` when it is not installed */
   version(): string;
-  /** The API of its model; called after `check` found nothing wrong. None for an agent that has no model. */
-  model?(config: Config): ModelApi;
-  /** Why it would not work with these settings, if so: `agent_auth` or `agent_unavailable`. */
-  check(config: Config): Promise<AppError | undefined>;
+  /** Returns the API of its model, if it has one. Called after `check` has passed. */
+  model?(config: AgentSettings): ModelApi;
+  /** Returns why the agent cannot work with these settings: `agent_auth` or `agent_unavailable`. */
+  check(config: AgentSettings): Promise<AppError | undefined>;
   /**
-   * Writes what the process finds in its home and says how to start it. Called before every start; what it relies on
-   * for safety is checked here. @throws AppError `agent_unavailable`
+   * Writes the files of the process's home and returns how to start it. Called before every start; also checks the files that
+   * safety depends on. @throws AppError `agent_unavailable`
    */
   prepareLaunch(context: LaunchContext): Promise<Launch>;
   /**
-   * Readies the files of a conversation for `session/load`; false when there are none. No process may be using them. What an
-   * agent could write is touched by confined programs only.
+   * Prepares the files of a conversation for `session/load`, by confined programs only, since an agent could write them. No process
+   * may use them at the time. @returns false when the session has no files
    */
   prepareLoad(confine: Confine, conversation: string, sessionId: string): Promise<boolean>;
-  /** Kind of the update that is the last of a replay, for an agent that answers `session/load` before it has replayed. */
+  /** Kind of the last update of a replay, for an agent that answers `session/load` before the replay. */
   replayEndsWith?: string;
-  /** The prompt in a form that the agent takes for words to the model, whatever it begins with. */
+  /** Escapes a prompt that the agent would take for a command of its own. */
   promptText(text: string): string;
-  /** Whether a line of stderr says nothing to anybody. */
+  /** Whether a line of stderr is not worth a log event. */
   isNoise(line: string): boolean;
-  /** What an error means, when it means something in particular. */
+  /** Returns the meaning of an error that has a particular one. */
   classifyError(failure: AgentFailure): AppError | undefined;
 };

@@ -1,6 +1,6 @@
 /**
- * Lets at most `limit` tasks run at once; the others wait their turn, first come first served.
- * @returns runs a task; throws the reason of the signal when that is aborted while the task waits
+ * Creates a function that runs at most `limit` tasks at once. Other tasks wait, first in, first out.
+ * @returns runs a task; throws the signal's reason when the signal is aborted while the task waits
  */
 export function createLimiter(limit: number) {
   const waiting = new Set<() => void>();
@@ -32,7 +32,7 @@ export function createLimiter(limit: number) {
     try {
       return await task();
     } finally {
-      // The place goes to the next in line, or back.
+      // A waiting task takes over the slot.
       const [next] = waiting;
       if (next) next();
       else running -= 1;

@@ -15,7 +15,7 @@ export type CleanUpDeps = {
   store: Pick<Store, 'changes' | 'housekeeping' | 'idempotency' | 'runs'>;
   log: Pick<EventLog, 'closeRun'>;
   workspaces: Pick<Workspaces, 'maintenance' | 'state'>;
-  agents: Pick<Agents, 'release' | 'dropConversation'>;
+  agents: Pick<Agents, 'closeTicket' | 'deleteConversation'>;
   disk: DiskGuard;
   logger: Logger;
   /** Aborted when the server stops: what is left waits for the next time. */
@@ -112,7 +112,7 @@ async function dropConversations({ config, store, agents, closing }: CleanUpDeps
   let dropped = 0;
   for (const ticketId of await store.housekeeping.idleTickets(ago(config.RETAIN_CONVERSATIONS_DAYS))) {
     if (closing.aborted) break;
-    if (await agents.dropConversation(ticketId)) dropped += 1;
+    if (await agents.deleteConversation(ticketId)) dropped += 1;
   }
   return dropped;
 }
@@ -155,7 +155,7 @@ async function parkOne(
   const isIdle = async () => {
     if ((await store.runs.listOpen(ticketId)).length > 0) return false;
     // It would go on with the folder that is about to be removed.
-    await agents.release(ticketId);
+    await agents.closeTicket(ticketId);
     return true;
   };
   try {

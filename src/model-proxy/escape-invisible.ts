@@ -1,16 +1,15 @@
-/** Controls, separators of lines, directions of writing, and what has no width, such as variation selectors and tags. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+/** Controls, line separators, writing directions, and characters without width such as variation selectors and tags. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 const LAYOUT = new Set(['\n', '\t']);
 
-/**
- * The text with a visible escape, such as `\u{1b}`, in place of each character that could hide what it says.
- * Line breaks and tabs stay.
- */
+/** Replaces characters that could hide text by an escape such as `\u{1b}`. Keeps line breaks and tabs. */
 export function visibleText(text: string): string {
-  return text.toWellFormed().replace(UNSEEN, (character) => (LAYOUT.has(character) ? character : escaped(character)));
+  return text
+    .toWellFormed()
+    .replace(INVISIBLE, (character) => (LAYOUT.has(character) ? character : escaped(character)));
 }
 
-/** As `visibleText`, in one line. */
+/** Also escapes line breaks and tabs. */
 export function visibleLine(text: string): string {
   return visibleText(text).replace(/[\n\t]/g, escaped);
 }

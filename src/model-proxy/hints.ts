@@ -1,44 +1,46 @@
-import type { LimitWatch } from './limits.ts';
-import type { Conversation, Note } from './model-api.ts';
+import type { LimitTracker } from './limits.ts';
+import type { Conversation, Hint } from './model-api.ts';
+import type { ModelTurn } from './model-turn.ts';
 
-/** How often the same failing call of a tool is noticed, and how often in one turn. */
-const REPEATED = 3;
-const MAX_ADVICE = 3;
-
-/** What the agent is told while it works. Each returns the words. */
-export type NoteSource = {
-  /** Called once, when a limit is near. */
-  onLimitNear(limit: { setting: string; detail: string }): string;
-  /** Called when the agent has made the same call of a tool several times in a row, and it failed in the same way. */
-  onRepeatedFailure(call: string, times: number): string;
-};
+/** Identical failures in a row that cause a hint, and most such hints in one turn. */
+const FAILURES_PER_HINT = 3;
+const MAX_FAILURE_HINTS = 3;
+/** Longest tool call in a hint, in characters. */
+const MAX_CALL_CHARS = 300;
 
 /**
- * ACP has no way to speak to an agent that is at work, and to cancel its turn makes Gemini CLI forget all of it. So what
- * is to be told is put into the calls of its model: into each from then on, at the same place, since the agent itself
- * does not keep it.
+ * Creates the hints of one turn. ACP cannot send a message to a working agent, and Gemini CLI forgets a canceled turn. So the proxy
+ * adds hints to model calls. The agent does not store them: each later call gets them again, at the same position.
+ * @param redact masks secrets
+ * @returns the hints for the conversation of a call
  */
-export function createNotes(source: NoteSource, limits: LimitWatch) {
-  const notes: Note[] = [];
-  let warned = false;
-  let advised = 0;
-  let failures = 0;
+export function createHints(
+  { hints: texts, notify }: ModelTurn,
+  limits: LimitTracker,
+  redact: (text: string) => string,
+) {
+  const hints: Hint[] = [];
+  let isLimitNear = false;
+  let failureHints = 0;
+  let lastTimes = 0;
 
-  return {
-    /** What the agent is to be told in a call of its model. */
-    of({ entries, repeated }: Conversation): readonly Note[] {
-      const after = entries.length;
-      const near = warned ? undefined : limits.near();
-      if (near) {
-        warned = true;
-        notes.push({ after, text: source.onLimitNear(near) });
-      }
-      if (repeated && advised < MAX_ADVICE && repeated.times % REPEATED === 0 && repeated.times !== failures) {
-        advised += 1;
-        notes.push({ after, text: source.onRepeatedFailure(repeated.call, repeated.times) });
-      }
-      failures = repeated?.times ?? 0;
-      return notes;
-    },
+  return function hintsFor({ entries, repeatedFailure }: Conversation): readonly Hint[] {
+    const after = entries.length;
+    const limit = isLimitNear ? undefined : limits.near();
+    if (limit) {
+      isLimitNear = true;
+      notify({ type: 'limitNear', limit });
+      hints.push({ after, text: texts.limitNear(limit) });
+    }
+    const times = repeatedFailure?.times ?? 0;
+    if (repeatedFailure && times % FAILURES_PER_HINT === 0 && times !== lastTimes && failureHints < MAX_FAILURE_HINTS) {
+      failureHints += 1;
+      // Redacted first: a cut could leave half of a secret.
+      const call = redact(repeatedFailure.call).slice(0, MAX_CALL_CHARS);
+      notify({ type: 'repeatedFailure', call, times });
+      hints.push({ after, text: texts.repeatedFailure(call, times) });
+    }
+    lastTimes = times;
+    return hints;
   };
 }

@@ -1,36 +1,39 @@
-/** From here on, a limit is near: the agent is asked to come to an end. */
-const NEAR = 0.9;
+/** Share of a limit at which it counts as near: a hint then asks the agent to finish. */
+const NEAR_SHARE = 0.9;
 
-/** What a run may use of something, what of that it used before this turn, and who says so. */
+/** A limit on what a run uses of its model. */
 export type Limit = {
-  /** Setting, or field of the request. */
+  /** The setting, or the field of the request, that sets the limit. */
   setting: string;
   unit: 'tokens' | 'turns' | 'seconds';
   limit: number;
+  /** Used before this turn. */
   used: number;
 };
 
-export type LimitWatch = ReturnType<typeof watchLimits>;
+export type NearLimit = { setting: string; detail: string };
 
-/** Keeps account of the limits of one turn. A turn of the limit `turns` is a call of the model, as in ACP's `max_turn_requests`. */
-export function watchLimits(limits: readonly Limit[]) {
+export type LimitTracker = ReturnType<typeof trackLimits>;
+
+/** Tracks the limits of one turn. The unit `turns` counts model calls, as `max_turn_requests` of ACP does. */
+export function trackLimits(limits: readonly Limit[]) {
   const begun = performance.now();
   const used = { tokens: 0, turns: 0 };
-  let lastCall = 0;
+  let lastCallTokens = 0;
 
-  function spent({ unit, used: before }: Limit): number {
+  function usedOf({ unit, used: before }: Limit): number {
     return before + (unit === 'seconds' ? (performance.now() - begun) / 1000 : used[unit]);
   }
 
-  /** A call costs about what the one before it did; a run with few turns gets at least its last one to come to an end. */
+  /** Assumes that the next call costs as much as the last one. A run with few turns keeps at least the last one to finish. */
   function isNear(limit: Limit): boolean {
-    if (limit.unit === 'turns') return spent(limit) >= Math.floor(NEAR * limit.limit);
-    return spent(limit) + (limit.unit === 'tokens' ? lastCall : 0) >= NEAR * limit.limit;
+    if (limit.unit === 'turns') return usedOf(limit) >= Math.floor(NEAR_SHARE * limit.limit);
+    return usedOf(limit) + (limit.unit === 'tokens' ? lastCallTokens : 0) >= NEAR_SHARE * limit.limit;
   }
 
   return {
-    /** Whether calls have to wait for each other: each is let through by what those before it have used. */
-    counted: limits.some(({ unit }) => unit !== 'seconds'),
+    /** Whether calls must run one at a time, because each is admitted by the use of the calls before it. */
+    isSequential: limits.some(({ unit }) => unit !== 'seconds'),
 
     addTurn(): void {
       used.turns += 1;
@@ -38,30 +41,27 @@ export function watchLimits(limits: readonly Limit[]) {
 
     addTokens(tokens: number): void {
       used.tokens += tokens;
-      lastCall = tokens;
+      lastCallTokens = tokens;
     },
 
-    /** A limit that leaves no room for one more call. The time has a clock of its own, which also ends what hangs. */
-    spent(): string | undefined {
-      const over = limits.find((limit) => limit.unit !== 'seconds' && spent(limit) >= limit.limit);
-      return over && `${told(over, spent(over))}; ${over.setting} allows ${over.limit}.`;
+    /** Describes a limit that allows no further call. Excludes `seconds`: the timer of the run also aborts calls that hang. */
+    reached(): string | undefined {
+      const limit = limits.find((limit) => limit.unit !== 'seconds' && usedOf(limit) >= limit.limit);
+      return limit && `${Math.floor(usedOf(limit))} ${USED[limit.unit]}; ${limit.setting} allows ${limit.limit}.`;
     },
 
-    near(): { setting: string; detail: string } | undefined {
+    near(): NearLimit | undefined {
       const limit = limits.find(isNear);
-      return limit && { setting: limit.setting, detail: `${told(limit, spent(limit))} of ${limit.limit}` };
+      if (limit === undefined) return undefined;
+      return { setting: limit.setting, detail: `${Math.floor(usedOf(limit))} of ${limit.limit} ${USED[limit.unit]}` };
     },
 
-    /** Seconds until the run ends, as far as a limit says. */
+    /** Seconds until the run times out; infinite without a limit. */
     secondsLeft(): number {
-      const left = limits.flatMap((limit) => (limit.unit === 'seconds' ? [limit.limit - spent(limit)] : []));
+      const left = limits.flatMap((limit) => (limit.unit === 'seconds' ? [limit.limit - usedOf(limit)] : []));
       return Math.min(...left);
     },
   };
 }
 
-const WORDS = { tokens: 'tokens are used', turns: 'turns are used', seconds: 'seconds are over' };
-
-function told({ unit }: Limit, amount: number): string {
-  return `${Math.floor(amount)} ${WORDS[unit]}`;
-}
+const USED = { tokens: 'tokens used', turns: 'turns used', seconds: 'seconds elapsed' } as const;

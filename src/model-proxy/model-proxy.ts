@@ -3,80 +3,81 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { AppError } from '../errors/app-error.ts';
 import { createJsonScan } from '../json/scan.ts';
 import type { Redactor } from '../redaction/redactor.ts';
-import { carryOutCall } from './call.ts';
+import { forwardCall } from './call.ts';
 import { visibleLine } from './escape-invisible.ts';
-import { createMeter, type Meter, type ModelTurn } from './meter.ts';
+import { createMeter, type Meter } from './meter.ts';
 import type { ModelApi, ModelCall } from './model-api.ts';
+import type { ModelTurn } from './model-turn.ts';
 import { readRequest } from './read-request.ts';
 import { NOT_FORWARDED } from './refusal.ts';
 import type { Refusal } from './request-readers.ts';
 import type { Upstream } from './upstream.ts';
 
-const MAX_REQUEST = 32 * 1024 * 1024;
-/** Requests above this size, in bytes, are let through one at a time: each is in memory until the model has answered. */
-const LARGE_REQUEST = 4 * 1024 * 1024;
-const MAX_WORDS = 300;
+const MAX_REQUEST_BYTES = 32 * 1024 * 1024;
+/** Larger requests run one at a time: each stays in memory until the model responds. */
+const LARGE_REQUEST_BYTES = 4 * 1024 * 1024;
+const MAX_REASON_CHARS = 300;
 const MAX_CONNECTIONS = 64;
-/** Most calls that may wait or be carried out at once: a connection can carry any number, one behind another. */
+/** Most calls that wait or run. One connection can pipeline any number. */
 const MAX_PENDING = 64;
 const TOO_LARGE: Refusal = { status: 413, reason: 'its body is too large' };
-const TOO_COMPLEX: Refusal = { status: 413, reason: 'its body is nested too deeply, or holds too many values' };
+const TOO_COMPLEX: Refusal = { status: 413, reason: 'its body is nested too deeply or has too many values' };
 
 export type ModelProxy = {
   server: Server;
-  /** What the agent sends instead of the key. */
+  /** Sent by the agent in place of the key. */
   token: string;
   /**
-   * Lets calls through from now on.
-   * @returns ends that: calls under way are broken off, and all have been told to `onUsage` when it returns
+   * Admits calls from now on.
+   * @returns ends the turn: aborts running calls; all usage has been notified when it returns
    */
   begin(turn: ModelTurn): () => void;
 };
 
 /**
- * The only way from an agent to its model: takes the agent's calls, checks them against the allow-list of the API, adds the
- * key, passes the answers on as they come, tries again what fails, and counts. Between turns nothing is let through, so
- * that whatever is used is used by a run.
+ * Creates the only way from an agent to its model. It checks the agent's calls against the allow-list of the API, adds the key and
+ * hints, streams responses, retries and counts. It refuses calls between turns, so that all usage belongs to a run.
  */
 export function createModelProxy(api: ModelApi, upstream: Upstream, redactor: Redactor): ModelProxy {
   const token = randomBytes(32).toString('base64url');
   let meter: Meter | undefined;
   let pending = 0;
 
-  // The run has a time limit; here, a call may wait for others and a connection for the next call.
+  // No timeouts: calls wait for each other, and connections for the next call. The run has a time limit.
   const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, (request, response) => {
     const refuse = (status: number, message: string) => sendError(api, request, response, status, message);
-    if (!isSame(request.headers[api.keyHeader], token)) return refuse(403, 'This is not the token of the agent.');
-    if (meter === undefined) return refuse(403, 'No run is under way.');
-    if (pending >= MAX_PENDING) return refuse(403, 'Too many calls are under way.');
+    if (!isToken(request.headers[api.keyHeader], token)) return refuse(403, 'The token of the agent is not valid.');
+    if (meter === undefined) return refuse(403, 'No turn is running.');
+    if (pending >= MAX_PENDING) return refuse(403, 'Too many concurrent calls.');
     const current = meter;
     const reject = ({ status, reason }: Refusal) => {
-      current.warn(`A call of the model was refused: ${visibleLine(reason.slice(0, MAX_WORDS))}.`);
+      const text = `Refused a model call: ${visibleLine(reason.slice(0, MAX_REASON_CHARS))}.`;
+      current.notify({ type: 'warning', text });
       refuse(status, `${NOT_FORWARDED} ${reason}.`);
     };
     const call = api.call(request.method ?? '', request.url ?? '');
     if (call === undefined) {
-      return reject({ status: 403, reason: `agents have no use for ${request.method} ${request.url}` });
+      return reject({ status: 403, reason: `agents do not need ${request.method} ${request.url}` });
     }
     if (!api.models.has(call.model)) {
-      return reject({ status: 403, reason: `the settings do not name the model ${call.model}` });
+      return reject({ status: 403, reason: `the settings do not allow the model ${call.model}` });
     }
-    // A request that does not state its size may be of any.
-    const size = Number(request.headers['content-length'] ?? MAX_REQUEST);
-    if (size > MAX_REQUEST) return reject(TOO_LARGE);
-    const carryOut = async () => {
+    // A request without a length may have any.
+    const size = Number(request.headers['content-length'] ?? MAX_REQUEST_BYTES);
+    if (size > MAX_REQUEST_BYTES) return reject(TOO_LARGE);
+    const forward = async () => {
       const read = await readBody(api, call, request, current);
-      // A body that arrives slowly does not outlast the turn.
-      current.over.throwIfAborted();
+      // The turn may have ended while the body arrived.
+      current.ended.throwIfAborted();
       if (response.destroyed) return;
       if ('reason' in read) return reject(read);
-      await carryOutCall({ api, upstream, redactor, call, request, body: read.body, response, meter: current });
+      await forwardCall({ api, upstream, redactor, call, request, body: read.body, response, meter: current });
     };
     pending += 1;
     current
-      .admit(call, size > LARGE_REQUEST, carryOut)
+      .admit(call, size > LARGE_REQUEST_BYTES, forward)
       .catch((error) => {
-        // Not one of the statuses after which an agent tries again by itself.
+        // A status that agents do not retry.
         if (error instanceof AppError) refuse(403, error.message);
         else response.destroy();
       })
@@ -90,7 +91,7 @@ export function createModelProxy(api: ModelApi, upstream: Upstream, redactor: Re
     server,
     token,
     begin(turn) {
-      const begun = createMeter(turn);
+      const begun = createMeter(turn, redactor.text);
       meter = begun;
       return () => {
         begun.end();
@@ -100,7 +101,7 @@ export function createModelProxy(api: ModelApi, upstream: Upstream, redactor: Re
   };
 }
 
-/** The body that is to be sent to the model, or why there is none. The received one is not held on to. */
+/** Returns the body to send to the model, or why there is none. The received body can be freed. */
 async function readBody(
   api: ModelApi,
   call: ModelCall,
@@ -109,22 +110,22 @@ async function readBody(
 ): Promise<{ body: Uint8Array } | Refusal> {
   const received = await readAll(request);
   if ('reason' in received) return received;
-  const { model, costs, converses } = call;
-  const read = await readRequest(received, { format: api.format, model, costs, converses }, meter.over);
+  const { model, usesTokens, isConversation } = call;
+  const read = await readRequest(received, { format: api.format, model, usesTokens, isConversation }, meter.ended);
   if ('reason' in read || read.conversation === undefined) return read;
   const { body, conversation } = read;
-  const notes = meter.notes.of(conversation);
-  return { body: notes.length === 0 ? body : api.addNotes(body, conversation, notes) };
+  const hints = meter.hintsFor(conversation);
+  return { body: hints.length === 0 ? body : api.addHints(body, conversation, hints) };
 }
 
-/** The whole body; nothing of one that is too large, or too complex to be parsed, is kept. */
+/** Reads the whole body, and stops at one that is too large or too complex to parse. */
 async function readAll(request: IncomingMessage): Promise<Buffer<ArrayBuffer> | Refusal> {
   const scan = createJsonScan();
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     size += chunk.length;
-    if (size > MAX_REQUEST) return TOO_LARGE;
+    if (size > MAX_REQUEST_BYTES) return TOO_LARGE;
     if (!scan.push(chunk)) return TOO_COMPLEX;
     chunks.push(chunk);
   }
@@ -137,14 +138,14 @@ function sendError(api: ModelApi, request: IncomingMessage, response: ServerResp
     response.destroy();
     return;
   }
-  // A connection that closes while the agent still sends takes the answer with it; only what has no end is cut off.
-  const isBounded = Number(request.headers['content-length']) <= MAX_REQUEST;
+  // Closing the connection while the agent still sends would lose the response, so only unbounded requests are cut off.
+  const isBounded = Number(request.headers['content-length']) <= MAX_REQUEST_BYTES;
   response.writeHead(status, { 'content-type': 'application/json', ...(isBounded ? {} : { connection: 'close' }) });
   response.end(JSON.stringify(api.errorBody(status, message)));
 }
 
-/** In a time that tells nothing about where they differ. */
-function isSame(given: unknown, token: string): boolean {
+/** Compares in constant time. */
+function isToken(given: unknown, token: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest();
   return typeof given === 'string' && timingSafeEqual(digest(given), digest(token));
 }

@@ -1,2 +1,2 @@
-/** How the answer begins to a call that the server does not forward to the model; the agent's error repeats it. */
+/** Start of the message for a refused call. The agent repeats it in its own error. */
 export const NOT_FORWARDED = 'The server does not forward this call to the model:';

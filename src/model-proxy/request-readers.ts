@@ -3,14 +3,14 @@ import type { ModelCall, ModelRequest, RequestFormat, RequestReader } from './mo
 
 const READERS: Record<RequestFormat, RequestReader> = { gemini: readGeminiRequest };
 
-/** Why a call is not forwarded, as an HTTP status and in words. */
+/** Why a call is not forwarded, with the HTTP status for the agent. */
 export type Refusal = { status: 400 | 403 | 413; reason: string };
 export type ReadResult = ModelRequest | Refusal;
 
 /** The part of a call that decides how its body is read. */
-export type RequestKind = { format: RequestFormat } & Pick<ModelCall, 'model' | 'costs' | 'converses'>;
+export type RequestKind = { format: RequestFormat } & Pick<ModelCall, 'model' | 'usesTokens' | 'isConversation'>;
 
-/** Parses the body of a call, which `createJsonScan` has bounded, and checks it against the allow-list of its API. */
+/** Parses the body of a call, already bounded by `createJsonScan`, and checks it against the allow-list of its API. */
 export function parseBody(body: Uint8Array, { format, ...call }: RequestKind): ReadResult {
   let parsed: unknown;
   try {
@@ -19,5 +19,5 @@ export function parseBody(body: Uint8Array, { format, ...call }: RequestKind): R
     return { status: 400, reason: 'its body is not JSON' };
   }
   const read = READERS[format](parsed, call);
-  return 'refused' in read ? { status: 403, reason: `it may not hold ${read.refused}` } : read;
+  return 'refused' in read ? { status: 403, reason: `it must not contain ${read.refused}` } : read;
 }

@@ -1,41 +1,41 @@
 import { isRecord } from '../json/is-record.ts';
 
-/** What a value in a request may be. `json` is data for the model only: whatever it holds, the API does not act on it. */
+/** The allowed values of a field. `json` is data for the model only: the API does not act on it. */
 export type Shape<Name extends string> =
   | 'string'
   | 'number'
   | 'boolean'
   | 'json'
-  /** An object of the table. */
+  /** An object of the allow-list. */
   | Name
   | { list: Shape<Name> }
-  /** An object with keys of any name. */
+  /** An object with arbitrary keys. */
   | { map: Shape<Name> }
   | { values: readonly (string | number)[] }
   | { matches: RegExp }
-  /** The first of these whose JSON type the value has. */
+  /** The first shape that has the JSON type of the value. */
   | { either: readonly Shape<Name>[] };
 
-/** The fields of an object, by their names in camelCase. All are optional, and there are no others. */
+/** The fields of an object by name, in camelCase. All are optional. */
 export type Fields<Name extends string> = Readonly<Record<string, Shape<Name>>>;
 
 /** The allow-list of an API: its objects, by name. */
 export type Shapes<Name extends string> = Readonly<Record<Name, Fields<NoInfer<Name>>>>;
 
-/** Longest name of a field in a path, and most steps of one. A sender chooses both. */
-const MAX_NAME = 60;
+/** Bounds of a path in an error, since the sender chooses both. */
+const MAX_NAME_CHARS = 60;
 const MAX_STEPS = 12;
 
-/** The field of an object, by each of its spellings. */
+/** The fields of an object, by each spelling of their names. */
 type Spellings<Name extends string> = Map<string, { name: string; shape: Shape<Name> }>;
 
 /**
- * Compiles an allow-list into a check of parsed JSON, nested no deeper than the stack allows.
+ * Compiles an allow-list into a check of parsed JSON. The check is recursive: bound the nesting first.
  *
- * A field may be spelled in camelCase or in snake_case, as in the JSON of protobuf
- * (https://protobuf.dev/programming-guides/json/), but only once in an object. The check renames fields to camelCase in place:
- * what was checked is then what the API reads.
- * @returns the check: it returns the path of the first field that is not on the list, if there is one
+ * Accepts each field in camelCase or in snake_case, as the JSON of protobuf does
+ * (https://protobuf.dev/programming-guides/json/), but not both. Renames fields to camelCase in place, so that the API reads
+ * exactly the fields that were checked.
+ * @returns the check, which returns the path of the first field that is not on the list
  */
 export function createShapeCheck<Name extends string>(table: Shapes<Name>) {
   const objects = new Map<string, Spellings<Name>>();
@@ -48,8 +48,8 @@ export function createShapeCheck<Name extends string>(table: Shapes<Name>) {
     objects.set(object, spellings);
   }
 
-  /** Whether the value is of the type of a shape; what is in it is not looked at. */
-  function suits(value: unknown, shape: Shape<Name>): boolean {
+  /** Whether the value has the type of a shape; does not look inside. */
+  function hasType(value: unknown, shape: Shape<Name>): boolean {
     if (typeof shape === 'string') {
       if (shape === 'json' || typeof value === shape) return value !== Number.POSITIVE_INFINITY;
       return objects.has(shape) && isRecord(value);
@@ -58,23 +58,23 @@ export function createShapeCheck<Name extends string>(table: Shapes<Name>) {
     if ('map' in shape) return isRecord(value);
     if ('values' in shape) return shape.values.some((allowed) => allowed === value);
     if ('matches' in shape) return typeof value === 'string' && shape.matches.test(value);
-    return shape.either.some((one) => suits(value, one));
+    return shape.either.some((one) => hasType(value, one));
   }
 
   return function check(root: Name, request: unknown): string | undefined {
     const path: (string | number)[] = [];
     return accepts(request, root) ? undefined : pathText(path);
 
-    /** Leaves the path at what is refused. */
+    /** Leaves `path` at the value that is refused. */
     function accepts(value: unknown, shape: Shape<Name>): boolean {
-      if (!suits(value, shape)) return false;
+      if (!hasType(value, shape)) return false;
       if (typeof shape === 'string') {
         const spellings = objects.get(shape);
         return spellings === undefined || !isRecord(value) || acceptsFields(value, spellings);
       }
       if ('either' in shape) {
-        const suited = shape.either.find((one) => suits(value, one));
-        return suited !== undefined && accepts(value, suited);
+        const matching = shape.either.find((one) => hasType(value, one));
+        return matching !== undefined && accepts(value, matching);
       }
       if ('list' in shape && Array.isArray(value)) {
         return value.every((item, index) => acceptsAt(index, item, shape.list));
@@ -113,11 +113,11 @@ function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** Such as `tools[0].googleSearch`. */
+/** Formats a path, such as `tools[0].googleSearch`. */
 function pathText(path: readonly (string | number)[]): string {
   const steps = path.slice(0, MAX_STEPS).map((step) => {
     if (typeof step === 'number') return `[${step}]`;
-    return `.${step.length > MAX_NAME ? `${step.slice(0, MAX_NAME)}…` : step}`;
+    return `.${step.length > MAX_NAME_CHARS ? `${step.slice(0, MAX_NAME_CHARS)}…` : step}`;
   });
   return steps.join('').replace(/^\./, '') || 'the body';
 }

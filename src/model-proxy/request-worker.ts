@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { parseBody, type RequestKind } from './request-readers.ts';
 
-/** A thread that reads large bodies of calls, one at a time: `read-request.ts` starts it. */
+/** A large body to read; `read-request.ts` sends one at a time. */
 export type WorkerTask = { body: Uint8Array<ArrayBuffer>; kind: RequestKind };
 
 parentPort?.on('message', ({ body, kind }: WorkerTask) => {

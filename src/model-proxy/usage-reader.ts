@@ -2,60 +2,61 @@ import { StringDecoder } from 'node:string_decoder';
 import type { Usage } from '../../schemas/run.ts';
 import { createJsonScan } from '../json/scan.ts';
 
-/** Longest part of an answer that is looked into, in characters. */
-const MAX_PART = 16 * 1024 * 1024;
+/** Longest event, or response that is no stream, in characters. */
+const MAX_PART_CHARS = 16 * 1024 * 1024;
 
 /**
- * Looks at an answer of a model while it passes by: a JSON value, a list of them, or server-sent events. Finds the tokens
- * in it: models count on while they speak, so what is told last is what holds.
+ * Creates a reader of the token counts in a response that is being forwarded: a JSON value, a list of them, or server-sent events.
+ * Models report running totals, so the last one counts.
+ * @param usageOf reads the count of one value
  */
 export function createUsageReader(contentType: string, usageOf: (value: unknown) => Usage | undefined) {
   const decoder = new StringDecoder('utf8');
   const isStream = contentType.startsWith('text/event-stream');
   let rest = '';
   let usage: Usage | undefined;
-  let garbled = false;
+  let isInvalid = false;
 
-  function take(json: string): void {
+  function readValue(json: string): void {
     if (!createJsonScan().push(Buffer.from(json))) {
-      garbled = true;
+      isInvalid = true;
       return;
     }
     try {
       for (const value of [JSON.parse(json)].flat()) usage = usageOf(value) ?? usage;
     } catch {
-      garbled = true;
+      isInvalid = true;
     }
   }
 
-  function takeLines(lines: readonly string[]): void {
-    for (const line of lines) if (line.startsWith('data:')) take(line.slice('data:'.length));
+  function readLines(lines: readonly string[]): void {
+    for (const line of lines) if (line.startsWith('data:')) readValue(line.slice('data:'.length));
   }
 
   return {
-    /** Whether it comes in events, each of which can be passed on. */
+    /** Whether each event can be forwarded as it arrives. */
     isStream,
 
-    /** @returns false when this is not what a model says, but garbage */
+    /** @returns false when the response is not valid JSON, or too large */
     push(chunk: Buffer): boolean {
       rest += decoder.write(chunk);
       if (isStream) {
         const lines = rest.split('\n');
         rest = lines.pop() ?? '';
-        takeLines(lines);
+        readLines(lines);
       }
-      if (rest.length > MAX_PART) garbled = true;
-      return !garbled;
+      if (rest.length > MAX_PART_CHARS) isInvalid = true;
+      return !isInvalid;
     },
 
-    /** The answer is complete. @returns like `push` */
+    /** Reads the end of the response. @returns like `push` */
     end(): boolean {
-      if (isStream) takeLines([rest]);
-      else take(rest);
-      return !garbled;
+      if (isStream) readLines([rest]);
+      else readValue(rest);
+      return !isInvalid;
     },
 
-    /** The tokens told so far, if any. */
+    /** The tokens reported so far. */
     usage: () => usage,
   };
 }

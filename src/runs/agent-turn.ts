@@ -2,6 +2,8 @@ import type { EventDraft } from '../../schemas/event.ts';
 import type { Usage } from '../../schemas/run.ts';
 import type { AgentMode } from '../agents/agent-definition.ts';
 import type { Agents } from '../agents/agents.ts';
+import type { TurnListener, TurnNotification } from '../agents/turn/listener.ts';
+import type { PromptRequest } from '../agents/turn/run-turn.ts';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
@@ -14,9 +16,6 @@ import type { Permissions } from './permissions.ts';
 import { repeatedFailureNote, wrapUpNote } from './prompts.ts';
 import { runLimits } from './run-limits.ts';
 import type { Progress, RunWriter } from './run-writer.ts';
-
-/** Longest call of a tool that is told, in characters. */
-const MAX_CALL = 300;
 
 export type Turn = {
   run: RunRow;
@@ -68,7 +67,38 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
 
   const spent = { usage: before, turns: writer.progress.turns ?? 0, seconds: writer.spentMs() / 1000 };
   const ask = permissions.asker(writer, turn.signal);
-  const asked = agents.prompt({
+  const notify = (notification: TurnNotification): void => {
+    switch (notification.type) {
+      case 'session':
+        writer.setSession(notification.sessionId);
+        silence.hearCall();
+        break;
+      case 'event':
+        onEvent(notification.draft);
+        break;
+      case 'modelCall':
+        silence.hearCall();
+        writer.addTurn();
+        break;
+      case 'retry':
+        silence.expect(notification.waitSeconds);
+        break;
+      case 'limitNear': {
+        const { limit } = notification;
+        // Once, also when several turns of the agent come near it.
+        if (writer.progress.cutShort?.setting !== limit.setting) writer.emit({ type: 'run.limit_near', data: limit });
+        writer.progress.cutShort ??= limit;
+        break;
+      }
+      case 'repeatedFailure': {
+        const { call, times } = notification;
+        const text = `The agent was told that the same call failed ${times} times in a row: ${call}`;
+        onEvent({ type: 'log', data: { level: 'warn', text } });
+      }
+    }
+  };
+
+  const request: PromptRequest = {
     ticketId: run.ticket_id,
     runId: run.run_id,
     agent: run.agent,
@@ -78,34 +108,18 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     ...(sessionId === undefined ? {} : { sessionId }),
     text: async (continued) => turn.prompt(continued ? [] : await earlierExchanges(store, run)),
     limits: await runLimits(config, store, run, spent),
+    hints: {
+      limitNear: (limit) => wrapUpNote(run.action, turn.mode, limit),
+      repeatedFailure: repeatedFailureNote,
+    },
     signal: AbortSignal.any([turn.signal, silent.signal]),
-    onEvent,
-    drained: writer.drained,
+  };
+  const listener: TurnListener = {
+    notify,
     ask: (question, ended) => silence.hold(() => ask(question, ended)),
-    onSession(id) {
-      writer.setSession(id);
-      silence.hearCall();
-    },
-    onCall() {
-      silence.hearCall();
-      writer.addTurn();
-    },
-    onWait: silence.expect,
-    onLimitNear(limit) {
-      // Once, also when several turns of the agent come near it.
-      if (writer.progress.cutShort?.setting !== limit.setting) writer.emit({ type: 'run.limit_near', data: limit });
-      writer.progress.cutShort ??= limit;
-      return wrapUpNote(run.action, turn.mode, limit);
-    },
-    onRepeatedFailure(whole, times) {
-      // Masked before it is cut, which could leave the half of a secret.
-      const call = redactor.text(whole).slice(0, MAX_CALL);
-      const text = `The agent was told that the same call failed ${times} times in a row: ${call}`;
-      onEvent({ type: 'log', data: { level: 'warn', text } });
-      return repeatedFailureNote(call, times);
-    },
-  });
-  const { stopReason } = await asked.finally(silence.end);
+    drained: writer.drained,
+  };
+  const { stopReason } = await agents.prompt(request, listener).finally(silence.end);
   await writer.save();
   if (stopReason !== 'end_turn') {
     throw new AppError('agent_stopped', `The agent stopped before it was done (${stopReason}).`);

@@ -12,7 +12,7 @@ type Deps = {
   store: Store;
   log: Pick<EventLog, 'closeRun'>;
   workspaces: Workspaces;
-  agents: Pick<Agents, 'forget'>;
+  agents: Pick<Agents, 'purge'>;
   retryInBackground: BackgroundRetry;
 };
 
@@ -31,7 +31,7 @@ export function createRemoval({ store, log, workspaces, agents, retryInBackgroun
       if (marked?.state !== 'deleting') return;
       const { ticket_id, repo_url } = marked;
       await cancelRuns?.(ticket_id);
-      await agents.forget(ticket_id);
+      await agents.purge(ticket_id);
       await workspaces.remove(ticket_id, repo_url);
       const runIds = await store.runs.listIds(ticket_id);
       await store.tickets.delete(ticket_id);

@@ -32,7 +32,7 @@ type Deps = {
   store: Store;
   log: Pick<EventLog, 'closeRun'>;
   workspaces: Workspaces;
-  agents: Pick<Agents, 'forget' | 'giveSpare' | 'adopt'>;
+  agents: Pick<Agents, 'purge' | 'claimSpare' | 'attachSpare'>;
   logger: Logger;
 };
 
@@ -124,7 +124,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
         const options = { signal, onProgress };
         const wanted = { ticketId: ticket_id, repo, baseBranch: request.base_branch };
         const prepared = await workspaces.prepare(wanted, options);
-        const folder = prepared.plan && agents.giveSpare(ticket_id);
+        const folder = prepared.plan && agents.claimSpare(ticket_id);
         return workspaces.materialize(prepared, { ...options, folder });
       });
       void readySpare(ticket_id);
@@ -144,11 +144,11 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
   /** In the background: the first command waits for it. Never rejects. */
   async function readySpare(ticketId: string): Promise<void> {
     try {
-      await agents.adopt(ticketId, (await workspaces.paths(ticketId)).workspace);
+      await agents.attachSpare(ticketId, (await workspaces.paths(ticketId)).workspace);
     } catch (err) {
       logger.warn({ err, ticket_id: ticketId }, 'a spare agent could not be used');
       await agents
-        .forget(ticketId)
+        .purge(ticketId)
         .catch((error) => logger.warn({ err: error, ticket_id: ticketId }, 'a spare agent could not be forgotten'));
     }
   }
@@ -211,7 +211,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
   async function recoverOne({ ticket_id, state, repo_url }: TicketRow): Promise<void> {
     if (state === 'ready') return;
     if (state === 'creating') {
-      await agents.forget(ticket_id);
+      await agents.purge(ticket_id);
       if (await hasWorkspace(workspaces, ticket_id)) {
         const repo = parseRepoUrl(repo_url, config.ALLOWED_REPO_HOSTS);
         const { baseBranch } = await workspaces.create({ ticketId: ticket_id, repo });

@@ -261,7 +261,7 @@ t.test('an agent that breaks off or breaks the rules ends the turn with a reason
       { code: 'agent_protocol', message: /no luck/ },
     ],
     [[{ stop: 'refusal' }], { code: 'agent_refused' }],
-    [[{ stop: 'tired' }], { code: 'agent_protocol', message: /did not say why/ }],
+    [[{ stop: 'tired' }], { code: 'agent_protocol', message: /no known stop reason/ }],
     [[], { code: 'agent_refused', message: /no answer/ }],
   ];
   for (const [steps, expected] of cases) await t.rejects(play(steps), expected, JSON.stringify(steps).slice(0, 60));
@@ -342,7 +342,7 @@ t.test('ending an agent ends its process', async (t) => {
     await t.rejects(turn, { code: 'canceled' });
     await allGone(tree);
   };
-  await hang(() => agents.release('T-1'));
+  await hang(() => agents.closeTicket('T-1'));
   await play([{ say: 'idle now' }]);
   t.not(descendants(process.pid).length, 0, 'an idle reader is kept');
   await play([{ say: 'done' }], { mode: 'write', sessionId: 'session-1' });

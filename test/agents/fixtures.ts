@@ -3,11 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EventDraft } from '../../schemas/event.ts';
 import type { AgentDefinition, AgentMode } from '../../src/agents/agent-definition.ts';
-import { type Agents, createAgents, type PromptRequest } from '../../src/agents/agents.ts';
+import { type Agents, createAgents } from '../../src/agents/agents.ts';
+import type { TurnListener } from '../../src/agents/turn/listener.ts';
+import type { PromptRequest } from '../../src/agents/turn/run-turn.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
 import { createSandbox } from '../../src/sandbox/sandbox.ts';
 import { giveAway } from '../sandbox/fixtures.ts';
+
+type PromptOptions = Partial<PromptRequest> & {
+  onEvent?: (draft: EventDraft) => void;
+  onSession?: (sessionId: string) => void;
+  drained?: () => Promise<void>;
+};
 
 export type Owner = { teardown(work: () => unknown): unknown };
 
@@ -43,10 +51,21 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
     },
 
     /** One prompt, and what came of it. */
-    async prompt(agents: Agents, mode: AgentMode, text: string, options: Partial<PromptRequest> = {}) {
+    async prompt(agents: Agents, mode: AgentMode, text: string, options: PromptOptions = {}) {
+      const { onEvent, onSession, drained, ...request } = options;
       const events: EventDraft[] = [];
       let continued = false;
-      const result = await agents.prompt({
+      const listener: TurnListener = {
+        notify(notification) {
+          if (notification.type === 'session') onSession?.(notification.sessionId);
+          if (notification.type !== 'event') return;
+          events.push(notification.draft);
+          onEvent?.(notification.draft);
+        },
+        ask: async () => 'reject',
+        drained,
+      };
+      const whole: PromptRequest = {
         ticketId: 'T-1',
         runId: 'R-1',
         agent: 'gemini',
@@ -59,12 +78,13 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
         },
         limits: [],
         signal: new AbortController().signal,
-        onLimitNear: () => 'Note of the server: come to an end.',
-        onRepeatedFailure: () => 'Note of the server: do something else.',
-        onEvent: (draft) => events.push(draft),
-        ask: async () => 'reject',
-        ...options,
-      });
+        hints: {
+          limitNear: () => 'Note of the server: come to an end.',
+          repeatedFailure: () => 'Note of the server: do something else.',
+        },
+        ...request,
+      };
+      const result = await agents.prompt(whole, listener);
       return { ...result, continued, events, said: said(events) };
     },
   };

@@ -138,7 +138,7 @@ t.test('a reader, then a writer, in one conversation', async (t) => {
   t.match(api.requests.at(-1)?.prompt, /^Request:\n\/about$/, 'words are never commands of the agent');
   t.equal((await readdir(world.chats)).filter((name) => name.startsWith('session-2000')).length, 1);
 
-  await agents.forget('T-1');
+  await agents.purge('T-1');
   await t.rejects(readdir(world.chats), { code: 'ENOENT' });
 });
 
@@ -254,7 +254,7 @@ t.test('a run ends when its budget is spent, and tells what it used', async (t) 
   };
   await t.rejects(world.prompt(agents, 'read', 'look again and again', options), {
     code: 'budget_exceeded',
-    message: '1300 tokens are used; MAX_TOKENS_PER_RUN allows 1200.',
+    message: '1300 tokens used; MAX_TOKENS_PER_RUN allows 1200.',
   });
   t.equal(api.requests.length, 2);
   const counts = events.filter(({ type }) => type === 'usage.updated');
@@ -341,10 +341,10 @@ t.test('a run whose agent calls a model that the settings do not name ends with 
   await t.rejects(world.prompt(world.agents(settings, [definition]), 'read', 'hello', { onEvent }), {
     code: 'model_failed',
     message:
-      /^The server does not forward this call to the model: the settings do not name the model gemini-2\.5-pro\.$/,
+      /^The server does not forward this call to the model: the settings do not allow the model gemini-2\.5-pro\.$/,
     remedy: /GEMINI_MODEL/,
   });
-  const text = 'A call of the model was refused: the settings do not name the model gemini-2.5-pro.';
+  const text = 'Refused a model call: the settings do not allow the model gemini-2.5-pro.';
   t.match(events, [{ type: 'log', data: { level: 'warn', text } }]);
   t.same(api.requests, []);
 });
@@ -439,7 +439,7 @@ t.test('errors of the model are told apart', (t) => {
     [
       503,
       'The model is overloaded.',
-      { code: 'model_failed', message: 'The model answered 503: The model is overloaded.' },
+      { code: 'model_failed', message: 'The model failed (503): The model is overloaded.' },
     ],
     [-32603, 'Internal error', undefined],
     [undefined, 'TypeError: x is not a function', undefined],

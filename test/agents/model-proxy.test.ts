@@ -57,7 +57,7 @@ t.test('only the calls of the agent get through, with the key in place of the to
     t.equal((await call(PLAIN, { headers: { 'x-goog-api-key': token } })).status, 403, `token ${token.length}`);
   }
   t.equal(seen.length, before, 'no refused call reached the model');
-  t.match(told.at(-1), { warning: 'agents have no use for OPTIONS /v1beta/models/gemini-2.5-pro' });
+  t.match(told.at(-1), { warning: 'agents do not need OPTIONS /v1beta/models/gemini-2.5-pro' });
   end();
   t.equal((await call(PLAIN)).status, 403);
 });
@@ -122,7 +122,7 @@ t.test('a budget is checked before each call, one call at a time', async (t) => 
   t.equal(seen.length, 2, 'overshot by one call at most');
   t.match(told.at(-1), {
     code: 'budget_exceeded',
-    message: '200 tokens are used; THE_LIMIT allows 150.',
+    message: '200 tokens used; THE_LIMIT allows 150.',
   });
   begin({ limit: 150, used: 150 });
   t.equal((await call(PLAIN)).status, 403, 'what the run used before counts too');
@@ -227,11 +227,11 @@ t.test('what passes is tried again, as late as the model asks, and said', async 
     Array(5).fill(asking('x')),
   );
   t.match(told, [
-    { warning: /^The model limits the rate \(429\): Too fast\. .* Trying again in 2 s \(2 of 5\)\.$/ },
-    { warning: 'The model failed (503): it gave no reason. Trying again in 0 s (3 of 5).' },
-    { warning: /^The model was not reached \(ECONNRESET\)\. Trying again in \d s \(4 of 5\)\.$/ },
+    { warning: /^The model limits the rate \(429\): Too fast\. .* Retrying in 2 s \(attempt 2 of 5\)\.$/ },
+    { warning: 'The model failed (503): no reason given. Retrying in 0 s (attempt 3 of 5).' },
+    { warning: /^Could not reach the model \(ECONNRESET\)\. Retrying in \d s \(attempt 4 of 5\)\.$/ },
     { input_tokens: Number, output_tokens: 0 },
-    { warning: /^The model failed: what it answered is no JSON\. Trying again/ },
+    { warning: /^The model failed: its response is not valid JSON\. Retrying/ },
     { input_tokens: 4, output_tokens: 2 },
   ]);
 });
@@ -244,7 +244,7 @@ t.test('trying again has an end', async (t) => {
   begin();
   t.equal((await call(STREAM)).status, 403);
   t.equal(seen.length, 5, 'after so many times');
-  t.match(told.at(-1), { code: 'model_failed', message: 'The model answered 503: The model is overloaded.' });
+  t.match(told.at(-1), { code: 'model_failed', message: 'The model failed (503): The model is overloaded.' });
 
   const slow = await makeProxy(t, (response) => {
     response.writeHead(429, { 'content-type': 'application/json' });
@@ -258,7 +258,7 @@ t.test('trying again has an end', async (t) => {
   const nowhere = await proxyTo(t, 'http://127.0.0.1:1');
   nowhere.begin({ unit: 'seconds', limit: 100, used: 99.5 });
   t.equal((await nowhere.call(PLAIN)).status, 403);
-  const words = 'The model was not reached (ECONNREFUSED).';
+  const words = 'Could not reach the model (ECONNREFUSED).';
   t.match(nowhere.told, [{ warning: words }, { code: 'model_failed', message: words }], 'or until after the run');
 });
 
@@ -276,7 +276,7 @@ t.test('what has been passed on is not asked for again', async (t) => {
   t.equal(seen.length, 1);
   t.match(told, [
     { input_tokens: 5, output_tokens: 5 },
-    { warning: 'The model failed in the middle of its answer: what it answered is no JSON.' },
+    { warning: 'The model failed in the middle of its response: its response is not valid JSON.' },
     { code: 'model_failed' },
   ]);
 });
@@ -295,7 +295,7 @@ t.test('near a limit the agent is told, from then on at the same place', async (
   await ask();
   contents.push(called('glob', {}), came('glob', { output: 'x' }));
   await ask();
-  t.same(seen.map(partsSent), [[['mend it']], [['mend it'], ['-'], ['-', 'near THE_LIMIT: 9 turns are used of 10']]]);
+  t.same(seen.map(partsSent), [[['mend it']], [['mend it'], ['-'], ['-', 'near THE_LIMIT: 9 of 10 turns used']]]);
   t.match(JSON.parse(seen[1]?.body ?? '').tools, [], 'the rest of the request is as it was');
   t.equal((await ask()).status, 403, 'at the limit no call is let through');
 
@@ -305,7 +305,7 @@ t.test('near a limit the agent is told, from then on at the same place', async (
     const longer = [prompt, called('a', {}), came('a', {}), called('b', {}), came('b', {})].slice(0, length);
     await other.call(STREAM, { body: JSON.stringify({ contents: longer }) });
   }
-  const near = 'near THE_LIMIT: 900 tokens are used of 1000';
+  const near = 'near THE_LIMIT: 900 of 1000 tokens used';
   t.same(
     other.seen.map(partsSent),
     [[['mend it']], [['mend it'], ['-'], ['-', near]], [['mend it'], ['-'], ['-', near], ['-'], ['-']]],
@@ -323,7 +323,7 @@ t.test('in a history that the agent has shortened, nothing is put into its own m
     { role: 'user', parts: [{ text: 'so far' }] },
     { role: 'model', parts: [{ text: 'Got it.' }] },
   ];
-  const near = 'near THE_LIMIT: 90 turns are used of 100';
+  const near = 'near THE_LIMIT: 90 of 100 turns used';
   await ask(...summary, ...ran, ...ran, ...ran);
   await ask(...summary, ...ran);
   t.same(seen.map(partsSent), [
@@ -341,7 +341,7 @@ t.test('nine tenths of the time are near its limit too, and conversations alone 
   begin({ unit: 'seconds', limit: 1000, used: 900 });
   await call(PLAIN, { body });
   await call(STREAM, { body });
-  const near = 'near THE_LIMIT: 900 seconds are over of 1000';
+  const near = 'near THE_LIMIT: 900 of 1000 seconds elapsed';
   t.same(seen.map(partsSent), [[['mend it']], [['mend it']], [['mend it', near]]]);
 });
 

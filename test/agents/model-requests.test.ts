@@ -37,12 +37,12 @@ t.test('a field that is not on the allow-list is refused, named, and goes nowher
   begin();
   const refused = async (path: string, target: string, body: string) => {
     const answer = await call(target, { body });
-    const message = `${NOT_FORWARDED} it may not hold ${path}.`;
+    const message = `${NOT_FORWARDED} it must not contain ${path}.`;
     t.match(answer, {
       status: 403,
       body: JSON.stringify({ error: { code: 403, message, status: 'PERMISSION_DENIED' } }),
     });
-    t.same(told.at(-1), { warning: `A call of the model was refused: it may not hold ${path}.` });
+    t.same(told.at(-1), { warning: `Refused a model call: it must not contain ${path}.` });
   };
   for (const [path, request] of REFUSED) {
     const whole = { ...ADMITTED, ...request };
@@ -70,8 +70,8 @@ t.test('what a sender chose is bounded and visible in the warning about it', asy
   t.equal((await call(PLAIN, { body: JSON.stringify({ 'a\nb\u202e': 1 }) })).status, 403);
   t.equal((await call(PLAIN, { body: JSON.stringify({ tools: [{ [name]: 1 }] }) })).status, 403);
   t.same(told, [
-    { warning: 'A call of the model was refused: it may not hold a\\u{a}b\\u{202e}.' },
-    { warning: `A call of the model was refused: it may not hold tools[0].${'x'.repeat(60)}….` },
+    { warning: 'Refused a model call: it must not contain a\\u{a}b\\u{202e}.' },
+    { warning: `Refused a model call: it must not contain tools[0].${'x'.repeat(60)}….` },
   ]);
 });
 
@@ -86,7 +86,7 @@ t.test('a model that the settings do not name is refused', async (t) => {
     for (const name of allowed) t.equal(await ask(name), 200, name);
     for (const name of refused) {
       t.equal(await ask(name), 403, name);
-      t.same(told.at(-1), { warning: `A call of the model was refused: the settings do not name the model ${name}.` });
+      t.same(told.at(-1), { warning: `Refused a model call: the settings do not allow the model ${name}.` });
     }
     t.equal(seen.length, allowed.length);
   }
@@ -123,7 +123,7 @@ t.test('a body that is nested too deeply, has too many values or is not JSON is 
     const before = [seen.length, told.length];
     t.equal((await call(STREAM, { body })).status, status, `${body.slice(0, 90)} (${body.length})`);
     if (status === 200) t.equal(seen.length, Number(before[0]) + 1);
-    else t.match(told.slice(before[1]), [{ warning: /its body is (?:nested too deeply, or holds|not JSON)/ }]);
+    else t.match(told.slice(before[1]), [{ warning: /its body is (?:nested too deeply or has|not JSON)/ }]);
   }
 });
 
@@ -134,13 +134,13 @@ t.test('a large request is checked as a small one is, and the agent is told in i
   const parts = [{ text: 'mend it' }, long];
   const answer = await call(STREAM, { body: JSON.stringify({ contents: [{ role: 'user', parts }], tools: [] }) });
   t.equal(answer.status, 200);
-  const note = { text: 'near THE_LIMIT: 9 turns are used of 10' };
+  const note = { text: 'near THE_LIMIT: 9 of 10 turns used' };
   t.same(JSON.parse(seen[0]?.body ?? ''), { contents: [{ role: 'user', parts: [...parts, note] }], tools: [] });
 
   begin();
   const asked = { contents: [{ role: 'user', parts }], tools: [{ urlContext: {} }] };
   t.equal((await call(STREAM, { body: JSON.stringify(asked) })).status, 403);
-  t.match(told.at(-1), { warning: /it may not hold tools\[0\]\.urlContext/ });
+  t.match(told.at(-1), { warning: /it must not contain tools\[0\]\.urlContext/ });
   t.equal(seen.length, 1);
 });
 
@@ -153,7 +153,7 @@ t.test('notes go behind the right entry, whatever an entry holds', async (t) => 
     { parts: [], role: 'user' },
   ];
   await call(STREAM, { body: JSON.stringify({ systemInstruction: { parts: [] }, contents }) });
-  const near = { text: 'near THE_LIMIT: 9 turns are used of 10' };
+  const near = { text: 'near THE_LIMIT: 9 of 10 turns used' };
   t.same(JSON.parse(seen[0]?.body ?? ''), {
     contents: [contents[0], contents[1], { role: 'user', parts: [near] }],
     systemInstruction: { parts: [] },
@@ -168,7 +168,7 @@ t.test('an answer that is nested too deeply is none', async (t) => {
   });
   begin();
   await t.rejects(call(STREAM));
-  t.match(told.at(-1), { code: 'model_failed', message: /what it answered is no JSON/ });
+  t.match(told.at(-1), { code: 'model_failed', message: /its response is not valid JSON/ });
 });
 
 t.test('a call whose body is complete only after the turn is not forwarded', async (t) => {
@@ -197,6 +197,6 @@ t.test('calls that come one behind another on a connection are bounded in number
   socket.write(`${head}\r\n${body}`.repeat(99).concat(`${head}connection: close\r\n\r\n${body}`));
   const answers = await text(socket);
   t.equal(answers.match(/^HTTP\/1\.1 200/gm)?.length, 64);
-  t.match(answers, /HTTP\/1\.1 403 Forbidden[\s\S]*Too many calls are under way\./);
+  t.match(answers, /HTTP\/1\.1 403 Forbidden[\s\S]*Too many concurrent calls\./);
   t.equal(seen.length, 64);
 });

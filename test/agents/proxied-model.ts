@@ -66,13 +66,18 @@ export async function proxyTo(
   const begin = (limit?: { limit: number; used: number; unit?: Limit['unit'] }, onCall = () => {}) =>
     proxy.begin({
       limits: limit ? [{ setting: 'THE_LIMIT', unit: 'tokens', ...limit }] : [],
-      onCall,
-      onUsage: (usage, model) => told.push({ ...usage, model }),
-      onWarning: (warning) => told.push({ warning }),
-      onWait() {},
-      onFailure: ({ code, message, retryAfter }) => told.push({ code, message, retryAfter }),
-      onLimitNear: ({ setting, detail }) => `near ${setting}: ${detail}`,
-      onRepeatedFailure: (call, times) => `failed ${times} times: ${call}`,
+      hints: {
+        limitNear: ({ setting, detail }) => `near ${setting}: ${detail}`,
+        repeatedFailure: (call, times) => `failed ${times} times: ${call}`,
+      },
+      notify(notification) {
+        if (notification.type === 'call') onCall();
+        if (notification.type === 'usage') told.push({ ...notification.usage, model: notification.model });
+        if (notification.type === 'warning') told.push({ warning: notification.text });
+        if (notification.type !== 'failure') return;
+        const { code, message, retryAfter } = notification.error;
+        told.push({ code, message, retryAfter });
+      },
     });
   const send = (path: string, options: SendOptions = {}) => {
     const { method = 'POST', headers = {}, body = '{}' } = options;

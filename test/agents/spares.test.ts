@@ -32,7 +32,7 @@ t.test('a spare that a ticket takes while it is looked after is left alone', asy
   launched = Promise.withResolvers();
   await looked.promise;
 
-  const folder = agents.giveSpare('T-1') ?? '';
+  const folder = agents.claimSpare('T-1') ?? '';
   writeFileSync(join(folder, 'README.md'), '# Widgets\n');
   // The agent does not answer; the look is over when another spare is started.
   t.not(await launched.promise, folder);
@@ -40,7 +40,7 @@ t.test('a spare that a ticket takes while it is looked after is left alone', asy
   t.match(await agents.pool(), { working: 1 }, 'and so is the agent');
   await rename(folder, world.workspace);
   writeFileSync(join(world.workspace, '.git'), 'gitdir: /nowhere\n');
-  await agents.adopt('T-1', world.workspace);
+  await agents.attachSpare('T-1', world.workspace);
   const { said } = await world.prompt(agents, 'read', '[{"say":"Still here."}]', { agent: 'scripted' });
   t.equal(said, 'Still here.');
 });

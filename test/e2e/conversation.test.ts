@@ -28,7 +28,7 @@ for (const [index, [what, command]] of Object.entries(LEFT).entries()) {
     gemini.on(`what now ${index}`, [{ text: 'Nothing.' }]);
     const next = await run(server, ticket_id, { action: 'chat', message: `what now ${index}` });
     t.match(next.run, { state: 'succeeded', result: { text: 'Nothing.' } });
-    t.ok(next.events.some(({ type, data }) => type === 'log' && /has a new one/.test(data.text)));
+    t.ok(next.events.some(({ type, data }) => type === 'log' && /starts a new one/.test(data.text)));
     const request = gemini.requests.find(({ prompt }) => prompt.includes(`what now ${index}`));
     t.match(request?.prompt, /Do it\./, 'it is told what was said');
 

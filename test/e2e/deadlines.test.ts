@@ -18,7 +18,7 @@ const shell = (command: string) => ({ calls: [{ name: 'run_shell_command', args:
 const git = (folder: string, ...args: string[]) =>
   execFileSync('git', ['--git-dir', join(world.dir, folder), ...args], { encoding: 'utf8' }).trim();
 const logged = (seen: readonly RunEvent[]) => seen.flatMap((event) => (event.type === 'log' ? [event.data.text] : []));
-const WRAP_UP = /Note of the server: this run nears its limit \(MAX_TURNS_PER_RUN: 3 turns are used of 4\)/;
+const WRAP_UP = /Note of the server: this run nears its limit \(MAX_TURNS_PER_RUN: 3 of 4 turns used\)/;
 
 /** A ticket with a plan. */
 async function planned(ticket_id: string): Promise<void> {
@@ -34,7 +34,7 @@ t.test('near its limit the agent is asked to come to an end, and what it did is 
   const { run: ended, events } = await run(server, 'DL-1', { action: 'dev' });
   t.match(ended, { state: 'succeeded', result: { files_changed: 3, cut_short: 'MAX_TURNS_PER_RUN' } });
   const near = events.filter(({ type }) => type === 'run.limit_near');
-  t.match(near, [{ data: { setting: 'MAX_TURNS_PER_RUN', detail: '3 turns are used of 4' } }]);
+  t.match(near, [{ data: { setting: 'MAX_TURNS_PER_RUN', detail: '3 of 4 turns used' } }]);
   const [pull] = github.pulls('acme/duration');
   t.match(pull?.body, /not be all of the plan.*`MAX_TURNS_PER_RUN`/);
   const asked = gemini.requests.findLast(({ prompt }) => WRAP_UP.test(prompt));
@@ -51,7 +51,7 @@ t.test('at its limit the run ends, and the next one goes on from its work', asyn
     state: 'failed',
     error: {
       code: 'budget_exceeded',
-      detail: '4 turns are used; MAX_TURNS_PER_RUN allows 4.',
+      detail: '4 turns used; MAX_TURNS_PER_RUN allows 4.',
       remedy: /Raise the limit.*kept in the workspace/,
     },
   });
@@ -123,10 +123,10 @@ t.test('a request may make the limits tighter, and not wider', async (t) => {
   const withBudget = (budget: object) => run(server, 'DL-1', { action: 'chat', message: 'on a budget', budget });
   t.match((await withBudget({ turns: 2 })).run, {
     budget: { turns: 2 },
-    error: { code: 'budget_exceeded', detail: '2 turns are used; budget.turns allows 2.' },
+    error: { code: 'budget_exceeded', detail: '2 turns used; budget.turns allows 2.' },
   });
   t.match((await withBudget({ turns: 100 })).run, { error: { detail: /MAX_TURNS_PER_RUN allows 4/ } });
-  t.match((await withBudget({ tokens: 1 })).run, { error: { detail: /tokens are used; budget\.tokens allows 1\./ } });
+  t.match((await withBudget({ tokens: 1 })).run, { error: { detail: /tokens used; budget\.tokens allows 1\./ } });
   gemini.on('in a second', [{ hang: true }]);
   const { run: late } = await run(server, 'DL-1', { action: 'chat', message: 'in a second', budget: { seconds: 1 } });
   const detail = 'The run took longer than the 1 s that budget.seconds allows.';

@@ -19,8 +19,8 @@ t.test('a model that limits the rate or is overloaded is asked again, and each w
   const { run: ended, events: seen } = await chat('in a rush');
   t.match(ended, { state: 'succeeded', result: { text: 'Here ' } });
   t.match(warnings(seen), [
-    /^The model limits the rate \(429\): You exceeded .* Trying again in 2 s \(2 of 5\)\.$/,
-    /^The model failed \(503\): The model is overloaded\. .* Trying again in \d s \(3 of 5\)\.$/,
+    /^The model limits the rate \(429\): You exceeded .* Retrying in 2 s \(attempt 2 of 5\)\.$/,
+    /^The model failed \(503\): The model is overloaded\. .* Retrying in \d s \(attempt 3 of 5\)\.$/,
   ]);
   t.equal(tries('in a rush'), 3, 'nobody else tried again');
 });
@@ -30,15 +30,15 @@ t.test('a connection that breaks before the answer is no more than a wait', asyn
   const { run: ended, events: seen } = await chat('shaky line');
   t.match(ended, { state: 'succeeded', result: { text: 'Steady now.' } });
   t.match(warnings(seen), [
-    /^The model .*Trying again/,
-    /^The model failed: what it answered is no JSON\. Trying again/,
+    /^(?:The model failed:|Could not reach the model) .*Retrying/,
+    /^The model failed: its response is not valid JSON\. Retrying/,
   ]);
 });
 
 t.test('an answer that breaks off in the middle ends the run, with what came of it', async (t) => {
   for (const [words, turn, detail] of [
-    ['cut off', { reset: true }, /in the middle of its answer: the connection broke/],
-    ['talk nonsense', { garbage: true }, /in the middle of its answer: what it answered is no JSON/],
+    ['cut off', { reset: true }, /in the middle of its response: the connection broke/],
+    ['talk nonsense', { garbage: true }, /in the middle of its response: its response is not valid JSON/],
   ] as const) {
     gemini.on(words, [{ text: 'Half of', hang: true }, turn]);
     const { body } = await call<Run>(server, 'POST', '/v1/tickets/M-1/runs', { action: 'chat', message: words });
@@ -74,7 +74,7 @@ t.test('what waiting does not mend ends the run at once, with a remedy', async (
 t.test('a model that stays away ends the run after so many tries', async (t) => {
   gemini.on('nobody home', [{ error: { status: 503, retryAfter: 0 } }]);
   const { run: ended, events: seen } = await chat('nobody home');
-  t.match(ended, { state: 'failed', error: { code: 'model_failed', detail: /answered 503/, retryable: true } });
+  t.match(ended, { state: 'failed', error: { code: 'model_failed', detail: /failed \(503\)/, retryable: true } });
   t.equal(tries('nobody home'), 5);
   t.equal(warnings(seen).length, 5);
 });

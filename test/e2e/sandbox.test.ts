@@ -37,7 +37,7 @@ t.test('the server says what its sandbox is, and a run ends with its budget', as
     usage,
     error: {
       code: 'budget_exceeded',
-      detail: /1000 tokens are used; MAX_TOKENS_PER_RUN allows 900/,
+      detail: /1000 tokens used; MAX_TOKENS_PER_RUN allows 900/,
       remedy: /Raise the limit that the detail names/,
     },
   });
@@ -92,7 +92,7 @@ t.test('the runs of a key share what it may use in a day', async (t) => {
   const { run: refused } = await run(server, 'D-1', { action: 'chat', message: 'once more' });
   t.match(refused, {
     state: 'failed',
-    error: { code: 'budget_exceeded', detail: /660 tokens are used; MAX_TOKENS_PER_KEY_PER_DAY allows 600/ },
+    error: { code: 'budget_exceeded', detail: /660 tokens used; MAX_TOKENS_PER_KEY_PER_DAY allows 600/ },
   });
 });
 
@@ -116,6 +116,6 @@ t.test('what a key has used in a day stays used when its runs are deleted', asyn
   t.equal((await say('D-1', 'some more')).state, 'succeeded');
   t.match((await say('D-1', 'once more')).error, {
     code: 'budget_exceeded',
-    detail: /1010 tokens are used; MAX_TOKENS_PER_KEY_PER_DAY allows 1000/,
+    detail: /1010 tokens used; MAX_TOKENS_PER_KEY_PER_DAY allows 1000/,
   });
 });

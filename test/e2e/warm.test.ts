@@ -32,7 +32,7 @@ t.test('the first command of a new ticket finds an agent that waited', async (t)
   t.match(await pool(server), { spare: 1, idle: 0, working: 0, early: 0 });
 
   t.equal((await create(server, 'NEW-1')).status, 201);
-  t.match(await logs(server, 'spare agent taken'), { ticket_id: 'NEW-1', pid: first.pid });
+  t.match(await logs(server, 'spare agent claimed'), { ticket_id: 'NEW-1', pid: first.pid });
   const one = await chat(server, 'NEW-1', 'read it');
   t.match(one.run, { state: 'succeeded', result: { text: 'Read.' } });
   const prompt = JSON.stringify(gemini.requests.find((request) => request.prompt.includes('read it'))?.body.contents);
@@ -46,7 +46,7 @@ t.test('the first command of a new ticket finds an agent that waited', async (t)
 
   const second = await server.logged(({ msg, pid }) => msg === 'spare agent ready' && pid !== first.pid);
   t.equal((await create(server, 'NEW-2')).status, 201);
-  t.match(await logs(server, 'spare agent taken', { ticket_id: 'NEW-2' }), { pid: second.pid });
+  t.match(await logs(server, 'spare agent claimed', { ticket_id: 'NEW-2' }), { pid: second.pid });
   t.equal(said((await chat(server, 'NEW-2', 'read it')).events), 'Read.');
   t.match((await call(server, 'GET', '/metrics')).body, /agent_starts_total\{agent="gemini",kind="spare"\} 2\n/);
   t.notMatch((await call(server, 'GET', '/metrics')).body, /kind="cold"/);
@@ -67,7 +67,7 @@ t.test('the first command of a new ticket finds an agent that waited', async (t)
 
   t.test('a conversation that began with a spare outlives its process', async (t) => {
     process.kill(Number(second.pid), 'SIGKILL');
-    await logs(server, 'agent ended', { pid: second.pid });
+    await logs(server, 'agent exited', { pid: second.pid });
     const again = await chat(server, 'NEW-2', 'read it again');
     t.match(await logs(server, 'agent started', { ticket_id: 'NEW-2' }), {
       continued: true,
@@ -78,7 +78,7 @@ t.test('the first command of a new ticket finds an agent that waited', async (t)
 
   t.test('deleting the ticket ends it and leaves nothing', async (t) => {
     t.equal((await call(server, 'DELETE', '/v1/tickets/NEW-1')).status, 204);
-    await logs(server, 'agent ended', { pid: first.pid });
+    await logs(server, 'agent exited', { pid: first.pid });
     t.notOk((await readdir(join(world.dir, 'data/conversations'))).includes('NEW-1'));
   });
 
@@ -100,13 +100,13 @@ t.test('a spare that dies is replaced, and a ticket that cannot be made takes no
   const server = await startServerProcess(t, world, SPARE);
   const first = await logs(server, 'spare agent ready');
   process.kill(Number(first.pid), 'SIGKILL');
-  await logs(server, 'spare agent ended', { pid: first.pid });
+  await logs(server, 'spare agent exited', { pid: first.pid });
   const second = await server.logged(({ msg, pid }) => msg === 'spare agent ready' && pid !== first.pid);
   const missing = { ticket_id: 'NO-1', repo_url: 'https://github.com/acme/missing' };
   t.not((await call(server, 'POST', '/v1/tickets', missing)).status, 201);
   t.match(await pool(server), { spare: 1, idle: 0 });
   await create(server, 'OK-1');
-  t.match(await logs(server, 'spare agent taken'), { ticket_id: 'OK-1', pid: second.pid });
+  t.match(await logs(server, 'spare agent claimed'), { ticket_id: 'OK-1', pid: second.pid });
   await server.stop();
   await noneLeft(world.dir);
   t.same(await readdir(join(world.dir, 'tickets/.staging')), [], 'a stop leaves nothing behind');
@@ -118,8 +118,8 @@ t.test('a spare that can neither be used nor cleared away does not end the serve
   const fails = (from: string, to: string) => ({ file: 'src/agents/agents.ts', from, to });
   const { env, nodeArgs } = lacking({
     edits: [
-      fails('adopt: pool.adopt,', "adopt: async () => { throw new Error('no session'); },"),
-      fails('async forget(ticketId) {', "async forget(ticketId) { throw new Error('not to be removed');"),
+      fails('attachSpare: pool.attachSpare,', "attachSpare: async () => { throw new Error('no session'); },"),
+      fails('await closeTicket(ticketId);', "throw new Error('not to be removed');"),
     ],
   });
   const server = await startServerProcess(t, world, env, nodeArgs);
@@ -139,18 +139,18 @@ t.test('idle agents are limited in number and memory, the longest unused first',
     await chat(server, ticket, 'hello');
   }
   const { pid } = await logs(server, 'agent started', { ticket_id: 'A' });
-  t.match(await logs(server, 'idle agent is ended'), { pid, why: 'AGENT_POOL_SIZE' });
-  t.notOk('run_id' in (await logs(server, 'agent ended', { pid })), 'its run had ended');
+  t.match(await logs(server, 'idle agent evicted'), { pid, reason: 'AGENT_POOL_SIZE' });
+  t.notOk('run_id' in (await logs(server, 'agent exited', { pid })), 'its run had ended');
   t.match(await pool(server), { idle: 1 });
   await server.stop();
 
   const small = await startServerProcess(t, world, { AGENT_POOL_MEMORY_MB: '50', ...SPARE });
-  t.match(await logs(small, 'AGENT_POOL_MEMORY_MB is less than a spare agent takes: there will be none'), {
+  t.match(await logs(small, 'AGENT_POOL_MEMORY_MB is too small for a spare agent'), {
     limit_mb: 50,
   });
   await chat(small, 'A', 'hello again');
   const kept = await logs(small, 'agent started', { ticket_id: 'A' });
-  t.match(await logs(small, 'idle agent is ended', { pid: kept.pid }), { why: 'AGENT_POOL_MEMORY_MB' });
+  t.match(await logs(small, 'idle agent evicted', { pid: kept.pid }), { reason: 'AGENT_POOL_MEMORY_MB' });
   t.match(await pool(small), { spare: 0 });
 });
 
@@ -161,7 +161,7 @@ t.test('no spare is started at the cost of an agent that a ticket has', async (t
   const { pid } = await logs(server, 'spare agent ready');
   await create(server, 'NEW-1');
   await chat(server, 'NEW-1', 'hello');
-  const ended = await logs(server, 'agent ended', { pid });
+  const ended = await logs(server, 'agent exited', { pid });
   const next = await server.logged((record) => record.msg === 'spare agent ready' && record.pid !== pid);
   t.ok(Number(next.time) > Number(ended.time), 'the next one is, when that has been idle for its time');
 });
@@ -171,7 +171,7 @@ t.test('an idle agent that does not answer is ended', async (t) => {
   const server = await startServerProcess(t, world, SPARE);
   const { pid } = await logs(server, 'spare agent ready');
   for (const inside of processesIn(join(world.dir, 'tickets'))) process.kill(inside.pid, 'SIGSTOP');
-  t.match(await logs(server, 'idle agent is ended'), { pid, why: 'it does not answer' });
+  t.match(await logs(server, 'idle agent evicted'), { pid, reason: 'unresponsive' });
   await server.logged((record) => record.msg === 'spare agent ready' && record.pid !== pid);
 });
 
@@ -187,24 +187,24 @@ t.test('the agent of dev is started when the plan is approved', async (t) => {
   // As in the Docker image.
   const ownCache = join(world.dir, 'data/compile-cache');
   const server = await startServerProcess(t, world, { ...SPARE, NODE_COMPILE_CACHE: ownCache });
-  await logs(server, 'compile cache made');
+  await logs(server, 'compile cache created');
   t.match(await readdir(ownCache), [/^v\d+\./], 'beside the one of the server');
   await create(server, 'P-1');
   t.match((await run(server, 'P-1', { action: 'make_plan' })).run, { state: 'succeeded' });
   const approve = () => call(server, 'POST', '/v1/tickets/P-1/plan/approve', { version: 1 });
 
   t.equal((await approve()).status, 200);
-  const early = await logs(server, 'agent started early');
+  const early = await logs(server, 'prestarted writer ready');
   t.match(await pool(server), { early: 1, idle: 1 }, 'beside the reader, which is still there');
   const dev = await run(server, 'P-1', { action: 'dev' });
   t.match(dev.run, { state: 'succeeded' });
   const { run_id } = dev.run;
-  t.match(await logs(server, 'agent had been started early', { run_id }), {
+  t.match(await logs(server, 'prestarted writer acquired', { run_id }), {
     pid: early.pid,
     mode: 'write',
     continued: true,
   });
-  t.match(await logs(server, 'agent ended', { pid: early.pid }), { run_id });
+  t.match(await logs(server, 'agent exited', { pid: early.pid }), { run_id });
   t.match(await pool(server), { early: 0, idle: 0 }, 'it ended with its turn');
   const saw = JSON.stringify(gemini.requests.at(-1)?.body.contents?.slice(-1));
   t.match(saw, /v\d+\.\d+\.\d+-/, 'it ran on the compile cache');
@@ -212,7 +212,7 @@ t.test('the agent of dev is started when the plan is approved', async (t) => {
   t.match(saw, /<>/, 'nor do the programs that it starts');
 
   await approve();
-  const unused = await server.logged(({ msg, pid }) => msg === 'agent started early' && pid !== early.pid);
+  const unused = await server.logged(({ msg, pid }) => msg === 'prestarted writer ready' && pid !== early.pid);
   t.equal((await call<Run>(server, 'DELETE', '/v1/tickets/P-1?force=true')).status, 204);
   t.same(processesIn(join(world.dir, 'tickets/P-1')), [], `deleting the ticket ends ${unused.pid}`);
 });
@@ -226,16 +226,16 @@ t.test('a writer that dev takes while it starts is not ended as one that waits',
   const server = await startServerProcess(t, world, { AGENT_IDLE_SECONDS: '1' });
   for (const ticket of ['P-1', 'P-2']) await create(server, ticket);
   await run(server, 'P-1', { action: 'make_plan' });
-  await logs(server, 'agent ended', { ticket_id: 'P-1', mode: 'read' });
+  await logs(server, 'agent exited', { ticket_id: 'P-1', mode: 'read' });
   await call(server, 'POST', '/v1/tickets/P-1/plan/approve', { version: 1 });
   const workspace = join(world.dir, 'tickets/P-1');
   while (processesIn(workspace).length === 0) await new Promise((resolve) => setImmediate(resolve));
 
   const dev = run(server, 'P-1', { action: 'dev' });
-  await logs(server, 'agent had been started early', { ticket_id: 'P-1' });
+  await logs(server, 'prestarted writer acquired', { ticket_id: 'P-1' });
   // One that is idle only from now on tells that the time is over.
   await chat(server, 'P-2', 'hello');
-  await logs(server, 'agent ended', { ticket_id: 'P-2' });
+  await logs(server, 'agent exited', { ticket_id: 'P-2' });
   await Promise.race([dev, gemini.waitFor(({ state }) => state === 'held')]);
   gemini.release();
   t.match((await dev).run, { state: 'succeeded', attempt: 1 });

@@ -3,34 +3,32 @@ import type { EventData, ToolKind } from '../../../schemas/event.ts';
 import { isRecord } from '../../json/is-record.ts';
 import { visibleLine, visibleText } from '../../model-proxy/escape-invisible.ts';
 import type { AgentMode } from '../agent-definition.ts';
-import { bounded, MAX_TITLE, normalKind } from './updates.ts';
+import { MAX_TITLE_BYTES, normalKind, truncate } from './updates.ts';
 
 export type Decision = 'allow' | 'reject';
 
-/** What a person is asked: all of a `permission.requested` that comes from the agent. */
+/** The part of a `permission.requested` that comes from the agent. */
 export type Question = Omit<EventData['permission.requested'], 'permission_id' | 'deadline'>;
 
 /**
- * Asks a person. Resolves with the answer, with `reject` when none came in time, and with `canceled` when the signal is
- * aborted first.
+ * Asks a person. Resolves with the answer, with `reject` after the timeout, or with `canceled` when the signal is aborted.
  */
 export type AskPermission = (question: Question, signal: AbortSignal) => Promise<Decision | 'canceled'>;
 
 type Outcome = RequestPermissionResponse['outcome'];
 
-/** What work on a workspace consists of. Not among them: leaving a mode, and what the agent itself calls `other`. */
-const WORK: ReadonlySet<ToolKind> = new Set(['read', 'edit', 'delete', 'move', 'search', 'execute']);
+/** The kinds of work on a workspace. Excludes `switch_mode`, and `other` as the agent uses it. */
+const WORK_KINDS: ReadonlySet<ToolKind> = new Set(['read', 'edit', 'delete', 'move', 'search', 'execute']);
 
 const MAX_OPTIONS = 20;
-/** Largest question in characters of its JSON. */
-const MAX_QUESTION = 256 * 1024;
+/** Largest question as JSON. */
+const MAX_QUESTION_CHARS = 256 * 1024;
 
 export const CANCELED: Outcome = { outcome: 'cancelled' };
 
 /**
- * What the policy says to a permission request: in a mode that only reads nothing is allowed; otherwise the operator
- * names the kinds that a person is asked about, and work on the workspace is allowed. What the agent offers no clear way
- * to allow once is rejected. A request without a kind is of the kind `other`.
+ * Decides a permission request. Mode `read` allows nothing. Mode `write` asks a person about the kinds in `asked`, and allows
+ * other work on the workspace. Rejects requests that have no unambiguous option to allow once. A missing kind is `other`.
  */
 export function decidePermission(
   mode: AgentMode,
@@ -40,20 +38,20 @@ export function decidePermission(
   if (mode === 'read' || !canAllow(options)) return 'reject';
   const kind = normalKind(toolCall.kind) ?? 'other';
   if (asked.includes(kind)) return 'ask';
-  return WORK.has(kind) ? 'allow' : 'reject';
+  return WORK_KINDS.has(kind) ? 'allow' : 'reject';
 }
 
-/** A decision in the agent's words. Never one of its lasting options, which would change what it asks about. */
+/** Maps a decision to an option of the agent. Never a permanent one, which would change the agent's later requests. */
 export function outcomeOf(decision: Decision | 'canceled', options: RequestPermissionRequest['options']): Outcome {
   const kind = `${decision === 'allow' ? 'allow' : 'reject'}_once`;
-  const optionId = isClear(options) ? options.find((option) => option.kind === kind)?.optionId : undefined;
+  const optionId = isUnambiguous(options) ? options.find((option) => option.kind === kind)?.optionId : undefined;
   return decision === 'canceled' || optionId === undefined ? CANCELED : { outcome: 'selected', optionId };
 }
 
 /**
- * The request as a person sees it: whole, and with nothing in it that a terminal or a reader would not show.
+ * Returns the question for a person: complete, with invisible characters escaped.
  * @param redact masks secrets
- * @returns undefined when nobody could judge it: too large, or silent about what is to be done
+ * @returns undefined for a request that is too large or does not describe the tool call
  */
 export function questionOf(request: RequestPermissionRequest, redact: (text: string) => string): Question | undefined {
   const { toolCall, options } = request;
@@ -72,8 +70,8 @@ export function questionOf(request: RequestPermissionRequest, redact: (text: str
     return [typeof oldText === 'string' ? { ...after, old_text: text(oldText) } : after];
   });
   const question: Question = {
-    // As the events of the tool call have it.
-    tool_call_id: bounded(toolCall.toolCallId, MAX_TITLE),
+    // As in the events of the tool call.
+    tool_call_id: truncate(toolCall.toolCallId, MAX_TITLE_BYTES),
     title: line(title),
     kind,
     ...(kind === 'execute' ? { command: text(commandOf(toolCall.rawInput) ?? title) } : {}),
@@ -82,8 +80,8 @@ export function questionOf(request: RequestPermissionRequest, redact: (text: str
     ...(diff.length > 0 ? { diff } : {}),
     options: options.map(({ optionId, name, kind }) => ({ option_id: line(optionId), name: line(name), kind })),
   };
-  const says = title.trim() !== '' || question.input !== undefined || diff.length > 0;
-  return says && JSON.stringify(question).length <= MAX_QUESTION ? question : undefined;
+  const isDescribed = title.trim() !== '' || question.input !== undefined || diff.length > 0;
+  return isDescribed && JSON.stringify(question).length <= MAX_QUESTION_CHARS ? question : undefined;
 }
 
 function records(value: unknown): Record<string, unknown>[] {
@@ -95,10 +93,10 @@ function commandOf(input: unknown): string | undefined {
 }
 
 function canAllow(options: RequestPermissionRequest['options']): boolean {
-  return isClear(options) && options.some(({ kind }) => kind === 'allow_once');
+  return isUnambiguous(options) && options.some(({ kind }) => kind === 'allow_once');
 }
 
-/** Whether an option is what its kind says: two with one id could mean something else to the agent. */
-function isClear(options: RequestPermissionRequest['options']): boolean {
+/** Whether the kind of each option can be trusted: two options with the same id are ambiguous. */
+function isUnambiguous(options: RequestPermissionRequest['options']): boolean {
   return options.length <= MAX_OPTIONS && new Set(options.map(({ optionId }) => optionId)).size === options.length;
 }

@@ -2,18 +2,16 @@ import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { createPace, readPaced } from './pace.ts';
 
-/** Longest line in characters. */
-const MAX_LINE = 64 * 1024;
+const MAX_LINE_CHARS = 64 * 1024;
 
 /**
- * Calls back with each line of a stream that may hold anything, until the stream ends or is destroyed; of a line that is
- * too long, with the first characters.
+ * Calls `onLine` with each line of a stream until it ends or is destroyed. Truncates long lines.
  */
 export async function readLines(stream: Readable, onLine: (line: string) => void): Promise<void> {
   const decoder = new StringDecoder('utf8');
   let line = '';
   const add = (text: string) => {
-    if (line.length < MAX_LINE) line += text.slice(0, MAX_LINE - line.length);
+    if (line.length < MAX_LINE_CHARS) line += text.slice(0, MAX_LINE_CHARS - line.length);
   };
   const end = () => {
     if (line.trim() !== '') onLine(line.trimEnd());
@@ -29,7 +27,7 @@ export async function readLines(stream: Readable, onLine: (line: string) => void
       }
     }
   } catch {
-    // The process was killed; its last line counts all the same.
+    // The process was killed. Its last line still counts.
   }
   end();
 }

@@ -5,64 +5,61 @@ import { isRecord } from '../../json/is-record.ts';
 import { outOfMemoryText } from '../../sandbox/processes/run-process.ts';
 import type { SandboxedProcess } from '../../sandbox/types.ts';
 import type { AgentDefinition } from '../agent-definition.ts';
+import type { TurnListener } from '../turn/listener.ts';
 import { CANCELED } from './permission-policy.ts';
 import { readLines } from './read-lines.ts';
 import { createAcpStream } from './stream.ts';
-import { createTurn, type Turn, type TurnOptions } from './turn.ts';
-import { bounded } from './updates.ts';
+import { createTurn, type Turn, type TurnContext } from './turn.ts';
+import { truncate } from './updates.ts';
 
-/** Longest wait for the mark that a replay has ended. */
-const REPLAY_MS = 2000;
-/** Longest wait for the end of a process whose pipes have closed. */
-const EXIT_MS = 1000;
-const MAX_SESSION_ID = 256;
+/** Wait for the update that ends a replay. */
+const REPLAY_TIMEOUT_MS = 2000;
+/** Wait for the exit of a process whose pipes have closed. */
+const EXIT_TIMEOUT_MS = 1000;
+const MAX_ID_CHARS = 256;
 const STOP_REASONS = ['end_turn', 'max_tokens', 'max_turn_requests', 'refusal', 'cancelled'] as const;
-/** How many lines of stderr are kept to explain a crash. */
-const LAST_LINES = 20;
-/** Longest text of an error that is looked at, in bytes. */
-const MAX_ERROR = 8 * 1024;
+/** Lines of stderr kept to explain a crash. */
+const MAX_LAST_LINES = 20;
+const MAX_ERROR_BYTES = 8 * 1024;
 
 /** Why a turn ended: https://agentclientprotocol.com/protocol/prompt-turn#stop-reasons */
 export type StopReason = (typeof STOP_REASONS)[number];
 
-type PromptOptions = Pick<TurnOptions, 'onEvent' | 'ask' | 'drained'>;
-
-export type ConnectionOptions = Omit<TurnOptions, keyof PromptOptions> & {
+export type ConnectionOptions = TurnContext & {
   process: SandboxedProcess;
   definition: AgentDefinition;
 };
 
-/** An agent that is initialised. */
+/** A connection to an initialised agent. */
 export type Connection = {
   /**
-   * Opens the session; to be called once.
-   * @param load session to go on with
-   * @throws AppError when the agent ends, breaks the protocol or has no access to its model
+   * Opens the session; called once.
+   * @param load the session to continue
+   * @throws AppError when the agent exits, violates the protocol or has no access to its model
    */
   open(load: string | undefined): Promise<Session>;
-  /** Resolves when the agent answers, with whatever it says; never when it does not. */
-  answers(): Promise<void>;
-  /** Adds a warning of the server to the turn, if there is one. */
+  /** Resolves with the agent's response, also to an error; never if it does not respond. */
+  ping(): Promise<void>;
+  /** Logs a warning of the server in the turn, if one is running. */
   warn(text: string): void;
 };
 
 export type Session = {
   sessionId: string;
-  /** Whether it is the session that was to be loaded. */
+  /** Whether it is the loaded session. */
   continued: boolean;
   /**
-   * One turn; every update becomes events while it lasts.
-   * @throws AppError for what the model or the agent failed at
+   * Runs one turn. Emits the agent's updates as events.
+   * @throws AppError for failures of the model or the agent
    */
-  prompt(text: string, turn: PromptOptions): Promise<StopReason>;
-  /** Asks the agent to end the turn. */
+  prompt(text: string, listener: TurnListener): Promise<StopReason>;
+  /** Requests the agent to end the turn. */
   cancel(): void;
 };
 
 /**
- * Speaks ACP with a process that has just been started, until it is initialised.
- * https://agentclientprotocol.com/protocol/overview
- * @throws AppError when the agent ends or breaks the protocol
+ * Connects to a new process over ACP and initialises it: https://agentclientprotocol.com/protocol/overview
+ * @throws AppError when the agent exits or violates the protocol
  */
 export async function connectAgent(options: ConnectionOptions): Promise<Connection> {
   const { process, definition, root, redactor } = options;
@@ -73,12 +70,12 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
 
   void readLines(process.stderr, (line) => {
     lastLines.push(line);
-    if (lastLines.length > LAST_LINES) lastLines.shift();
+    if (lastLines.length > MAX_LAST_LINES) lastLines.shift();
     if (!definition.isNoise(line)) turn?.log(line);
   });
   const stream = createAcpStream(process, definition.title, redactor, (update) => {
     if (isRecord(update) && update.sessionUpdate === definition.replayEndsWith) replayed.resolve();
-    // Outside a turn, updates are a replay or news about the session.
+    // Between turns, updates are a replay or concern the session.
     return turn?.update(update);
   });
   const { agent } = client({ name: 'pullwright' })
@@ -92,8 +89,8 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
     if (load !== undefined && (await loadSession(load))) return { sessionId: load, continued: true };
     // The SDK does not check what agents answer.
     const created: unknown = await agent.request(methods.agent.session.new, { cwd: root, mcpServers: [] });
-    if (!isRecord(created) || typeof created.sessionId !== 'string' || created.sessionId.length > MAX_SESSION_ID) {
-      throw protocolError(definition, 'it gave no session id');
+    if (!isRecord(created) || typeof created.sessionId !== 'string' || created.sessionId.length > MAX_ID_CHARS) {
+      throw protocolError(definition, 'it returned no session id');
     }
     return { sessionId: created.sessionId, continued: false };
   }
@@ -102,12 +99,12 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
     try {
       await agent.request(methods.agent.session.load, { sessionId, cwd: root, mcpServers: [] });
     } catch (error) {
-      // The agent does not know the session any more; that is no reason to give up.
+      // The agent no longer has the session.
       if (error instanceof RequestError) return false;
       throw error;
     }
     if (definition.replayEndsWith !== undefined) {
-      await Promise.race([replayed.promise, pause(REPLAY_MS, undefined, { ref: false })]);
+      await Promise.race([replayed.promise, pause(REPLAY_TIMEOUT_MS, undefined, { ref: false })]);
     }
     return true;
   }
@@ -127,8 +124,8 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
         sessionId,
         continued,
 
-        async prompt(text, { onEvent, ask, drained }) {
-          const current = createTurn({ ...options, onEvent, ask, drained });
+        async prompt(text, listener) {
+          const current = createTurn(options, listener);
           turn = current;
           try {
             const answer: unknown = await agent.request(methods.agent.session.prompt, {
@@ -136,10 +133,10 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
               prompt: [{ type: 'text', text: definition.promptText(text) }],
             });
             const stopReason = isRecord(answer) && STOP_REASONS.find((reason) => reason === answer.stopReason);
-            if (!stopReason) throw protocolError(definition, 'it did not say why the turn ended');
+            if (!stopReason) throw protocolError(definition, 'it returned no known stop reason');
             if (stopReason === 'refusal') throw new AppError('agent_refused', 'The model refused to answer.');
             if (stopReason === 'end_turn' && !current.answered()) {
-              throw new AppError('agent_refused', 'The model gave no answer; its safety filter may have held it back.');
+              throw new AppError('agent_refused', 'The model gave no answer. Its safety filter may have blocked it.');
             }
             return stopReason;
           } catch (error) {
@@ -153,14 +150,14 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
         cancel() {
           turn?.end();
           agent.notify(methods.agent.session.cancel, { sessionId }).catch(() => {
-            // The agent is gone, and with it what was to be canceled.
+            // The agent has exited, and the turn with it.
           });
         },
       };
     },
 
-    async answers() {
-      // No agent knows the method, and every one that lives says so.
+    async ping() {
+      // No agent has this method, so a running one responds with an error.
       await agent.request('_pullwright/answers').catch((error) => {
         if (!(error instanceof RequestError)) throw error;
       });
@@ -171,8 +168,8 @@ export async function connectAgent(options: ConnectionOptions): Promise<Connecti
 }
 
 /**
- * Turns what went wrong with a process, as the SDK throws it, into what it means.
- * @param lastLines of its stderr, as they are when it ends
+ * Creates a function that throws the meaning of an error of the SDK.
+ * @param lastLines the newest lines of stderr
  */
 function explainer(
   { process, definition, redactor }: ConnectionOptions,
@@ -181,12 +178,12 @@ function explainer(
   return async (error) => {
     if (error instanceof AppError) throw error;
     if (error instanceof RequestError) {
-      const message = bounded(redactor.text(detailOf(error)), MAX_ERROR);
+      const message = truncate(redactor.text(detailOf(error)), MAX_ERROR_BYTES);
       const meaning = definition.classifyError({ code: error.code, message });
       throw meaning ?? protocolError(definition, `${message} (${error.code})`, error);
     }
-    // The connection is gone. The pipes close a little before the process is known to have ended.
-    const exit = await Promise.race([process.exited, pause(EXIT_MS, undefined, { ref: false })]);
+    // The connection has closed. The pipes close a little before the process exits.
+    const exit = await Promise.race([process.exited, pause(EXIT_TIMEOUT_MS, undefined, { ref: false })]);
     if (!exit) throw protocolError(definition, error instanceof Error ? error.message : String(error), error);
     const words = redactor.text(lastLines.join('\n'));
     const how = exit.signal ?? `exit code ${exit.code}`;
@@ -194,16 +191,16 @@ function explainer(
     if (exit.outOfMemory) throw new AppError('out_of_memory', outOfMemoryText(exit.outOfMemory.limitMib), { cause });
     throw (
       definition.classifyError({ message: words }) ??
-      new AppError('agent_crashed', `${definition.title} ended unexpectedly (${how}).`, { cause })
+      new AppError('agent_crashed', `${definition.title} exited unexpectedly (${how}).`, { cause })
     );
   };
 }
 
-/** Agents put what happened into `data.details` when the message is only "Internal error". */
+/** Agents give the reason in `data.details` when the message is only "Internal error". */
 function detailOf({ message, data }: RequestError): string {
   return isRecord(data) && typeof data.details === 'string' ? data.details : message;
 }
 
-function protocolError({ title }: AgentDefinition, what: string, cause?: unknown): AppError {
-  return new AppError('agent_protocol', `${title} broke the protocol: ${what.slice(0, 300)}.`, { cause });
+function protocolError({ title }: AgentDefinition, fault: string, cause?: unknown): AppError {
+  return new AppError('agent_protocol', `${title} violated the protocol: ${fault.slice(0, 300)}.`, { cause });
 }

@@ -5,10 +5,10 @@ import type { Redactor } from '../../redaction/redactor.ts';
 import type { SandboxedProcess } from '../../sandbox/types.ts';
 import { readMessages } from './read-messages.ts';
 
-/** Requests of the agent that may wait for their answers at once; nothing more is read until one is answered. */
+/** Most requests of the agent that wait for a response. At the limit, the stream is read no further. */
 const MAX_UNANSWERED = 100;
-/** Longest id of a request, and longest list of options of a permission request. */
-const MAX_ID = 256;
+/** Longest id of a request, and most options of a permission request. */
+const MAX_ID_CHARS = 256;
 const MAX_OPTIONS = 100;
 const METHOD_NOT_FOUND = { code: -32601, message: 'Method not found' };
 const INTERNAL_ERROR = -32603;
@@ -18,12 +18,12 @@ const INVALID_PARAMS = { code: -32602, message: 'Invalid params' };
 const protocol = debuglog('acp');
 
 /**
- * The messages of an agent, for the SDK, as far as they are any of its business: the answers to its own requests, and
- * permission requests. The SDK reads without back-pressure, answers whatever it does not understand at the length of the
- * question, and writes what it cannot place to the server's stderr. So none of that reaches it, and as long as the agent
- * takes no answers, or `onUpdate` has no room, nothing more is read.
- * https://www.jsonrpc.org/specification
- * @param onUpdate takes the `update` of a `session/update`, before any later message; returns what is to be waited for
+ * Creates the stream between an agent and the SDK: https://www.jsonrpc.org/specification
+ *
+ * Passes only responses and permission requests on to the SDK, because the SDK reads without back-pressure, echoes unknown requests in
+ * its responses, and writes unexpected messages to the server's stderr. Reads no further while the agent does not read its
+ * responses, or while `onUpdate` waits.
+ * @param onUpdate receives the `update` of each `session/update`, in order; its promise is awaited
  */
 export function createAcpStream(
   { stdin, stdout }: Pick<SandboxedProcess, 'stdin' | 'stdout'>,
@@ -85,10 +85,10 @@ export function createAcpStream(
 }
 
 function isId(id: unknown): id is string | number {
-  return typeof id === 'number' || (typeof id === 'string' && id.length <= MAX_ID);
+  return typeof id === 'number' || (typeof id === 'string' && id.length <= MAX_ID_CHARS);
 }
 
-/** A response that is neither a result nor an error is an error. */
+/** Treats a response without result and error as an error. */
 function toResponse(id: AnyResponse['id'], { result, error }: Record<string, unknown>): AnyResponse {
   if (error === undefined && result !== undefined) return { jsonrpc: '2.0', id, result };
   const { code, message, data } = isRecord(error) ? error : {};

@@ -3,19 +3,19 @@ import type { EventData, EventDraft, ToolKind, ToolStatus } from '../../../schem
 import { isRecord } from '../../json/is-record.ts';
 
 export type UpdateContext = {
-  /** The workspace as the agent sees it; paths in it are told relative to it. */
+  /** Path of the workspace in the sandbox; events show paths relative to it. */
   root: string;
-  /** Masks secrets; applied to all but the deltas, whose secrets may be split. */
+  /** Masks secrets. Not applied to deltas, which may split a secret. */
   redact: (text: string) => string;
 };
 
-/** Longest text of one field of an update, and of all diffs in it, in bytes. */
-const MAX_TEXT = 64 * 1024;
-const MAX_DIFFS = 4 * MAX_TEXT;
-/** Longest piece of a message in one event, in characters. */
-const MAX_PIECE = 16 * 1024;
-/** Longest title, path or id, in bytes. */
-export const MAX_TITLE = 1024;
+/** Longest text of one field of an update, and of all its diffs. */
+const MAX_TEXT_BYTES = 64 * 1024;
+const MAX_DIFFS_BYTES = 4 * MAX_TEXT_BYTES;
+/** Longest part of a message in one event. */
+const MAX_PART_CHARS = 16 * 1024;
+/** Longest title, path or id. */
+export const MAX_TITLE_BYTES = 1024;
 const MAX_ITEMS = 100;
 
 const KINDS: ReadonlySet<string> = new Set<ToolKind>([
@@ -24,8 +24,8 @@ const KINDS: ReadonlySet<string> = new Set<ToolKind>([
 const STATUSES: ReadonlySet<string> = new Set<ToolStatus>(['pending', 'in_progress', 'completed', 'failed']);
 
 /**
- * One `update` of an ACP `session/update` as events. The agent may send anything: what is not understood, or says
- * nothing to the reader of a run, gives no event. https://agentclientprotocol.com/protocol/prompt-turn
+ * Maps one `update` of an ACP `session/update` to events: https://agentclientprotocol.com/protocol/prompt-turn
+ * The agent may send anything. Unknown and irrelevant updates map to no event.
  */
 export function mapUpdate(update: unknown, context: UpdateContext): EventDraft[] {
   if (!isRecord(update)) return [];
@@ -47,10 +47,10 @@ export function mapUpdate(update: unknown, context: UpdateContext): EventDraft[]
   }
 }
 
-/** A tool call, also as it comes with a permission request. */
+/** Maps a tool call of an update or a permission request. */
 export function toolCall(type: 'tool.started' | 'tool.updated', call: unknown, context: UpdateContext): EventDraft[] {
   if (!isRecord(call) || typeof call.toolCallId !== 'string') return [];
-  const data: EventData['tool.updated'] = { tool_call_id: bounded(call.toolCallId, MAX_TITLE) };
+  const data: EventData['tool.updated'] = { tool_call_id: truncate(call.toolCallId, MAX_TITLE_BYTES) };
   if (typeof call.title === 'string') data.title = title(call.title, context);
   const kind = normalKind(call.kind);
   if (kind !== undefined) data.kind = kind;
@@ -58,33 +58,33 @@ export function toolCall(type: 'tool.started' | 'tool.updated', call: unknown, c
 
   const locations = items(call.locations).flatMap((location) => toLocation(location, context));
   if (locations.length > 0) data.locations = locations;
-  const diff = firstOf(items(call.content).flatMap((content) => toDiff(content, context)));
+  const diff = firstDiffs(items(call.content).flatMap((content) => toDiff(content, context)));
   if (diff.length > 0) data.diff = diff;
   const output = items(call.content).flatMap(toText).join('\n');
-  if (output !== '') data.output = bounded(context.redact(output), MAX_TEXT);
+  if (output !== '') data.output = truncate(context.redact(output), MAX_TEXT_BYTES);
   return [{ type, data }];
 }
 
 function delta(type: 'message.delta' | 'thought.delta', content: unknown): EventDraft[] {
   const text = isRecord(content) && content.type === 'text' ? content.text : undefined;
-  return typeof text === 'string' ? pieces(text).map((piece) => ({ type, data: { text: piece } })) : [];
+  return typeof text === 'string' ? split(text).map((part) => ({ type, data: { text: part } })) : [];
 }
 
-/** The text in pieces, none of which ends in the middle of a character. */
-function pieces(text: string): string[] {
-  const all: string[] = [];
+/** Splits a text into parts, without splitting a character. */
+function split(text: string): string[] {
+  const parts: string[] = [];
   for (let start = 0; start < text.length; ) {
-    const end = start + MAX_PIECE;
-    const splits = end < text.length && /[\uD800-\uDBFF]/.test(text.charAt(end - 1));
-    const piece = text.slice(start, splits ? end - 1 : end);
-    all.push(piece);
-    start += piece.length;
+    const end = start + MAX_PART_CHARS;
+    const splitsPair = end < text.length && /[\uD800-\uDBFF]/.test(text.charAt(end - 1));
+    const part = text.slice(start, splitsPair ? end - 1 : end);
+    parts.push(part);
+    start += part.length;
   }
-  return all;
+  return parts;
 }
 
 function planEntry(entry: Record<string, unknown>, { redact }: UpdateContext) {
-  const field = (value: unknown) => (typeof value === 'string' ? bounded(redact(value), MAX_TITLE) : '');
+  const field = (value: unknown) => (typeof value === 'string' ? truncate(redact(value), MAX_TITLE_BYTES) : '');
   return { content: field(entry.content), priority: field(entry.priority), status: field(entry.status) };
 }
 
@@ -97,17 +97,17 @@ function toLocation(location: Record<string, unknown>, context: UpdateContext) {
 
 function toDiff(content: Record<string, unknown>, context: UpdateContext) {
   if (content.type !== 'diff' || typeof content.path !== 'string' || typeof content.newText !== 'string') return [];
-  const text = (value: string) => bounded(context.redact(value), MAX_TEXT);
+  const text = (value: string) => truncate(context.redact(value), MAX_TEXT_BYTES);
   const after = { path: toPath(content.path, context), new_text: text(content.newText) };
   return [typeof content.oldText === 'string' ? { ...after, old_text: text(content.oldText) } : after];
 }
 
-/** The first diffs, as many as may be in one event. */
-function firstOf<T extends { old_text?: string; new_text: string }>(diffs: T[]): T[] {
+/** Returns the first diffs, up to the limit of one event. */
+function firstDiffs<T extends { old_text?: string; new_text: string }>(diffs: T[]): T[] {
   let size = 0;
   return diffs.filter(({ old_text = '', new_text }) => {
     size += Buffer.byteLength(old_text) + Buffer.byteLength(new_text);
-    return size <= MAX_DIFFS;
+    return size <= MAX_DIFFS_BYTES;
   });
 }
 
@@ -119,15 +119,15 @@ function toText(content: Record<string, unknown>): string[] {
 function toPath(path: string, { root, redact }: UpdateContext): string {
   const inside = isAbsolute(path) ? relative(root, path) : path;
   const shown = inside === '..' || inside.startsWith(`..${sep}`) ? path : inside || '.';
-  return bounded(redact(shown), MAX_TITLE);
+  return truncate(redact(shown), MAX_TITLE_BYTES);
 }
 
 function title(text: string, { root, redact }: UpdateContext): string {
   const pattern = new RegExp(`(?<![\\w.-])${root.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}(?:/|(?![\\w.-]))`, 'g');
-  return bounded(redact(text.replace(pattern, (match) => (match.endsWith('/') ? '' : '.'))), MAX_TITLE);
+  return truncate(redact(text.replace(pattern, (match) => (match.endsWith('/') ? '' : '.'))), MAX_TITLE_BYTES);
 }
 
-/** A kind that this version does not know is `other`; none stays none. */
+/** Maps an unknown kind to `other`, and a missing one to undefined. */
 export function normalKind(kind: unknown): ToolKind | undefined {
   if (kind === undefined || kind === null) return undefined;
   return isKind(kind) ? kind : 'other';
@@ -141,8 +141,8 @@ function isStatus(value: unknown): value is ToolStatus {
   return typeof value === 'string' && STATUSES.has(value);
 }
 
-/** The text, or its first bytes and a word about the rest. */
-export function bounded(text: string, maxBytes: number): string {
+/** Truncates a text and marks the cut. */
+export function truncate(text: string, maxBytes: number): string {
   const bytes = Buffer.byteLength(text);
   if (bytes <= maxBytes) return text;
   const head = Buffer.from(text)

@@ -4,12 +4,12 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { AskableKind, Config } from '../../config/load-config.ts';
+import type { AskableKind } from '../../config/load-config.ts';
 import { AppError } from '../../errors/app-error.ts';
 import { geminiModel } from '../../model-proxy/gemini/model-api.ts';
 import { geminiModelConfigs } from '../../model-proxy/gemini/models.ts';
 import type { Mount } from '../../sandbox/types.ts';
-import type { AgentDefinition, AgentMode, LaunchContext } from '../agent-definition.ts';
+import type { AgentDefinition, AgentMode, AgentSettings, LaunchContext } from '../agent-definition.ts';
 import { classifyGeminiError } from './cli-errors.ts';
 import { prepareGeminiLoad } from './session-file.ts';
 
@@ -18,33 +18,33 @@ const PACKAGE = '@google/gemini-cli';
 type Policy = { file: string; sha256: string };
 
 /**
- * The policies with the hashes of their content. Gemini CLI starts without a word when a policy file is
- * missing or broken, and then allows far more; so nothing is started on a file that is not exactly one of these.
+ * The policies with their hashes. Gemini CLI ignores a missing or broken policy file silently, and then allows far more. So the
+ * server starts no agent unless each file has its hash.
  */
 const POLICIES: Record<AgentMode, Policy> = {
-  read: policy('read', '2af7a4948d789163ef51d937335a8849d91a68984daf9f64df899f31ceb4147c'),
-  write: policy('write', 'f1aed47bb17d8ae941aeaaec5fd1bb04ff5148316fcb7fa3fdab807564947a0a'),
+  read: policy('read', '2e2d62146d28feb8eb7714cf857db62a3a68da350983c1c66b01b81a9a97c3ae'),
+  write: policy('write', 'e9670f480825311c63defafc2ed92d900f1c9f7237ced16886f3a96efb8ddaac'),
 };
 
-/** What makes it ask, over the policy of `write`. It has no tools of the other kinds but what is for itself only. */
-const ASKING: Partial<Record<AskableKind, Policy>> = {
+/** Policies that make a kind of tool ask, above that of `write`. Gemini CLI's tools of other kinds affect only itself. */
+const ASK_POLICIES: Partial<Record<AskableKind, Policy>> = {
   read: policy('ask-read', '2f502f52670584944fecf972a70e06ad7991efe1c90a95f65ae592716657d7a7'),
   search: policy('ask-search', '494063e69a87ca18606cc7ab2f9cf806a6b0d45331b1f3c90fcd59436177d4b2'),
   edit: policy('ask-edit', '56a5ebbb060a61fbc316e692afab88651f1b0a605c13614dcc19089dd8b2b4d7'),
-  execute: policy('ask-execute', 'b7824b4ff8d8c8c7e2d7577c4ee1438effbb21d1121e4d0aae93756712228663'),
+  execute: policy('ask-execute', '2c137f0c41323d01046ca117a28377c3eb793aa6c470771d7727ab1626c8ad9e'),
 };
 
 /** A policy here makes Gemini CLI ignore `--admin-policy`. */
 const SYSTEM_POLICIES = '/etc/gemini-cli/policies';
 
-/** Name of the project in Gemini's own files, so that it does not depend on the path of the workspace. */
+/** Name of the project in Gemini CLI's files, independent of the path of the workspace. */
 const PROJECT = 'ticket';
 
-/** Lines of stderr that tell nothing about the run; indented ones belong to an object or a stack trace. */
+/** Lines of stderr that are irrelevant to a run. Indented ones belong to an object or a stack trace. */
 const NOISE =
   /^(?:[\s}\]]|Ripgrep is not available|Skipping project agents|Project hooks disabled|\[STARTUP\]|Error handling request|Loaded cached credentials|\(node:\d+\)|\(Use `node)/;
 
-/** Gemini CLI over ACP, with a key of the Gemini API. Its folder is never trusted: it takes nothing from the repository. */
+/** Gemini CLI with a key of the Gemini API. It never trusts the workspace, and so loads no settings from the repository. */
 export const gemini: AgentDefinition = {
   name: 'gemini',
   title: 'Gemini CLI',
@@ -97,7 +97,7 @@ export const gemini: AgentDefinition = {
 
   prepareLoad: (confine, conversation, sessionId) => prepareGeminiLoad(confine, join(conversation, 'chats'), sessionId),
   replayEndsWith: 'available_commands_update',
-  // A prompt that begins like this is taken for a command of Gemini CLI.
+  // Gemini CLI would execute such a prompt as a command.
   promptText: (text) => (/^\s*[/$]/.test(text) ? `Request:\n${text}` : text),
   isNoise: (line) => NOISE.test(line),
   classifyError: classifyGeminiError,
@@ -107,7 +107,7 @@ function installation(): { folder: string; version: string } {
   try {
     const require = createRequire(import.meta.url);
     const manifest = require.resolve(`${PACKAGE}/package.json`);
-    // Read each time: it may be replaced while the server runs.
+    // Read each time, since the package can be updated while the server runs.
     return { folder: dirname(manifest), version: String(JSON.parse(readFileSync(manifest, 'utf8')).version) };
   } catch (cause) {
     throw new AppError('agent_unavailable', `The package ${PACKAGE} is not installed.`, {
@@ -121,8 +121,8 @@ function policy(name: string, sha256: string): Policy {
   return { file: fileURLToPath(new URL(`policies/${name}.toml`, import.meta.url)), sha256 };
 }
 
-function policiesOf(mode: AgentMode, { ASK_PERMISSION }: Config): Policy[] {
-  const asking = ASK_PERMISSION.flatMap((kind) => ASKING[kind] ?? []);
+function policiesOf(mode: AgentMode, { ASK_PERMISSION }: AgentSettings): Policy[] {
+  const asking = ASK_PERMISSION.flatMap((kind) => ASK_POLICIES[kind] ?? []);
   return mode === 'read' ? [POLICIES.read] : [POLICIES.write, ...asking];
 }
 
@@ -131,13 +131,9 @@ async function checkPolicies(policies: readonly Policy[]): Promise<void> {
     const content = await readFile(file).catch(() => undefined);
     const found = content && createHash('sha256').update(content).digest('hex');
     if (found === sha256) continue;
-    throw new AppError(
-      'agent_unavailable',
-      `The policy file ${basename(file)} is ${found ? 'not the original' : 'missing'}.`,
-      {
-        remedy: 'Install the server again; agents are not started without their policy.',
-      },
-    );
+    throw new AppError('agent_unavailable', `The policy file ${basename(file)} is ${found ? 'modified' : 'missing'}.`, {
+      remedy: 'Install the server again; it starts no agent without the original policy files.',
+    });
   }
 }
 
@@ -150,8 +146,8 @@ async function checkSystemPolicies(): Promise<void> {
 }
 
 /**
- * A new home for every process, in which only the chats are those of before: settings, extensions or hooks that an
- * agent left behind would be obeyed by the next one.
+ * Creates a new home for every process and keeps only the chats. The next agent would obey settings, extensions or hooks that an
+ * agent has left.
  */
 async function writeHome({ config, sandbox, workspace, conversation }: LaunchContext): Promise<string> {
   const home = join(conversation, 'home');
@@ -163,8 +159,8 @@ async function writeHome({ config, sandbox, workspace, conversation }: LaunchCon
   return home;
 }
 
-/** https://geminicli.com/docs/reference/configuration/ */
-function settings({ GEMINI_MODEL }: Config) {
+/** Returns the settings of Gemini CLI: https://geminicli.com/docs/reference/configuration/ */
+function settings({ GEMINI_MODEL }: AgentSettings) {
   return {
     security: {
       auth: { selectedType: 'gemini-api-key', enforcedType: 'gemini-api-key' },
@@ -172,18 +168,18 @@ function settings({ GEMINI_MODEL }: Config) {
       disableYoloMode: true,
       disableAlwaysAllow: true,
     },
-    // A `.env` of the repository could bring another key.
+    // A `.env` of the repository could set another key.
     advanced: { ignoreLocalEnv: true },
     general: {
       enableAutoUpdate: false,
       enableAutoUpdateNotification: false,
-      // Conversations last as long as their ticket.
+      // Conversations are kept as long as their ticket.
       sessionRetention: { enabled: false },
-      // Escaping it is a matter of one approval; the policies are what keeps reading apart from writing.
+      // One approval leaves plan mode. The policies separate reading from writing instead.
       plan: { enabled: false },
       topicUpdateNarration: false,
-      // For answers that Gemini CLI itself finds wanting, such as empty ones. All else is tried again by the model proxy,
-      // which says so and in the end answers what Gemini CLI does not try again.
+      // For responses that Gemini CLI itself rejects, such as empty ones. The model proxy retries all other failures, and finally
+      // returns a status that Gemini CLI does not retry.
       maxAttempts: 3,
     },
     privacy: { usageStatisticsEnabled: false },

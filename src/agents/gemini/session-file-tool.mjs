@@ -1,5 +1,4 @@
-// Runs confined to the session files of a conversation; see gemini-conversation.ts. Arguments: the folder, and the start of a
-// session id.
+// Runs confined to the session files of a conversation; see session-file.ts. Arguments: the folder, and the start of a session id.
 import { readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 

@@ -1,265 +1,223 @@
-import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import type { PoolState } from '../../../schemas/agent.ts';
-import { abortable } from '../../concurrency/abortable.ts';
 import type { Config } from '../../config/load-config.ts';
 import type { Logger } from '../../config/logger.ts';
 import { AppError } from '../../errors/app-error.ts';
 import { createLayout } from '../../files/layout.ts';
-import type { Upstream } from '../../model-proxy/upstream.ts';
-import type { Redactor } from '../../redaction/redactor.ts';
-import type { Sandbox } from '../../sandbox/sandbox.ts';
-import type { SandboxRequest } from '../../sandbox/types.ts';
-import { type AgentStart, measurements, secondsSince } from '../../telemetry/measurements.ts';
 import { removeTree } from '../../trees/remove-tree.ts';
 import { createTrash } from '../../trees/trash.ts';
-import type { AgentDefinition, AgentMode } from '../agent-definition.ts';
+import type { AgentDefinition } from '../agent-definition.ts';
+import { conversationFolder } from '../conversations.ts';
+import { type AcquireDeps, type AcquiredAgent, type AgentRequest, acquireAgent, launchRequest } from './acquire.ts';
 import { createCompileCache } from './compile-cache.ts';
-import { createPoolCare } from './eviction.ts';
-import { type StartedAgent, type StartOptions, startAgent } from './launch-agent.ts';
-import { createEarlyWriters } from './prestarted-writers.ts';
-import { inTime, isCurrent, placeOf, suits } from './reuse.ts';
-import { mayBeConversation, setAside } from './set-aside.ts';
-import { createSpares } from './spare-agents.ts';
-import { createStarts } from './start-scheduler.ts';
-import { createLiveAgents } from './ticket-agents.ts';
-
-export type AgentRequest = {
-  ticketId: string;
-  /** None for an agent that is started before its run. */
-  runId?: string;
-  mode: AgentMode;
-  /** Folder of the host. */
-  workspace: string;
-  /** The git directory of the workspace and the mirror whose objects it borrows. */
-  git: SandboxRequest['git'];
-  /** Conversation to continue. */
-  sessionId?: string | undefined;
-};
-
-export type AgentPool = ReturnType<typeof createAgentPool>;
+import { createEviction } from './eviction.ts';
+import {
+  type LaunchDeps,
+  type LaunchRequest,
+  launchAgent,
+  type StartedAgent,
+  withStartTimeout,
+} from './launch-agent.ts';
+import { createPrestartedWriters } from './prestarted-writers.ts';
+import { isCurrent, workspaceIdentity } from './reuse.ts';
+import { createSpareAgents, type SpareFolders } from './spare-agents.ts';
+import { createStartScheduler, type StartScheduler } from './start-scheduler.ts';
+import { createTicketAgents, type TicketAgent } from './ticket-agents.ts';
 
 /**
- * The processes of agents: one per ticket with the ticket's conversation, kept between commands that read, spare ones for
- * new tickets, and writers that were started before their run. Idle ones are ended by age, number and memory.
+ * The agent pool holds every process of an agent. A process is in one of these states:
+ *
+ * - starting: launched in its sandbox, until it is initialised
+ * - spare: a reader in two empty folders, without a ticket or a session (`SpareAgents`)
+ * - claimed: a spare whose folders belong to a new ticket, without a session (`TicketAgents`)
+ * - prestarted: a writer that waits for the run of an approved plan, without a session (`PrestartedWriters`)
+ * - working: has a session, and a turn uses it (`TicketAgents`)
+ * - idle: a reader with a session, between turns (`TicketAgents`)
+ * - closing: the sandbox kills its processes
+ *
+ * | from                    | to         | when                                                                              |
+ * | ----------------------- | ---------- | --------------------------------------------------------------------------------- |
+ * |                         | starting   | in the background for a spare or a prestarted writer; in the foreground for a run |
+ * | starting                | spare      | initialised for no ticket                                                         |
+ * | starting                | prestarted | initialised for an approved plan                                                  |
+ * | starting                | working    | initialised for a run, and its session is open                                    |
+ * | spare                   | claimed    | `claimSpare`                                                                      |
+ * | claimed                 | idle       | `attachSpare` has opened its session                                              |
+ * | claimed, idle           | working    | `acquire`, if it matches the request                                              |
+ * | prestarted              | working    | `acquire` in mode `write`, if it matches                                          |
+ * | working                 | idle       | `release` of a reader                                                             |
+ * | working                 | closing    | `release` of a writer; the turn was aborted, or the process became unreliable    |
+ * | claimed                 | closing    | it cannot open a session                                                          |
+ * | claimed, idle           | closing    | it does not match a request                                                       |
+ * | prestarted              | closing    | it does not match a request, or has not begun to start                            |
+ * | idle, prestarted        | closing    | unused for AGENT_IDLE_SECONDS                                                     |
+ * | idle, prestarted, spare | closing    | evicted: too many, too much memory, outdated, unresponsive                        |
+ * | any                     | closing    | its ticket is deleted or parked; the server stops; the process exits              |
  */
-export function createAgentPool(deps: {
-  config: Config;
-  sandbox: Sandbox;
-  redactor: Redactor;
+export type AgentPool = ReturnType<typeof createAgentPool>;
+
+export type AgentPoolDeps = Omit<LaunchDeps, 'config' | 'compileCache'> & {
+  config: LaunchDeps['config'] &
+    Pick<
+      Config,
+      | 'AGENT_IDLE_SECONDS'
+      | 'AGENT_POOL_MEMORY_MB'
+      | 'AGENT_POOL_SIZE'
+      | 'AGENT_POOL_SPARE'
+      | 'DATA_DIR'
+      | 'TICKETS_ROOT'
+    >;
   logger: Logger | undefined;
-  upstream: Upstream;
-  /** The one that spares are of. */
-  standard: AgentDefinition | undefined;
-  onExcess(ticketId: string, error: AppError): void;
-}) {
-  const { config, sandbox, logger, standard, onExcess } = deps;
+  /** The agent of spares. */
+  defaultAgent: AgentDefinition | undefined;
+};
+
+export function createAgentPool(deps: AgentPoolDeps) {
+  const { config, sandbox, logger } = deps;
+  // Without a sandbox, a rename would change the paths that a running agent uses.
+  const defaultAgent = sandbox.kind === 'none' ? undefined : deps.defaultAgent;
+  const closing = new AbortController();
   const idleMs = config.AGENT_IDLE_SECONDS * 1000;
-  const live = createLiveAgents({ idleMs, logger, onIdle: () => void care.trim() });
-  const compileCache = createCompileCache(deps);
-  const starts = createStarts(availableParallelism());
   const layout = createLayout(config);
   const trash = createTrash(sandbox.confine, logger);
-  const early = createEarlyWriters(idleMs, logger);
-  // Without walls, an agent knows its folders by names that would change under it.
-  const walls = sandbox.kind !== 'none';
-  const spares = createSpares({
-    wanted: walls && standard ? config.AGENT_POOL_SPARE : 0,
+  const compileCache = createCompileCache(deps);
+  const starts = createStartScheduler(availableParallelism());
+  const ticketAgents = createTicketAgents({ idleMs, logger, onIdle: () => void eviction.trim() });
+  const prestartedWriters = createPrestartedWriters(idleMs, logger);
+  const launchDeps = { ...deps, compileCache };
+  const spares = createSpareAgents({
+    wanted: defaultAgent ? config.AGENT_POOL_SPARE : 0,
     layout,
     logger,
-    hasRoom: () => care.hasRoom(),
+    hasRoom: () => eviction.hasRoom(),
     removeFolder: (folder) => removeTree(sandbox.confine, folder),
-    async start(place, signal) {
-      if (!standard) throw new Error('There is no agent to start.');
-      const options = { ...place, definition: standard, mode: 'read', git: undefined, onExcess: () => {} } as const;
-      await sandbox.identities.assign(place.workspace);
-      return starts.later(async () => {
-        await compileCache.ready(standard, signal);
-        return inTime(config, standard, signal, (both) => launch(options, both));
-      }, signal);
-    },
+    start: (folders, signal) => startSpare(launchDeps, starts, defaultAgent, folders, signal),
   });
-  const care = createPoolCare({
+  const eviction = createEviction({
     config,
     logger,
-    all: () => [...live.all(), ...early.ready(), ...spares.all()].map(({ agent }) => agent),
-    idle: () => [...live.idle(), ...early.ready()],
-    spares: () => spares.all().map((spare) => ({ ...spare, usedAt: 0, stop: () => spares.discard(spare) })),
-    isOutdated: (agent) => !isCurrent(agent),
-    refill: () => spares.fill(),
+    all: () => [...ticketAgents.all(), ...prestartedWriters.ready(), ...spares.all()].map(({ agent }) => agent),
+    idle: () => [...ticketAgents.idle(), ...prestartedWriters.ready()],
+    spares: () => spares.all().map((spare) => ({ ...spare, usedAt: 0, evict: () => spares.evict(spare) })),
+    refillSpares: spares.fill,
   });
-  let closing = false;
-  const closed = new AbortController();
-
-  const conversationOf = (ticketId: string, { name }: AgentDefinition) =>
-    join(config.DATA_DIR, 'conversations', ticketId, name);
-
-  type Launch = Omit<StartOptions, 'config' | 'sandbox' | 'redactor' | 'upstream' | 'compileCache' | 'signal'>;
-  const launch = (options: Launch, signal: AbortSignal) => startAgent({ ...deps, compileCache, ...options, signal });
-
-  /**
-   * The ticket's agent if it fits the request, else a new one in its place. `settle` ends the use of it. `isSetAside` when the
-   * agent could not open the ticket's conversation, and has a new one instead.
-   */
-  async function obtain(definition: AgentDefinition, request: AgentRequest, signal: AbortSignal) {
-    const { ticketId, mode, sessionId } = request;
-    const place = await placeOf(request.workspace);
-    const present = live.get(ticketId);
-    if (present) {
-      live.use(present, request.runId);
-      const session = await abortable(present.opened.promise, signal);
-      const isIt = sessionId === undefined ? present.fresh : session?.sessionId === sessionId;
-      if (session && isIt && !present.ending && present.place === place && suits(present.agent, definition, mode)) {
-        tell(definition, present.fresh ? 'spare' : 'warm');
-        present.fresh = false;
-        return { agent: present.agent, session, continued: sessionId !== undefined, isSetAside: false };
-      }
-    }
-    await live.end(ticketId);
-    const begun = performance.now();
-    try {
-      return await begin(definition, request, place, signal);
-    } catch (error) {
-      tell(definition, 'failed', begun);
-      throw error;
-    }
-  }
-
-  async function begin(definition: AgentDefinition, request: AgentRequest, place: string, signal: AbortSignal) {
-    const { ticketId, runId, mode, workspace, sessionId } = request;
-    const begun = performance.now();
-    const fits = (agent: StartedAgent, its: string) => its === place && suits(agent, definition, mode);
-    const waiting = mode === 'write' ? await early.take(ticketId, fits, signal) : undefined;
-    const conversation = conversationOf(ticketId, definition);
-    const options = { ...launchOptions(definition, request), workspace, conversation };
-    const isUsed = existsSync(conversation);
-    const open = (load?: string, started?: StartedAgent) =>
-      inTime(config, definition, signal, async (both) => {
-        const agent = started ?? (await launch(options, both));
-        try {
-          return { agent, session: await agent.open(load, both), isSetAside: false };
-        } catch (error) {
-          await agent.close();
-          throw error;
-        }
-      });
-    const first = () => open(sessionId, waiting);
-    const opened = await (waiting ? first() : starts.now(first, signal)).catch(async (error) => {
-      if (!isUsed || signal.aborted || !mayBeConversation(error)) throw error;
-      const again = () => setAside(conversation, { trash, trashFolder: layout.data.trash }, () => open());
-      const { agent, session } = await starts.now(again, signal);
-      logger?.warn({ err: error, run_id: runId, ticket_id: ticketId }, 'agent could not open its conversation');
-      return { agent, session, isSetAside: true };
-    });
-    const { agent, session, isSetAside } = opened;
-    tell(definition, waiting ? 'early' : 'cold', begun);
-    const { continued } = session;
-    const about = { run_id: runId, ticket_id: ticketId, agent: definition.name, mode };
-    const fields = { ...about, pid: agent.process.pid, continued };
-    const told = waiting ? 'agent had been started early' : 'agent started';
-    logger?.info({ ...fields, duration_ms: Math.round(performance.now() - begun) }, told);
-    const entry = live.enter(ticketId, agent, place);
-    entry.opened.resolve(session);
-    live.use(entry, runId);
-    return { agent, session, continued, isSetAside };
-  }
-
-  function launchOptions(definition: AgentDefinition, { ticketId, mode, git }: AgentRequest) {
-    // What only reads has no git.
-    const folders = mode === 'read' ? undefined : git;
-    return { definition, mode, git: folders, onExcess: (error: AppError) => onExcess(ticketId, error) };
-  }
+  const acquireDeps = {
+    ...launchDeps,
+    ...{ starts, ticketAgents, prestartedWriters, trash, trashFolder: layout.data.trash },
+  };
 
   return {
-    obtain,
-    settle: live.settle,
-    end: live.end,
-
-    /** Ends the agents of a ticket, the one that waits for its `dev` too. */
-    async endAll(ticketId: string): Promise<void> {
-      await early.end(ticketId);
-      await live.end(ticketId);
+    /** Acquires the agent of a ticket for a turn, which ends with `release` or `closeTicketAgent`. */
+    async acquire(definition: AgentDefinition, request: AgentRequest, signal: AbortSignal): Promise<AcquiredAgent> {
+      try {
+        return await acquireAgent(acquireDeps, definition, request, signal);
+      } catch (error) {
+        await ticketAgents.release(request.ticketId);
+        throw error;
+      }
     },
 
-    has: (ticketId: string): boolean => live.get(ticketId) !== undefined || early.has(ticketId),
-    ticketIds: (): string[] => live.all().map((entry) => entry.ticketId),
+    release: ticketAgents.release,
+    closeTicketAgent: ticketAgents.close,
 
-    /** Begins to keep spares. */
+    /** Closes the agents of a ticket, including its prestarted writer. */
+    async closeTicket(ticketId: string): Promise<void> {
+      await prestartedWriters.closeTicket(ticketId);
+      await ticketAgents.close(ticketId);
+    },
+
+    has: (ticketId: string): boolean => ticketAgents.get(ticketId) !== undefined || prestartedWriters.has(ticketId),
+    ticketIds: (): string[] => ticketAgents.all().map(({ ticketId }) => ticketId),
+
+    /** Starts spare agents, and the sweeps of eviction. */
     start(): void {
       spares.fill();
-      care.start();
+      eviction.start();
     },
 
     /**
-     * Gives a spare to a ticket that is just being created; `adopt` or `end` follows.
+     * Claims a spare agent for a ticket that is being created; `attachSpare` or `closeTicket` follows.
      * @returns the empty folder that is to become the workspace; undefined when there is no spare
      */
-    giveSpare(ticketId: string): string | undefined {
-      if (closing || !standard || live.get(ticketId) !== undefined) return undefined;
-      const spare = spares.take((agent) => isCurrent(agent), conversationOf(ticketId, standard));
+    claimSpare(ticketId: string): string | undefined {
+      if (closing.signal.aborted || !defaultAgent || ticketAgents.get(ticketId)) return undefined;
+      const spare = spares.claim(isCurrent, conversationFolder(config, ticketId, defaultAgent.name));
       if (!spare) return undefined;
-      const { agent, workspace } = spare;
-      const entry = live.enter(ticketId, agent, '');
-      entry.fresh = true;
-      live.use(entry);
-      logger?.info({ ticket_id: ticketId, pid: agent.process.pid }, 'spare agent taken');
-      return workspace;
+      ticketAgents.add(ticketId, spare.agent, '').fresh = true;
+      logger?.info({ ticket_id: ticketId, pid: spare.agent.process.pid }, 'spare agent claimed');
+      return spare.workspace;
     },
 
-    /** Opens the session of the spare that a ticket was given, now that its files are there. Does nothing without one. */
-    async adopt(ticketId: string, workspace: string): Promise<void> {
-      const entry = live.get(ticketId);
+    /** Opens the session of the spare agent that a ticket has claimed, if any, once its workspace exists. */
+    async attachSpare(ticketId: string, workspace: string): Promise<void> {
+      const entry = ticketAgents.get(ticketId);
       if (!entry?.fresh) return;
-      const { agent, opened } = entry;
-      try {
-        entry.place = await placeOf(workspace);
-        opened.resolve(
-          await inTime(config, agent.definition, closed.signal, (signal) => agent.open(undefined, signal)),
-        );
-        await live.settle(ticketId);
-      } catch (err) {
-        // It may have been ended with its ticket.
-        if (!entry.ending) logger?.warn({ err, ticket_id: ticketId }, 'a spare agent could not be used');
-        await live.end(ticketId);
-      }
+      await attach(acquireDeps, entry, workspace, closing.signal);
       spares.fill();
     },
 
-    /** Starts a writer before there is a run for it, if there is none yet and there may be idle agents at all. */
-    async startEarly(definition: AgentDefinition, request: AgentRequest): Promise<void> {
-      const { ticketId, workspace } = request;
-      const place = await placeOf(workspace);
-      if (closing || !walls || place === '' || early.has(ticketId) || config.AGENT_POOL_SIZE === 0) return;
-      const conversation = conversationOf(ticketId, definition);
-      const options = { ...launchOptions(definition, request), workspace, conversation };
-      early.add(ticketId, place, (onBegin, signal) =>
-        starts.later(() => {
+    /** Starts a writer before its run exists, unless there is one. */
+    async prestartWriter(definition: AgentDefinition, request: AgentRequest): Promise<void> {
+      const { ticketId } = request;
+      const workspace = await workspaceIdentity(request.workspace);
+      const isWanted = sandbox.kind !== 'none' && config.AGENT_POOL_SIZE > 0 && !closing.signal.aborted;
+      if (!isWanted || workspace === '' || prestartedWriters.has(ticketId)) return;
+      const launch = launchRequest(config, definition, request);
+      prestartedWriters.add(ticketId, workspace, (onBegin, signal) =>
+        starts.background(() => {
           onBegin();
-          return inTime(config, definition, signal, (both) => launch(options, both));
+          return withStartTimeout(config, definition, signal, (signal) => launchAgent(launchDeps, launch, signal));
         }, signal),
       );
     },
 
     async state(): Promise<PoolState> {
-      const idle = live.idle().length;
-      const memory_mb = Math.round((await care.memory()) / 1024 ** 2);
-      return {
-        ...{ working: live.all().length - idle, idle, early: early.ready().length, spare: spares.all().length },
-        memory_mb,
-      };
+      const idle = ticketAgents.idle().length;
+      const working = ticketAgents.all().length - idle;
+      const memory_mb = Math.round((await eviction.measureMemory()) / 1024 ** 2);
+      return { working, idle, early: prestartedWriters.ready().length, spare: spares.all().length, memory_mb };
     },
 
-    /** Ends the idle ones; none is started for later any more. */
+    /** Closes spare agents and prestarted writers; starts no others. */
     async close(): Promise<void> {
-      closing = true;
-      closed.abort(new AppError('shutting_down', 'The server is stopping.'));
+      closing.abort(new AppError('shutting_down', 'The server is stopping.'));
       trash.close();
-      await Promise.all([care.close(), spares.close(), early.close(), trash.idle()]);
+      await Promise.all([eviction.close(), spares.close(), prestartedWriters.close(), trash.idle()]);
     },
   };
 }
 
-function tell({ name }: AgentDefinition, kind: AgentStart, begun = performance.now()): void {
-  measurements.emit('agentStart', { agent: name, kind, seconds: secondsSince(begun) });
+async function attach(
+  { config, logger, ticketAgents }: AcquireDeps,
+  entry: TicketAgent,
+  workspace: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { agent, ticketId } = entry;
+  const open = (signal: AbortSignal) => agent.open(undefined, signal);
+  try {
+    entry.workspace = await workspaceIdentity(workspace);
+    entry.opened.resolve(await withStartTimeout(config, agent.definition, signal, open));
+    await ticketAgents.release(ticketId);
+  } catch (err) {
+    // The ticket may have been deleted meanwhile.
+    if (!entry.closing) logger?.warn({ err, ticket_id: ticketId }, 'failed to attach spare agent');
+    await ticketAgents.close(ticketId);
+  }
+}
+
+async function startSpare(
+  deps: LaunchDeps,
+  starts: StartScheduler,
+  definition: AgentDefinition | undefined,
+  folders: SpareFolders,
+  signal: AbortSignal,
+): Promise<StartedAgent> {
+  if (!definition) throw new Error('There is no default agent.');
+  const request: LaunchRequest = { ...folders, definition, mode: 'read', git: undefined };
+  await deps.sandbox.identities.assign(folders.workspace);
+  return starts.background(async () => {
+    await deps.compileCache.ensure(definition, signal);
+    return withStartTimeout(deps.config, definition, signal, (signal) => launchAgent(deps, request, signal));
+  }, signal);
 }

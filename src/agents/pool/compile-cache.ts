@@ -7,94 +7,108 @@ import type { Config } from '../../config/load-config.ts';
 import type { Logger } from '../../config/logger.ts';
 import type { Redactor } from '../../redaction/redactor.ts';
 import type { Sandbox } from '../../sandbox/sandbox.ts';
-import type { AgentDefinition, Launch } from '../agent-definition.ts';
+import type { AgentDefinition, AgentSettings, Launch } from '../agent-definition.ts';
 
-/** Where a starting agent finds the cache, and where the run that makes it puts it, in its home. */
-const INSIDE = '/opt/compile-cache';
-const MADE = 'compile-cache';
-const NOBODY = { url: 'http://127.0.0.1:9', token: 'nobody' };
+/** Path of the cache in a sandbox, and name of the folder in the home of the process that creates it. */
+const MOUNT = '/opt/compile-cache';
+const OUTPUT = 'compile-cache';
+const NO_MODEL = { url: 'http://127.0.0.1:9', token: 'none' };
 
 export type CompileCache = ReturnType<typeof createCompileCache>;
 
-/**
- * The compiled code of an agent's program, which spares a starting one to compile it anew:
- * https://nodejs.org/api/module.html#module-compile-cache
- * What is in it is executed by all agents, so no agent of a ticket may write it: it is made by a run of the agent with no
- * workspace, no model and nothing of any ticket, and only read from then on.
- */
-export function createCompileCache(deps: {
-  config: Config;
+type Deps = {
+  config: AgentSettings & Pick<Config, 'AGENT_START_SECONDS' | 'DATA_DIR'>;
   sandbox: Sandbox;
   redactor: Redactor;
   logger: Logger | undefined;
-}) {
-  const { config, sandbox, redactor, logger } = deps;
+};
+
+/**
+ * Creates the store of Node's compile caches, which make agents start faster:
+ * https://nodejs.org/api/module.html#module-compile-cache
+ * All agents execute the code in a cache, so no agent of a ticket may write it. The server creates it by starting the agent once
+ * without workspace, model or ticket, and mounts it read-only.
+ */
+export function createCompileCache(deps: Deps) {
+  const { config, sandbox, logger } = deps;
   const root = join(config.DATA_DIR, 'agent-compile-cache');
   const folderOf = (definition: AgentDefinition) =>
     join(root, `${definition.name}-${definition.version()}-node-${process.version}`);
 
-  async function make(definition: AgentDefinition, signal: AbortSignal): Promise<void> {
+  async function create(definition: AgentDefinition, signal: AbortSignal): Promise<void> {
     const scratch = join(config.DATA_DIR, 'tmp', `compile-${randomUUID()}`);
-    const [workspace, conversation] = [join(scratch, 'workspace'), join(scratch, 'conversation')];
     try {
-      await mkdir(workspace, { recursive: true });
-      await sandbox.identities.assign(workspace);
-      await mkdir(conversation);
-      const context = { config, mode: 'read', sandbox, workspace, conversation, model: NOBODY } as const;
-      const launch = await definition.prepareLaunch(context);
-      const { folder } = launch.home;
-      const { workspace: mounted, home } = sandbox.layout({ workspace, home: folder });
-      await mkdir(join(folder, MADE));
-      const child = await sandbox.spawn({
-        ...launch,
-        env: { ...launch.env, NODE_COMPILE_CACHE: join(home, MADE) },
-        home: { ...launch.home, writable: { ...launch.home.writable, [MADE]: join(folder, MADE) } },
-        workspace,
-        writable: false,
-      });
-      try {
-        const { connectAgent } = await import('../acp/session.ts');
-        const options = { process: child, definition, mode: 'read', root: mounted, redactor, asked: [] } as const;
-        const connection = await abortable(connectAgent(options), signal);
-        await abortable(connection.open(undefined), signal);
-        // It writes the cache when it ends by itself.
-        child.stdin.end();
-        await abortable(child.exited, signal);
-      } finally {
-        await child.kill();
-      }
-      if ((await readdir(join(folder, MADE))).length === 0) throw new Error('The run left no compile cache.');
+      const output = await runOnce(deps, definition, scratch, signal);
+      if ((await readdir(output)).length === 0) throw new Error('The agent wrote no compile cache.');
       await rm(root, { recursive: true, force: true });
       await mkdir(root, { mode: 0o700 });
-      await rename(join(folder, MADE), folderOf(definition));
+      await rename(output, folderOf(definition));
     } finally {
       await rm(scratch, { recursive: true, force: true });
     }
   }
 
   return {
-    /** Makes the cache of the installed agent if it is not there. Does not fail: without it, starts take a little longer. */
-    async ready(definition: AgentDefinition, signal: AbortSignal): Promise<void> {
+    /** Creates the cache of the installed agent if it is missing. Never fails: without a cache, starts take a little longer. */
+    async ensure(definition: AgentDefinition, signal: AbortSignal): Promise<void> {
       try {
         if (existsSync(folderOf(definition)) || (await definition.check(config)) !== undefined) return;
         const begun = performance.now();
-        const late = AbortSignal.timeout(config.AGENT_START_SECONDS * 1000);
-        await make(definition, AbortSignal.any([signal, late]));
-        logger?.info({ duration_ms: Math.round(performance.now() - begun) }, 'compile cache made');
+        const timeout = AbortSignal.timeout(config.AGENT_START_SECONDS * 1000);
+        await create(definition, AbortSignal.any([signal, timeout]));
+        logger?.info({ duration_ms: Math.round(performance.now() - begun) }, 'compile cache created');
       } catch (err) {
-        if (!signal.aborted) logger?.warn({ err }, 'no compile cache was made');
+        if (!signal.aborted) logger?.warn({ err }, 'failed to create compile cache');
       }
     },
 
-    /** The launch with the cache, if it is there. */
+    /** Returns the launch with the cache mounted, if there is one. */
     addTo(definition: AgentDefinition, launch: Launch): Launch {
       const host = folderOf(definition);
       if (sandbox.kind === 'none' || !existsSync(host)) return launch;
       return {
         ...launch,
-        env: { ...launch.env, NODE_COMPILE_CACHE: INSIDE },
-        mounts: [...(launch.mounts ?? []), { host, inside: INSIDE }],
+        env: { ...launch.env, NODE_COMPILE_CACHE: MOUNT },
+        mounts: [...(launch.mounts ?? []), { host, inside: MOUNT }],
       };
     },
   };
+}
+
+/** Starts and stops an agent in a scratch folder. @returns the folder with its compile cache */
+async function runOnce(
+  { config, sandbox, redactor }: Deps,
+  definition: AgentDefinition,
+  scratch: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const [workspace, conversation] = [join(scratch, 'workspace'), join(scratch, 'conversation')];
+  await mkdir(workspace, { recursive: true });
+  await sandbox.identities.assign(workspace);
+  await mkdir(conversation);
+  const context = { config, mode: 'read', sandbox, workspace, conversation, model: NO_MODEL } as const;
+  const launch = await definition.prepareLaunch(context);
+  const layout = sandbox.layout({ workspace, home: launch.home.folder });
+  const output = join(launch.home.folder, OUTPUT);
+  await mkdir(output);
+  const child = await sandbox.spawn({
+    ...launch,
+    env: { ...launch.env, NODE_COMPILE_CACHE: join(layout.home, OUTPUT) },
+    home: { ...launch.home, writable: { ...launch.home.writable, [OUTPUT]: output } },
+    workspace,
+    writable: false,
+  });
+  try {
+    const { connectAgent } = await import('../acp/session.ts');
+    const root = layout.workspace;
+    const options = { process: child, definition, mode: 'read', root, redactor, asked: [] } as const;
+    const connection = await abortable(connectAgent(options), signal);
+    await abortable(connection.open(undefined), signal);
+    // Node writes the cache when the process exits by itself.
+    child.stdin.end();
+    await abortable(child.exited, signal);
+  } finally {
+    await child.kill();
+  }
+  return output;
 }

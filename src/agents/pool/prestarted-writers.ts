@@ -5,72 +5,70 @@ import type { StartedAgent } from './launch-agent.ts';
 
 type Entry = {
   ticketId: string;
-  /** Which workspace it is for. */
-  place: string;
+  /** `workspaceIdentity` of its workspace. */
+  workspace: string;
+  /** A time of `Date.now()`. */
   usedAt: number;
-  /** Undefined until it is started. */
+  /** Undefined while it waits to start, or starts. */
   agent: StartedAgent | undefined;
-  /** Whether its start has had its turn. */
-  begun: boolean;
+  hasBegun: boolean;
   abort: AbortController;
   started: Promise<StartedAgent | undefined>;
-  idle?: NodeJS.Timeout;
+  idleTimer?: NodeJS.Timeout;
 };
 
-/**
- * Writers that were started before there is a run for them, one a ticket at most: initialised, without a session, and so
- * without anything to do.
- */
-export function createEarlyWriters(idleMs: number, logger: Logger | undefined) {
+export type PrestartedWriters = ReturnType<typeof createPrestartedWriters>;
+
+/** Holds writers that start before their run exists, at most one a ticket: initialised, without a session. */
+export function createPrestartedWriters(idleMs: number, logger: Logger | undefined) {
   const entries = new Map<string, Entry>();
 
-  /** Whether nobody has taken it. */
+  /** Whether no run has taken it. */
   const isWaiting = (entry: Entry) => entries.get(entry.ticketId) === entry;
 
-  /** Takes it out of the waiting ones and ends it. */
-  async function drop(entry: Entry): Promise<void> {
+  async function close(entry: Entry): Promise<void> {
     if (isWaiting(entry)) entries.delete(entry.ticketId);
-    clearTimeout(entry.idle);
-    entry.abort.abort(new Error('The agent is not needed any more.'));
+    clearTimeout(entry.idleTimer);
+    entry.abort.abort(new Error('The prestarted writer is no longer needed.'));
     await (await entry.started)?.close();
   }
+
+  const closeWaiting = (entry: Entry) => (isWaiting(entry) ? close(entry) : undefined);
 
   return {
     has: (ticketId: string): boolean => entries.has(ticketId),
 
-    /** Those that are started. */
     ready: (): IdleAgent[] =>
       [...entries.values()].flatMap((entry) => {
         const { agent, usedAt } = entry;
-        const stop = () => (isWaiting(entry) ? drop(entry) : undefined);
-        return agent ? [{ agent, usedAt, stop }] : [];
+        return agent ? [{ agent, usedAt, evict: () => closeWaiting(entry) }] : [];
       }),
 
-    /** @param start calls `onBegin` when it has its turn */
+    /** @param start calls `onBegin` when its start leaves the queue */
     add(
       ticketId: string,
-      place: string,
+      workspace: string,
       start: (onBegin: () => void, signal: AbortSignal) => Promise<StartedAgent>,
     ): void {
       const abort = new AbortController();
       const started = Promise.resolve<StartedAgent | undefined>(undefined);
-      const entry: Entry = { ticketId, place, usedAt: Date.now(), agent: undefined, begun: false, abort, started };
+      const state = { usedAt: Date.now(), agent: undefined, hasBegun: false };
+      const entry: Entry = { ticketId, workspace, ...state, abort, started };
       entries.set(ticketId, entry);
-      const begin = () => {
-        entry.begun = true;
+      const onBegin = () => {
+        entry.hasBegun = true;
       };
-      entry.started = start(begin, abort.signal).then(
+      entry.started = start(onBegin, abort.signal).then(
         (agent) => {
           entry.agent = agent;
-          logger?.info({ ticket_id: ticketId, pid: agent.process.pid }, 'agent started early');
-          // A run has taken it already: it does not wait any more.
+          logger?.info({ ticket_id: ticketId, pid: agent.process.pid }, 'prestarted writer ready');
           if (!isWaiting(entry)) return agent;
-          entry.idle = setTimeout(() => void drop(entry), idleMs).unref();
-          void agent.process.exited.then(() => (isWaiting(entry) ? drop(entry) : undefined));
+          entry.idleTimer = setTimeout(() => void close(entry), idleMs).unref();
+          void agent.process.exited.then(() => closeWaiting(entry));
           return agent;
         },
         (err) => {
-          if (!abort.signal.aborted) logger?.warn({ err, ticket_id: ticketId }, 'an agent could not be started early');
+          if (!abort.signal.aborted) logger?.warn({ err, ticket_id: ticketId }, 'failed to prestart writer');
           if (isWaiting(entry)) entries.delete(ticketId);
           return undefined;
         },
@@ -78,38 +76,37 @@ export function createEarlyWriters(idleMs: number, logger: Logger | undefined) {
     },
 
     /**
-     * Takes the ticket's, which may still be starting; one that does not suit, or whose start has not begun, is ended.
-     * @throws AppError as the signal says when that is aborted; it is ended then
+     * Takes the writer of a ticket, and waits for it if it is starting. Closes one that does not match or has not begun to start.
+     * @throws AppError, the reason of the signal, when it is aborted; closes the writer then
      */
     async take(
       ticketId: string,
-      suits: (agent: StartedAgent, place: string) => boolean,
+      isMatch: (agent: StartedAgent, workspace: string) => boolean,
       signal: AbortSignal,
     ): Promise<StartedAgent | undefined> {
       const entry = entries.get(ticketId);
       if (entry === undefined) return undefined;
       entries.delete(ticketId);
-      clearTimeout(entry.idle);
+      clearTimeout(entry.idleTimer);
       try {
-        const agent = entry.begun ? await abortable(entry.started, signal) : undefined;
-        if (agent && suits(agent, entry.place)) return agent;
+        const agent = entry.hasBegun ? await abortable(entry.started, signal) : undefined;
+        if (agent && isMatch(agent, entry.workspace)) return agent;
       } catch (error) {
-        await drop(entry);
+        await close(entry);
         throw error;
       }
-      await drop(entry);
+      await close(entry);
       return undefined;
     },
 
-    /** Ends the ticket's, if there is one. */
-    async end(ticketId: string): Promise<void> {
+    /** Closes the writer of a ticket, if it has one. */
+    async closeTicket(ticketId: string): Promise<void> {
       const entry = entries.get(ticketId);
-      if (entry) await drop(entry);
+      if (entry) await close(entry);
     },
 
-    /** Ends them all. */
     async close(): Promise<void> {
-      await Promise.all([...entries.values()].map(drop));
+      await Promise.all([...entries.values()].map(close));
     },
   };
 }

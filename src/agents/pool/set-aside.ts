@@ -2,8 +2,8 @@ import { rename } from 'node:fs/promises';
 import { AppError } from '../../errors/app-error.ts';
 import type { Trash } from '../../trees/trash.ts';
 
-/** Failures of an agent that may lie in the files of its conversation, in whose folder an agent can write what it likes. */
-const MAY_BE_CONVERSATION: ReadonlySet<string> = new Set([
+/** Failures that the files of a conversation can cause. An agent can write anything into them. */
+const CONVERSATION_FAILURES: ReadonlySet<string> = new Set([
   'agent_protocol',
   'agent_crashed',
   'agent_unavailable',
@@ -11,14 +11,14 @@ const MAY_BE_CONVERSATION: ReadonlySet<string> = new Set([
   'workspace_unreadable',
 ]);
 
-/** Returns whether an agent that failed to start might start without its conversation. */
+/** Whether an agent that failed to start might start without its conversation. */
 export function mayBeConversation(error: unknown): boolean {
-  return !(error instanceof AppError) || MAY_BE_CONVERSATION.has(error.code);
+  return !(error instanceof AppError) || CONVERSATION_FAILURES.has(error.code);
 }
 
 /**
- * Runs a task that makes a folder again, with the old one out of the way: it becomes trash, or, when the task fails, it is put back.
- * Only the folder itself is renamed; nothing in it is opened.
+ * Moves a folder aside while a task creates it again. Then the old folder becomes trash; if the task fails, it returns to its path.
+ * Renames the folder itself and opens nothing in it.
  * @throws the error of the task
  */
 export async function setAside<T>(
@@ -27,7 +27,7 @@ export async function setAside<T>(
   task: () => Promise<T>,
 ): Promise<T> {
   const aside = `${folder}.aside`;
-  // One may be left of a server that was killed.
+  // A killed server may have left one.
   await trash.add(aside, trashFolder);
   await rename(folder, aside);
   try {

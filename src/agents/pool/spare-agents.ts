@@ -7,91 +7,92 @@ import type { Logger } from '../../config/logger.ts';
 import type { Layout } from '../../files/layout.ts';
 import type { StartedAgent } from './launch-agent.ts';
 
-/** Pause after a start that failed; doubled each time. */
-const RETRY_MS = 1000;
-const LONGEST_RETRY_MS = 300_000;
+/** Pause after a failed start; doubles each time. */
+const MIN_RETRY_MS = 1000;
+const MAX_RETRY_MS = 300_000;
 
-/** An agent that waits in a sandbox around two empty folders, one to become a workspace, one its conversation. */
-export type Spare = { agent: StartedAgent; workspace: string; conversation: string };
+/** Two empty folders: one becomes a workspace, the other its conversation. */
+export type SpareFolders = { workspace: string; conversation: string };
+export type SpareAgent = SpareFolders & { agent: StartedAgent };
 
-export type Spares = ReturnType<typeof createSpares>;
+export type SpareAgents = ReturnType<typeof createSpareAgents>;
 
 /**
- * Readers that wait, initialised, for tickets that do not exist yet. A folder that is mounted into a sandbox stays mounted
- * when it is renamed: so the folders of a spare become those of a ticket, and no ticket ever sees those of another.
- * @param deps.start starts a reader in the folders; it is in no hurry
+ * Holds initialised readers for tickets that do not exist yet, each in a sandbox around two empty folders. A renamed folder stays
+ * mounted, so these folders become those of a ticket. No ticket sees the folders of another.
+ * @param deps.start starts a reader in the folders, in the background
  * @param deps.hasRoom whether there is memory for one more
+ * @param deps.removeFolder removes a folder that an agent could write
  */
-export function createSpares(deps: {
+export function createSpareAgents(deps: {
   wanted: number;
   layout: Layout;
   logger: Logger | undefined;
-  start(place: Omit<Spare, 'agent'>, signal: AbortSignal): Promise<StartedAgent>;
+  start(folders: SpareFolders, signal: AbortSignal): Promise<StartedAgent>;
   hasRoom(): Promise<boolean>;
-  /** Removes a folder that the agent could write. */
   removeFolder(folder: string): Promise<unknown>;
 }) {
   const { wanted, layout, logger, start, hasRoom, removeFolder } = deps;
   const closing = new AbortController();
-  const ready = new Set<Spare>();
+  const ready = new Set<SpareAgent>();
   let filling: Promise<void> | undefined;
 
-  /** Ends one; nothing where it has been taken, since all that was its own belongs to a ticket then. */
-  function discard(spare: Spare): Promise<void> | undefined {
+  /** Closes a spare agent; undefined when a ticket has claimed it. */
+  function evict(spare: SpareAgent): Promise<void> | undefined {
     return ready.delete(spare) ? remove(spare) : undefined;
   }
 
-  async function remove(spare: Spare): Promise<void> {
+  async function remove(spare: SpareAgent): Promise<void> {
     await spare.agent.close();
     await removeFolders(spare);
   }
 
-  async function removeFolders({ workspace, conversation }: Omit<Spare, 'agent'>): Promise<void> {
+  async function removeFolders({ workspace, conversation }: SpareFolders): Promise<void> {
     for (const folder of [workspace, conversation]) await removeFolder(folder);
   }
 
   async function add(): Promise<void> {
-    // Both are cleared when the server starts.
+    // The server clears both parent folders when it starts.
     const name = `spare-${randomUUID()}`;
-    const place = { workspace: join(layout.tickets.staging, name), conversation: join(layout.data.tmp, name) };
-    await mkdir(place.workspace, { mode: 0o700 });
+    const folders = { workspace: join(layout.tickets.staging, name), conversation: join(layout.data.tmp, name) };
+    await mkdir(folders.workspace, { mode: 0o700 });
     const begun = performance.now();
-    const agent = await start(place, closing.signal).catch(async (error) => {
-      await removeFolders(place);
+    const agent = await start(folders, closing.signal).catch(async (error) => {
+      await removeFolders(folders);
       throw error;
     });
-    const spare = { agent, ...place };
+    const spare = { agent, ...folders };
     const fields = { agent: agent.definition.name, pid: agent.process.pid };
     logger?.info({ ...fields, duration_ms: Math.round(performance.now() - begun) }, 'spare agent ready');
     ready.add(spare);
     void agent.process.exited.then(async (exit) => {
-      const discarded = discard(spare);
-      if (!discarded) return;
-      logger?.warn({ ...fields, ...exit }, 'spare agent ended');
-      await discarded;
+      const evicted = evict(spare);
+      if (!evicted) return;
+      logger?.warn({ ...fields, ...exit }, 'spare agent exited');
+      await evicted;
       fill();
     });
   }
 
   async function addMissing(): Promise<void> {
-    let retry = RETRY_MS;
+    let retryMs = MIN_RETRY_MS;
     while (!closing.signal.aborted && ready.size < wanted && (await hasRoom())) {
       try {
         await add();
-        retry = RETRY_MS;
+        retryMs = MIN_RETRY_MS;
       } catch (err) {
         if (closing.signal.aborted) return;
-        logger?.warn({ err, retry_ms: retry }, 'a spare agent could not be started');
-        await pause(retry, undefined, { signal: closing.signal, ref: false }).catch(() => {});
-        retry = Math.min(2 * retry, LONGEST_RETRY_MS);
+        logger?.warn({ err, retry_ms: retryMs }, 'failed to start spare agent');
+        await pause(retryMs, undefined, { signal: closing.signal, ref: false }).catch(() => {});
+        retryMs = Math.min(2 * retryMs, MAX_RETRY_MS);
       }
     }
   }
 
-  /** Sees to it that there are as many as wanted, in the background. */
+  /** Starts missing spare agents in the background. */
   function fill(): void {
     filling ??= addMissing()
-      .catch((err) => logger?.error({ err }, 'spare agents are not looked after'))
+      .catch((err) => logger?.error({ err }, 'failed to refill spare agents'))
       .finally(() => {
         filling = undefined;
       });
@@ -99,33 +100,32 @@ export function createSpares(deps: {
 
   return {
     fill,
-    discard,
-    all: (): readonly Spare[] => [...ready],
+    evict,
+    all: (): readonly SpareAgent[] => [...ready],
 
     /**
-     * Takes one that suits; its conversation becomes the folder `conversation`.
-     * @returns undefined when there is none, or that folder is not free
+     * Takes a spare agent, and renames its conversation to the folder `conversation`.
+     * @returns undefined when none matches, or the folder exists
      */
-    take(suits: (agent: StartedAgent) => boolean, conversation: string): Spare | undefined {
-      const spare = [...ready].find(({ agent }) => suits(agent));
+    claim(isMatch: (agent: StartedAgent) => boolean, conversation: string): SpareAgent | undefined {
+      const spare = [...ready].find(({ agent }) => isMatch(agent));
       if (spare === undefined) return undefined;
-      // Not to be interrupted: two tickets must never take the same.
+      // Synchronous, so that two tickets never claim the same one.
       try {
         mkdirSync(dirname(conversation), { recursive: true, mode: 0o700 });
         renameSync(spare.conversation, conversation);
       } catch (err) {
-        logger?.warn({ err }, 'a spare agent was not used: the ticket has a conversation already');
+        logger?.warn({ err }, 'spare agent not claimed: the ticket already has a conversation');
         return undefined;
       }
       ready.delete(spare);
       return { ...spare, conversation };
     },
 
-    /** Ends them all; none is added any more. */
     async close(): Promise<void> {
       closing.abort(new Error('The server is stopping.'));
       await filling;
-      await Promise.all([...ready].map(discard));
+      await Promise.all([...ready].map(evict));
     },
   };
 }

@@ -1,34 +1,34 @@
 import { abortable } from '../../concurrency/abortable.ts';
 import { createLimiter } from '../../concurrency/limiter.ts';
 
-export type Starts = ReturnType<typeof createStarts>;
+export type StartScheduler = ReturnType<typeof createStartScheduler>;
 
-/** Who may start an agent: each start takes about one processor core for seconds. */
-export function createStarts(cores: number) {
-  const forRuns = createLimiter(cores);
-  const oneByOne = createLimiter(1);
-  let underWay = 0;
+/** Schedules starts of agents, each of which takes about one processor core for seconds. Tasks throw like those of a limiter. */
+export function createStartScheduler(cores: number) {
+  const foregroundLimit = createLimiter(cores);
+  const backgroundLimit = createLimiter(1);
+  let foregroundStarts = 0;
   let quiet = Promise.withResolvers<void>();
 
   return {
-    /** A start that a run waits for: as many at once as there are cores. Throws like the limit. */
-    async now<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
-      underWay += 1;
+    /** Runs a start that a run waits for, as many at once as there are cores. */
+    async foreground<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
+      foregroundStarts += 1;
       try {
-        return await forRuns(task, signal);
+        return await foregroundLimit(task, signal);
       } finally {
-        underWay -= 1;
-        if (underWay === 0) {
+        foregroundStarts -= 1;
+        if (foregroundStarts === 0) {
           quiet.resolve();
           quiet = Promise.withResolvers();
         }
       }
     },
 
-    /** A start that nobody waits for: one at a time, begun only when no run waits for one. Throws like the limit. */
-    later<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
-      return oneByOne(async () => {
-        while (underWay > 0) await abortable(quiet.promise, signal);
+    /** Runs a start that no run waits for, one at a time, and only while there is no foreground start. */
+    background<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
+      return backgroundLimit(async () => {
+        while (foregroundStarts > 0) await abortable(quiet.promise, signal);
         signal.throwIfAborted();
         return task();
       }, signal);

@@ -3,93 +3,97 @@ import type { Session } from '../acp/session.ts';
 import type { IdleAgent } from './eviction.ts';
 import type { StartedAgent } from './launch-agent.ts';
 
-export type LiveAgent = {
+export type TicketAgent = {
   ticketId: string;
-  /** The run that works with it, or, while it ends, the one that did. */
+  /** The run that uses the agent, or the last one while the agent closes. */
   runId: string | undefined;
   agent: StartedAgent;
-  /** What `placeOf` said of its workspace. */
-  place: string;
-  /** Its session, once it has one; undefined when it got none. */
+  /** `workspaceIdentity` of its workspace. */
+  workspace: string;
+  /** Resolves to its session, or to undefined when it closes without one. */
   opened: PromiseWithResolvers<Session | undefined>;
-  /** Nobody has talked to it yet. */
+  /** Whether the session has had no prompt. */
   fresh: boolean;
-  /** It is idle when there are none. */
+  /** Idle at zero. */
   uses: number;
+  /** A time of `Date.now()`. */
   usedAt: number;
-  idle?: NodeJS.Timeout;
-  /** It is on its way out, and not gone yet. */
-  ending: boolean;
+  idleTimer?: NodeJS.Timeout;
+  closing: boolean;
 };
 
-/**
- * The agents of tickets that have, or are about to get, a session: one a ticket.
- * @param deps.idleMs how long an idle one is kept
- * @param deps.onIdle called when one has become idle
- */
-export function createLiveAgents(deps: { idleMs: number; logger: Logger | undefined; onIdle(): void }) {
-  const { idleMs, logger } = deps;
-  const live = new Map<string, LiveAgent>();
+export type TicketAgents = ReturnType<typeof createTicketAgents>;
 
-  /** Notes an agent as the ticket's; it has no use yet. */
-  function enter(ticketId: string, agent: StartedAgent, place: string): LiveAgent {
+/**
+ * Holds the agents that belong to a ticket, one a ticket: claimed, working and idle ones.
+ * @param deps.idleMs how long an idle one is kept
+ * @param deps.onIdle called when one becomes idle
+ */
+export function createTicketAgents(deps: { idleMs: number; logger: Logger | undefined; onIdle(): void }) {
+  const { idleMs, logger } = deps;
+  const agents = new Map<string, TicketAgent>();
+
+  /** Adds an agent with one use: by a run, or by the ticket that claims it. */
+  function add(ticketId: string, agent: StartedAgent, workspace: string, runId?: string): TicketAgent {
     const opened = Promise.withResolvers<Session | undefined>();
-    const state = { fresh: false, uses: 0, usedAt: Date.now(), ending: false };
-    const entry: LiveAgent = { ticketId, runId: undefined, agent, place, opened, ...state };
-    live.set(ticketId, entry);
+    const state = { fresh: false, uses: 1, usedAt: Date.now(), closing: false };
+    const entry: TicketAgent = { ticketId, runId, agent, workspace, opened, ...state };
+    agents.set(ticketId, entry);
     void agent.process.exited.then((exit) => {
-      const about = { run_id: entry.runId, ticket_id: ticketId, agent: agent.definition.name, mode: agent.mode };
-      logger?.info({ ...about, pid: agent.process.pid, ...exit }, 'agent ended');
-      if (live.get(ticketId) === entry) void end(ticketId);
+      const fields = { run_id: entry.runId, ticket_id: ticketId, agent: agent.definition.name, mode: agent.mode };
+      logger?.info({ ...fields, pid: agent.process.pid, ...exit }, 'agent exited');
+      if (agents.get(ticketId) === entry) void close(ticketId);
     });
     return entry;
   }
 
-  function use(entry: LiveAgent, runId?: string): void {
-    clearTimeout(entry.idle);
+  /** Every use is followed by a `release`. */
+  function use(entry: TicketAgent, runId: string | undefined): void {
+    clearTimeout(entry.idleTimer);
     entry.runId = runId;
     entry.uses += 1;
   }
 
-  /** Ends one use: what may write is ended with its turn, the rest is kept for a while. */
-  async function settle(ticketId: string): Promise<void> {
-    const entry = live.get(ticketId);
-    if (!entry || entry.ending) return;
+  /** Ends one use. A reader becomes idle; a writer closes, since a process that it left behind could change the workspace. */
+  async function release(ticketId: string): Promise<void> {
+    const entry = agents.get(ticketId);
+    if (!entry || entry.closing) return;
     entry.uses -= 1;
     entry.usedAt = Date.now();
-    if (entry.agent.mode === 'write') return end(ticketId);
+    if (entry.agent.mode === 'write') return close(ticketId);
     if (entry.uses > 0) return;
     entry.runId = undefined;
-    entry.idle = setTimeout(() => void end(ticketId), idleMs).unref();
+    entry.idleTimer = setTimeout(() => void close(ticketId), idleMs).unref();
     deps.onIdle();
   }
 
-  async function end(ticketId: string): Promise<void> {
-    const entry = live.get(ticketId);
+  /** Closes the ticket's agent, if it has one. */
+  async function close(ticketId: string): Promise<void> {
+    const entry = agents.get(ticketId);
     if (!entry) return;
-    entry.ending = true;
+    entry.closing = true;
     entry.opened.resolve(undefined);
-    clearTimeout(entry.idle);
+    clearTimeout(entry.idleTimer);
     await entry.agent.close();
-    if (live.get(ticketId) === entry) live.delete(ticketId);
+    if (agents.get(ticketId) === entry) agents.delete(ticketId);
   }
 
-  function asIdle(entry: LiveAgent) {
+  function toIdle(entry: TicketAgent): IdleAgent {
     const { ticketId, agent, usedAt } = entry;
-    return { agent, usedAt, stop: () => (isIdle(entry) ? end(ticketId) : undefined) };
+    return { agent, usedAt, evict: () => (isIdle(entry) ? close(ticketId) : undefined) };
   }
 
   return {
-    get: (ticketId: string): LiveAgent | undefined => live.get(ticketId),
-    all: (): LiveAgent[] => [...live.values()],
-    idle: (): IdleAgent[] => [...live.values()].filter(isIdle).map(asIdle),
-    enter,
+    get: (ticketId: string): TicketAgent | undefined => agents.get(ticketId),
+    all: (): TicketAgent[] => [...agents.values()],
+    idle: (): IdleAgent[] => [...agents.values()].filter(isIdle).map(toIdle),
+    add,
     use,
-    settle,
-    end,
+    release,
+    close,
   };
 }
 
-function isIdle({ uses, ending }: LiveAgent): boolean {
-  return uses === 0 && !ending;
+function isIdle({ uses, closing }: TicketAgent): boolean {
+  return uses === 0 && !closing;
 }

@@ -1,18 +1,18 @@
 import { isRecord } from '../../json/is-record.ts';
-import type { Conversation, ModelRequest, Note } from '../model-api.ts';
+import type { Conversation, Hint, ModelRequest } from '../model-api.ts';
 
 type Part = Record<string, unknown>;
 type ToolCall = { call: string; failure: string | undefined };
 
-/** Longest call of a tool that is reported, in characters. */
-const MAX_CALL = 64 * 1024;
+/** Longest tool call in `repeatedFailure`, in characters. */
+const MAX_CALL_CHARS = 64 * 1024;
 const HEAD = '{"contents":[';
-/** What follows the last part of an entry: `parts` is its last field. */
+/** Follows the last part of an entry, since `parts` is its last field. */
 const TAIL = ']}';
 const OPEN_LIST = '['.charCodeAt(0);
 
 /**
- * Writes a checked request to the Gemini API so that words can be added to it without parsing it again:
+ * Serializes a checked request to the Gemini API so that hints can be added without parsing it again:
  * https://ai.google.dev/api/generate-content#request-body
  */
 export function withConversation({ contents: list, ...others }: Record<string, unknown>): ModelRequest {
@@ -23,19 +23,19 @@ export function withConversation({ contents: list, ...others }: Record<string, u
   let length = 0;
   const entries = contents.map(({ role }, index) => {
     length += pieces[index]?.length ?? 0;
-    return { isAgents: role === 'model', end: length - TAIL.length };
+    return { isAgent: role === 'model', end: length - TAIL.length };
   });
   const rest = JSON.stringify(others).slice(1);
   pieces.push(Buffer.from(`${pieces.length === 0 ? HEAD : ''}]${rest === '}' ? '' : ','}${rest}`));
-  return { body: Buffer.concat(pieces), conversation: { entries, repeated: repeatedFailure(contents) } };
+  return { body: Buffer.concat(pieces), conversation: { entries, repeatedFailure: repeatedFailureIn(contents) } };
 }
 
-/** The body with further parts, each behind an entry of its conversation. */
-export function addNotes(body: Uint8Array, { entries }: Conversation, notes: readonly Note[]): Uint8Array {
+/** Returns the body with each hint as a further part of an entry. */
+export function addHints(body: Uint8Array, { entries }: Conversation, hints: readonly Hint[]): Uint8Array {
   const pieces: Uint8Array[] = [];
   let written = 0;
-  const places = notes.map(({ after, text }) => ({ end: entries[placeOf(after, entries)]?.end, text }));
-  for (const { end, text } of places.toSorted((a, b) => (a.end ?? 0) - (b.end ?? 0))) {
+  const inserts = hints.map(({ after, text }) => ({ end: entries[hintIndex(after, entries)]?.end, text }));
+  for (const { end, text } of inserts.toSorted((a, b) => (a.end ?? 0) - (b.end ?? 0))) {
     if (end === undefined) continue;
     const isFirst = end > written && body[end - 1] === OPEN_LIST;
     pieces.push(body.subarray(written, end), Buffer.from(`${isFirst ? '' : ','}${JSON.stringify({ text })}`));
@@ -45,23 +45,23 @@ export function addNotes(body: Uint8Array, { entries }: Conversation, notes: rea
 }
 
 /**
- * Where words behind the first `after` entries go. In a history that the agent has shortened, its own words may be there:
- * then they go to what it is told next.
+ * Returns the index of the entry that carries a hint. If the agent has compressed its history, an entry of its own may be at that
+ * position; then the next entry that is not its own.
  */
-function placeOf(after: number, entries: Conversation['entries']): number {
-  const place = entries.findIndex(({ isAgents }, index) => index + 1 >= after && !isAgents);
-  return place === -1 ? entries.findLastIndex(({ isAgents }) => !isAgents) : place;
+function hintIndex(after: number, entries: Conversation['entries']): number {
+  const index = entries.findIndex(({ isAgent }, index) => index + 1 >= after && !isAgent);
+  return index === -1 ? entries.findLastIndex(({ isAgent }) => !isAgent) : index;
 }
 
-/** Gemini CLI tells of commands that fail, and of some other failures, as of successes over ACP; here they are as the model sees them. */
-function repeatedFailure(contents: readonly Part[]): Conversation['repeated'] {
+/** Finds failures as the model sees them: over ACP, Gemini CLI reports failed commands and some other failures as successes. */
+function repeatedFailureIn(contents: readonly Part[]): Conversation['repeatedFailure'] {
   const [newest, ...earlier] = toolCalls(contents).reverse();
   if (newest?.failure === undefined) return undefined;
   const other = earlier.findIndex(({ call, failure }) => call !== newest.call || failure !== newest.failure);
-  return { call: newest.call.slice(0, MAX_CALL), times: 1 + (other === -1 ? earlier.length : other) };
+  return { call: newest.call.slice(0, MAX_CALL_CHARS), times: 1 + (other === -1 ? earlier.length : other) };
 }
 
-/** The calls of tools since the newest prompt, oldest first. A response follows its call, and they come in the same order. */
+/** Lists the tool calls since the newest prompt, oldest first. Responses follow their calls, in the same order. */
 function toolCalls(contents: readonly Part[]): ToolCall[] {
   const found: ToolCall[] = [];
   let open: string[] = [];

@@ -1,48 +1,52 @@
 import type { Config } from '../../config/load-config.ts';
 import { isRecord } from '../../json/is-record.ts';
 import type { ModelApi } from '../model-api.ts';
-import { geminiTrouble } from './api-errors.ts';
-import { addNotes } from './history.ts';
+import { classifyGeminiFailure } from './api-errors.ts';
+import { addHints } from './history.ts';
 import { geminiModels } from './models.ts';
 
 const PUBLIC_API = 'https://generativelanguage.googleapis.com';
+export const UNREACHABLE_REMEDY = 'Check the network of the server, and GOOGLE_GEMINI_BASE_URL if it is set.';
 
-/** The calls of a conversation, and none that lists, uploads, tunes or caches: https://ai.google.dev/api */
+/** Calls that generate content or count tokens, not those that list, upload, tune or cache: https://ai.google.dev/api */
 const CALL =
   /^\/v1(?:alpha|beta)?\/models\/([a-zA-Z0-9][\w.-]{0,99}):(generateContent|streamGenerateContent|countTokens)(?:\?alt=(?:sse|json))?$/;
 
-/** The Gemini API, or the relay that the operator has put in its place. */
+/** Creates the Gemini API, at the relay of GOOGLE_GEMINI_BASE_URL if it is set. */
 export function geminiModel({
   GEMINI_API_KEY = '',
   GEMINI_MODEL,
   GOOGLE_GEMINI_BASE_URL = PUBLIC_API,
-}: Config): ModelApi {
+}: Pick<Config, 'GEMINI_API_KEY' | 'GEMINI_MODEL' | 'GOOGLE_GEMINI_BASE_URL'>): ModelApi {
   const base = GOOGLE_GEMINI_BASE_URL.replace(/\/+$/, '');
   return {
+    format: 'gemini',
     keyHeader: 'x-goog-api-key',
     key: GEMINI_API_KEY,
-    format: 'gemini',
+    forwardedHeaders: ['x-goog-api-client'],
     models: geminiModels(GEMINI_MODEL),
+    unreachableRemedy: UNREACHABLE_REMEDY,
 
     call(method, target) {
       const [, model, operation] = (method === 'POST' && CALL.exec(target)) || [];
       if (model === undefined) return undefined;
       const url = new URL(base + target);
-      return { url, model, costs: operation !== 'countTokens', converses: operation === 'streamGenerateContent' };
+      const isConversation = operation === 'streamGenerateContent';
+      return { url, model, usesTokens: operation !== 'countTokens', isConversation };
     },
 
     usage: usageIn,
     errorBody: (code, message) => ({
       error: { code, message, status: code === 403 ? 'PERMISSION_DENIED' : 'UNKNOWN' },
     }),
-    trouble: geminiTrouble,
-    addNotes,
+    classifyFailure: classifyGeminiFailure,
+    addHints,
   };
 }
 
-/** https://ai.google.dev/api/generate-content#UsageMetadata; tokens of the cache are among those of the prompt. */
-function usageIn(answer: unknown) {
-  const counts = isRecord(answer) ? answer.usageMetadata : undefined;
+/** Reads https://ai.google.dev/api/generate-content#UsageMetadata, whose prompt tokens include the cached ones. */
+function usageIn(response: unknown) {
+  const counts = isRecord(response) ? response.usageMetadata : undefined;
   if (!isRecord(counts)) return undefined;
   return {
     input_tokens: count(counts.promptTokenCount) + count(counts.toolUsePromptTokenCount),

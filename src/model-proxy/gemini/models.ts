@@ -1,6 +1,6 @@
 /**
- * The models that Gemini CLI 0.61 uses besides the one it is told to use: for summaries, corrections of edits, the search for
- * loops, and to choose a model. https://geminicli.com/docs/cli/generation-settings/
+ * The models that Gemini CLI 0.61 uses beside the configured one: for summaries, edit corrections, loop detection and model
+ * selection. https://geminicli.com/docs/cli/generation-settings/
  */
 const HELPERS = [
   'gemini-3-flash-preview',
@@ -12,7 +12,7 @@ const HELPERS = [
 const PRO_2 = 'gemini-2.5-pro';
 const PRO_3 = ['gemini-3-pro-preview', 'gemini-3.1-pro-preview', 'gemini-3.1-pro-preview-customtools'];
 
-/** What else Gemini CLI makes of a name: the models of a family, and those that it puts in the place of others. */
+/** The models that Gemini CLI uses for a name: those of a family, and replacements of others. */
 const FAMILIES: ReadonlyMap<string, readonly string[]> = new Map([
   ['auto', [...PRO_3, PRO_2]],
   ['auto-gemini-3', PRO_3],
@@ -23,15 +23,15 @@ const FAMILIES: ReadonlyMap<string, readonly string[]> = new Map([
   ...PRO_3.map((name) => [name, PRO_3] as const),
 ]);
 
-/** The models that an agent may use: the one of `GEMINI_MODEL`, or those of Gemini CLI's own choice, and its helpers. */
+/** Returns the models that an agent may use: that of `GEMINI_MODEL` or else Gemini CLI's own selection, and its helpers. */
 export function geminiModels(name = 'auto'): ReadonlySet<string> {
   return new Set([...HELPERS, ...(FAMILIES.get(name) ?? [name])]);
 }
 
-/** The calls for which Gemini CLI has a strong model of its own choice: they get the one that it is told to use. */
+/** The calls for which Gemini CLI would select a strong model itself. They get the configured one. */
 const STRONG_HELPERS = ['loop-detection-double-check', 'chat-compression-default'];
 
-/** `modelConfigs` of Gemini CLI's settings. */
+/** Returns `modelConfigs` of Gemini CLI's settings. */
 export function geminiModelConfigs(name: string) {
   const alias = { extends: 'base', modelConfig: { model: name } };
   return { customAliases: Object.fromEntries(STRONG_HELPERS.map((helper) => [helper, alias])) };

@@ -12,15 +12,15 @@ const GENERATE = {
   safetySettings: { list: 'SafetySetting' },
 } as const;
 
-/** A JSON Schema of a keyword that takes one. */
+/** For keywords that take a JSON Schema. */
 const SCHEMA = { either: ['Schema', 'boolean'] } as const;
 const SCHEMAS = { list: 'Schema' } as const;
 const SCHEMA_MAP = { map: 'Schema' } as const;
 
 /**
- * The fields that a request to the Gemini API may have (https://ai.google.dev/api/generate-content): what the model reads is in
- * the request itself, and it calls only functions that the agent carries out. Whatever has the provider fetch, search, run
- * or store something is not here: server-side tools, `fileData`, `cachedContent`, remote servers of tools.
+ * The allow-list for requests to the Gemini API (https://ai.google.dev/api/generate-content). The model reads only the request
+ * itself, and calls only functions that the agent executes. Fields that let the provider fetch, search, run or store anything are
+ * not on it: server-side tools, `fileData`, `cachedContent`, remote tool servers.
  */
 const check = createShapeCheck({
   GenerateContentRequest: GENERATE,
@@ -76,7 +76,7 @@ const check = createShapeCheck({
   ThinkingConfig: { includeThoughts: 'boolean', thinkingBudget: 'number', thinkingLevel: 'string' },
   SafetySetting: { category: 'string', threshold: 'string' },
 
-  /** Both the API's own schemas (https://ai.google.dev/api/caching#Schema) and JSON Schema. A reference stays within the schema. */
+  /** The API's own schemas (https://ai.google.dev/api/caching#Schema) and JSON Schema. References stay within the schema. */
   Schema: {
     $schema: { matches: /^https?:\/\/json-schema\.org\// },
     $ref: { matches: /^#/ },
@@ -107,7 +107,7 @@ const check = createShapeCheck({
     not: SCHEMA,
     pattern: 'string',
     multipleOf: 'number',
-    // The API's own schemas spell numbers of 64 bits as strings.
+    // The API's own schemas write 64-bit numbers as strings.
     minimum: 'number',
     maximum: 'number',
     exclusiveMinimum: { either: ['number', 'boolean'] },
@@ -122,10 +122,10 @@ const check = createShapeCheck({
 });
 
 /** Reads the body of a call: `generateContent`, `streamGenerateContent` or `countTokens`. */
-export const readGeminiRequest: RequestReader = (body, { model, costs, converses }) => {
-  const refused = check(costs ? 'GenerateContentRequest' : 'CountTokensRequest', body);
+export const readGeminiRequest: RequestReader = (body, { model, usesTokens, isConversation }) => {
+  const refused = check(usesTokens ? 'GenerateContentRequest' : 'CountTokensRequest', body);
   if (refused !== undefined || !isRecord(body)) return { refused: refused ?? 'the body' };
   const counted = body.generateContentRequest;
   if (isRecord(counted) && counted.model !== `models/${model}`) return { refused: 'generateContentRequest.model' };
-  return converses ? withConversation(body) : { body: Buffer.from(JSON.stringify(body)) };
+  return isConversation ? withConversation(body) : { body: Buffer.from(JSON.stringify(body)) };
 };

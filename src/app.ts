@@ -71,7 +71,7 @@ export type AppOptions = {
  * How long a client may take, in milliseconds: for a whole request, for its headers (from the connection on), and between
  * two requests. Node looks after them every so often. Answers may take as long as they need.
  */
-const PATIENCE = { request: 30_000, headers: 15_000, idle: 75_000, lookEvery: 5_000 };
+const TIMEOUTS = { request: 30_000, headers: 15_000, idle: 75_000, checkInterval: 5_000 };
 
 /**
  * Builds the server: each capability is a plugin, and this list is the order in which they boot.
@@ -84,11 +84,11 @@ export async function buildApp(options: AppOptions) {
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
-    requestTimeout: PATIENCE.request,
-    keepAliveTimeout: PATIENCE.idle,
+    requestTimeout: TIMEOUTS.request,
+    keepAliveTimeout: TIMEOUTS.idle,
     http: {
-      headersTimeout: PATIENCE.headers,
-      connectionsCheckingInterval: PATIENCE.lookEvery,
+      headersTimeout: TIMEOUTS.headers,
+      connectionsCheckingInterval: TIMEOUTS.checkInterval,
       maxHeaderSize: 16_384,
       requireHostHeader: false,
     },

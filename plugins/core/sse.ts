@@ -39,7 +39,7 @@ declare module 'fastify' {
      * route that does something first asks for it before.
      * @throws AppError `too_many_streams`
      */
-    holdStream(): void;
+    reserveStream(): void;
   }
 }
 
@@ -62,7 +62,7 @@ export default fp(
     const held = new Map<string, number>();
     const holding = new WeakSet<FastifyReply>();
 
-    app.decorateReply('holdStream', function holdStream() {
+    app.decorateReply('reserveStream', function reserveStream() {
       if (holding.has(this)) return;
       const { id } = this.request.caller;
       const count = held.get(id) ?? 0;
@@ -84,7 +84,7 @@ export default fp(
         .header('x-accel-buffering', 'no');
       // Nobody reads the stream of a HEAD.
       if (this.request.method === 'HEAD') return Readable.from([]);
-      this.holdStream();
+      this.reserveStream();
       const cursor = createCursor(source, () => {
         unwatch();
         open.delete(cursor);

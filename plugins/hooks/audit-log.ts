@@ -4,7 +4,7 @@ import fp from 'fastify-plugin';
 declare module 'fastify' {
   interface FastifyRequest {
     /** Notes for the audit log what a request made. */
-    made(what: Subject): void;
+    audit(subject: Subject): void;
   }
 }
 
@@ -21,8 +21,8 @@ const DENIED = new Set([401, 403]);
 export default fp(
   async (app) => {
     const subjects = new WeakMap<FastifyRequest, Subject>();
-    app.decorateRequest('made', function made(what) {
-      subjects.set(this, { ...subjects.get(this), ...what });
+    app.decorateRequest('audit', function audit(subject) {
+      subjects.set(this, { ...subjects.get(this), ...subject });
     });
 
     app.addHook('onSend', (request, reply, _payload, done) => {

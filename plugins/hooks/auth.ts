@@ -15,11 +15,11 @@ declare module 'fastify' {
   interface FastifyRequest {
     caller: Caller;
     /** `null` until the caller is known. */
-    knownCaller: Caller | null;
+    identifiedCaller: Caller | null;
     /** Name of the cookie that holds a session. */
     sessionCookie: string;
     /** Who looks, by the session alone; nobody is refused. */
-    visitor(): Caller | undefined;
+    sessionCaller(): Caller | undefined;
   }
   interface FastifyContextConfig {
     /** Answered without an API key. */
@@ -49,10 +49,10 @@ export default fp(
     app.decorate('sessions', sessions);
 
     // Kept in the request: a WeakMap of requests is dear to collect.
-    app.decorateRequest('knownCaller', null);
+    app.decorateRequest('identifiedCaller', null);
     app.decorateRequest('caller', {
       getter() {
-        return this.knownCaller ?? ANONYMOUS;
+        return this.identifiedCaller ?? ANONYMOUS;
       },
     });
 
@@ -61,7 +61,7 @@ export default fp(
         return sessionCookieName(this);
       },
     });
-    app.decorateRequest('visitor', function visitor() {
+    app.decorateRequest('sessionCaller', function sessionCaller() {
       if (isLoopback(config.HOST) && !keys.needed()) return LOOPBACK;
       const token = cookie(this, this.sessionCookie);
       return token === undefined ? undefined : sessions.check(token);
@@ -79,16 +79,16 @@ export default fp(
 
     app.addHook('onRequest', async (request, reply) => {
       const { public: open, scope } = request.routeOptions.config;
-      if (open === true || request.is404) return limits.request(request, reply);
+      if (open === true || request.is404) return limits.countRequest(request, reply);
       reply.header('cache-control', 'no-store');
-      request.knownCaller = await authenticate(request, reply);
-      await limits.request(request, reply);
+      request.identifiedCaller = await authenticate(request, reply);
+      await limits.countRequest(request, reply);
       requireScope(request.caller, scope ?? ['admin']);
     });
 
     async function authenticate(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
       if (isLoopback(config.HOST) && !keys.needed()) return onLoopback(request, reply);
-      await limits.failuresSoFar(request, reply);
+      await limits.checkFailures(request, reply);
       const given = presentedKey(request);
       if (given === undefined && cookie(request, request.sessionCookie) !== undefined) {
         return signedIn(request, reply);
@@ -96,9 +96,9 @@ export default fp(
       const checked = given === undefined ? { fault: 'The request holds no API key.' } : keys.check(given);
       if ('caller' in checked) return checked.caller;
       // The secret was right, so it is known whose key it was.
-      if (checked.keyId !== undefined) request.knownCaller = { id: checked.keyId, scopes: [] };
-      await limits.failure(request, reply);
-      await limits.request(request, reply);
+      if (checked.keyId !== undefined) request.identifiedCaller = { id: checked.keyId, scopes: [] };
+      await limits.countFailure(request, reply);
+      await limits.countRequest(request, reply);
       reply.header('www-authenticate', 'Bearer realm="pullwright"');
       throw new AppError('unauthorized', checked.fault);
     }
@@ -110,16 +110,16 @@ export default fp(
       if (reads(request) || !fromPage || isSameOrigin(request) || config.CORS_ORIGINS.includes(origin ?? '')) {
         return LOOPBACK;
       }
-      await limits.request(request, reply);
+      await limits.countRequest(request, reply);
       throw new AppError('cross_origin', 'Another site sent this request; it is not one of CORS_ORIGINS.');
     }
 
     /** A session that is over is no failure: nobody guesses 32 bytes, and its page may have asked for much at once. */
     async function signedIn(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
       const ours = isSameOrigin(request);
-      const caller = ours ? request.visitor() : undefined;
+      const caller = ours ? request.sessionCaller() : undefined;
       if (caller !== undefined) return caller;
-      await limits.request(request, reply);
+      await limits.countRequest(request, reply);
       if (ours) throw new AppError('unauthorized', 'The session is over. Sign in again.');
       throw new AppError('cross_origin', 'The session of the dashboard was used by another site.');
     }

@@ -7,7 +7,7 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     /** Begins work that needs disk space: refused while there is too little. */
-    grows?: true;
+    needsDisk?: true;
   }
 }
 
@@ -17,7 +17,7 @@ export default fp(
     const disk = createDiskGuard(app.config);
     app.decorate('disk', disk);
     app.addHook('onRoute', (route) => {
-      if (route.config?.grows === true) route.onRequest = [admit, ...[route.onRequest ?? []].flat()];
+      if (route.config?.needsDisk === true) route.onRequest = [admit, ...[route.onRequest ?? []].flat()];
     });
 
     async function admit(): Promise<void> {

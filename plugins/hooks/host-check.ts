@@ -17,7 +17,7 @@ export default fp(
       const name = (request.headers.host ?? '').replace(/:\d*$/, '').toLowerCase();
       if (known.has(name)) return;
       // A flood is not to fill the audit log.
-      await app.limits.request(request, reply);
+      await app.limits.countRequest(request, reply);
       throw new AppError('host_not_allowed', `The name ${JSON.stringify(name.slice(0, 100))} is not served.`);
     });
   },

@@ -15,7 +15,7 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     /** The answer holds a secret that is shown once: it is not kept, and a repetition is told so. */
-    shownOnce?: true;
+    secretResponse?: true;
   }
 }
 
@@ -62,7 +62,7 @@ export default fp(
         throw error;
       }
       if (known?.run_id) {
-        request.made({ run_id: known.run_id });
+        request.audit({ run_id: known.run_id });
         reply.header('idempotent-replayed', 'true');
       }
       if (known !== undefined && known.status !== null) {
@@ -100,7 +100,7 @@ export default fp(
         const value = reply.getHeader(name);
         return value === undefined ? [] : [[name, String(value)]];
       });
-      const secret = statusCode < 300 && request.routeOptions.config.shownOnce === true;
+      const secret = statusCode < 300 && request.routeOptions.config.secretResponse === true;
       return records.finish(id, {
         status: statusCode,
         headers: JSON.stringify(Object.fromEntries(headers)),

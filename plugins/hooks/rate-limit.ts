@@ -9,11 +9,11 @@ declare module 'fastify' {
   interface FastifyInstance {
     limits: {
       /** Counts a request against its caller's key, or against its address where there is none. */
-      request: Limit;
+      countRequest: Limit;
       /** Counts a request without a valid key against its address. */
-      failure: Limit;
+      countFailure: Limit;
       /** Refuses an address that failed too often, without counting. */
-      failuresSoFar: Limit;
+      checkFailures: Limit;
     };
   }
 }
@@ -43,10 +43,10 @@ export default fp(
     });
 
     app.decorate('limits', {
-      async request(request, reply) {
-        const { knownCaller } = request;
+      async countRequest(request, reply) {
+        const { identifiedCaller } = request;
         const [policy, which, count] =
-          knownCaller !== null && knownCaller !== LOOPBACK
+          identifiedCaller !== null && identifiedCaller !== LOOPBACK
             ? (['key', 'with this key', keys] as const)
             : (['address', 'from this address', addresses] as const);
         const state = await count(request);
@@ -54,11 +54,11 @@ export default fp(
         announce(reply, policy, state);
         if (state.isExceeded) throw exceeded('rate_limited', which, state);
       },
-      async failure(request, reply) {
+      async countFailure(request, reply) {
         const state = await failures(request);
         if (!state.isAllowed && state.isExceeded) throw failed(reply, state);
       },
-      async failuresSoFar(request, reply) {
+      async checkFailures(request, reply) {
         const state = await failures(request, { increment: false });
         if (!state.isAllowed && state.remaining === 0) throw failed(reply, state);
       },

@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin';
 import { AppError } from '../../src/errors/app-error.ts';
 
-const LONGEST_URL = 4096;
-const DEEPEST_JSON = 16;
+const MAX_URL_LENGTH = 4096;
+const MAX_JSON_DEPTH = 16;
 
 /**
  * Limits the length of URLs and the depth of JSON, which is the only type of body. The sizes of bodies and headers are
@@ -11,8 +11,8 @@ const DEEPEST_JSON = 16;
 export default fp(
   async (app) => {
     app.addHook('onRequest', (request, _reply, done) => {
-      if (request.url.length > LONGEST_URL) {
-        throw new AppError('url_too_long', `The URL is longer than ${LONGEST_URL} characters.`);
+      if (request.url.length > MAX_URL_LENGTH) {
+        throw new AppError('url_too_long', `The URL is longer than ${MAX_URL_LENGTH} characters.`);
       }
       done();
     });
@@ -21,8 +21,8 @@ export default fp(
     // Without this one, a page could send forms as text to a server that needs no key.
     app.removeContentTypeParser('text/plain');
     app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
-      if (isDeeperThan(body, DEEPEST_JSON)) {
-        const error = new AppError('invalid_request', `The JSON is nested more than ${DEEPEST_JSON} deep.`);
+      if (isDeeperThan(body, MAX_JSON_DEPTH)) {
+        const error = new AppError('invalid_request', `The JSON is nested more than ${MAX_JSON_DEPTH} deep.`);
         return done(error, undefined);
       }
       return parse(request, body, done);

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
 import { CleanUp } from '../../schemas/housekeeping.ts';
-import { untilClientLeaves } from '../core/client-gone.ts';
+import { disconnectSignal } from '../core/disconnect-signal.ts';
 
 const Archive = Type.Unsafe<Readable>({ type: 'string', format: 'binary' });
 
@@ -26,7 +26,7 @@ export const housekeepingRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/backup',
     {
-      config: { scope: ['admin'], grows: true },
+      config: { scope: ['admin'], needsDisk: true },
       schema: {
         operationId: 'backUp',
         summary: 'Take a backup',
@@ -41,7 +41,7 @@ export const housekeepingRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (_request, reply) => {
       const name = `pullwright-${new Date().toISOString().replaceAll(/[:.]/g, '-')}.tar.gz`;
-      const archive = await app.backups.take(untilClientLeaves(reply));
+      const archive = await app.backups.take(disconnectSignal(reply));
       return reply
         .type('application/gzip')
         .header('content-disposition', `attachment; filename="${name}"`)

@@ -11,7 +11,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/keys',
     {
-      config: { ...config, shownOnce: true },
+      config: { ...config, secretResponse: true },
       schema: {
         operationId: 'createKey',
         summary: 'Create an API key',
@@ -33,7 +33,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
         );
       }
       const created = await keys.create(request.body);
-      request.made({ key_id: created.key_id });
+      request.audit({ key_id: created.key_id });
       return reply.code(201).send(created);
     },
   );

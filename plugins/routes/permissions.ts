@@ -51,7 +51,7 @@ export const permissionRoutes: FastifyPluginAsyncTypebox = async (app) => {
         decision,
         by: request.caller.id,
       });
-      request.made({ ticket_id: answered.ticket_id });
+      request.audit({ ticket_id: answered.ticket_id });
       return answered;
     },
   );

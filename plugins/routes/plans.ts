@@ -31,7 +31,7 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.put(
     '/v1/tickets/:ticket_id/plan',
     {
-      config: { scope: ['plan'], grows: true },
+      config: { scope: ['plan'], needsDisk: true },
       schema: {
         operationId: 'putPlan',
         summary: 'Edit the plan',

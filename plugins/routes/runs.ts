@@ -10,7 +10,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/tickets/:ticket_id/runs',
     {
-      config: { scope: ['chat', 'plan', 'dev'], grows: true },
+      config: { scope: ['chat', 'plan', 'dev'], needsDisk: true },
       schema: {
         operationId: 'createRun',
         summary: 'Start a run',
@@ -31,7 +31,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
         keyId: caller.id,
         idempotencyId: idempotency?.id,
       });
-      request.made({ run_id: run.run_id });
+      request.audit({ run_id: run.run_id });
       return reply.code(202).header('location', `/v1/runs/${run.run_id}`).send(run);
     },
   );
@@ -102,7 +102,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { run_id, ticket_id, action } = await runs.row(request.params.run_id);
       requireScope(request.caller, [ACTION_SCOPES[action]]);
-      request.made({ ticket_id });
+      request.audit({ ticket_id });
       return reply.code(202).send(await runs.cancel(run_id));
     },
   );

@@ -13,7 +13,7 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/session',
     {
-      config: { scope: ['read'], shownOnce: true },
+      config: { scope: ['read'], secretResponse: true },
       schema: {
         operationId: 'signIn',
         summary: 'Sign in',
@@ -47,7 +47,7 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       reply.header('cache-control', 'no-store');
-      const caller = request.visitor();
+      const caller = request.sessionCaller();
       return caller === undefined ? { signed_in: false, scopes: [] } : describe(caller);
     },
   );

@@ -12,7 +12,7 @@ import {
   TicketQuery,
   TicketSynced,
 } from '../../schemas/ticket.ts';
-import { untilClientLeaves } from '../core/client-gone.ts';
+import { disconnectSignal } from '../core/disconnect-signal.ts';
 
 export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { tickets, problemResponse } = app;
@@ -21,7 +21,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/tickets',
     {
-      config: { scope: ['chat', 'plan', 'dev'], grows: true },
+      config: { scope: ['chat', 'plan', 'dev'], needsDisk: true },
       schema: {
         operationId: 'createTicket',
         summary: 'Create a ticket',
@@ -133,7 +133,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const diff = await tickets.diff(request.params.ticket_id, untilClientLeaves(reply));
+      const diff = await tickets.diff(request.params.ticket_id, disconnectSignal(reply));
       reply.varyBy('accept');
       if (/\btext\/x-diff\b/.test(request.headers.accept ?? '')) {
         return reply.type('text/x-diff; charset=utf-8').serializer(String).send(diff.patch);

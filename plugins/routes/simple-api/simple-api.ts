@@ -16,7 +16,7 @@ export const simpleApiRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/create_ticket',
     {
-      config: { scope: ['chat', 'plan', 'dev'], grows: true },
+      config: { scope: ['chat', 'plan', 'dev'], needsDisk: true },
       schema: {
         operationId: 'createTicketSimple',
         summary: 'Create a ticket',
@@ -44,7 +44,7 @@ export const simpleApiRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/command',
     {
-      config: { scope: ['chat', 'plan', 'dev'], grows: true },
+      config: { scope: ['chat', 'plan', 'dev'], needsDisk: true },
       schema: {
         operationId: 'sendCommand',
         summary: 'Send a command and stream its answer',
@@ -64,7 +64,7 @@ export const simpleApiRoutes: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { caller, body, idempotency } = request;
       requireScope(caller, [ACTION_SCOPES[body.action]]);
-      reply.holdStream();
+      reply.reserveStream();
       const { run_id, ticket_id } = await app.runs.submit({
         ticketId: body.ticket_id,
         action: body.action,
@@ -72,7 +72,7 @@ export const simpleApiRoutes: FastifyPluginAsyncTypebox = async (app) => {
         keyId: caller.id,
         idempotencyId: idempotency?.id,
       });
-      request.made({ run_id });
+      request.audit({ run_id });
       reply.header('x-run-id', run_id).header('link', `</v1/runs/${run_id}>; rel="monitor"`);
       const again = idempotency?.runId === run_id;
       const run = await app.runs.row(run_id);

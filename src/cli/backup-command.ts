@@ -17,7 +17,7 @@ import { openStore } from '../store/open-store.ts';
 import { STORE_FILE } from '../store/store-file.ts';
 import { createWorkspaces } from '../workspaces/workspaces.ts';
 import { CommandError } from './command-error.ts';
-import { NoAnswer, serverAddress, settings } from './connect.ts';
+import { ServerUnreachable, serverAddress, settings } from './connect.ts';
 import { createTerminal } from './terminal.ts';
 
 /**
@@ -30,12 +30,12 @@ export async function backup(file: string, json: boolean): Promise<void> {
   const { url, apiKey, config } = serverAddress();
   const answer = await askServer(url, apiKey).catch((error) => {
     // The folders are those of the settings, not of a server that is named; and one that does not answer may use them.
-    if (config !== undefined && error instanceof NoAnswer && error.code === 'ECONNREFUSED') return config;
+    if (config !== undefined && error instanceof ServerUnreachable && error.code === 'ECONNREFUSED') return config;
     throw error;
   });
   if (answer instanceof Readable) await write(file, answer);
   else await fromFolders(file, answer, url);
-  const { tickets, left_out } = await told(() => readManifest(file));
+  const { tickets, left_out } = await withPlainErrors(() => readManifest(file));
   if (json) return terminal.json({ file, tickets: tickets.length, left_out });
   terminal.print(`${file}: ${tickets.length} tickets`);
   for (const { ticket_id, what } of left_out) terminal.print(`not in it: ${what} (ticket ${ticket_id})`);
@@ -48,7 +48,7 @@ export async function backup(file: string, json: boolean): Promise<void> {
 export async function restore(file: string, json: boolean): Promise<void> {
   const terminal = createTerminal();
   const config = settings();
-  const { tickets, created_at } = await told(() => restoreBackup(file, config));
+  const { tickets, created_at } = await withPlainErrors(() => restoreBackup(file, config));
   if (json) return terminal.json({ data_dir: config.DATA_DIR, tickets: tickets.length, created_at });
   terminal.print(
     `${config.DATA_DIR}: ${tickets.length} tickets as of ${created_at}; their files come back with the next command`,
@@ -57,7 +57,7 @@ export async function restore(file: string, json: boolean): Promise<void> {
 
 /**
  * The archive as the server sends it, once it is staged: that may take longer than the five minutes of `fetch`.
- * @throws PullwrightError, NoAnswer
+ * @throws PullwrightError, ServerUnreachable
  */
 async function askServer(url: string, apiKey: string | undefined): Promise<Readable> {
   const target = new URL('/v1/backup', url);
@@ -67,7 +67,7 @@ async function askServer(url: string, apiKey: string | undefined): Promise<Reada
     send(target, { method: 'POST', headers }, resolve).on('error', reject).end();
   });
   const answer = await asked.catch((error) => {
-    throw new NoAnswer(url, error);
+    throw new ServerUnreachable(url, error);
   });
   if (answer.statusCode === 200 && answer.headers['content-type'] === 'application/gzip') return answer;
   throw new PullwrightError(answer.statusCode ?? 0, await readJson(answer).catch(() => undefined));
@@ -79,7 +79,7 @@ async function fromFolders(file: string, config: Config, url: string): Promise<v
       `No server answers at ${url}, and DATA_DIR (${config.DATA_DIR}) holds no store. Set PULLWRIGHT_URL or DATA_DIR.`,
     );
   }
-  const store = await told(() => openStore(config.DATA_DIR));
+  const store = await withPlainErrors(() => openStore(config.DATA_DIR));
   try {
     const redactor = createRedactor();
     const parentEnv = process.env;
@@ -87,7 +87,7 @@ async function fromFolders(file: string, config: Config, url: string): Promise<v
     const { confine } = sandbox;
     const git = createGit({ config, parentEnv, token: async () => undefined, confine, redactor });
     const workspaces = createWorkspaces({ config, git, sandbox, redactor });
-    await told(() => workspaces.recover());
+    await withPlainErrors(() => workspaces.recover());
     await write(file, await createBackups({ config, store, workspaces, confine }).take());
     await workspaces.close();
   } finally {
@@ -110,7 +110,7 @@ async function write(file: string, archive: Readable): Promise<void> {
 }
 
 /** What an operator can mend is told without a stack. */
-async function told<T>(work: () => Promise<T>): Promise<T> {
+async function withPlainErrors<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

@@ -15,7 +15,7 @@ export async function withServer(
   try {
     await work({ terminal, connection, json });
   } finally {
-    terminal.settle();
+    terminal.stopSpinner();
     await connection.close();
   }
 }
@@ -46,7 +46,7 @@ function isPresent<T>(value: T): value is Exclude<T, undefined> {
 type Page<Item> = { items: Item[]; next_cursor: string | null };
 
 /** The first items of a list that comes in pages. */
-export async function* listed<Item>(
+export async function* paginate<Item>(
   limit: number,
   page: (query: { limit: number; cursor?: string }) => Promise<Page<Item>>,
 ): AsyncGenerator<Item> {

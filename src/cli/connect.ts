@@ -7,7 +7,7 @@ import { CommandError } from './command-error.ts';
 import type { Terminal } from './terminal.ts';
 
 const DEFAULT_URL = 'http://127.0.0.1:8000';
-const LATE = 'UND_ERR_HEADERS_TIMEOUT';
+const HEADERS_TIMEOUT = 'UND_ERR_HEADERS_TIMEOUT';
 
 export type Connection = {
   url: string;
@@ -31,7 +31,7 @@ export type Address = {
 export function serverAddress(): Address {
   const { PULLWRIGHT_URL, PULLWRIGHT_API_KEY: apiKey } = process.env;
   if (PULLWRIGHT_URL !== undefined && PULLWRIGHT_URL !== '') {
-    return { url: checked(PULLWRIGHT_URL), apiKey, config: undefined };
+    return { url: checkUrl(PULLWRIGHT_URL), apiKey, config: undefined };
   }
   const config = settings();
   const url = config.PORT === 0 ? DEFAULT_URL : `http://127.0.0.1:${config.PORT}`;
@@ -45,13 +45,13 @@ export function serverAddress(): Address {
  */
 export async function connect(terminal: Terminal): Promise<Connection> {
   const { url, apiKey, config } = serverAddress();
-  if (config === undefined || (await answers(url))) return remote(url, apiKey);
+  if (config === undefined || (await isServing(url))) return remote(url, apiKey);
   if (!existsSync('.env') && !existsSync(join(config.DATA_DIR, STORE_FILE))) {
     throw new CommandError(
       `No server answers at ${url}. Set PULLWRIGHT_URL, or start one: pullwright init, then pullwright serve.`,
     );
   }
-  terminal.say(`No server answers at ${url}: starting one for this command.`, 'dim');
+  terminal.info(`No server answers at ${url}: starting one for this command.`, 'dim');
   return embed(config, process.env, apiKey);
 }
 
@@ -98,38 +98,39 @@ function clientOf(baseUrl: string, apiKey: string | undefined): Client {
   const failed = (error: unknown): never => {
     // An aborted request was given up by this command itself, and streams mend their connections by themselves.
     if (!(error instanceof TypeError)) throw error;
-    throw new NoAnswer(baseUrl, error.cause);
+    throw new ServerUnreachable(baseUrl, error.cause);
   };
   const key = apiKey === undefined || apiKey === '' ? {} : { apiKey };
   return createClient({ baseUrl, ...key, fetch: (input, init) => fetch(input, init).catch(failed) });
 }
 
 /** Why there is no answer. Still a TypeError, as `fetch` throws it, so that streams try again. */
-export class NoAnswer extends TypeError {
+export class ServerUnreachable extends TypeError {
   /** Of the connection, such as `ECONNREFUSED`. */
   readonly code: string | undefined;
 
   constructor(url: string, cause: unknown) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
-    super(whyNone(url, code, cause), { cause });
+    super(describeFailure(url, code, cause), { cause });
     this.code = code;
   }
 
   /** Whether the server has the request and had not begun to answer when `fetch` gave up, after five minutes. */
-  get isLate(): boolean {
-    return this.code === LATE;
+  get isTimeout(): boolean {
+    return this.code === HEADERS_TIMEOUT;
   }
 }
 
-function whyNone(url: string, code: string | undefined, cause: unknown): string {
-  if (code === LATE) return `The server at ${url} has not answered for five minutes. It may be at work still.`;
+function describeFailure(url: string, code: string | undefined, cause: unknown): string {
+  if (code === HEADERS_TIMEOUT)
+    return `The server at ${url} has not answered for five minutes. It may be at work still.`;
   if (code === undefined || code === 'ECONNREFUSED' || !(cause instanceof Error)) {
     return `No server answers at ${url}. Start it, or set PULLWRIGHT_URL.`;
   }
   return `The connection to ${url} failed: ${cause.message}.`;
 }
 
-async function answers(url: string): Promise<boolean> {
+async function isServing(url: string): Promise<boolean> {
   return fetch(new URL('/livez', url)).then(
     (response) => response.ok,
     () => false,
@@ -137,7 +138,7 @@ async function answers(url: string): Promise<boolean> {
 }
 
 /** @throws CommandError when PULLWRIGHT_URL is not one */
-function checked(url: string): string {
+function checkUrl(url: string): string {
   if (URL.canParse(url) && /^https?:/.test(url)) return url;
   throw new CommandError(`PULLWRIGHT_URL is ${JSON.stringify(url)}, which is no URL.`);
 }

@@ -1,35 +1,35 @@
 import { type Client, type RunEvent, type Schemas, unwrap } from '../../client/client.ts';
 import { CommandError, EXIT } from './command-error.ts';
+import type { Context } from './commands.ts';
 import type { Connection } from './connect.ts';
 import { line } from './printable.ts';
 import type { Terminal } from './terminal.ts';
 
 type Run = Schemas['Run'];
 
-export type Watching = { terminal: Terminal; connection: Connection; json: boolean };
-
 /**
  * Starts a run and shows it until it has ended.
  * @throws CommandError when it does not succeed
  */
 export async function startAndFollow(
-  watching: Watching,
+  context: Context,
   ticketId: string,
   request: { action: Run['action']; message?: string },
 ): Promise<void> {
-  const { client } = watching.connection;
+  const { client } = context.connection;
   const run = await unwrap(
     client.POST('/v1/tickets/{ticket_id}/runs', { params: { path: { ticket_id: ticketId } }, body: request }),
   );
-  if (run.queue_position !== undefined) watching.terminal.wait(`Waiting in the queue at place ${run.queue_position}`);
-  await followRun(watching, run.run_id);
+  if (run.queue_position !== undefined)
+    context.terminal.progress(`Waiting in the queue at place ${run.queue_position}`);
+  await followRun(context, run.run_id);
 }
 
 /**
  * Shows what a run does as it does it. The first Ctrl+C leaves it to itself.
  * @throws CommandError when the run does not succeed, or is left
  */
-export async function followRun({ terminal, connection, json }: Watching, runId: string): Promise<void> {
+export async function followRun({ terminal, connection, json }: Context, runId: string): Promise<void> {
   const leaving = new AbortController();
   const leave = () => leaving.abort();
   process.once('SIGINT', leave);
@@ -38,7 +38,7 @@ export async function followRun({ terminal, connection, json }: Watching, runId:
     const stream = connection.client.runs.stream(runId, {
       signal: leaving.signal,
       onConnection: ({ state }) => {
-        if (state === 'lost') terminal.wait('The connection is lost; trying again');
+        if (state === 'lost') terminal.progress('The connection is lost; trying again');
       },
     });
     for await (const event of stream) {
@@ -48,14 +48,14 @@ export async function followRun({ terminal, connection, json }: Watching, runId:
   } catch (error) {
     if (!leaving.signal.aborted) throw error;
     terminal.endLine();
-    throw new CommandError(farewell(connection, runId), EXIT.left);
+    throw new CommandError(interruptedMessage(connection, runId), EXIT.interrupted);
   } finally {
     process.off('SIGINT', leave);
-    terminal.settle();
+    terminal.stopSpinner();
   }
 }
 
-function farewell({ embedded }: Connection, runId: string): string {
+function interruptedMessage({ embedded }: Connection, runId: string): string {
   if (embedded)
     return `Left. The run stops with this server and goes on with the next one: pullwright logs -f ${runId}`;
   return `Left; the run goes on. See it: pullwright logs -f ${runId}   Cancel it: pullwright cancel ${runId}`;
@@ -66,9 +66,9 @@ export function createRunView(terminal: Terminal): (event: RunEvent) => void {
   return (event) => {
     if (event.type === 'message.delta') return terminal.write(event.data.text);
     const told = describe(event);
-    if (told !== undefined) terminal.say(`  ${told}`, 'dim');
+    if (told !== undefined) terminal.info(`  ${told}`, 'dim');
     const pause = WAITING[event.type];
-    if (pause !== undefined) terminal.wait(pause);
+    if (pause !== undefined) terminal.progress(pause);
     if (isEnd(event)) terminal.endLine();
   };
 }
@@ -123,12 +123,12 @@ function isEnd({ type }: RunEvent): boolean {
 }
 
 function checkEnd(event: RunEvent): void {
-  const what = whatWentWrong(event);
+  const what = failureOf(event);
   if (what !== undefined) throw new CommandError(what, event.type === 'run.canceled' ? EXIT.canceled : EXIT.failed);
 }
 
 /** Why a run did not succeed, of its last event. */
-export function whatWentWrong(event: RunEvent): string | undefined {
+export function failureOf(event: RunEvent): string | undefined {
   if (event.type === 'run.canceled') return 'The run was canceled.';
   if (event.type !== 'run.failed' && event.type !== 'run.timed_out') return undefined;
   const { error } = event.data;
@@ -139,7 +139,7 @@ export function whatWentWrong(event: RunEvent): string | undefined {
  * The run that is meant: by its id, or the last one of a ticket.
  * @throws CommandError when the ticket has none
  */
-export async function runMeant(client: Client, name: string): Promise<Run> {
+export async function findRun(client: Client, name: string): Promise<Run> {
   if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name)) {
     return unwrap(client.GET('/v1/runs/{run_id}', { params: { path: { run_id: name } } }));
   }

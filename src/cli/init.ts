@@ -24,7 +24,7 @@ export async function init({ json = false }: { json?: boolean }): Promise<void> 
   await writeFile(part, `${lines.filter((text, index) => index > 0 || text !== '').join('\n')}\n`, { mode: 0o600 });
   await rename(part, FILE);
   if (json) return terminal.json({ file: FILE, settings: [...answers.keys()] });
-  terminal.say(`${FILE} is written. See whether anything is missing: pullwright doctor. Then: pullwright serve.`);
+  terminal.info(`${FILE} is written. See whether anything is missing: pullwright doctor. Then: pullwright serve.`);
 }
 
 /** The settings that were answered; an empty answer leaves the one that is there. */
@@ -45,7 +45,7 @@ async function ask(): Promise<Map<string, string>> {
     hidden = false;
     if (process.stdin.isTTY && (secret || done)) process.stderr.write('\n');
     // Ctrl+C or Ctrl+D; what a program pipes may end before the last question.
-    if (process.stdin.isTTY && done) throw new CommandError(`Left. ${FILE} is as it was.`, EXIT.left);
+    if (process.stdin.isTTY && done) throw new CommandError(`Left. ${FILE} is as it was.`, EXIT.interrupted);
     return done ? '' : String(value).trim();
   };
   try {

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Schemas, unwrap } from '../../client/client.ts';
 import { positive } from './arguments.ts';
-import { command, given, listed, withServer } from './commands.ts';
+import { command, given, paginate, withServer } from './commands.ts';
 import { line } from './printable.ts';
 
 type Key = Schemas['Key'];
@@ -34,7 +34,7 @@ export function addKeysCommands(program: Command): void {
   command(keys, 'list', 'list the keys').action(async (options) =>
     withServer(options, async ({ terminal, connection: { client }, json }) => {
       const page = (query: { limit: number; cursor?: string }) => unwrap(client.GET('/v1/keys', { params: { query } }));
-      for await (const key of listed<Key>(Number.POSITIVE_INFINITY, page)) {
+      for await (const key of paginate<Key>(Number.POSITIVE_INFINITY, page)) {
         if (json) terminal.json(key);
         else terminal.print(columns(key).map(line).join('\t'));
       }
@@ -45,7 +45,7 @@ export function addKeysCommands(program: Command): void {
     withServer(options, async ({ terminal, connection: { client }, json }) => {
       await unwrap(client.DELETE('/v1/keys/{key_id}', { params: { path: { key_id } } }));
       if (json) terminal.json({ key_id, revoked: true });
-      else terminal.say(`Revoked ${key_id}.`);
+      else terminal.info(`Revoked ${key_id}.`);
     }),
   );
 }

@@ -3,7 +3,7 @@ import { PullwrightError } from '../../client/client.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { CommandError, EXIT } from './command-error.ts';
 import { addCompletionCommand } from './completion.ts';
-import { NoAnswer } from './connect.ts';
+import { ServerUnreachable } from './connect.ts';
 import { addKeysCommands } from './keys-command.ts';
 import { addPlanCommands } from './plan-commands.ts';
 import { line } from './printable.ts';
@@ -48,7 +48,7 @@ function explain(error: unknown): number {
     console.error(line(`${error.message} ${error.remedy ?? ''}`.trim()));
     return error.status === 401 || error.status === 403 ? EXIT.refused : EXIT.failed;
   }
-  if (error instanceof NoAnswer) {
+  if (error instanceof ServerUnreachable) {
     console.error(line(error.message));
     return EXIT.failed;
   }

@@ -39,7 +39,7 @@ export function addPlanCommands(program: Command): void {
         const shown = await planOf(client, ticketId, options.version);
         if (json) return terminal.json(shown);
         terminal.print(shown.body.replace(/\n$/, ''));
-        terminal.say(
+        terminal.info(
           `Version ${shown.version}, by ${shown.author}, ${shown.approved_at ? 'approved' : 'not approved'}.`,
         );
       }),
@@ -59,7 +59,7 @@ export function addPlanCommands(program: Command): void {
           client.POST('/v1/tickets/{ticket_id}/plan/approve', { params: { path: { ticket_id } }, body: { version } }),
         );
         if (json) terminal.json(approved);
-        else terminal.say(`Version ${version} is approved.`);
+        else terminal.info(`Version ${version} is approved.`);
       }),
     );
 
@@ -87,23 +87,23 @@ async function planOf(client: Client, ticket_id: string, version?: number): Prom
 async function edit(context: Context, ticketId: string, { file, base }: { file?: string; base?: number }) {
   const { terminal, connection, json } = context;
   const current = await planOf(connection.client, ticketId, base);
-  const source = file ?? (await inEditor(current));
-  const body = source === '-' ? await text(process.stdin) : await contentOf(source);
-  const forgetEdit = async () => {
+  const source = file ?? (await openEditor(current));
+  const body = source === '-' ? await text(process.stdin) : await readSource(source);
+  const deleteDraft = async () => {
     if (file === undefined) await rm(join(source, '..'), { recursive: true, force: true });
   };
   if (body.trim() === current.body.trim()) {
-    await forgetEdit();
+    await deleteDraft();
     throw new CommandError('Nothing was changed.');
   }
   try {
     const saved = await save(connection.client, ticketId, body, current.version);
-    await forgetEdit();
+    await deleteDraft();
     if (json) terminal.json(saved);
-    else terminal.say(`Saved as version ${saved.version}.`);
+    else terminal.info(`Saved as version ${saved.version}.`);
   } catch (error) {
     if (file === undefined) {
-      terminal.say(
+      terminal.info(
         [
           `What you wrote is in ${source}.`,
           `See what came meanwhile: pullwright plan diff ${ticketId} ${current.version}`,
@@ -115,7 +115,7 @@ async function edit(context: Context, ticketId: string, { file, base }: { file?:
   }
 }
 
-async function contentOf(file: string): Promise<string> {
+async function readSource(file: string): Promise<string> {
   return readFile(file, 'utf8').catch((error) => {
     throw new CommandError(`${file} cannot be read: ${error.message}.`);
   });
@@ -132,7 +132,7 @@ async function save(client: Client, ticket_id: string, body: string, version: nu
 }
 
 /** @returns the file, in a folder of its own, with what was written */
-async function inEditor({ body, version }: Plan): Promise<string> {
+async function openEditor({ body, version }: Plan): Promise<string> {
   const { VISUAL, EDITOR } = process.env;
   const [program, ...args] = (VISUAL || EDITOR || 'vi').split(/\s+/).filter((word) => word !== '');
   if (program === undefined) throw new CommandError('Set EDITOR to the editor of your choice.');

@@ -2,8 +2,8 @@ import { type Command, Option } from 'commander';
 import { type RunEvent, type Schemas, unwrap } from '../../client/client.ts';
 import { message, positive } from './arguments.ts';
 import { CommandError, EXIT } from './command-error.ts';
-import { command, given, listed, withServer } from './commands.ts';
-import { createRunView, followRun, runMeant, startAndFollow, whatWentWrong } from './follow-run.ts';
+import { command, given, paginate, withServer } from './commands.ts';
+import { createRunView, failureOf, findRun, followRun, startAndFollow } from './follow-run.ts';
 import { line } from './printable.ts';
 
 type Run = Schemas['Run'];
@@ -45,7 +45,7 @@ export function addRunCommands(program: Command): void {
                   params: { path: { ticket_id }, query: { ...query, ...filter } },
                 }),
               );
-        for await (const run of listed<Run>(options.limit, page)) {
+        for await (const run of paginate<Run>(options.limit, page)) {
           if (json) terminal.json(run);
           else terminal.print([run.run_id, run.ticket_id, run.action, run.state, run.created_at].join('\t'));
         }
@@ -57,7 +57,7 @@ export function addRunCommands(program: Command): void {
     .action(async (name: string, options) =>
       withServer(options, async (context) => {
         const { terminal, connection } = context;
-        const { run_id } = await runMeant(connection.client, name);
+        const { run_id } = await findRun(connection.client, name);
         if (options.follow) return followRun(context, run_id);
         const show = context.json ? (event: RunEvent) => terminal.json(event) : createRunView(terminal);
         let after = 0;
@@ -71,8 +71,8 @@ export function addRunCommands(program: Command): void {
           if (page === undefined || page.items.length === 0) break;
           for (const event of page.items) {
             show(event);
-            const what = context.json ? undefined : whatWentWrong(event);
-            if (what !== undefined) terminal.say(line(what), 'red');
+            const what = context.json ? undefined : failureOf(event);
+            if (what !== undefined) terminal.info(line(what), 'red');
           }
           after = page.next_after;
         }
@@ -83,12 +83,12 @@ export function addRunCommands(program: Command): void {
   command(program, 'cancel <run_or_ticket>', 'cancel a run; of a ticket, its last one').action(
     async (name: string, options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
-        const { run_id, finished_at, state } = await runMeant(client, name);
+        const { run_id, finished_at, state } = await findRun(client, name);
         if (finished_at !== undefined)
           throw new CommandError(`Run ${run_id} has ended already: ${state}.`, EXIT.failed);
         const run = await unwrap(client.POST('/v1/runs/{run_id}/cancel', { params: { path: { run_id } } }));
         if (json) terminal.json(run);
-        else terminal.say(`Run ${run_id} is being canceled.`);
+        else terminal.info(`Run ${run_id} is being canceled.`);
       }),
   );
 
@@ -97,7 +97,7 @@ export function addRunCommands(program: Command): void {
     withServer(options, async ({ terminal, connection: { client }, json }) => {
       const page = (query: { limit: number; cursor?: string }) =>
         unwrap(client.GET('/v1/permissions', { params: { query } }));
-      for await (const item of listed<Schemas['Permission']>(1000, page)) {
+      for await (const item of paginate<Schemas['Permission']>(1000, page)) {
         if (json) terminal.json(item);
         else {
           const { permission_id, ticket_id, kind, title, command: asked, deadline } = item;
@@ -113,7 +113,7 @@ export function addRunCommands(program: Command): void {
           const page = (query: { limit: number; cursor?: string }) =>
             unwrap(client.GET('/v1/permissions', { params: { query } }));
           let run_id: string | undefined;
-          for await (const item of listed<Schemas['Permission']>(1000, page)) {
+          for await (const item of paginate<Schemas['Permission']>(1000, page)) {
             if (item.permission_id === permission_id) run_id = item.run_id;
           }
           if (run_id === undefined) throw new CommandError(`No agent waits for permission ${permission_id}.`);
@@ -124,7 +124,7 @@ export function addRunCommands(program: Command): void {
             }),
           );
           if (json) terminal.json(answered);
-          else terminal.say(decision === 'allow' ? 'Allowed.' : 'Rejected.');
+          else terminal.info(decision === 'allow' ? 'Allowed.' : 'Rejected.');
         }),
     );
   }

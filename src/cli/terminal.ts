@@ -25,7 +25,7 @@ export function createTerminal() {
     stderr.write(`${frame} ${spinner.text} ${Math.floor(ms / 1000)} s`);
   }
 
-  function settle(): void {
+  function stopSpinner(): void {
     if (spinner === undefined) return;
     clearInterval(spinner.timer);
     spinner = undefined;
@@ -36,7 +36,7 @@ export function createTerminal() {
   const terminal = {
     /** Data, as it is when a program reads it, and harmless when a terminal does. */
     write(text: string): void {
-      settle();
+      stopSpinner();
       stdout.write(stdout.isTTY ? printable(text) : text);
       if (text !== '') midLine = !text.endsWith('\n');
     },
@@ -51,21 +51,21 @@ export function createTerminal() {
 
     /** A line of data on a terminal with color; the text is made harmless first. */
     colored(format: Format, text: string): void {
-      settle();
+      stopSpinner();
       stdout.write(`${stdout.isTTY ? styleText(format, printable(text), { stream: stdout }) : text}\n`);
     },
 
     /** Talk: a line for the person at the terminal. */
-    say(text: string, format?: Format): void {
-      settle();
+    info(text: string, format?: Format): void {
+      stopSpinner();
       if (midLine && stdout.isTTY) stdout.write('\n');
       midLine = false;
       const shown = printable(text);
       stderr.write(`${format === undefined ? shown : styleText(format, shown, { stream: stderr })}\n`);
     },
 
-    /** Shows that something is being waited for; on a terminal only. Ends with the next output, or `settle`. */
-    wait(text: string): void {
+    /** Shows that something is being waited for; on a terminal only. Ends with the next output, or `stopSpinner`. */
+    progress(text: string): void {
       if (!stderr.isTTY || midLine) return;
       if (spinner === undefined) {
         spinner = { text: '', since: Date.now(), timer: setInterval(draw, FRAME_MS).unref() };
@@ -73,7 +73,7 @@ export function createTerminal() {
       spinner.text = printable(text);
     },
 
-    settle,
+    stopSpinner,
 
     /** Ends the line that was begun, if one was. */
     endLine(): void {
@@ -84,7 +84,7 @@ export function createTerminal() {
     isInteractive: stdout.isTTY === true && process.stdin.isTTY === true,
 
     /** Whether somebody sees what is being waited for. */
-    isWatched: stderr.isTTY === true,
+    showsProgress: stderr.isTTY === true,
   };
   return terminal;
 }

@@ -3,14 +3,14 @@ import type { Command } from 'commander';
 import { type Client, PullwrightError, type Schemas, unwrap } from '../../client/client.ts';
 import { message, positive } from './arguments.ts';
 import { CommandError } from './command-error.ts';
-import { type Context, command, given, listed, withServer } from './commands.ts';
-import { NoAnswer } from './connect.ts';
+import { type Context, command, given, paginate, withServer } from './commands.ts';
+import { ServerUnreachable } from './connect.ts';
 import { line } from './printable.ts';
 import type { Terminal } from './terminal.ts';
 
 type Ticket = Schemas['Ticket'];
 
-const LOOK_AGAIN_MS = 1000;
+const POLL_INTERVAL_MS = 1000;
 
 /** `pullwright ticket create|list|show|delete|sync`. */
 export function addTicketCommands(program: Command): void {
@@ -24,14 +24,14 @@ export function addTicketCommands(program: Command): void {
       withServer(options, async ({ terminal, connection: { client }, json }) => {
         const { title, base: base_branch } = options;
         const description = await message(options.description === undefined ? [] : [options.description]);
-        const made = await checkedOut(terminal, client, {
+        const made = await createTicket(terminal, client, {
           ticket_id,
           repo_url,
           ...given({ title, description, base_branch }),
         });
         if (json) return terminal.json(made);
         terminal.print(made.ticket_id);
-        terminal.say(`Checked out on branch ${made.branch}, from ${made.base_branch}.`);
+        terminal.info(`Checked out on branch ${made.branch}, from ${made.base_branch}.`);
       }),
     );
 
@@ -41,7 +41,7 @@ export function addTicketCommands(program: Command): void {
       withServer(options, async ({ terminal, connection: { client }, json }) => {
         const page = (query: { limit: number; cursor?: string }) =>
           unwrap(client.GET('/v1/tickets', { params: { query } }));
-        for await (const item of listed<Ticket>(options.limit, page)) {
+        for await (const item of paginate<Ticket>(options.limit, page)) {
           if (json) terminal.json(item);
           else terminal.print(columns(item).map(line).join('\t'));
         }
@@ -59,10 +59,10 @@ export function addTicketCommands(program: Command): void {
   command(ticket, 'sync <ticket_id>', 'bring the base branch into the branch of a ticket').action(
     async (ticket_id: string, options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
-        terminal.wait('Fetching');
+        terminal.progress('Fetching');
         const synced = await unwrap(client.POST('/v1/tickets/{ticket_id}/sync', { params: { path: { ticket_id } } }));
         if (json) terminal.json(synced);
-        else terminal.say(`${ticket_id} is up to date with its base branch.`);
+        else terminal.info(`${ticket_id} is up to date with its base branch.`);
       }),
   );
 
@@ -73,7 +73,7 @@ export function addTicketCommands(program: Command): void {
         const query = { force: options.force === true };
         await unwrap(client.DELETE('/v1/tickets/{ticket_id}', { params: { path: { ticket_id }, query } }));
         if (json) terminal.json({ ticket_id, deleted: true });
-        else terminal.say(`${ticket_id} is deleted.`);
+        else terminal.info(`${ticket_id} is deleted.`);
       }),
     );
 
@@ -95,15 +95,15 @@ export function addTicketCommands(program: Command): void {
         const diff = await unwrap(client.GET('/v1/tickets/{ticket_id}/diff', { params: { path: { ticket_id } } }));
         if (json) return terminal.json(diff);
         printPatch(terminal, diff.patch);
-        if (diff.truncated) terminal.say('The changes are larger than what is shown.', 'yellow');
+        if (diff.truncated) terminal.info('The changes are larger than what is shown.', 'yellow');
       }),
   );
 }
 
 /** Creates a ticket; on a terminal, with how far its checkout is. */
-async function checkedOut(terminal: Terminal, client: Client, request: Schemas['CreateTicket']) {
+async function createTicket(terminal: Terminal, client: Client, request: Schemas['CreateTicket']) {
   const created = new AbortController();
-  const wait = (far = '') => terminal.wait(`Checking ${request.repo_url} out${far}`);
+  const wait = (far = '') => terminal.progress(`Checking ${request.repo_url} out${far}`);
   async function watch(): Promise<void> {
     for await (const { type, data } of client.changes.stream({ signal: created.signal })) {
       if (type !== 'ticket.created' && type !== 'ticket.updated') continue;
@@ -113,11 +113,11 @@ async function checkedOut(terminal: Terminal, client: Client, request: Schemas['
   }
   wait();
   // Whether the watching succeeds is nothing to the creation, which tells what is wrong.
-  if (terminal.isWatched) watch().catch(() => {});
+  if (terminal.showsProgress) watch().catch(() => {});
   try {
     return await unwrap(client.POST('/v1/tickets', { body: request }));
   } catch (error) {
-    if (error instanceof NoAnswer && error.isLate) return await untilReady(client, request.ticket_id);
+    if (error instanceof ServerUnreachable && error.isTimeout) return await waitUntilReady(client, request.ticket_id);
     throw error;
   } finally {
     created.abort();
@@ -125,7 +125,7 @@ async function checkedOut(terminal: Terminal, client: Client, request: Schemas['
 }
 
 /** Asks for a ticket until it is created: a large checkout can take longer than one request may. */
-async function untilReady(client: Client, ticket_id: string): Promise<Ticket> {
+async function waitUntilReady(client: Client, ticket_id: string): Promise<Ticket> {
   for (;;) {
     const ticket = await unwrap(client.GET('/v1/tickets/{ticket_id}', { params: { path: { ticket_id } } })).catch(
       (error) => {
@@ -137,7 +137,7 @@ async function untilReady(client: Client, ticket_id: string): Promise<Ticket> {
     if (ticket?.state !== 'creating') {
       throw new CommandError(`${ticket_id} was not created. The log of the server says why.`);
     }
-    await pause(LOOK_AGAIN_MS);
+    await pause(POLL_INTERVAL_MS);
   }
 }
 

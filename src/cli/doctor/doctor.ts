@@ -1,7 +1,7 @@
 import { ConfigError, loadConfig } from '../../config/load-config.ts';
 import { EXIT } from '../command-error.ts';
 import { createTerminal, type Terminal } from '../terminal.ts';
-import { type Check, carryOut, type Finding, fail } from './check.ts';
+import { type Check, type Finding, fail, runCheck } from './check.ts';
 import { githubChecks } from './github.ts';
 import { machineChecks } from './machine.ts';
 import { modelChecks } from './model.ts';
@@ -14,8 +14,8 @@ export async function doctor({ repo, json }: { repo?: string; json: boolean }): 
   const terminal = createTerminal();
   const findings: (Finding & { name: string })[] = [];
   for (const check of checks(repo)) {
-    terminal.wait(`Checking ${check.name}`);
-    const finding = await carryOut(check);
+    terminal.progress(`Checking ${check.name}`);
+    const finding = await runCheck(check);
     findings.push(finding);
     if (!json) print(terminal, finding);
   }
@@ -27,13 +27,8 @@ export async function doctor({ repo, json }: { repo?: string; json: boolean }): 
 function checks(repo: string | undefined): Check[] {
   try {
     const config = loadConfig(process.env);
-    const surroundings = { config, env: process.env, ...(repo === undefined ? {} : { repo }) };
-    return [
-      ...programChecks(),
-      ...machineChecks(surroundings),
-      ...modelChecks(surroundings),
-      ...githubChecks(surroundings),
-    ];
+    const context = { config, env: process.env, ...(repo === undefined ? {} : { repo }) };
+    return [...programChecks(), ...machineChecks(context), ...modelChecks(context), ...githubChecks(context)];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { message } = error;

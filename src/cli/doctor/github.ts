@@ -3,12 +3,12 @@ import { createGhApi, type GhAnswer } from '../../github/gh-api.ts';
 import { githubFailure } from '../../github/github-failure.ts';
 import { createTokenSource } from '../../github/token.ts';
 import { createRedactor } from '../../redaction/redactor.ts';
-import { type Check, fail, ok, type Surroundings, warn } from './check.ts';
+import { type Check, type CheckContext, fail, ok, warn } from './check.ts';
 
-const MOST_SECONDS_APART = 60;
+const MAX_CLOCK_SKEW_SECONDS = 60;
 
 /** The login at GitHub, the right to push, and the clock, which GitHub's answers tell. */
-export function githubChecks({ config, env, repo }: Surroundings): Check[] {
+export function githubChecks({ config, env, repo }: CheckContext): Check[] {
   const token = createTokenSource({ config, parentEnv: env, redactor: createRedactor() });
   const gh = createGhApi({ config, parentEnv: env, token });
   const get = (host: string, route: string) => gh({ host, method: 'GET', route, signal: AbortSignal.timeout(30_000) });
@@ -32,9 +32,9 @@ export function githubChecks({ config, env, repo }: Surroundings): Check[] {
       name: 'clock',
       async run() {
         const got = await answer.catch(() => undefined);
-        const off = got && secondsOff(got, asked);
+        const off = got && clockSkewSeconds(got, asked);
         if (off === undefined) return warn('GitHub did not tell the time.', 'See the check of the login.');
-        if (Math.abs(off) <= MOST_SECONDS_APART) return ok('as GitHub has it');
+        if (Math.abs(off) <= MAX_CLOCK_SKEW_SECONDS) return ok('as GitHub has it');
         return fail(`It is ${Math.round(off)} s off GitHub's.`, 'timedatectl set-ntp true');
       },
     },
@@ -63,7 +63,7 @@ export function githubChecks({ config, env, repo }: Surroundings): Check[] {
 }
 
 /** How much this machine's clock is ahead, by the `Date` header, which is exact to a second. */
-function secondsOff(answer: GhAnswer, asked: number): number | undefined {
+function clockSkewSeconds(answer: GhAnswer, asked: number): number | undefined {
   if (answer.kind !== 'answer') return undefined;
   const told = Date.parse(answer.headers.date ?? '');
   if (Number.isNaN(told)) return undefined;

@@ -8,12 +8,12 @@ import { diskSpace } from '../../files/disk-space.ts';
 import { lowLimits } from '../../sandbox/resource-limits.ts';
 import { createSandbox } from '../../sandbox/sandbox.ts';
 import { checkStore, refuseUnfinished, STORE_FILE, STORE_IN_USE } from '../../store/store-file.ts';
-import { type Check, type Finding, fail, ok, type Surroundings, warn } from './check.ts';
+import { type Check, type CheckContext, type Finding, fail, ok, warn } from './check.ts';
 
 const GIB = 1024 ** 3;
 
 /** What the server needs of this machine: folders, disk, walls, a port, and a store that is whole. */
-export function machineChecks({ config, env }: Surroundings): Check[] {
+export function machineChecks({ config, env }: CheckContext): Check[] {
   const { DATA_DIR, TICKETS_ROOT, HOST, PORT } = config;
   return [
     { name: 'data folder', run: () => folder(DATA_DIR) },
@@ -58,7 +58,7 @@ async function sandboxLimits(config: Config): Promise<Finding> {
 
 async function folder(path: string): Promise<Finding> {
   // The server makes it, and what is looked at only is left as it is.
-  const there = nearest(path);
+  const there = nearestExisting(path);
   const isFolder = (await stat(there)).isDirectory();
   if (!isFolder) return fail(`${there} is no folder.`, 'Name another one.');
   try {
@@ -72,8 +72,8 @@ async function folder(path: string): Promise<Finding> {
 }
 
 /** The folder itself, or the first above it that exists. */
-function nearest(path: string): string {
-  return existsSync(path) ? path : nearest(dirname(path));
+function nearestExisting(path: string): string {
+  return existsSync(path) ? path : nearestExisting(dirname(path));
 }
 
 async function port(host: string, number: number): Promise<Finding> {

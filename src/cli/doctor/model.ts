@@ -1,12 +1,12 @@
 import { createRequire } from 'node:module';
 import { gemini } from '../../agents/gemini/gemini.ts';
 import { geminiModel } from '../../model-proxy/gemini/model-api.ts';
-import { type Check, fail, ok, type Surroundings } from './check.ts';
+import { type Check, type CheckContext, fail, ok } from './check.ts';
 
 const KEYS = 'https://aistudio.google.com/apikey';
 
 /** The agent, and whether the model takes its key: counting the tokens of a word costs nothing. */
-export function modelChecks({ config }: Surroundings): Check[] {
+export function modelChecks({ config }: CheckContext): Check[] {
   return [
     {
       name: 'gemini cli',

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { type Check, fail, ok } from './check.ts';
 
-const LEAST_NODE = [22, 19] as const;
+const MIN_NODE = [22, 19] as const;
 
 /** The programs that the server calls, each new enough. */
 export function programChecks(): Check[] {
@@ -10,10 +10,10 @@ export function programChecks(): Check[] {
     {
       name: 'node',
       run: async () =>
-        isAtLeast(process.versions.node, LEAST_NODE)
+        isAtLeast(process.versions.node, MIN_NODE)
           ? ok(process.versions.node)
           : fail(
-              `${process.versions.node} is older than ${LEAST_NODE.join('.')}.`,
+              `${process.versions.node} is older than ${MIN_NODE.join('.')}.`,
               'Install Node.js 24: https://nodejs.org',
             ),
     },

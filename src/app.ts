@@ -1,3 +1,4 @@
+import accepts from '@fastify/accepts';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { LogController } from 'fastify';
 import type { Logger } from 'pino';
@@ -110,6 +111,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(lifecycle);
   await app.register(store);
   await app.register(problem);
+  await app.register(accepts);
 
   // Hooks: the stages that a request passes before its route, in this order.
   await app.register(securityHeaders);

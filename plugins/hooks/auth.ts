@@ -1,3 +1,4 @@
+import cookie from '@fastify/cookie';
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Scope } from '../../schemas/key.ts';
@@ -48,6 +49,7 @@ export default fp(
     app.decorate('keys', keys);
     app.decorate('sessions', sessions);
 
+    await app.register(cookie);
     // Kept in the request: a WeakMap of requests is dear to collect.
     app.decorateRequest('identifiedCaller', null);
     app.decorateRequest('caller', {
@@ -63,7 +65,7 @@ export default fp(
     });
     app.decorateRequest('sessionCaller', function sessionCaller() {
       if (isLoopback(config.HOST) && !keys.needed()) return LOOPBACK;
-      const token = cookie(this, this.sessionCookie);
+      const token = this.cookies[this.sessionCookie];
       return token === undefined ? undefined : sessions.check(token);
     });
 
@@ -90,9 +92,7 @@ export default fp(
       if (isLoopback(config.HOST) && !keys.needed()) return onLoopback(request, reply);
       await limits.checkFailures(request, reply);
       const given = presentedKey(request);
-      if (given === undefined && cookie(request, request.sessionCookie) !== undefined) {
-        return signedIn(request, reply);
-      }
+      if (given === undefined && request.cookies[request.sessionCookie] !== undefined) return signedIn(request, reply);
       const checked = given === undefined ? { fault: 'The request holds no API key.' } : keys.check(given);
       if ('caller' in checked) return checked.caller;
       // The secret was right, so it is known whose key it was.
@@ -138,11 +138,6 @@ function sessionCookieName({ headers, protocol }: FastifyRequest): string {
   const [, name = '', port = '80'] = /^(.*?)(?::(\d+))?$/.exec(headers.host ?? '') ?? [];
   const onLoopback = protocol === 'http' && isLoopback(name.replace(/^\[|\]$/g, '').toLowerCase());
   return onLoopback ? `pullwright-${port}` : '__Host-pullwright';
-}
-
-function cookie({ headers }: FastifyRequest, name: string): string | undefined {
-  const pairs = (headers.cookie ?? '').split(';').map((pair) => pair.trim());
-  return pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
 /**

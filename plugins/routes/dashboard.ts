@@ -44,8 +44,8 @@ export const dashboardRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/dashboard', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/dashboard/', 308));
   // Each screen has an address of its own, and the page finds out which is meant.
   app.get('/dashboard/*', { schema: { hide: true } }, async (request, reply) => {
-    const wantsPage = request.headers.accept === undefined || /text\/html|\*\/\*/.test(request.headers.accept);
-    if (!wantsPage) throw new AppError('not_found', 'Nothing of the dashboard is here.');
+    if (request.accepts().type(['html']) === false)
+      throw new AppError('not_found', 'Nothing of the dashboard is here.');
     return sendPage(reply);
   });
 

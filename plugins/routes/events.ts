@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
-import type { FastifyRequest } from 'fastify';
 import { RunParams } from '../../schemas/common.ts';
 import { EventPage, EventQuery, exampleEvents } from '../../schemas/event.ts';
 import { eventView } from './event-view.ts';
@@ -38,14 +37,10 @@ export const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const run = await app.runs.row(request.params.run_id);
       const after = await request.resumesAfter(run, request.query.after);
       reply.varyBy('accept');
-      if (!wantsJson(request)) return reply.streamEvents(run, after, eventView);
+      const type = request.accepts().type(['text/event-stream', 'application/json']);
+      if (type !== 'application/json') return reply.streamEvents(run, after, eventView);
       const items = await app.eventLog.read(run.run_id, after, request.query.limit);
       return reply.type('application/json').send({ items, next_after: items.at(-1)?.seq ?? after });
     },
   );
 };
-
-function wantsJson(request: FastifyRequest): boolean {
-  const accept = request.headers.accept ?? '';
-  return accept.includes('application/json') && !accept.includes('text/event-stream');
-}

@@ -15,7 +15,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app
     },
     async (request, reply) => {
       reply.varyBy('accept');
-      if (request.headers.accept?.includes('text/html')) return reply.redirect('/dashboard/');
+      if (request.accepts().type(['json', 'html']) === 'html') return reply.redirect('/dashboard/');
       return { status: 'ok' as const, name, version };
     },
   );

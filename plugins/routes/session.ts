@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
-import type { FastifyReply } from 'fastify';
 import { Session } from '../../schemas/session.ts';
 import { AppError } from '../../src/errors/app-error.ts';
 import type { Caller } from '../../src/keys/caller.ts';
@@ -28,7 +27,8 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
       if (caller.session !== undefined) throw new AppError('unauthorized', 'Signing in needs the API key itself.');
       if (!keys.needed()) return describe(caller);
       const { token, expiresAt } = await sessions.open(caller);
-      setCookie(reply, request.sessionCookie, token, Math.floor((expiresAt.getTime() - Date.now()) / 1000));
+      const maxAge = Math.floor((expiresAt.getTime() - Date.now()) / 1000);
+      reply.setCookie(request.sessionCookie, token, { ...cookieOptions(request.sessionCookie), maxAge });
       return { ...describe(caller), expires_at: expiresAt.toISOString() };
     },
   );
@@ -66,7 +66,7 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       sessions.end(request.caller);
-      setCookie(reply, request.sessionCookie, '', 0);
+      reply.clearCookie(request.sessionCookie, cookieOptions(request.sessionCookie));
       return reply.code(204).send(null);
     },
   );
@@ -85,7 +85,6 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
   }
 };
 
-function setCookie(reply: FastifyReply, name: string, value: string, seconds: number): void {
-  const secure = name.startsWith('__Host-') ? '; Secure' : '';
-  reply.header('set-cookie', `${name}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`);
+function cookieOptions(name: string) {
+  return { path: '/', httpOnly: true, sameSite: 'strict', secure: name.startsWith('__Host-') } as const;
 }

@@ -135,7 +135,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const diff = await tickets.diff(request.params.ticket_id, disconnectSignal(reply));
       reply.varyBy('accept');
-      if (/\btext\/x-diff\b/.test(request.headers.accept ?? '')) {
+      if (request.accepts().type(['application/json', 'text/x-diff']) === 'text/x-diff') {
         return reply.type('text/x-diff; charset=utf-8').serializer(String).send(diff.patch);
       }
       return reply.type('application/json').send(diff);

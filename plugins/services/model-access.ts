@@ -9,7 +9,7 @@ export function createModelAccess(log: Pick<EventLog, 'observe'>) {
   log.observe((_runId, events) => {
     for (const event of events) {
       if (event.type === 'usage.updated') refusedAt = undefined;
-      else if (event.type === 'run.failed' && event.data.error?.code === 'agent_auth') refusedAt = performance.now();
+      else if (event.type === 'run.failed' && event.data.error.code === 'agent_auth') refusedAt = performance.now();
     }
   });
   return { refused: () => refusedAt !== undefined && performance.now() - refusedAt < REMEMBERED_MS };

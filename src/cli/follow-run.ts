@@ -131,8 +131,8 @@ function checkEnd(event: RunEvent): void {
 export function failureOf(event: RunEvent): string | undefined {
   if (event.type === 'run.canceled') return 'The run was canceled.';
   if (event.type !== 'run.failed' && event.type !== 'run.timed_out') return undefined;
-  const { error } = event.data;
-  return `The run failed: ${error?.detail ?? event.type} ${error?.remedy ?? ''}`.trim();
+  const { detail, remedy } = event.data.error;
+  return `The run failed: ${detail} ${remedy}`.trim();
 }
 
 /**

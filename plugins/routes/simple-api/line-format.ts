@@ -80,7 +80,7 @@ function progress(event: RunEvent, waits: boolean): string[] {
     case 'run.failed':
     case 'run.canceled':
     case 'run.timed_out':
-      return [oneLine(`Error: ${event.data.error?.detail ?? event.type}`)];
+      return [oneLine(`Error: ${event.data.error.detail}`)];
     default:
       return [];
   }

@@ -185,7 +185,11 @@ t.test('refusals, mistakes and their exit codes', async (t) => {
   const strange = { env: { PULLWRIGHT_URL: await listen(t, signOn) } };
   for (const args of [['runs'], ['logs', '-f', '019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c'], ['backup', 'signed-on']]) {
     const told = await pullwright(t, world, args, strange);
-    t.match(told, { code: 1, stdout: '', stderr: /^What answers is not a Pullwright server \(status 200\)\.\n$/ });
+    t.match(told, {
+      code: 1,
+      stdout: '',
+      stderr: /^The answer did not come from a Pullwright server \(status 200\)\.\n$/,
+    });
   }
   t.notOk(existsSync(join(world.dir, 'signed-on')));
 });

@@ -122,7 +122,7 @@ t.test('README.md, docs/limits.md and docs/client.md: from nothing to the pull r
   const [program] = blocksOf('docs/client.md').filter(({ language }) => language === 'ts');
   const client = fileURLToPath(new URL('../../client/client.ts', import.meta.url));
   const text = (program?.text ?? '')
-    .replace('pullwright/client', client)
+    .replace('@pullwright/client', client)
     .replace('http://127.0.0.1:8000', url)
     .replace('acme/widgets', 'acme/duration');
   writeFileSync(join(cwd, 'program.ts'), text);

@@ -15,7 +15,7 @@ install() {
   npm install --silent --no-audit --no-fund "$2"
 }
 
-install server ../pullwright-0*.tgz
+install server "$projects"/pullwright-[0-9]*.tgz
 npx pullwright --version
 npx pullwright demo
 coproc SERVER {
@@ -25,7 +25,7 @@ coproc SERVER {
 until [[ "${line:-}" =~ listening\ at\ (http:[^\"]+) ]]; do read -r line <&"${SERVER[0]}"; done
 url="${BASH_REMATCH[1]}"
 
-install program ../pullwright-client-*.tgz
+install program "$projects"/pullwright-client-*.tgz
 packages="$(npm ls --all --parseable | tail -n +2)"
 [ "$(wc -l <<<"$packages")" -le 4 ] || { echo "The client brings too many packages: $packages" >&2; exit 1; }
 cat >program.ts <<'TS'

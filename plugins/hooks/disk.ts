@@ -6,12 +6,12 @@ declare module 'fastify' {
     disk: DiskGuard;
   }
   interface FastifyContextConfig {
-    /** Begins work that needs disk space: refused while there is too little. */
+    /** Starts work that needs disk space: refused while the disk is full or read-only. */
     needsDisk?: true;
   }
 }
 
-/** `app.disk`, and the refusal of new work while the disk is full or read-only. Reads and cancelations go on. */
+/** Decorates `app.disk`, and refuses routes with `needsDisk` while the disk is full or read-only. */
 export default fp(
   async (app) => {
     const disk = createDiskGuard(app.config);

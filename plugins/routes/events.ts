@@ -6,7 +6,7 @@ import { eventView } from './event-view.ts';
 
 const exampleStream = eventView.opening + exampleEvents.map(eventView.frame).join('');
 
-/** The events of a run, as a stream or as pages. */
+/** Serves the events of a run, as a stream or as pages. */
 export const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/v1/runs/:run_id/events',
@@ -16,7 +16,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'getRunEvents',
         summary: 'Read the events of a run',
         description:
-          'A stream of server-sent events that ends after the terminal one; `Last-Event-ID`, or without it `after`, resumes it: 400 `cursor_unknown` for an event that the run does not have, 410 `events_expired` when what follows is not kept any more. `Accept: application/json` gives pages instead.',
+          'Streams server-sent events up to the terminal event. `Last-Event-ID`, or else `after`, resumes the stream: 400 `cursor_unknown` when the run has no such event, 410 `events_expired` when the next event is deleted. `Accept: application/json` returns pages instead.',
         tags: ['runs'],
         params: RunParams,
         querystring: EventQuery,
@@ -28,7 +28,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
               'application/json': { schema: EventPage },
             },
           },
-          204: Type.Null({ description: 'The run has ended and no event is left; a reader need not come back.' }),
+          204: Type.Null({ description: 'The run has finished and the client has all its events.' }),
           default: app.problemResponse,
         },
       },

@@ -15,7 +15,7 @@ export const housekeepingRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'cleanUp',
         summary: 'Clean up now',
         description:
-          'What the server does every hour by itself: deletes what the RETAIN settings say is old, parks workspaces that nobody works with and whose work is all pushed, packs mirrors. Answers with what was done, and which workspaces were kept and why.',
+          'Runs the hourly housekeeping: deletes data older than the RETAIN settings allow, parks idle workspaces whose work is pushed, repacks mirrors. Returns what was done, and the workspaces that were kept with the reason.',
         tags: ['housekeeping'],
         response: { 200: CleanUp, default: app.problemResponse },
       },
@@ -31,7 +31,7 @@ export const housekeepingRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'backUp',
         summary: 'Take a backup',
         description:
-          'A tar.gz of the store, the tickets with their uncommitted work, the mirrors they borrow from and the conversations, consistent while work goes on; for `pullwright restore`. Of keys it holds hashes only, and no setting.',
+          'Returns a tar.gz of the store, the tickets with their uncommitted work, their mirrors and the conversations, for `pullwright restore`. The backup is consistent while runs continue. It holds hashes of API keys and no settings.',
         tags: ['housekeeping'],
         response: {
           200: { description: 'The backup.', content: { 'application/gzip': { schema: Archive } } },

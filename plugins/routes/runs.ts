@@ -15,7 +15,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'createRun',
         summary: 'Start a run',
         description:
-          'Puts a command to the agent into the queue. One run at a time per ticket, first come first served. Needs the scope of the action: `chat`, `plan` or `dev`.',
+          'Queues a command to the agent. Runs of a ticket execute one at a time, in order. Needs the scope of the action: `chat`, `plan` or `dev`.',
         tags,
         params: TicketParams,
         body: CreateRun,
@@ -93,7 +93,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'cancelRun',
         summary: 'Cancel a run',
         description:
-          'What was committed stays; what was not stays in the workspace. Needs the scope of the run’s action.',
+          'Commits stay on the branch, and uncommitted changes stay in the workspace. Needs the scope of the action of the run.',
         tags,
         params: RunParams,
         response: { 202: { ...Run, examples: [canceledRun] }, default: problemResponse },

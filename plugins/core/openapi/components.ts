@@ -1,7 +1,7 @@
 /** Marks a schema that moved to the components: `@fastify/swagger` resolves only its own references. */
 const MOVED = 'x-moved-to';
 /** Holds the examples of a moved schema: inside it, the types of the client would repeat them. */
-const EXAMPLES = 'x-examples';
+const EXAMPLES = 'x-moved-examples';
 
 /**
  * Moves schemas with an `$id` out of the routes, so that the document holds each once. Examples stay with the operation, since

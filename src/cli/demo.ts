@@ -18,8 +18,8 @@ const REPO = 'https://github.com/acme/duration';
 const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
 
 /**
- * The main job from ticket to pull request: the real server, agent, git and gh; only the model and GitHub are stood
- * in for. Everything lives in a temporary folder and is gone afterwards.
+ * Shows the way from ticket to pull request with the real server, agent, git and gh. Only the model and GitHub are stand-ins.
+ * Deletes its temporary folder at the end.
  */
 export async function demo(json: boolean): Promise<void> {
   const terminal = createTerminal();
@@ -33,7 +33,7 @@ export async function demo(json: boolean): Promise<void> {
     const env = { PATH: process.env.PATH, ...github.environment(), ...gemini.environment(), GITHUB_TOKEN: TOKEN };
     const folders = { DATA_DIR: join(dir, 'data'), TICKETS_ROOT: join(dir, 'tickets') };
     const connection = await embed(loadConfig({ ...env, ...folders, ...sandboxSetting() }, join(dir, '.env')), env);
-    terminal.info(`The server answers at ${connection.url}; the model and GitHub are stand-ins, all else is real.`);
+    terminal.info(`The server runs at ${connection.url}. The model and GitHub are stand-ins; the rest is real.`);
     try {
       await walk({ terminal, connection, json });
     } finally {
@@ -65,15 +65,15 @@ async function walk(context: Context): Promise<void> {
   title('3. A plan');
   await run({ action: 'make_plan' });
 
-  title('4. A person approves it');
+  title('4. Approval by a person');
   const { version } = await unwrap(client.GET('/v1/tickets/{ticket_id}/plan', { params }));
   await unwrap(client.POST('/v1/tickets/{ticket_id}/plan/approve', { params, body: { version } }));
   terminal.info(`Plan ${version} is approved.`);
 
-  title('5. Dev: the agent carries the plan out');
+  title('5. Dev: the agent implements the plan');
   await run({ action: 'dev' });
 
-  title('6. What came of it');
+  title('6. The result');
   const diff = await unwrap(client.GET('/v1/tickets/{ticket_id}/diff', { params }));
   if (json) terminal.json(diff);
   else printPatch(terminal, diff.patch);
@@ -81,7 +81,7 @@ async function walk(context: Context): Promise<void> {
   terminal.info(`The pull request: ${pull_request?.url}`, 'bold');
 }
 
-/** There is no bubblewrap but on Linux. */
+/** bubblewrap exists on Linux only. */
 function sandboxSetting(): Record<string, string> {
   return process.platform === 'linux' ? {} : { SANDBOX: 'none' };
 }
@@ -90,10 +90,10 @@ function printNextSteps(terminal: Terminal): void {
   terminal.info('\nWith your own repository', ['bold', 'cyan']);
   terminal.info(
     [
-      'Get a key at https://aistudio.google.com/apikey and a GitHub token with contents and pull requests access, then:',
+      'Get a key at https://aistudio.google.com/apikey and a GitHub token with access to contents and pull requests. Then:',
       '',
       '  pullwright init      (asks for both and writes .env)',
-      '  pullwright doctor    (says what is missing)',
+      '  pullwright doctor    (checks that nothing is missing)',
       '  pullwright serve',
       '',
       '  pullwright ticket create REL-123 https://github.com/YOU/REPO',

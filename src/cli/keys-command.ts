@@ -10,24 +10,24 @@ type Scope = Key['scopes'][number];
 const SCOPES = ['read', 'chat', 'plan', 'dev', 'metrics', 'admin'] as const satisfies Scope[];
 const DAY_MS = 86_400_000;
 
-/** `pullwright keys create|list|revoke`. */
+/** Adds `pullwright keys create|list|revoke`. */
 export function addKeysCommands(program: Command): void {
   const keys = program.command('keys').summary('create, list and revoke API keys');
 
-  command(keys, 'create', 'make a key and print it, this once')
-    .requiredOption('--name <name>', 'what the key is for, or whose it is')
+  command(keys, 'create', 'create a key and print it; it is not shown again')
+    .requiredOption('--name <name>', 'purpose or owner of the key')
     .requiredOption('--scope <scope...>', SCOPES.join(', '), collectScopes)
-    .option('--repository <owner/repo...>', 'limit the key to repositories; OWNER/* is all of an owner', collect)
-    .option('--expires <days>', 'days until the key ends', positive)
+    .option('--repository <owner/repo...>', 'limit the key to repositories; OWNER/* matches all of an owner', collect)
+    .option('--expires <days>', 'days until the key expires', positive)
     .action(async (options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
         const { name, scope, repository: repositories, expires } = options;
         const expires_at = expires === undefined ? undefined : new Date(Date.now() + expires * DAY_MS).toISOString();
-        const made = await unwrap(
+        const created = await unwrap(
           client.POST('/v1/keys', { body: { name, scopes: scope, ...given({ repositories, expires_at }) } }),
         );
-        if (json) terminal.json(made);
-        else terminal.print(made.key);
+        if (json) terminal.json(created);
+        else terminal.print(created.key);
       }),
     );
 

@@ -9,7 +9,7 @@ import { programChecks } from './programs.ts';
 
 const COLORS = { ok: 'green', warn: 'yellow', fail: 'red' } as const;
 
-/** Looks at all that runs need and says what mends what is missing. The exit code is 1 when something is. */
+/** Checks all that runs need and prints a fix for each problem. Sets exit code 1 when a check fails. */
 export async function doctor({ repo, json }: { repo?: string; json: boolean }): Promise<void> {
   const terminal = createTerminal();
   const findings: (Finding & { name: string })[] = [];
@@ -32,12 +32,12 @@ function checks(repo: string | undefined): Check[] {
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { message } = error;
-    // Without settings, nothing else can be looked at.
+    // Other checks need the settings.
     return [...programChecks(), { name: 'settings', run: async () => fail(message, 'Correct them in .env.') }];
   }
 }
 
 function print(terminal: Terminal, { name, status, detail, remedy }: Finding & { name: string }): void {
   terminal.colored(COLORS[status], `${status.padEnd(5)} ${name}: ${detail}`);
-  if (remedy !== undefined) terminal.print(`      mend it: ${remedy}`);
+  if (remedy !== undefined) terminal.print(`      fix: ${remedy}`);
 }

@@ -5,12 +5,12 @@ import type { RunEvent } from './run-events.ts';
 type Run = components['schemas']['Run'];
 type Ticket = components['schemas']['Ticket'];
 
-/** What `GET /v1/events` tells; a snapshot replaces what was told before. */
+/** A change of the feed `GET /v1/events`. A snapshot replaces all earlier state. */
 export type Change =
   | {
       type: 'snapshot';
       data: {
-        /** Those that have not ended. */
+        /** Runs that have not finished. */
         runs: Run[];
         queue: { queued: number; running: number };
         counts: { tickets: number; runs: Record<string, number> };
@@ -24,7 +24,7 @@ export type Change =
 
 type PermissionChange<T extends RunEvent['type']> = { type: T; data: Extract<RunEvent, { type: T }> };
 
-/** The server's own words are taken as they are: it checks them before it sends them. */
+/** Parses a message of the feed without validation: the server validates what it sends. */
 export function readChange({ event, data }: EventSourceMessage): Change {
   const change: Change = JSON.parse(`{"type":${JSON.stringify(event)},"data":${data}}`);
   return change;

@@ -1,72 +1,78 @@
 import createFetchClient, { type ClientOptions, type Client as FetchClient, type Middleware } from 'openapi-fetch';
 import type { components, paths } from './api.ts';
 import { type Change, readChange } from './changes.ts';
-import { checkType } from './problem.ts';
+import { checkProblem, checkType } from './problem.ts';
 import { isTerminal, type RunEvent, readRunEvent } from './run-events.ts';
 import { type ConnectionState, followStream } from './streams.ts';
 
-/** What the server's answers and requests are made of, by their names in OpenAPI. */
+/** The schemas of requests and answers, by their names in OpenAPI. */
 export type Schemas = components['schemas'];
 export type { Change } from './changes.ts';
-// biome-ignore lint/performance/noBarrelFile: this is the one module that the package exports
-export { PullwrightError, unwrap } from './problem.ts';
+// biome-ignore lint/performance/noBarrelFile: the package exports this module only
+export { type Problem, PullwrightError, unwrap } from './problem.ts';
 export type { RunEvent } from './run-events.ts';
 export type { ConnectionState } from './streams.ts';
 
 export type PullwrightOptions = {
-  /** Where the server is, such as `https://pullwright.example.org`. */
+  /** URL of the server, such as `https://pullwright.example.org`. */
   baseUrl: string;
-  /** An API key; a page of the server itself has its cookie instead. */
+  /** An API key. A page of the server itself uses its session cookie instead. */
   apiKey?: string;
-  /** What to fetch with, instead of the runtime's own. */
+  /** Replaces the `fetch` of the runtime. */
   fetch?: typeof globalThis.fetch;
 };
 
 export type StreamOptions = {
-  /** Ends the stream; the run goes on. */
+  /** Closes the stream; the run continues. */
   signal?: AbortSignal;
-  /** Is told how the connection fares, for those who show it. */
+  /** Receives each change of the connection state. */
   onConnection?: (state: ConnectionState) => void;
 };
 
+/** Media types of `data` and of `error`. */
+type Media = 'application/json' | 'application/problem+json';
+
 /**
- * `GET`, `POST`, `PUT` and `DELETE` are those of openapi-fetch: the path and what goes with it, typed by the server's own
- * OpenAPI; `unwrap` gives their data or throws.
+ * `GET`, `POST`, `PUT` and `DELETE` are those of openapi-fetch, typed by the OpenAPI document of the server. They resolve to
+ * `{ data, error, response }`, with a problem (RFC 9457) as `error`; `unwrap` returns the data or throws.
+ * @throws PullwrightError `not_pullwright` when the answer did not come from a Pullwright server
  */
-export type Client = Pick<FetchClient<paths, 'application/json'>, 'GET' | 'POST' | 'PUT' | 'DELETE'> & {
+export type Client = Pick<FetchClient<paths, Media>, 'GET' | 'POST' | 'PUT' | 'DELETE'> & {
   runs: {
     /**
-     * The events of a run from a position on, those to come as they come, up to the terminal one. A connection that
-     * breaks or falls silent is made anew and goes on where it was: each event comes once, in order.
-     * @param options `after` is the `seq` of the last event that is known already
-     * @throws PullwrightError when the server refuses, such as an unknown run or a key that is no longer valid
+     * Yields the events of a run up to the terminal event, each once and in order. Reconnects and resumes when the
+     * connection breaks or is inactive for 45 seconds.
+     * @param options `after` is the `seq` of the last event that the caller has
+     * @throws PullwrightError when the server refuses, as for an unknown run or a revoked key
      */
     stream(runId: string, options?: StreamOptions & { after?: number }): AsyncGenerator<RunEvent>;
   };
   changes: {
     /**
-     * What happens to tickets and runs: first a snapshot, then changes, without an end. After a connection that was
-     * lost it goes on, or begins with a new snapshot.
+     * Yields a snapshot of tickets and runs, then their changes, without end. Reconnects, and resumes or starts again with
+     * a new snapshot.
      * @throws PullwrightError when the server refuses
      */
     stream(options?: StreamOptions): AsyncGenerator<Change>;
   };
 };
 
-/** Before it is read: a page to sign on at, which something on the way answers with, is no data. */
-const asJson: Middleware = {
-  onResponse({ response, options }) {
-    if (options.parseAs === 'json' && response.ok && response.status !== 204) checkType(response, /[/+]json\b/);
+/** Rejects answers that did not come from Pullwright, such as the sign-in page of a proxy, before they are parsed. */
+const checkAnswer: Middleware = {
+  async onResponse({ response, options, schemaPath }) {
+    // The 503 of /readyz lists checks and is no problem.
+    if (!response.ok && schemaPath !== '/readyz') await checkProblem(response);
+    else if (options.parseAs === 'json' && response.status !== 204) checkType(response, /[/+]json\b/);
   },
 };
 
-/** A client of the server's API, for Node, browsers and whatever else has `fetch`. */
+/** Creates a client of the API for browsers, Node.js and other runtimes with `fetch`. */
 export function createClient({ baseUrl, apiKey, fetch = globalThis.fetch }: PullwrightOptions): Client {
   const headers: Record<string, string> = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
   const options: ClientOptions = { baseUrl, headers, fetch: (request) => fetch(request) };
-  const server = createFetchClient<paths, 'application/json'>(options);
-  server.use(asJson);
-  const place = { baseUrl, headers, fetch };
+  const server = createFetchClient<paths, Media>(options);
+  server.use(checkAnswer);
+  const endpoint = { baseUrl, headers, fetch };
 
   return {
     GET: server.GET,
@@ -76,7 +82,7 @@ export function createClient({ baseUrl, apiKey, fetch = globalThis.fetch }: Pull
     runs: {
       stream: (runId, { after = 0, ...rest } = {}) =>
         followStream({
-          ...place,
+          ...endpoint,
           ...rest,
           path: `/v1/runs/${encodeURIComponent(runId)}/events`,
           lastId: String(after),
@@ -86,7 +92,7 @@ export function createClient({ baseUrl, apiKey, fetch = globalThis.fetch }: Pull
     },
     changes: {
       stream: (streamOptions = {}) =>
-        followStream({ ...place, ...streamOptions, path: '/v1/events', read: readChange, isLast: () => false }),
+        followStream({ ...endpoint, ...streamOptions, path: '/v1/events', read: readChange, isLast: () => false }),
     },
   };
 }

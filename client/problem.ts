@@ -1,23 +1,23 @@
 import type { components } from './api.ts';
 
-type Problem = components['schemas']['Problem'];
+export type Problem = components['schemas']['Problem'];
 
-/** What the server answers instead of what was asked for: its problem (RFC 9457), or the little that is known of it. */
+/** An error answer of the server (RFC 9457), or an answer of something that is not Pullwright. */
 export class PullwrightError extends Error {
   override readonly name = 'PullwrightError';
   readonly status: number;
-  /** Stable, such as `ticket_not_found`; `not_pullwright` when what answers is no Pullwright server. */
+  /** Stable, such as `ticket_not_found`; `not_pullwright` when the answer is not that of a Pullwright server. */
   readonly code: string;
-  /** What kind of problem it is, in a few words; `message` tells of this one. */
+  /** Names the kind of problem in a few words; `message` describes this occurrence. */
   readonly title: string;
-  /** What mends it. */
+  /** Describes how to fix the problem. */
   readonly remedy: string | undefined;
-  /** The offending values of a request that is not valid. */
+  /** The invalid values of a request. */
   readonly errors: Problem['errors'];
 
   constructor(status: number, body: unknown) {
     const problem = isProblem(body) ? body : undefined;
-    super(problem?.detail ?? `What answers is not a Pullwright server (status ${status}).`);
+    super(problem?.detail ?? `The answer did not come from a Pullwright server (status ${status}).`);
     this.status = status;
     this.code = problem?.code ?? 'not_pullwright';
     this.title = problem?.title ?? 'Unexpected answer';
@@ -27,9 +27,9 @@ export class PullwrightError extends Error {
 }
 
 /**
- * The data of an answer; `undefined` of one that has none, such as that to a deletion.
+ * Returns the data of an answer; `undefined` for an answer without a body, such as that of a deletion.
  * @example const ticket = await unwrap(client.GET('/v1/tickets/{ticket_id}', { params: { path: { ticket_id } } }));
- * @throws PullwrightError when the server refused, or what answers is not Pullwright
+ * @throws PullwrightError when the server refuses the request, or the answer did not come from a Pullwright server
  */
 export async function unwrap<Data>(
   answer: Promise<{ data?: Data; error?: unknown; response: Response }>,
@@ -39,9 +39,18 @@ export async function unwrap<Data>(
   return data;
 }
 
-/** @throws PullwrightError `not_pullwright` when an answer is of another type than the server's would be */
+/** @throws PullwrightError `not_pullwright` when the content type does not match */
 export function checkType({ headers, status }: Response, type: RegExp): void {
   if (!type.test(headers.get('content-type') ?? '')) throw new PullwrightError(status, undefined);
+}
+
+/** @throws PullwrightError `not_pullwright` when the body is not a problem; leaves the body unread */
+export async function checkProblem(response: Response): Promise<void> {
+  const body: unknown = await response
+    .clone()
+    .json()
+    .catch(() => undefined);
+  if (!isProblem(body)) throw new PullwrightError(response.status, undefined);
 }
 
 function hasData<Data>(data: Data | undefined, { ok, status }: Response): data is Data {

@@ -1,7 +1,7 @@
 import type { EventSourceMessage } from 'eventsource-parser';
 import type { components } from './api.ts';
 
-/** An event of a run; `type` tells what its `data` is. */
+/** An event of a run; `type` discriminates `data`. */
 export type RunEvent = components['schemas']['Event'];
 
 const TERMINAL: ReadonlySet<string> = new Set<RunEvent['type']>([
@@ -11,12 +11,12 @@ const TERMINAL: ReadonlySet<string> = new Set<RunEvent['type']>([
   'run.timed_out',
 ]);
 
-/** Whether the event is the last of its run. */
+/** Tests whether the event is the last one of its run. */
 export function isTerminal({ type }: RunEvent): boolean {
   return TERMINAL.has(type);
 }
 
-/** The server's own words are taken as they are: it checks them before it sends them. */
+/** Parses an event without validation: the server validates what it sends. */
 export function readRunEvent({ data }: EventSourceMessage): RunEvent {
   const event: RunEvent = JSON.parse(data);
   return event;

@@ -57,12 +57,9 @@ export const PermissionDecision = Type.Object({
 });
 
 const Text = Type.Object({ text: Type.String() });
-const Ended = Type.Object({
-  result: Type.Optional(RunResult),
-  error: Type.Optional(RunError),
-  usage: Usage,
-  duration_ms: Type.Integer(),
-});
+const spent = { usage: Usage, duration_ms: Type.Integer() };
+const Succeeded = Type.Object({ result: RunResult, ...spent });
+const Failed = Type.Object({ error: RunError, ...spent });
 
 /** Shape of `data` by event type: the vocabulary of the log. */
 export const eventData = {
@@ -112,10 +109,10 @@ export const eventData = {
     level: Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),
     text: Type.String(),
   }),
-  'run.succeeded': Ended,
-  'run.failed': Ended,
-  'run.canceled': Ended,
-  'run.timed_out': Ended,
+  'run.succeeded': Succeeded,
+  'run.failed': Failed,
+  'run.canceled': Failed,
+  'run.timed_out': Failed,
 } as const satisfies Record<string, TObject<TProperties>>;
 
 export type EventType = keyof typeof eventData;

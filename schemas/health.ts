@@ -30,7 +30,7 @@ export const notReady = {
   checks: [
     { name: 'store', ok: true },
     { name: 'sandbox', ok: true },
-    { name: 'agent', ok: false, detail: 'The default agent cannot work; GET /v1/agents says why.' },
+    { name: 'agent', ok: false, detail: 'The default agent is not available; see GET /v1/agents.' },
   ],
 };
 export type Ready = Static<typeof Ready>;

@@ -1,3 +1,4 @@
+import accepts from '@fastify/accepts';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { LogController } from 'fastify';
 import type { Logger } from 'pino';
@@ -58,25 +59,25 @@ import type { Redactor } from './redaction/redactor.ts';
 
 export type AppOptions = {
   config: Config;
-  /** Environment that git and gh take proxies, certificates and the operator's git settings from. */
+  /** Environment of git and gh: proxies, certificates and the git settings of the operator. */
   parentEnv: Readonly<Record<string, string | undefined>>;
   logger: Logger;
-  /** What the logger uses, too. */
+  /** The redactor of the logger. */
   redactor: Redactor;
-  /** Agents to offer instead of the usual. */
+  /** Replaces the built-in agents. */
   agents?: readonly AgentDefinition[];
 };
 
 /**
- * How long a client may take, in milliseconds: for a whole request, for its headers (from the connection on), and between
- * two requests. Node looks after them every so often. Answers may take as long as they need.
+ * Limits on clients, in milliseconds: `request` for a whole request, `headers` for its headers (from the connection on),
+ * `idle` between two requests. Node enforces the first two every `checkInterval`. Responses have no limit.
  */
-const PATIENCE = { request: 30_000, headers: 15_000, idle: 75_000, lookEvery: 5_000 };
+const TIMEOUTS = { request: 30_000, headers: 15_000, idle: 75_000, checkInterval: 5_000 };
 
 /**
- * Builds the server: each capability is a plugin, and this list is the order in which they boot.
+ * Builds the server from its plugins, in the order in which they boot.
  * @returns the application, not yet listening
- * @throws what keeps a plugin from booting, such as a store that cannot be opened
+ * @throws the error of a plugin that cannot boot, such as a store that cannot be opened
  */
 export async function buildApp(options: AppOptions) {
   const { name, version } = packageJson;
@@ -84,36 +85,37 @@ export async function buildApp(options: AppOptions) {
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
-    // Of a single plugin: a busy machine needs more than the ten seconds of the default.
+    // Of a single plugin: a busy machine needs more than the default of ten seconds.
     pluginTimeout: 120_000,
-    requestTimeout: PATIENCE.request,
-    keepAliveTimeout: PATIENCE.idle,
+    requestTimeout: TIMEOUTS.request,
+    keepAliveTimeout: TIMEOUTS.idle,
     http: {
-      headersTimeout: PATIENCE.headers,
-      connectionsCheckingInterval: PATIENCE.lookEvery,
+      headersTimeout: TIMEOUTS.headers,
+      connectionsCheckingInterval: TIMEOUTS.checkInterval,
       maxHeaderSize: 16_384,
       requireHostHeader: false,
     },
-    // An empty list would have each request's headers looked through for proxies.
+    // With an empty list, Fastify would still search the headers of each request for proxies.
     trustProxy: options.config.TRUST_PROXY.length > 0 && [...options.config.TRUST_PROXY],
     clientErrorHandler: answerConnectionError,
     rewriteUrl: ({ url = '/' }) => originForm(url),
     forceCloseConnections: 'idle',
-    // The lifecycle plugin refuses them with a problem.
+    // The lifecycle plugin answers with a problem instead.
     return503OnClosing: false,
     routerOptions: { maxParamLength: 200 },
     frameworkErrors: (error, request, reply) =>
       void sendProblem(new AppError('invalid_request', 'The URL is not valid.', { cause: error }), request, reply),
   }).withTypeProvider<TypeBoxTypeProvider>();
 
-  // Core: decorators that everything else uses.
+  // Core: decorators that all other plugins use.
   await app.register(config, options);
   await app.register(redaction, options);
   await app.register(lifecycle);
   await app.register(store);
   await app.register(problem);
+  await app.register(accepts);
 
-  // Hooks: the stages that a request passes before its route, in this order.
+  // Hooks: the stages of a request before its route, in this order.
   await app.register(securityHeaders);
   await app.register(httpRules);
   await app.register(cors);
@@ -128,7 +130,7 @@ export async function buildApp(options: AppOptions) {
   await app.register(repositoryLimits);
   await app.register(idempotency);
 
-  // Core that needs the hooks.
+  // Core plugins that depend on hooks.
   await app.register(metrics, { version });
   await app.register(tracing, { version });
   await app.register(openapi, { version });

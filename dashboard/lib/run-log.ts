@@ -2,7 +2,7 @@ import type { RunEvent } from '../../client/run-events.ts';
 import type { EventData } from '../../schemas/event.ts';
 
 type ToolCall = EventData['tool.started'];
-type TerminalData = EventData['run.succeeded'];
+type TerminalData = Partial<EventData['run.succeeded'] & EventData['run.failed']>;
 
 export type ToolItem = { kind: 'tool'; key: string; call: ToolCall; startedAt: string; endedAt?: string };
 export type PermissionItem = {

@@ -5,14 +5,14 @@ import type { Config } from '../../src/config/load-config.ts';
 declare module 'fastify' {
   interface FastifyInstance {
     config: Config;
-    /** Environment of the server's own git and gh commands: proxies, certificates, the operator's git settings, and whose they are. */
+    /** Environment of git and gh: proxies, certificates, git settings of the operator, and the mark of child processes. */
     parentEnv: Readonly<Record<string, string | undefined>>;
   }
 }
 
 export type ConfigOptions = { config: Config; parentEnv: Readonly<Record<string, string | undefined>> };
 
-/** `app.config` and `app.parentEnv`. */
+/** Decorates `app.config` and `app.parentEnv`. */
 export default fp<ConfigOptions>(
   async (app, { config, parentEnv }) => {
     app.decorate('config', config);

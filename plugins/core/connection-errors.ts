@@ -5,27 +5,27 @@ import type { ConnectionError } from 'fastify';
 import { AppError } from '../../src/errors/app-error.ts';
 import { PROBLEM_TYPE, problemDocument } from '../../src/errors/problem-document.ts';
 
-/** How long a refused connection is read after the answer: closing it at once could cost the client the answer. */
-const LINGER_MS = 2_000;
+/** Time to read from a refused connection after the answer: an immediate close could lose the answer. */
+const LINGER_TIMEOUT_MS = 2_000;
 
 /** A request line (RFC 9112 §3) of any method and version. */
 const REQUEST_LINE = /^[!#$%&'*+.^_`|~\w-]+ \S+ HTTP\/(?<major>\d)\.\d$/;
 
-/** Answers what Node's parser refuses, so that Fastify never sees it: no request of HTTP/1.1, too large, or too slow. */
+/** Answers requests that Node's parser rejects before Fastify receives them: malformed, too large or too slow. */
 export function answerConnectionError(error: ConnectionError, socket: Socket): void {
-  // The rest of what was refused already, which is read and ignored.
+  // Further data of a request that was refused already.
   if (socket.writableEnded) return;
-  // An answer that has begun must not get this text into its body.
+  // This text must not get into the body of a response that has started.
   const response = '_httpMessage' in socket ? socket._httpMessage : undefined;
   const answering = response instanceof ServerResponse && response.headersSent;
   if (error.code === 'ECONNRESET' || !socket.writable || answering) return void socket.destroy();
   refuse(socket, connectionProblem(error));
 }
 
-/** Answers CONNECT, which Node hands over as a bare connection. */
+/** Answers CONNECT, which Node passes on as a bare connection. */
 export function answerConnect(_request: IncomingMessage, socket: Duplex): void {
   socket.on('error', () => {});
-  refuse(socket, new AppError('not_implemented', 'CONNECT is not implemented: the server is no proxy.'));
+  refuse(socket, new AppError('not_implemented', 'CONNECT is not implemented: the server is not a proxy.'));
 }
 
 /** Sends a problem and closes the connection (RFC 9112 §9.6). */
@@ -43,7 +43,7 @@ function refuse(socket: Duplex, problem: AppError): void {
     ].join('\r\n'),
   );
   socket.resume();
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  const timer = setTimeout(() => socket.destroy(), LINGER_TIMEOUT_MS).unref();
   socket.once('end', () => socket.destroy()).once('close', () => clearTimeout(timer));
 }
 
@@ -62,14 +62,14 @@ function connectionProblem(error: ConnectionError): AppError {
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return new AppError('payload_too_large', 'The extensions of the chunks are larger than 16 KiB.');
     case 'HPE_INVALID_METHOD':
-      // RFC 9110 §15.6.2, unless it is no request at all.
-      return major === undefined ? invalid(error) : new AppError('not_implemented', 'The server knows no such method.');
+      // RFC 9110 §15.6.2, unless the data is not a request at all.
+      return major === undefined ? invalid(error) : new AppError('not_implemented', 'The method is not implemented.');
     default:
       return invalid(error);
   }
 }
 
-/** Version in the request line that the parser refused, if it was one. */
+/** Returns the HTTP version in the rejected request line; undefined when the data is not a request line. */
 function majorVersion(error: ConnectionError): string | undefined {
   const packet = packetOf(error);
   const start = packet.lastIndexOf('\n', error.bytesParsed - 1) + 1;
@@ -80,16 +80,16 @@ function isInRequestLine(error: ConnectionError): boolean {
   return /^[A-Z]+ [^\r\n]*$/.test(packetOf(error).slice(0, error.bytesParsed));
 }
 
-/** What came last and was refused. */
+/** Returns the data that the parser rejected. */
 function packetOf({ rawPacket }: ConnectionError): string {
   return Buffer.isBuffer(rawPacket) ? rawPacket.toString('latin1') : '';
 }
 
 function wrongVersion(): AppError {
-  return new AppError('http_version_not_supported', 'The request is not of HTTP/1.1.');
+  return new AppError('http_version_not_supported', 'The request is not HTTP/1.1.');
 }
 
 function invalid(error: ConnectionError): AppError {
   const reason = 'reason' in error && typeof error.reason === 'string' ? `: ${error.reason}` : '';
-  return new AppError('invalid_request', `This is not a request of HTTP/1.1${reason}.`);
+  return new AppError('invalid_request', `The request is not valid HTTP/1.1${reason}.`);
 }

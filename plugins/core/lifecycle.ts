@@ -3,18 +3,18 @@ import { AppError } from '../../src/errors/app-error.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Aborted when the server begins to stop. */
+    /** Aborts when the server starts to shut down. */
     closing: AbortSignal;
   }
   interface FastifyContextConfig {
-    /** Answered while the server stops, too. */
+    /** The route also answers during shutdown. */
     whileStopping?: true;
   }
 }
 
 /**
- * `app.closing`, aborted when the server begins to stop, for work that belongs to a request and not to a run. From then
- * on requests are refused, and towards the end of the time, clients that do not read are cut off.
+ * Decorates `app.closing`, which cancels work that belongs to a request and not to a run. During shutdown, the server refuses
+ * requests. After three quarters of SHUTDOWN_SECONDS it closes the connections of clients that do not read.
  */
 export default fp(
   async (app) => {

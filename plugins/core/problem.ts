@@ -7,19 +7,19 @@ import { PROBLEM_TYPE, problemDocument } from '../../src/errors/problem-document
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Names the folders of the server in a text for clients. */
+    /** Replaces paths of the server in a text for clients by the names of their settings. */
     hidePaths(text: string): string;
   }
   interface FastifyRequest {
-    /** What the request was answered with, when that was an error. */
+    /** The error that the request was answered with. */
     problem?: AppError;
   }
 }
 
-/** A body of a thousand wrong fields is told of the first ones. */
+/** Limits the reported errors of a body with thousands of invalid fields. */
 const MAX_ISSUES = 20;
 
-/** Errors of Fastify and its plugins by status, for those that carry no code of ours. */
+/** Codes of errors of Fastify and its plugins, by status. */
 const CODE_BY_STATUS: Record<number, ErrorCode> = {
   400: 'invalid_request',
   401: 'unauthorized',
@@ -32,19 +32,19 @@ const CODE_BY_STATUS: Record<number, ErrorCode> = {
   503: 'shutting_down',
 };
 
-/** Every error leaves as `application/problem+json` (RFC 9457). */
+/** Answers every error as `application/problem+json` (RFC 9457). */
 export default fp(
   async (app) => {
     app.decorate('hidePaths', createPathHider(app.config));
     app.setErrorHandler((error: FastifyError | AppError, request, reply) => sendProblem(error, request, reply));
     app.setNotFoundHandler((request, reply) =>
-      sendProblem(new AppError('not_found', `No route answers ${request.method} here.`), request, reply),
+      sendProblem(new AppError('not_found', `There is no route for ${request.method} at this path.`), request, reply),
     );
   },
   { name: 'problem', dependencies: ['config', 'redaction'] },
 );
 
-/** Answers an error; also for what fails before a route is found, such as a malformed URL. */
+/** Sends an error as a problem, also before a route is found, as for a malformed URL. */
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = toProblem(error);
   request.problem = problem;
@@ -92,7 +92,7 @@ function complaint({ keyword, params, message }: FastifySchemaValidationError): 
   return message ?? 'is not valid';
 }
 
-/** JSON Pointer (RFC 6901) to the value an Ajv error is about; for a missing or surplus field, to that field. */
+/** Returns the JSON Pointer (RFC 6901) to the value of an Ajv error; for a missing or unknown field, to that field. */
 function pointer(instancePath: string, params: Record<string, unknown>): string {
   const field = params.missingProperty ?? params.additionalProperty;
   if (typeof field !== 'string') return instancePath;

@@ -7,7 +7,7 @@ declare module 'fastify' {
   }
 }
 
-/** `app.redactor`. No answer holds a secret of the server, whatever a workspace, an agent or GitHub put into it. */
+/** Decorates `app.redactor` and redacts secrets of the server in every answer. */
 export default fp<{ redactor: Redactor }>(
   async (app, { redactor }) => {
     app.decorate('redactor', redactor);
@@ -15,7 +15,7 @@ export default fp<{ redactor: Redactor }>(
       done(null, typeof payload === 'object' && payload !== null ? redactor.value(payload) : payload),
     );
     app.addHook('onSend', (_request, reply, payload, done) => {
-      // JSON has been through the hook before; masked as text, it might not be JSON any more.
+      // `preSerialization` has redacted JSON already; redacted as text, it might no longer be valid JSON.
       const isText = typeof payload === 'string' && !/json/.test(String(reply.getHeader('content-type')));
       done(null, isText ? redactor.text(payload) : payload);
     });

@@ -9,72 +9,72 @@ import type { RunRow } from '../../src/store/schema.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** How many streams of events are open. */
+    /** Returns the number of open streams. */
     openStreams(): number;
-    /** Schema of what a handler returns of `reply.stream()` and `reply.streamEvents()`. */
+    /** Response schema of routes that return `reply.stream()` or `reply.streamEvents()`. */
     eventStream: TUnsafe<Readable>;
   }
   interface FastifyRequest {
     /**
-     * `seq` of the last event of a run that the client has, by `Last-Event-ID`, or without it by `after`.
-     * @throws AppError `cursor_unknown` for one that the run does not have, `events_expired` when what follows is gone
+     * Returns the `seq` of the last event that the client has: `Last-Event-ID`, or else `after`.
+     * @throws AppError `cursor_unknown` when the run has no such event, `events_expired` when the next event is deleted
      */
     resumesAfter(run: RunRow, after?: number): Promise<number>;
   }
   interface FastifyReply {
     /**
-     * The answer to return, which streams what a source holds as `text/event-stream`
+     * Returns an answer that streams a source as `text/event-stream`
      * (https://html.spec.whatwg.org/multipage/server-sent-events.html) until it ends.
      */
     stream<Entry>(source: Source<Entry>): Readable;
     /**
-     * The answer to return, which streams a run's events until the terminal one; 204, which keeps a reader from coming
-     * back, when it has that one.
-     * @param after `seq` of the last event the client has
-     * @param view turns events into frames
+     * Returns an answer that streams the events of a run up to the terminal event. A client that has the terminal event gets
+     * 204, which stops an `EventSource` from reconnecting.
+     * @param after `seq` of the last event that the client has
+     * @param view formats events as frames
      */
     streamEvents(run: RunRow, after: number, view: EventView): Readable | FastifyReply;
     /**
-     * Takes one of the streams that the caller's key may have open, until the answer has ended. `stream` does so itself; a
-     * route that does something first asks for it before.
+     * Counts a stream against MAX_STREAMS_PER_KEY until the answer is closed. `stream` calls it; a route calls it earlier when
+     * it changes something first.
      * @throws AppError `too_many_streams`
      */
-    holdStream(): void;
+    reserveStream(): void;
   }
 }
 
-/** What says nothing for this long is closed by many a proxy; one timer for all streams takes no memory of each. */
-const HEARTBEAT_MS = 15_000;
+/** Many proxies close a connection after a longer silence. One timer serves all streams to save memory. */
+const HEARTBEAT_INTERVAL_MS = 15_000;
 
-/** Frames of one stream: what opens it, and what each event looks like in it. */
+/** Format of one stream: its opening and the frame of each event. */
 export type EventView = { opening: string; frame(event: RunEvent): string };
 
 /**
- * `reply.stream()` and `reply.streamEvents()`. A stream is a cursor: it reads on when the client wants more, so a stalled
- * client holds no buffer, and leaving never touches the run. Open streams end when the server stops, and with the key that
- * opened them.
+ * Decorates `reply.stream()` and `reply.streamEvents()`. A stream is a cursor that reads when the client is ready for more: a
+ * stalled client holds no buffer, and a disconnect never affects the run. Streams close when the server stops or their key is
+ * revoked.
  */
 export default fp(
   async (app) => {
     const open = new Set<Cursor>();
     app.decorate('openStreams', () => open.size);
     app.decorate('eventStream', Type.Unsafe<Readable>({ type: 'string' }));
-    const held = new Map<string, number>();
-    const holding = new WeakSet<FastifyReply>();
+    const countByKey = new Map<string, number>();
+    const reserved = new WeakSet<FastifyReply>();
 
-    app.decorateReply('holdStream', function holdStream() {
-      if (holding.has(this)) return;
+    app.decorateReply('reserveStream', function reserveStream() {
+      if (reserved.has(this)) return;
       const { id } = this.request.caller;
-      const count = held.get(id) ?? 0;
+      const count = countByKey.get(id) ?? 0;
       if (count >= app.config.MAX_STREAMS_PER_KEY) {
-        throw new AppError('too_many_streams', `The key has ${count} streams open already.`, { retryAfter: 30 });
+        throw new AppError('too_many_streams', `The key has ${count} open streams already.`, { retryAfter: 30 });
       }
-      holding.add(this);
-      held.set(id, count + 1);
+      reserved.add(this);
+      countByKey.set(id, count + 1);
       this.raw.on('close', () => {
-        const left = (held.get(id) ?? 1) - 1;
-        if (left === 0) held.delete(id);
-        else held.set(id, left);
+        const left = (countByKey.get(id) ?? 1) - 1;
+        if (left === 0) countByKey.delete(id);
+        else countByKey.set(id, left);
       });
     });
 
@@ -82,17 +82,17 @@ export default fp(
       this.header('content-type', 'text/event-stream; charset=utf-8')
         .header('cache-control', 'no-store, no-transform')
         .header('x-accel-buffering', 'no');
-      // Nobody reads the stream of a HEAD.
+      // The answer to HEAD has no body.
       if (this.request.method === 'HEAD') return Readable.from([]);
-      this.holdStream();
+      this.reserveStream();
       const cursor = createCursor(source, () => {
         unwatch();
         open.delete(cursor);
       });
       open.add(cursor);
       const unwatch = app.sessions.onInvalid(this.request.caller, cursor.end);
-      // With the first frame, Node would keep the head in its many pieces for as long as the stream is open. For the same
-      // reason a handler returns the stream: one that returned the reply would wait for its end.
+      // Flushed before the first frame, since Node would otherwise keep the pieces of the head while the stream is open.
+      // Handlers return the stream, not the reply, to save memory too: Fastify would wait for the end of a reply.
       this.raw.once('pipe', () => this.raw.flushHeaders());
       return cursor.stream;
     });
@@ -105,25 +105,25 @@ export default fp(
     app.decorateRequest('resumesAfter', async function resumesAfter(run, given = 0) {
       const after = lastEventId(this) ?? given;
       if (after > run.last_seq) {
-        throw unknown(`Run ${run.run_id} has ${run.last_seq} events; there is none ${after}.`, run.last_seq);
+        throw unknown(`Run ${run.run_id} has ${run.last_seq} events; there is no event ${after}.`, run.last_seq);
       }
       if (after === run.last_seq || run.events_deleted_at === null) return after;
       const first = await app.store.events.firstSeq(run.run_id);
       if (first !== undefined && first <= after + 1) return after;
-      const kept = first === undefined ? 'none is kept' : `the first that is kept is ${first}`;
-      throw new AppError('events_expired', `Event ${after + 1} of run ${run.run_id} is not kept any more; ${kept}.`);
+      const kept = first === undefined ? 'no event is' : `the first kept event is ${first}`;
+      throw new AppError('events_expired', `Event ${after + 1} of run ${run.run_id} is no longer kept; ${kept}.`);
     });
 
     const heartbeat = setInterval(() => {
       for (const cursor of open) cursor.keepAlive();
-    }, HEARTBEAT_MS).unref();
+    }, HEARTBEAT_INTERVAL_MS).unref();
 
     app.addHook('preClose', async () => {
       clearInterval(heartbeat);
       for (const cursor of open) cursor.end();
     });
 
-    /** The events of a run, from a position on. */
+    /** Returns the events of a run after a position. */
     function eventsOf(runId: string, after: number, view: EventView): Source<RunEvent> {
       let position = after;
       return {
@@ -131,7 +131,7 @@ export default fp(
         watch: (watcher) => app.eventLog.watch(runId, watcher),
         read: (limit) => app.eventLog.read(runId, position, limit),
         take(event) {
-          // What is between was removed meanwhile: the client comes back and is told so.
+          // Retention deleted the events between. The client reconnects and gets `events_expired`.
           if (event.seq !== position + 1) return undefined;
           position = event.seq;
           return { frame: view.frame(event), last: TERMINAL_EVENTS.has(event.type) };
@@ -149,7 +149,7 @@ function lastEventId(request: FastifyRequest): number | undefined {
   throw unknown('Last-Event-ID is not an id of this stream.');
 }
 
-/** 400 also ends the attempts of a browser, as it should: the same id is no better the next time. */
+/** Status 400 also stops a browser from reconnecting with the same id. */
 function unknown(detail: string, lastSeq?: number): AppError {
   const message = lastSeq === undefined ? 'must be the id of an event of this run' : `must be at most ${lastSeq}`;
   return new AppError('cursor_unknown', detail, { errors: [{ path: '/last-event-id', message }] });

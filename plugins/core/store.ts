@@ -10,12 +10,12 @@ declare module 'fastify' {
   }
 }
 
-/** `app.store`, the durable store, and `app.eventLog`, the log of events on it. */
+/** Decorates `app.store` and `app.eventLog`, which persists the events of runs in the store. */
 export default fp(
   async (app) => {
     const { DATA_DIR, LEASE_SECONDS } = app.config;
     const store = await openStore(DATA_DIR, { leaseSeconds: LEASE_SECONDS, logger: app.log });
-    // From here on, the folder is this server's alone.
+    // The store holds the instance lock now, so no other server uses the folder.
     await killOrphans(DATA_DIR, app.log);
     app.decorate('store', store);
     app.decorate('eventLog', createEventLog(store, app.redactor));

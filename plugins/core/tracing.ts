@@ -2,23 +2,22 @@ import type { FastifyReply } from 'fastify';
 import fp from 'fastify-plugin';
 import { type RunEvent, TERMINAL_EVENTS } from '../../schemas/event.ts';
 
-/** Events that are read at once. */
-const PAGE = 1000;
-/** Requests whose runs have not ended, and whose `traceparent` is remembered. */
-const MAX_REMEMBERED = 10_000;
-/** What a trace does not tell is not kept for it. */
-const UNTOLD: ReadonlySet<string> = new Set(['message.delta', 'thought.delta', 'plan.entries', 'log']);
+const PAGE_SIZE = 1000;
+/** Limits the requests whose `traceparent` is kept until their run finishes. */
+const MAX_PARENTS = 10_000;
+/** Event types that traces leave out. */
+const UNTRACED: ReadonlySet<string> = new Set(['message.delta', 'thought.delta', 'plan.entries', 'log']);
 
 /**
- * Traces of runs, when `OTEL_EXPORTER_OTLP_ENDPOINT` is set. A trace is made from the log of events when its run ends, so a
- * run that went on after a restart has one like any other; only the link to the request that began it is lost then.
+ * Exports traces of runs when `OTEL_EXPORTER_OTLP_ENDPOINT` is set. A trace is built from the event log when its run finishes,
+ * so a restart loses only the link to the request that started the run.
  */
 export default fp<{ version: string }>(
   async (app, { version }) => {
     const { config, eventLog, log, store } = app;
     const endpoint = config.OTEL_EXPORTER_OTLP_ENDPOINT;
     if (endpoint === undefined) return;
-    // Only here: without the setting, none of it costs memory.
+    // Imported here, so that the library takes no memory without the setting.
     const { createRunTracer } = await import('../../src/telemetry/run-tracer.ts');
     const tracer = createRunTracer({
       endpoint,
@@ -32,7 +31,7 @@ export default fp<{ version: string }>(
     app.addHook('onSend', (request, reply, _payload, done) => {
       const { traceparent } = request.headers;
       const runId = typeof traceparent === 'string' ? startedRun(reply) : undefined;
-      if (runId !== undefined && parents.size < MAX_REMEMBERED) parents.set(runId, String(traceparent));
+      if (runId !== undefined && parents.size < MAX_PARENTS) parents.set(runId, String(traceparent));
       done();
     });
 
@@ -40,7 +39,7 @@ export default fp<{ version: string }>(
     eventLog.observe((runId, events) => {
       if (!events.some(({ type }) => TERMINAL_EVENTS.has(type))) return;
       const sent = send(runId)
-        .catch((error) => log.warn({ err: error, run_id: runId }, 'the trace of a run was not made'))
+        .catch((error) => log.warn({ err: error, run_id: runId }, 'failed to export the trace of a run'))
         .finally(() => sending.delete(sent));
       sending.add(sent);
     });
@@ -53,11 +52,11 @@ export default fp<{ version: string }>(
     }
 
     async function readAll(runId: string): Promise<RunEvent[]> {
-      const told: RunEvent[] = [];
+      const traced: RunEvent[] = [];
       for (let after = 0; ; ) {
-        const page = await eventLog.read(runId, after, PAGE);
-        told.push(...page.filter(({ type }) => !UNTOLD.has(type)));
-        if (page.length < PAGE) return told;
+        const page = await eventLog.read(runId, after, PAGE_SIZE);
+        traced.push(...page.filter(({ type }) => !UNTRACED.has(type)));
+        if (page.length < PAGE_SIZE) return traced;
         after = page.at(-1)?.seq ?? after;
       }
     }
@@ -70,7 +69,7 @@ export default fp<{ version: string }>(
   { name: 'tracing', dependencies: ['config', 'store'] },
 );
 
-/** The run that a request has started, as its answer names it; a repetition of the request has started none. */
+/** Returns the run that a request started, by the headers of its answer; undefined when the answer is replayed. */
 function startedRun(reply: FastifyReply): string | undefined {
   if (reply.hasHeader('idempotent-replayed')) return undefined;
   const header = reply.getHeader('x-run-id') ?? reply.getHeader('location');

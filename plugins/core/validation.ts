@@ -6,14 +6,15 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { AppError } from '../../src/errors/app-error.ts';
 
-/** Texts that stand for a value in a query string, a path or a header: one spelling each, and no other. */
+/** Canonical spellings of values in a query string, a path or a header. */
 const INTEGER = /^(?:0|-?[1-9]\d{0,14})$/;
 const BOOLEAN = /^(?:true|false)$/;
 
 /**
- * Validators for requests. Nothing is converted but an integer and a boolean that arrive as text, in a query string, a path or
- * a header, and in their one spelling. An unknown field is an error, as is any field where no body is asked for. Serializers
- * for answers are shared by the routes that answer alike: most do when they refuse.
+ * Compiles validators of requests and serializers of answers.
+ * - Validators convert integers and booleans of query strings, paths and headers, in their canonical spelling only.
+ * - An unknown field is an error, and so is a body where the route takes none.
+ * - Routes with equal response schemas share a serializer.
  */
 export default fp(
   async (app) => {
@@ -22,7 +23,7 @@ export default fp(
       const validate = ajv.compile(schema);
       if (httpPart === 'body') return validate;
       return (data: Record<string, unknown>) => {
-        readTexts(schema, data);
+        convertTexts(schema, data);
         return validate(data) ? { value: data } : { error: validate.errors ?? [] };
       };
     });
@@ -49,8 +50,8 @@ async function refuseBody({ body }: FastifyRequest): Promise<void> {
   throw new AppError('invalid_request', 'This operation takes no body.');
 }
 
-/** Puts the value that a text stands for in its place; the validator complains of every other text. */
-function readTexts({ properties = {} }: TSchema, data: Record<string, unknown>): void {
+/** Converts texts in place. The validator rejects all other spellings. */
+function convertTexts({ properties = {} }: TSchema, data: Record<string, unknown>): void {
   for (const [name, { type }] of Object.entries<TSchema>(properties)) {
     const text = data[name];
     if (typeof text !== 'string') continue;

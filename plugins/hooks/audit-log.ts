@@ -3,8 +3,8 @@ import fp from 'fastify-plugin';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Notes for the audit log what a request made. */
-    made(what: Subject): void;
+    /** Adds the subject of a request, such as a run that it created, to its audit entry. */
+    audit(subject: Subject): void;
   }
 }
 
@@ -14,23 +14,23 @@ const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
 const DENIED = new Set([401, 403]);
 
 /**
- * Writes down who did what: each request that changes something and had a valid key, and each that was refused for the
- * lack of one or of a right. Requests over a limit of their key or address are not, or a flood would fill the store. An entry is
- * handed to the store when the answer begins, and nobody waits for it.
+ * Records changes and refused requests in the audit log: each request with a valid key that can change something, and each
+ * request without a valid key or the scope. Rate-limited requests are left out, since a flood would fill the store.
+ * Entries are written in the background when the answer starts.
  */
 export default fp(
   async (app) => {
     const subjects = new WeakMap<FastifyRequest, Subject>();
-    app.decorateRequest('made', function made(what) {
-      subjects.set(this, { ...subjects.get(this), ...what });
+    app.decorateRequest('audit', function audit(subject) {
+      subjects.set(this, { ...subjects.get(this), ...subject });
     });
 
     app.addHook('onSend', (request, reply, _payload, done) => {
-      if (isWorthNoting(request, reply)) note(request, reply);
+      if (isAudited(request, reply)) record(request, reply);
       done();
     });
 
-    function note(request: FastifyRequest, reply: FastifyReply): void {
+    function record(request: FastifyRequest, reply: FastifyReply): void {
       const { method, ip, caller, routeOptions } = request;
       const about = { ...named(request.body), ...named(request.params), ...subjects.get(request) };
       app.store.audit
@@ -46,19 +46,19 @@ export default fp(
           status: reply.statusCode,
           code: request.problem?.code ?? null,
         })
-        .catch((error) => request.log.error({ err: error }, 'an entry of the audit log was not written'));
+        .catch((error) => request.log.error({ err: error }, 'failed to write an audit entry'));
     }
   },
   { name: 'audit-log', dependencies: ['store', 'auth'] },
 );
 
-function isWorthNoting(request: FastifyRequest, { statusCode }: FastifyReply): boolean {
+function isAudited(request: FastifyRequest, { statusCode }: FastifyReply): boolean {
   if (request.is404 || request.problem?.code === 'rate_limited') return false;
   if (DENIED.has(statusCode)) return true;
   return !READS.has(request.method) && request.caller.scopes.length > 0;
 }
 
-/** Ids that a request names; those of a refused one were not checked, so no more than a part of them is kept. */
+/** Returns the ids in a request, cut, since those of a refused request are not validated. */
 function named(source: unknown): Subject {
   const found: Subject = {};
   if (typeof source !== 'object' || source === null) return found;

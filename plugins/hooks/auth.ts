@@ -1,3 +1,4 @@
+import cookie from '@fastify/cookie';
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Scope } from '../../schemas/key.ts';
@@ -14,17 +15,17 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     caller: Caller;
-    /** `null` until the caller is known. */
-    knownCaller: Caller | null;
-    /** Name of the cookie that holds a session. */
+    /** `null` until the caller is identified. */
+    identifiedCaller: Caller | null;
+    /** Name of the session cookie. */
     sessionCookie: string;
-    /** Who looks, by the session alone; nobody is refused. */
-    visitor(): Caller | undefined;
+    /** Returns the caller by the session cookie alone; refuses nothing. */
+    sessionCaller(): Caller | undefined;
   }
   interface FastifyContextConfig {
-    /** Answered without an API key. */
+    /** The route needs no API key. */
     public?: true;
-    /** Scopes of which the caller's key needs one. */
+    /** The key needs one of these scopes. */
     scope?: readonly [Scope, ...Scope[]];
   }
 }
@@ -32,8 +33,8 @@ declare module 'fastify' {
 const ANONYMOUS: Caller = { id: 'anonymous', scopes: [] };
 
 /**
- * `app.keys` and `request.caller`: every route names the scope it needs or is public, and nothing of a request is read
- * before its key was checked. Without any key, a server that is reached on loopback only needs none.
+ * Decorates `app.keys`, `app.sessions` and `request.caller`. Each route names its scope or is public. The key is checked
+ * before the body is read. A server that listens on loopback only and has no key needs none.
  */
 export default fp(
   async (app) => {
@@ -41,18 +42,19 @@ export default fp(
     const keys = await createKeys({ config, store, logger: app.log });
     if (!isLoopback(config.HOST) && !keys.hasValid()) {
       throw new Error(
-        `HOST is ${JSON.stringify(config.HOST)}, which others can reach, and there is no valid API key. Set API_KEY, or set HOST=127.0.0.1.`,
+        `HOST is ${JSON.stringify(config.HOST)}, which other machines can reach, but no API key is valid. Set API_KEY, or set HOST=127.0.0.1.`,
       );
     }
     const sessions = await createSessions({ store, keys, logger: app.log });
     app.decorate('keys', keys);
     app.decorate('sessions', sessions);
 
-    // Kept in the request: a WeakMap of requests is dear to collect.
-    app.decorateRequest('knownCaller', null);
+    await app.register(cookie);
+    // A property, since garbage collection of a WeakMap of requests is expensive.
+    app.decorateRequest('identifiedCaller', null);
     app.decorateRequest('caller', {
       getter() {
-        return this.knownCaller ?? ANONYMOUS;
+        return this.identifiedCaller ?? ANONYMOUS;
       },
     });
 
@@ -61,9 +63,9 @@ export default fp(
         return sessionCookieName(this);
       },
     });
-    app.decorateRequest('visitor', function visitor() {
+    app.decorateRequest('sessionCaller', function sessionCaller() {
       if (isLoopback(config.HOST) && !keys.isRequired()) return LOOPBACK;
-      const token = cookie(this, this.sessionCookie);
+      const token = this.cookies[this.sessionCookie];
       return token === undefined ? undefined : sessions.authenticate(token);
     });
 
@@ -79,49 +81,47 @@ export default fp(
 
     app.addHook('onRequest', async (request, reply) => {
       const { public: open, scope } = request.routeOptions.config;
-      if (open === true || request.is404) return limits.request(request, reply);
+      if (open === true || request.is404) return limits.countRequest(request, reply);
       reply.header('cache-control', 'no-store');
-      request.knownCaller = await authenticate(request, reply);
-      await limits.request(request, reply);
+      request.identifiedCaller = await authenticate(request, reply);
+      await limits.countRequest(request, reply);
       requireScope(request.caller, scope ?? ['admin']);
     });
 
     async function authenticate(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
-      if (isLoopback(config.HOST) && !keys.isRequired()) return onLoopback(request, reply);
-      await limits.failuresSoFar(request, reply);
+      if (isLoopback(config.HOST) && !keys.isRequired()) return withoutKey(request, reply);
+      await limits.checkFailures(request, reply);
       const given = presentedKey(request);
-      if (given === undefined && cookie(request, request.sessionCookie) !== undefined) {
-        return signedIn(request, reply);
-      }
-      const checked = given === undefined ? { fault: 'The request holds no API key.' } : keys.authenticate(given);
+      if (given === undefined && request.cookies[request.sessionCookie] !== undefined) return bySession(request, reply);
+      const checked = given === undefined ? { fault: 'The request has no API key.' } : keys.authenticate(given);
       if ('caller' in checked) return checked.caller;
-      // The secret was right, so it is known whose key it was.
-      if (checked.keyId !== undefined) request.knownCaller = { id: checked.keyId, scopes: [] };
-      await limits.failure(request, reply);
-      await limits.request(request, reply);
+      // The secret is correct, but the key is expired or revoked.
+      if (checked.keyId !== undefined) request.identifiedCaller = { id: checked.keyId, scopes: [] };
+      await limits.countFailure(request, reply);
+      await limits.countRequest(request, reply);
       reply.header('www-authenticate', 'Bearer realm="pullwright"');
       throw new AppError('unauthorized', checked.fault);
     }
 
-    /** Where nobody needs a key, a browser lets any page change something that takes no body and whose answer it may not see. */
-    async function onLoopback(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
+    /** Refuses cross-origin changes where no key is needed: browsers let any page send simple requests. */
+    async function withoutKey(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
       const { origin, 'sec-fetch-site': site } = request.headers;
       const fromPage = origin !== undefined || site !== undefined;
       if (reads(request) || !fromPage || isSameOrigin(request) || config.CORS_ORIGINS.includes(origin ?? '')) {
         return LOOPBACK;
       }
-      await limits.request(request, reply);
-      throw new AppError('cross_origin', 'Another site sent this request; it is not one of CORS_ORIGINS.');
+      await limits.countRequest(request, reply);
+      throw new AppError('cross_origin', 'Another site sent this request, and CORS_ORIGINS does not list it.');
     }
 
-    /** A session that is over is no failure: nobody guesses 32 bytes, and its page may have asked for much at once. */
-    async function signedIn(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
-      const ours = isSameOrigin(request);
-      const caller = ours ? request.visitor() : undefined;
+    /** An expired session is no authentication failure: its page may send many requests, and 32 bytes cannot be guessed. */
+    async function bySession(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
+      const sameOrigin = isSameOrigin(request);
+      const caller = sameOrigin ? request.sessionCaller() : undefined;
       if (caller !== undefined) return caller;
-      await limits.request(request, reply);
-      if (ours) throw new AppError('unauthorized', 'The session is over. Sign in again.');
-      throw new AppError('cross_origin', 'The session of the dashboard was used by another site.');
+      await limits.countRequest(request, reply);
+      if (sameOrigin) throw new AppError('unauthorized', 'The session has expired. Sign in again.');
+      throw new AppError('cross_origin', 'Another site used the session of the dashboard.');
     }
   },
   { name: 'auth', dependencies: ['config', 'store', 'rate-limit'] },
@@ -133,21 +133,16 @@ function presentedKey({ headers }: FastifyRequest): string | undefined {
   return /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
 }
 
-/** Servers on other ports of this machine share its cookies, so there the port is part of the name. */
+/** Includes the port on loopback, where servers on other ports share cookies. */
 function sessionCookieName({ headers, protocol }: FastifyRequest): string {
   const [, name = '', port = '80'] = /^(.*?)(?::(\d+))?$/.exec(headers.host ?? '') ?? [];
   const onLoopback = protocol === 'http' && isLoopback(name.replace(/^\[|\]$/g, '').toLowerCase());
   return onLoopback ? `pullwright-${port}` : '__Host-pullwright';
 }
 
-function cookie({ headers }: FastifyRequest, name: string): string | undefined {
-  const pairs = (headers.cookie ?? '').split(';').map((pair) => pair.trim());
-  return pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
-}
-
 /**
- * A cookie is sent by the browser, whichever page asks it to; so it speaks for requests of our own pages only. Browsers that
- * send no `Sec-Fetch-Site` (https://w3c.github.io/webappsec-fetch-metadata/) send `Origin` with what changes something.
+ * Tests whether a page of this server sent the request, since browsers send cookies with requests of any page. Browsers without
+ * `Sec-Fetch-Site` (https://w3c.github.io/webappsec-fetch-metadata/) send `Origin` with requests other than reads.
  */
 function isSameOrigin(request: FastifyRequest): boolean {
   const { host, origin, 'sec-fetch-site': site } = request.headers;

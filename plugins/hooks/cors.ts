@@ -3,12 +3,12 @@ import fp from 'fastify-plugin';
 
 declare module 'fastify' {
   interface FastifyReply {
-    /** Adds a header to those that the answer varies by. */
+    /** Adds a request header to `Vary`. */
     varyBy(header: string): FastifyReply;
   }
 }
 
-/** Lets the origins that the operator named call from a browser; none by default. */
+/** Allows CORS requests from CORS_ORIGINS; none by default. */
 export default fp(
   async (app) => {
     app.decorateReply('varyBy', function varyBy(header) {
@@ -17,7 +17,7 @@ export default fp(
     });
     const origins = [...app.config.CORS_ORIGINS];
     if (origins.length === 0) return;
-    // The route that the library adds for preflights, which come without a key.
+    // The library adds this route for preflight requests, which have no key.
     app.addHook('onRoute', (route) => {
       if (route.method === 'OPTIONS' && route.url === '*') route.config = { ...route.config, public: true };
     });

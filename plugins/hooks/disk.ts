@@ -6,18 +6,18 @@ declare module 'fastify' {
     disk: DiskGuard;
   }
   interface FastifyContextConfig {
-    /** Begins work that needs disk space: refused while there is too little. */
-    grows?: true;
+    /** Starts work that needs disk space: refused while the disk is full or read-only. */
+    needsDisk?: true;
   }
 }
 
-/** `app.disk`, and the refusal of new work while the disk is full or read-only. Reads and cancels still work. */
+/** Decorates `app.disk`, and refuses routes with `needsDisk` while the disk is full or read-only. */
 export default fp(
   async (app) => {
     const disk = createDiskGuard(app.config);
     app.decorate('disk', disk);
     app.addHook('onRoute', (route) => {
-      if (route.config?.grows === true) route.onRequest = [admit, ...[route.onRequest ?? []].flat()];
+      if (route.config?.needsDisk === true) route.onRequest = [admit, ...[route.onRequest ?? []].flat()];
     });
 
     async function admit(): Promise<void> {

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin';
 import { AppError } from '../../src/errors/app-error.ts';
 import { answerConnect } from '../core/connection-errors.ts';
 
-/** Header fields that a request may hold once: of two, one program reads the first and another the last. */
+/** Header fields that a request may have once: of two, some programs use the first and others the last. */
 const SINGLE_FIELDS = new Set([
   'authorization',
   'content-type',
@@ -15,23 +15,23 @@ const SINGLE_FIELDS = new Set([
   'x-api-key',
 ]);
 
-/** `uri-host [":" port]` (RFC 9110 §7.2), of the names that hosts have; never empty, and without user information. */
+/** `uri-host [":" port]` (RFC 9110 §7.2), restricted to host names and addresses, without user information. */
 const HOST = /^(?:\[(?<ipv6>[\da-f:.]+)\]|[\w.-]+)(?::(?<port>\d*))?$/i;
 
 /** `absolute-form` of a request target (RFC 9112 §3.2.2). */
 const ABSOLUTE_FORM = /^(?<scheme>https?):\/\/(?<authority>[^/?]*)(?<rest>.*)$/i;
 
 /**
- * Refuses requests that RFC 9110 and RFC 9112 have a server refuse and that Node lets pass: what one program on the way
- * reads differently from another one is how requests are smuggled. Such a request ends its connection.
+ * Refuses requests that RFC 9110 and RFC 9112 forbid and Node accepts, against request smuggling: intermediaries may interpret
+ * them differently. The connection is closed after the answer.
  */
 export default fp(
   async (app) => {
     const { server } = app;
-    // Each of these, Node would answer itself, and without a body.
+    // Node would answer both events itself, without a body.
     server.on('checkExpectation', (request, response) => server.emit('request', request, response));
     server.on('connect', answerConnect);
-    // The size of all headers is limited (`src/app.ts`). By default, Node leaves out those after the thousandth.
+    // By default, Node omits headers after the thousandth. `maxHeaderSize` in `src/app.ts` limits them instead.
     server.maxHeadersCount = 0;
     app.addHook('onRequest', (request, reply, done) => {
       done(refusal(request, reply));
@@ -40,7 +40,7 @@ export default fp(
   { name: 'http-rules' },
 );
 
-/** Turns a request target in absolute form into its path and query (RFC 9112 §3.2.2); leaves every other one as it is. */
+/** Returns the path and query of a request target in absolute form (RFC 9112 §3.2.2); returns other targets unchanged. */
 export function originForm(target: string): string {
   const rest = ABSOLUTE_FORM.exec(target)?.groups?.rest;
   if (rest === undefined) return target;
@@ -55,7 +55,7 @@ function refusal(request: FastifyRequest, reply: FastifyReply): AppError | undef
 
 function wrongVersion({ raw }: FastifyRequest): AppError | undefined {
   if (raw.httpVersionMajor === 1) return undefined;
-  return new AppError('http_version_not_supported', `The request is of HTTP/${raw.httpVersion}.`);
+  return new AppError('http_version_not_supported', `HTTP/${raw.httpVersion} is not supported.`);
 }
 
 function wrongFields({ raw, headers }: FastifyRequest): AppError | undefined {
@@ -63,39 +63,40 @@ function wrongFields({ raw, headers }: FastifyRequest): AppError | undefined {
   for (let index = 0; index < raw.rawHeaders.length; index += 2) {
     const name = raw.rawHeaders[index]?.toLowerCase() ?? '';
     if (!SINGLE_FIELDS.has(name)) continue;
-    if (seen.has(name)) return wrongHeader(name, 'comes more than once', 'must come once');
+    if (seen.has(name)) return wrongHeader(name, 'occurs more than once', 'must occur once');
     seen.add(name);
   }
   const { host } = headers;
-  // HTTP/1.0 has no such header.
-  if (host === undefined) return raw.httpVersion === '1.0' ? undefined : wrongHeader('host', 'is missing', 'must come');
+  // HTTP/1.0 requires no Host.
+  if (host === undefined)
+    return raw.httpVersion === '1.0' ? undefined : wrongHeader('host', 'is missing', 'is required');
   return isHost(host) ? undefined : wrongHeader('host', 'is not valid', 'must be a host name with an optional port');
 }
 
-/** What a client asks of a proxy or a server as a whole is no path. Both places that name a host must name the same one. */
+/** Checks the form of the request target, and that its host, if any, equals `Host`. */
 function wrongTarget({ originalUrl, headers, method }: FastifyRequest): AppError | undefined {
   if (originalUrl === '*') return method === 'OPTIONS' ? undefined : wrongUrl('`*` is for OPTIONS');
-  if (originalUrl.includes('#')) return wrongUrl('it holds a fragment');
+  if (originalUrl.includes('#')) return wrongUrl('it has a fragment');
   if (originalUrl.startsWith('/')) return undefined;
   const { scheme, authority } = ABSOLUTE_FORM.exec(originalUrl)?.groups ?? {};
   if (scheme === undefined || authority === undefined || !isHost(authority))
-    return wrongUrl('it names no host of HTTP');
+    return wrongUrl('it is not an http or https URL');
   const port = scheme.toLowerCase() === 'http' ? '80' : '443';
   const named = [authority, headers.host ?? authority].map((host) => withPort(host.toLowerCase(), port));
-  return named[0] === named[1] ? undefined : wrongUrl('it names another host than the header Host');
+  return named[0] === named[1] ? undefined : wrongUrl('its host differs from the header Host');
 }
 
-/** Node refuses what is ambiguous in HTTP/1.1, but passes on a body in a coding that nobody decodes (RFC 9112 §6.1). */
+/** Node rejects ambiguous framing in HTTP/1.1, but accepts transfer codings that it does not decode (RFC 9112 §6.1). */
 function wrongFraming({ headers, raw }: FastifyRequest): AppError | undefined {
   const { 'transfer-encoding': coding, expect } = headers;
   if (coding !== undefined && raw.httpVersion === '1.0') {
-    return wrongHeader('transfer-encoding', 'came with HTTP/1.0', 'must not come with HTTP/1.0');
+    return wrongHeader('transfer-encoding', 'is not part of HTTP/1.0', 'must be absent in HTTP/1.0');
   }
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
-    return new AppError('not_implemented', 'Of transfer codings, the server knows chunked alone.');
+    return new AppError('not_implemented', 'The only supported transfer coding is chunked.');
   }
   if (expect === undefined || raw.httpVersion === '1.0' || expect.toLowerCase() === '100-continue') return undefined;
-  return new AppError('expectation_failed', 'The server can meet the expectation 100-continue alone.');
+  return new AppError('expectation_failed', 'The only supported expectation is 100-continue.');
 }
 
 function isHost(text: string): boolean {

@@ -8,35 +8,33 @@ import type { IdempotencyRow } from '../../src/store/idempotency.ts';
 declare module 'fastify' {
   interface FastifyRequest {
     /**
-     * The record of the request's Idempotency-Key: what starts a run ties the run to `id`. `runId` is the run that an
-     * earlier request with the same key started.
+     * Record of the Idempotency-Key. A route that starts a run links it to `id`. `runId` is the run of an earlier request with
+     * the same key.
      */
     idempotency?: { id: string; runId?: string };
   }
   interface FastifyContextConfig {
-    /** The answer holds a secret that is shown once: it is not kept, and a repetition is told so. */
-    shownOnce?: true;
+    /** The answer holds a secret, so it is not stored; a repeated request gets an error. */
+    secretResponse?: true;
   }
 }
 
-/** How long a key is remembered. */
-const KEPT_MS = 24 * 60 * 60 * 1000;
+const RETENTION_MS = 24 * 60 * 60 * 1000;
 
-/** What belongs to an answer, beside its status and body. */
-const KEPT_HEADERS = ['content-type', 'etag', 'link', 'location', 'x-run-id'];
+const STORED_HEADERS = ['content-type', 'etag', 'link', 'location', 'x-run-id'];
 
 /**
- * `Idempotency-Key` on every POST (https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/): a request
- * that is repeated with its key is answered what it was answered first, and does nothing a second time. A record without
- * an answer that no request of this process works on was left by a server that died: the request is carried out again,
- * which finds the run that it started, and is harmless for all else.
+ * Implements `Idempotency-Key` for POST (https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/). A repeated
+ * request gets the stored answer of the first one and has no further effect. A record without an answer is that of a running
+ * request, or of one that a crash interrupted. An interrupted request runs again: it finds the run that it started, and
+ * is harmless otherwise.
  */
 export default fp(
   async (app) => {
     const records = app.store.idempotency;
-    /** Fingerprints of what is being carried out, by record. */
-    const underway = new Map<string, string>();
-    const held = new WeakMap<FastifyRequest, string>();
+    /** Fingerprints of running requests, by record. */
+    const running = new Map<string, string>();
+    const recordIds = new WeakMap<FastifyRequest, string>();
 
     app.addHook('onRoute', (route) => {
       if (!takesKeys(route)) return;
@@ -50,57 +48,62 @@ export default fp(
       if (header === undefined) return undefined;
       const id = recordOf(request, readKey(String(header)));
       const fingerprint = fingerprintOf(request);
-      const other = underway.get(id);
+      const other = running.get(id);
       if (other !== undefined) throw other === fingerprint ? inProgress() : reused();
-      underway.set(id, fingerprint);
+      running.set(id, fingerprint);
       let known: IdempotencyRow | undefined;
       try {
-        known = await records.begin(id, fingerprint, new Date(Date.now() - KEPT_MS).toISOString());
+        known = await records.begin(id, fingerprint, new Date(Date.now() - RETENTION_MS).toISOString());
         if (known !== undefined && known.fingerprint !== fingerprint) throw reused();
       } catch (error) {
-        underway.delete(id);
+        running.delete(id);
         throw error;
       }
       if (known?.run_id) {
-        request.made({ run_id: known.run_id });
+        request.audit({ run_id: known.run_id });
         reply.header('idempotent-replayed', 'true');
       }
       if (known !== undefined && known.status !== null) {
-        underway.delete(id);
-        return repeat(known, known.status, reply);
+        running.delete(id);
+        return replay(known, known.status, reply);
       }
-      held.set(request, id);
+      recordIds.set(request, id);
       request.idempotency = { id, ...(known?.run_id ? { runId: known.run_id } : {}) };
       return undefined;
     }
 
     async function finish(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
-      const id = request.idempotency === undefined ? undefined : held.get(request);
+      const id = request.idempotency === undefined ? undefined : recordIds.get(request);
       if (id === undefined) return payload;
-      held.delete(request);
+      recordIds.delete(request);
       try {
-        await keep(id, request, reply, payload);
+        await storeAnswer(id, request, reply, payload);
       } catch (error) {
-        request.log.error({ err: error }, 'the answer to an Idempotency-Key was not recorded');
+        request.log.error({ err: error }, 'failed to store the answer to an Idempotency-Key');
       }
-      underway.delete(id);
+      running.delete(id);
       return payload;
     }
 
-    /** Before the answer leaves: what a client has seen is what it will see again. */
-    async function keep(id: string, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
+    /** Stores the answer before it is sent, so that a client never sees an answer that is not stored. */
+    async function storeAnswer(
+      id: string,
+      request: FastifyRequest,
+      reply: FastifyReply,
+      payload: unknown,
+    ): Promise<void> {
       const { statusCode } = reply;
-      // The run is the answer; what one repetition sees of it, from its own place of the stream, is not that of the next.
+      // The record names the run already. Each repeated request streams it from another position.
       if (request.idempotency?.runId !== undefined) return;
-      // What may go better another time is to be tried another time.
+      // A retry may succeed.
       if (statusCode >= 500 || request.problem?.retryable === true) return records.release(id);
-      // A stream is a view of the run that the record names.
+      // A stream is not stored: the record names its run.
       if (typeof payload !== 'string' && payload !== undefined && payload !== null) return;
-      const headers = KEPT_HEADERS.flatMap((name) => {
+      const headers = STORED_HEADERS.flatMap((name) => {
         const value = reply.getHeader(name);
         return value === undefined ? [] : [[name, String(value)]];
       });
-      const secret = statusCode < 300 && request.routeOptions.config.shownOnce === true;
+      const secret = statusCode < 300 && request.routeOptions.config.secretResponse === true;
       return records.finish(id, {
         status: statusCode,
         headers: JSON.stringify(Object.fromEntries(headers)),
@@ -111,9 +114,12 @@ export default fp(
   { name: 'idempotency', dependencies: ['store', 'auth', 'audit-log', 'repository-limits'] },
 );
 
-function repeat({ headers, body }: IdempotencyRow, status: number, reply: FastifyReply): FastifyReply {
+function replay({ headers, body }: IdempotencyRow, status: number, reply: FastifyReply): FastifyReply {
   if (body === null) {
-    throw new AppError('secret_shown_once', 'The request was carried out; the secret was in its first answer alone.');
+    throw new AppError(
+      'secret_shown_once',
+      'The request has succeeded already. Only its first answer held the secret.',
+    );
   }
   return reply
     .code(status)
@@ -131,7 +137,7 @@ function withHeader(schema: FastifySchema = {}): FastifySchema {
   return { headers: IdempotencyHeaders, ...schema };
 }
 
-/** The key, which clients send as a string of RFC 9651 in quotes, or bare. */
+/** Parses the key, either a string in quotes (RFC 9651) or bare. */
 function readKey(header: string): string {
   const quoted = /^"(?<text>(?:[ !#-[\]-~]|\\["\\])*)"$/.exec(header)?.groups?.text?.replace(/\\(.)/g, '$1');
   const key = quoted ?? header;
@@ -142,7 +148,7 @@ function readKey(header: string): string {
   });
 }
 
-/** One caller's key means nothing to another caller, nor to another route. */
+/** Scopes the key to the caller and the route. */
 function recordOf({ caller, method, routeOptions }: FastifyRequest, key: string): string {
   return hash([caller.id, method, routeOptions.url, key]);
 }
@@ -151,7 +157,7 @@ function fingerprintOf({ method, url, body }: FastifyRequest): string {
   return hash([method, url, canonical(body)]);
 }
 
-/** The same value for the same JSON, in whatever order its fields come. */
+/** Sorts the fields of a JSON value. */
 function canonical(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(canonical);
   if (typeof value !== 'object' || value === null) return value;
@@ -165,11 +171,11 @@ function hash(parts: unknown[]): string {
 }
 
 function inProgress(): AppError {
-  return new AppError('idempotency_in_progress', 'A request with this Idempotency-Key is being carried out.', {
+  return new AppError('idempotency_in_progress', 'A request with this Idempotency-Key is still running.', {
     retryAfter: 1,
   });
 }
 
 function reused(): AppError {
-  return new AppError('idempotency_key_reused', 'This Idempotency-Key came with another request before.');
+  return new AppError('idempotency_key_reused', 'This Idempotency-Key was used for another request.');
 }

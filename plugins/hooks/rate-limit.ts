@@ -8,17 +8,17 @@ import { LOOPBACK } from '../../src/keys/keys.ts';
 declare module 'fastify' {
   interface FastifyInstance {
     limits: {
-      /** Counts a request against its caller's key, or against its address where there is none. */
-      request: Limit;
+      /** Counts a request against its key, or else against its address. */
+      countRequest: Limit;
       /** Counts a request without a valid key against its address. */
-      failure: Limit;
-      /** Refuses an address that failed too often, without counting. */
-      failuresSoFar: Limit;
+      countFailure: Limit;
+      /** Refuses an address with too many failures, without counting the request. */
+      checkFailures: Limit;
     };
   }
 }
 
-/** @throws AppError that names when to come back */
+/** @throws AppError with `retryAfter` */
 type Limit = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
 
 type State = { max: number; remaining: number; ttlInSeconds: number };
@@ -26,10 +26,9 @@ type State = { max: number; remaining: number; ttlInSeconds: number };
 const WINDOW_SECONDS = 60;
 
 /**
- * `app.limits`: what one caller may ask for in a minute. Whoever knows whose request it is counts it; one that is refused before,
- * for its form alone, is not counted. A stream counts once, when it is opened. What is left is told in
- * the fields of draft-ietf-httpapi-ratelimit-headers
- * (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/).
+ * Decorates `app.limits`, the requests per minute of one caller. The hook that identifies the caller counts the request.
+ * Malformed requests are not counted; a stream counts once. Answers report the limits in the fields of
+ * https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/.
  */
 export default fp(
   async (app) => {
@@ -43,22 +42,22 @@ export default fp(
     });
 
     app.decorate('limits', {
-      async request(request, reply) {
-        const { knownCaller } = request;
+      async countRequest(request, reply) {
+        const { identifiedCaller } = request;
         const [policy, which, count] =
-          knownCaller !== null && knownCaller !== LOOPBACK
+          identifiedCaller !== null && identifiedCaller !== LOOPBACK
             ? (['key', 'with this key', keys] as const)
             : (['address', 'from this address', addresses] as const);
         const state = await count(request);
         if (state.isAllowed) return;
-        announce(reply, policy, state);
+        reportLimit(reply, policy, state);
         if (state.isExceeded) throw exceeded('rate_limited', which, state);
       },
-      async failure(request, reply) {
+      async countFailure(request, reply) {
         const state = await failures(request);
         if (!state.isAllowed && state.isExceeded) throw failed(reply, state);
       },
-      async failuresSoFar(request, reply) {
+      async checkFailures(request, reply) {
         const state = await failures(request, { increment: false });
         if (!state.isAllowed && state.remaining === 0) throw failed(reply, state);
       },
@@ -67,17 +66,18 @@ export default fp(
   { name: 'rate-limit', dependencies: ['config'] },
 );
 
-/** Tells what a policy is and what is left of it. */
-function announce(reply: FastifyReply, policy: string, { max, remaining, ttlInSeconds }: State): void {
+function reportLimit(reply: FastifyReply, policy: string, { max, remaining, ttlInSeconds }: State): void {
   reply.header('ratelimit-policy', `"${policy}";q=${max};w=${WINDOW_SECONDS}`);
   reply.header('ratelimit', `"${policy}";r=${remaining};t=${ttlInSeconds}`);
 }
 
 function failed(reply: FastifyReply, state: State): AppError {
-  announce(reply, 'failures', state);
+  reportLimit(reply, 'failures', state);
   return exceeded('too_many_failures', 'without a valid key from this address', state);
 }
 
 function exceeded(code: ErrorCode, which: string, { max, ttlInSeconds }: State): AppError {
-  return new AppError(code, `More than ${max} requests ${which} came within a minute.`, { retryAfter: ttlInSeconds });
+  return new AppError(code, `More than ${max} requests ${which} arrived within a minute.`, {
+    retryAfter: ttlInSeconds,
+  });
 }

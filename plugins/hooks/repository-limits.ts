@@ -5,9 +5,8 @@ import { parseRepoUrl } from '../../src/git/repo-url.ts';
 import { canAccess } from '../../src/keys/caller.ts';
 
 /**
- * A key that is limited to repositories sees the tickets and runs of these and no others: what is not for it is not there.
- * Looks at each request that names a ticket, a run or a repository, so that no route can forget to. Lists are for their
- * routes to narrow down.
+ * Hides tickets and runs of other repositories from a key that is limited to repositories: they answer 404. Checks each request
+ * with the id of a ticket or run, or with a repository, so that no route can omit the check. Routes of lists filter themselves.
  */
 export default fp(
   async (app) => {
@@ -15,10 +14,10 @@ export default fp(
 
     app.addHook('preHandler', (request, _reply, done) => {
       if (request.caller.repositories === undefined) return done();
-      checkSeen(request).then(() => done(), done);
+      checkAccess(request).then(() => done(), done);
     });
 
-    async function checkSeen(request: FastifyRequest): Promise<void> {
+    async function checkAccess(request: FastifyRequest): Promise<void> {
       const { caller } = request;
       const path = named(request.params);
       const body = named(request.body);
@@ -30,9 +29,9 @@ export default fp(
       }
       if (body.repo_url !== undefined) {
         const { url } = parseRepoUrl(body.repo_url, config.ALLOWED_REPO_HOSTS);
-        if (!canAccess(caller, url)) throw new AppError('forbidden_repository', `The API key is not for ${url}.`);
+        if (!canAccess(caller, url)) throw new AppError('forbidden_repository', `The API key is not valid for ${url}.`);
       }
-      // A body with a repository tells what its ticket is to be; the path tells of one that there is.
+      // A body with a repository names the ticket to create; a path names an existing ticket.
       for (const ticketId of [path.ticket_id, body.repo_url === undefined ? body.ticket_id : undefined]) {
         if (ticketId === undefined || (await seesTicket(ticketId))) continue;
         throw new AppError('ticket_not_found', `There is no ticket ${ticketId}.`);
@@ -47,7 +46,7 @@ export default fp(
   { name: 'repository-limits', dependencies: ['config', 'store', 'auth'] },
 );
 
-/** The ids and the repository that a path or a body names. */
+/** Returns the ids and the repository in a path or a body. */
 function named(source: unknown): Partial<Record<'ticket_id' | 'run_id' | 'repo_url', string>> {
   const found: Partial<Record<'ticket_id' | 'run_id' | 'repo_url', string>> = {};
   if (typeof source !== 'object' || source === null) return found;

@@ -1,28 +1,27 @@
 import fp from 'fastify-plugin';
 import { AppError } from '../../src/errors/app-error.ts';
 
-const LONGEST_URL = 4096;
-const DEEPEST_JSON = 16;
+const MAX_URL_LENGTH = 4096;
+const MAX_JSON_DEPTH = 16;
 
 /**
- * Limits the length of URLs and the depth of JSON, which is the only type of body. The sizes of bodies and headers are
- * limits of the server (`src/app.ts`).
+ * Limits the length of URLs and the depth of JSON, the only content type. `src/app.ts` limits the sizes of bodies and headers.
  */
 export default fp(
   async (app) => {
     app.addHook('onRequest', (request, _reply, done) => {
-      if (request.url.length > LONGEST_URL) {
-        throw new AppError('url_too_long', `The URL is longer than ${LONGEST_URL} characters.`);
+      if (request.url.length > MAX_URL_LENGTH) {
+        throw new AppError('url_too_long', `The URL is longer than ${MAX_URL_LENGTH} characters.`);
       }
       done();
     });
 
     const parse = app.getDefaultJsonParser('error', 'error');
-    // Without this one, a page could send forms as text to a server that needs no key.
+    // Browsers send text/plain without a preflight, so a page could post to a server that needs no key.
     app.removeContentTypeParser('text/plain');
     app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
-      if (isDeeperThan(body, DEEPEST_JSON)) {
-        const error = new AppError('invalid_request', `The JSON is nested more than ${DEEPEST_JSON} deep.`);
+      if (isDeeperThan(body, MAX_JSON_DEPTH)) {
+        const error = new AppError('invalid_request', `The JSON is nested more than ${MAX_JSON_DEPTH} levels deep.`);
         return done(error, undefined);
       }
       return parse(request, body, done);
@@ -31,7 +30,7 @@ export default fp(
   { name: 'request-limits' },
 );
 
-/** Whether brackets outside of strings are nested deeper; stops at the first that is. */
+/** Tests whether brackets outside of strings are nested deeper than the limit. */
 function isDeeperThan(json: string, limit: number): boolean {
   let depth = 0;
   let inString = false;

@@ -10,7 +10,7 @@ export const agentRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listAgents',
         summary: 'List the agents',
         description:
-          'Configured agents, their versions, and for one that cannot work, why not; and how many processes of them there are.',
+          'The configured agents with their versions, the reason why an agent is not available, and the number of agent processes by state.',
         tags: ['agents'],
         response: { 200: AgentList, default: app.problemResponse },
       },

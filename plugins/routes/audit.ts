@@ -11,7 +11,7 @@ export const auditRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listAudit',
         summary: 'Read the audit log, newest first',
         description:
-          'Who changed what and who was refused, from where and with which outcome. Nothing is changed, and nothing removed but by RETAIN_AUDIT_DAYS.',
+          'Changes and refused requests with their caller, address and outcome. Entries are immutable; only RETAIN_AUDIT_DAYS deletes them.',
         tags: ['audit'],
         querystring: AuditQuery,
         response: { 200: AuditPage, default: app.problemResponse },

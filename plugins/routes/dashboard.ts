@@ -8,11 +8,11 @@ import { AppError } from '../../src/errors/app-error.ts';
 
 const BUILT = fileURLToPath(new URL('../../dashboard/dist', import.meta.url));
 
-/** The page may run its own scripts and talk to its own server; no text can become markup or a script. */
+/** The page runs its own scripts and connects to its own server; trusted types keep text from becoming markup. */
 const PAGE_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
-  // Preact sets styles one by one through the object model, which this does not concern.
+  // Preact sets single styles through the object model, which the policy allows.
   "style-src 'self'",
   "img-src 'self'",
   "connect-src 'self'",
@@ -23,7 +23,7 @@ const PAGE_POLICY = [
   "trusted-types 'none'",
 ].join('; ');
 
-/** The web page at `/dashboard/`, as `npm run build` left it in `dashboard/dist`. */
+/** Serves the page at `/dashboard/` from `dashboard/dist`, which `npm run build` creates. */
 export const dashboardRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const page = readPage();
   app.addHook('onRoute', (route) => {
@@ -34,7 +34,7 @@ export const dashboardRoutes: FastifyPluginAsyncTypebox = async (app) => {
     root: join(BUILT, 'assets'),
     prefix: '/dashboard/assets/',
     decorateReply: false,
-    // Their names change with what is in them.
+    // Names contain a hash of the content.
     immutable: true,
     maxAge: '365d',
     preCompressed: true,
@@ -42,10 +42,10 @@ export const dashboardRoutes: FastifyPluginAsyncTypebox = async (app) => {
   });
 
   app.get('/dashboard', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/dashboard/', 308));
-  // Each screen has an address of its own, and the page finds out which is meant.
+  // Each screen has its own URL, which the page itself routes.
   app.get('/dashboard/*', { schema: { hide: true } }, async (request, reply) => {
-    const wantsPage = request.headers.accept === undefined || /text\/html|\*\/\*/.test(request.headers.accept);
-    if (!wantsPage) throw new AppError('not_found', 'Nothing of the dashboard is here.');
+    if (request.accepts().type(['html']) === false)
+      throw new AppError('not_found', 'The dashboard has HTML pages only.');
     return sendPage(reply);
   });
 

@@ -22,7 +22,7 @@ data: ${JSON.stringify(queuedRun)}
 
 `;
 
-/** Changes of tickets and runs, as a stream. */
+/** Streams changes of tickets and runs. */
 export const feedRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { store, tickets, runs, redactor } = app;
   const feed = createChangeFeed({ store, tickets, viewsOfRuns: runs.views, redactor, logger: app.log });
@@ -34,9 +34,9 @@ export const feedRoutes: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: ['read'] },
       schema: {
         operationId: 'getChanges',
-        summary: 'Watch tickets and runs',
+        summary: 'Stream changes of tickets and runs',
         description:
-          'A stream of server-sent events that does not end. First `snapshot` (`{runs, queue: {queued, running}, counts: {tickets, runs}}`, `runs` being those that have not ended), then `ticket.created`, `ticket.updated` (the ticket), `ticket.deleted` (its id), `run.state` (the run), `permission.requested` and `permission.resolved` (the event of the run). A change tells the state that was reached; several in a short time are told as one. `Last-Event-ID` resumes; when that is not possible, a new `snapshot` comes and replaces what was told before.',
+          'Streams server-sent events without end. The first event is `snapshot`: `{runs, queue: {queued, running}, counts: {tickets, runs}}`, with the unfinished runs. Then follow `ticket.created` and `ticket.updated` (the ticket), `ticket.deleted` (its id), `run.state` (the run), `permission.requested` and `permission.resolved` (the event of the run). An event holds the new state; changes within a short time are merged. `Last-Event-ID` resumes the stream. When that is not possible, a new `snapshot` replaces all earlier state.',
         tags: ['runs'],
         response: {
           200: {

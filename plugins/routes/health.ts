@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Live, notReady, Ready, Status } from '../../schemas/health.ts';
 export type HealthOptions = { name: string; version: string };
 
-/** `GET /`, `/livez` (the process answers) and `/readyz` (what it needs answers too), and `app.readiness()`. */
+/** Serves `GET /`, `/livez` (the process answers) and `/readyz` (the server can execute runs). */
 export const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { name, version }) => {
   const config = { public: true, whileStopping: true } as const;
   const tags = ['health'];
@@ -11,18 +11,21 @@ export const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app
     '/',
     {
       config: { public: true },
-      schema: { operationId: 'hello', summary: 'Say hello', tags, response: { 200: Status } },
+      schema: { operationId: 'hello', summary: 'Read name and version', tags, response: { 200: Status } },
     },
     async (request, reply) => {
       reply.varyBy('accept');
-      if (request.headers.accept?.includes('text/html')) return reply.redirect('/dashboard/');
+      if (request.accepts().type(['json', 'html']) === 'html') return reply.redirect('/dashboard/');
       return { status: 'ok' as const, name, version };
     },
   );
 
   app.get(
     '/livez',
-    { config, schema: { operationId: 'livez', summary: 'Whether the process answers', tags, response: { 200: Live } } },
+    {
+      config,
+      schema: { operationId: 'livez', summary: 'Check that the process answers', tags, response: { 200: Live } },
+    },
     async () => ({
       status: 'ok' as const,
     }),
@@ -34,8 +37,8 @@ export const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app
       config,
       schema: {
         operationId: 'readyz',
-        summary: 'Whether runs can be carried out',
-        description: 'Each thing that runs need, and in one sentence why one is not as it should be.',
+        summary: 'Check that the server can execute runs',
+        description: 'Checks all that runs need, and describes each failed check in one sentence.',
         tags,
         response: { 200: Ready, 503: { ...Ready, examples: [notReady] } },
       },

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
 import { CleanUp } from '../../schemas/housekeeping.ts';
-import { untilClientLeaves } from '../core/client-gone.ts';
+import { disconnectSignal } from '../core/disconnect-signal.ts';
 
 const Archive = Type.Unsafe<Readable>({ type: 'string', format: 'binary' });
 
@@ -15,7 +15,7 @@ export const housekeepingRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'cleanUp',
         summary: 'Clean up now',
         description:
-          'What the server does every hour by itself: deletes what the RETAIN settings say is old, parks workspaces that nobody works with and whose work is all pushed, packs mirrors. Answers with what was done, and which workspaces were kept and why.',
+          'Runs the hourly housekeeping: deletes data older than the RETAIN settings allow, parks idle workspaces whose work is pushed, repacks mirrors. Returns what was done, and the workspaces that were kept with the reason.',
         tags: ['housekeeping'],
         response: { 200: CleanUp, default: app.problemResponse },
       },
@@ -26,12 +26,12 @@ export const housekeepingRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/backup',
     {
-      config: { scope: ['admin'], grows: true },
+      config: { scope: ['admin'], needsDisk: true },
       schema: {
         operationId: 'backUp',
         summary: 'Take a backup',
         description:
-          'A tar.gz of the store, the tickets with their uncommitted work, the mirrors they borrow from and the conversations, consistent while work goes on; for `pullwright restore`. Of keys it holds hashes only, and no setting.',
+          'Returns a tar.gz of the store, the tickets with their uncommitted work, their mirrors and the conversations, for `pullwright restore`. The backup is consistent while runs continue. It holds hashes of API keys and no settings.',
         tags: ['housekeeping'],
         response: {
           200: { description: 'The backup.', content: { 'application/gzip': { schema: Archive } } },
@@ -41,7 +41,7 @@ export const housekeepingRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (_request, reply) => {
       const name = `pullwright-${new Date().toISOString().replaceAll(/[:.]/g, '-')}.tar.gz`;
-      const archive = await app.backups.take(untilClientLeaves(reply));
+      const archive = await app.backups.take(disconnectSignal(reply));
       return reply
         .type('application/gzip')
         .header('content-disposition', `attachment; filename="${name}"`)

@@ -11,12 +11,12 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/keys',
     {
-      config: { ...config, shownOnce: true },
+      config: { ...config, secretResponse: true },
       schema: {
         operationId: 'createKey',
         summary: 'Create an API key',
         description:
-          'The answer holds the key, which is not shown again. To rotate a key, create its successor, then delete it; both work in between. As soon as there is a key, every request needs one.',
+          'Returns the key, which is not shown again. To rotate a key, create its successor, then revoke the old key; both are valid in between. Once a key exists, every request needs one.',
         tags,
         body: CreateKey,
         response: { 201: KeyCreated, default: problemResponse },
@@ -26,14 +26,14 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       if (!keys.isRequired() && !request.body.scopes.includes('admin')) {
         throw new AppError(
           'invalid_request',
-          'The first key must have the scope admin, or nobody could make another.',
+          'The first key must have the scope admin, or nobody could create another key.',
           {
-            errors: [{ path: '/scopes', message: 'must hold admin in the first key' }],
+            errors: [{ path: '/scopes', message: 'must include admin in the first key' }],
           },
         );
       }
       const created = await keys.create(request.body);
-      request.made({ key_id: created.key_id });
+      request.audit({ key_id: created.key_id });
       return reply.code(201).send(created);
     },
   );
@@ -45,7 +45,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'listKeys',
         summary: 'List the API keys, newest first',
-        description: 'Also those that expired or were revoked; API_KEY is not among them.',
+        description: 'Includes expired and revoked keys, but not API_KEY.',
         tags,
         querystring: KeyQuery,
         response: { 200: KeyList, default: problemResponse },
@@ -61,7 +61,8 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'revokeKey',
         summary: 'Revoke an API key',
-        description: 'At once: its next request is refused and its streams end. Runs that it started go on.',
+        description:
+          'Takes effect at once: the next request is refused and open streams close. Runs that the key started continue.',
         tags,
         params: KeyParams,
         response: { 204: Type.Null({ description: 'Revoked.' }), default: problemResponse },

@@ -6,7 +6,7 @@ const EXAMPLE = `# HELP pullwright_runs Runs that have not ended; those in the s
 pullwright_runs{state="running",action="dev"} 1
 `;
 
-/** `GET /metrics`, for Prometheus. */
+/** Serves `GET /metrics` for Prometheus. */
 export const metricsRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/metrics',
@@ -15,7 +15,7 @@ export const metricsRoutes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'getMetrics',
         summary: 'Read the metrics',
-        description: 'In the text format of Prometheus. They tell of all repositories together.',
+        description: 'Metrics of all repositories together, in the text format of Prometheus.',
         tags: ['health'],
         response: {
           200: {

@@ -17,8 +17,9 @@ export const permissionRoutes: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: ['read'] },
       schema: {
         operationId: 'listPermissions',
-        summary: 'List what agents wait for a person to allow, oldest first',
-        description: 'Open permissions of all tickets; which kinds of tool calls are asked about, ASK_PERMISSION says.',
+        summary: 'List open permissions, oldest first',
+        description:
+          'Open permissions of all tickets. ASK_PERMISSION sets the kinds of tool calls that need a permission.',
         tags,
         querystring: PermissionQuery,
         response: { 200: PermissionList, default: problemResponse },
@@ -33,9 +34,9 @@ export const permissionRoutes: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: ['dev'] },
       schema: {
         operationId: 'answerPermission',
-        summary: 'Allow or reject what an agent asks for',
+        summary: 'Allow or reject a tool call',
         description:
-          'Allows this one call, or rejects it; the agent goes on either way. Without an answer it is rejected at the deadline.',
+          'Allows or rejects this one call; the agent continues either way. At the deadline, the server rejects a call without an answer.',
         tags,
         params: PermissionParams,
         body: AnswerPermission,
@@ -51,7 +52,7 @@ export const permissionRoutes: FastifyPluginAsyncTypebox = async (app) => {
         decision,
         by: request.caller.id,
       });
-      request.made({ ticket_id: answered.ticket_id });
+      request.audit({ ticket_id: answered.ticket_id });
       return answered;
     },
   );

@@ -14,7 +14,7 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'getPlan',
         summary: 'Read the plan',
-        description: 'The newest version, or the one asked for. `ETag` names the version.',
+        description: 'Returns the newest version, or the requested one. `ETag` is the version.',
         tags,
         params: TicketParams,
         querystring: PlanQuery,
@@ -31,12 +31,12 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.put(
     '/v1/tickets/:ticket_id/plan',
     {
-      config: { scope: ['plan'], grows: true },
+      config: { scope: ['plan'], needsDisk: true },
       schema: {
         operationId: 'putPlan',
         summary: 'Edit the plan',
         description:
-          'Saves a person’s edit as the next version. `If-Match` names the version that was edited; when another one came meanwhile the answer is 412 and nothing is saved.',
+          'Saves an edit as the next version. `If-Match` names the edited version; when a newer version exists, the answer is 412 and nothing is saved.',
         tags,
         params: TicketParams,
         headers: PutPlanHeaders,
@@ -68,12 +68,12 @@ export const planRoutes: FastifyPluginAsyncTypebox = async (app) => {
     async (request) => {
       const { ticket_id } = request.params;
       const plan = await plans.approve(ticket_id, request.body.version);
-      void prepareDev(ticket_id).catch((err) => request.log.warn({ err, ticket_id }, 'no agent was started early'));
+      void prepareDev(ticket_id).catch((err) => request.log.warn({ err, ticket_id }, 'failed to prestart a writer'));
       return plan;
     },
   );
 
-  /** An approved plan is going to be carried out, most likely soon. */
+  /** Prestarts an agent, since a `dev` run is likely to follow the approval. */
   async function prepareDev(given: string): Promise<void> {
     const { ticket_id, state } = await app.tickets.row(given);
     if (state !== 'ready') return;
@@ -87,27 +87,27 @@ function etag(version: number): string {
   return `"${version}"`;
 }
 
-/** A list of entity tags, or any (RFC 9110 §8.8.3, §13.1.1). */
+/** `If-Match`: entity tags or `*` (RFC 9110 §8.8.3, §13.1.1). */
 const ENTITY_TAGS = /^(?:\*|(?:W\/)?"[^"\s]*"(?:\s*,\s*(?:W\/)?"[^"\s]*")*)$/;
 
-/** Version named by `If-Match`; a plan has one strong validator, its number. */
+/** Returns the version in `If-Match`; the strong validator of a plan is its version. */
 function editedVersion(header: string | undefined): number {
   if (header === undefined) {
     throw new AppError(
       'precondition_required',
-      'Editing a plan needs If-Match with the ETag of the plan that was read.',
+      'An edit of a plan needs If-Match with the ETag of the edited version.',
     );
   }
   if (!ENTITY_TAGS.test(header)) {
     throw new AppError('invalid_request', 'If-Match is not valid.', {
-      errors: [{ path: '/if-match', message: 'must be an ETag in its quotes, as it was given' }],
+      errors: [{ path: '/if-match', message: 'must be an ETag with its quotes, as received' }],
     });
   }
   const version = /^"([1-9]\d{0,8})"$/.exec(header)?.[1];
   if (version === undefined) {
     throw new AppError(
       'plan_version_mismatch',
-      'If-Match does not name a version of the plan; send the ETag as it was given.',
+      'If-Match does not name a version of the plan; send the ETag as received.',
     );
   }
   return Number(version);

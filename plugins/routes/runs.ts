@@ -10,12 +10,12 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/tickets/:ticket_id/runs',
     {
-      config: { scope: ['chat', 'plan', 'dev'], grows: true },
+      config: { scope: ['chat', 'plan', 'dev'], needsDisk: true },
       schema: {
         operationId: 'createRun',
         summary: 'Start a run',
         description:
-          'Puts a command to the agent into the queue. One run at a time per ticket, first come first served. Needs the scope of the action: `chat`, `plan` or `dev`.',
+          'Queues a command to the agent. Runs of a ticket execute one at a time, in order. Needs the scope of the action: `chat`, `plan` or `dev`.',
         tags,
         params: TicketParams,
         body: CreateRun,
@@ -31,7 +31,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
         keyId: caller.id,
         idempotencyId: idempotency?.id,
       });
-      request.made({ run_id: run.run_id });
+      request.audit({ run_id: run.run_id });
       return reply.code(202).header('location', `/v1/runs/${run.run_id}`).send(run);
     },
   );
@@ -93,7 +93,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'cancelRun',
         summary: 'Cancel a run',
         description:
-          'What was committed stays; what was not stays in the workspace. Needs the scope of the run’s action.',
+          'Commits stay on the branch, and uncommitted changes stay in the workspace. Needs the scope of the action of the run.',
         tags,
         params: RunParams,
         response: { 202: { ...Run, examples: [canceledRun] }, default: problemResponse },
@@ -102,7 +102,7 @@ export const runRoutes: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { run_id, ticket_id, action } = await runs.row(request.params.run_id);
       requireScope(request.caller, [ACTION_SCOPES[action]]);
-      request.made({ ticket_id });
+      request.audit({ ticket_id });
       return reply.code(202).send(await runs.cancel(run_id));
     },
   );

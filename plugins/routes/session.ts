@@ -1,11 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
-import type { FastifyReply } from 'fastify';
 import { Session } from '../../schemas/session.ts';
 import { AppError } from '../../src/errors/app-error.ts';
 import type { Caller } from '../../src/keys/caller.ts';
 
-/** Signing in to the dashboard: an API key is given once, for a cookie that no script can read. */
+/** Signs people in to the dashboard: exchanges an API key for a cookie that no script can read. */
 export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { keys, sessions, problemResponse } = app;
   const tags = ['session'];
@@ -13,22 +12,23 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/session',
     {
-      config: { scope: ['read'], shownOnce: true },
+      config: { scope: ['read'], secretResponse: true },
       schema: {
         operationId: 'signIn',
         summary: 'Sign in',
         description:
-          'Exchanges the API key of the request for a session cookie (`HttpOnly`, `SameSite=Strict`; `Secure` but on loopback), for at most a week. It may do what the key may, for requests from the same origin, and ends with the key. Where no key is needed there is no cookie.',
+          'Exchanges the API key for a session cookie (`HttpOnly`, `SameSite=Strict`; `Secure` except on loopback) that is valid for at most a week. The session has the rights of the key, for requests of the same origin, and expires with the key. A server that needs no key sets no cookie.',
         tags,
         response: { 200: Session, default: problemResponse },
       },
     },
     async (request, reply) => {
       const { caller } = request;
-      if (caller.session !== undefined) throw new AppError('unauthorized', 'Signing in needs the API key itself.');
+      if (caller.session !== undefined) throw new AppError('unauthorized', 'Sign-in needs an API key, not a session.');
       if (!keys.isRequired()) return describe(caller);
       const { token, expiresAt } = await sessions.signIn(caller);
-      setCookie(reply, request.sessionCookie, token, Math.floor((expiresAt.getTime() - Date.now()) / 1000));
+      const maxAge = Math.floor((expiresAt.getTime() - Date.now()) / 1000);
+      reply.setCookie(request.sessionCookie, token, { ...cookieOptions(request.sessionCookie), maxAge });
       return { ...describe(caller), expires_at: expiresAt.toISOString() };
     },
   );
@@ -39,15 +39,15 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
       config: { public: true },
       schema: {
         operationId: 'getSession',
-        summary: 'Who is signed in',
-        description: 'By the session cookie alone; `signed_in` is also true where no key is needed.',
+        summary: 'Read the session',
+        description: 'Reads the session cookie only. `signed_in` is also true when the server needs no key.',
         tags,
         response: { 200: Session, default: problemResponse },
       },
     },
     async (request, reply) => {
       reply.header('cache-control', 'no-store');
-      const caller = request.visitor();
+      const caller = request.sessionCaller();
       return caller === undefined ? { signed_in: false, scopes: [] } : describe(caller);
     },
   );
@@ -59,14 +59,14 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'signOut',
         summary: 'Sign out',
-        description: 'Ends the session of the cookie and its streams.',
+        description: 'Closes the session and its streams.',
         tags,
         response: { 204: Type.Null({ description: 'Signed out.' }), default: problemResponse },
       },
     },
     async (request, reply) => {
       sessions.signOut(request.caller);
-      setCookie(reply, request.sessionCookie, '', 0);
+      reply.clearCookie(request.sessionCookie, cookieOptions(request.sessionCookie));
       return reply.code(204).send(null);
     },
   );
@@ -85,7 +85,6 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async (app) => {
   }
 };
 
-function setCookie(reply: FastifyReply, name: string, value: string, seconds: number): void {
-  const secure = name.startsWith('__Host-') ? '; Secure' : '';
-  reply.header('set-cookie', `${name}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`);
+function cookieOptions(name: string) {
+  return { path: '/', httpOnly: true, sameSite: 'strict', secure: name.startsWith('__Host-') } as const;
 }

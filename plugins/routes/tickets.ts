@@ -12,7 +12,7 @@ import {
   TicketQuery,
   TicketSynced,
 } from '../../schemas/ticket.ts';
-import { untilClientLeaves } from '../core/client-gone.ts';
+import { disconnectSignal } from '../core/disconnect-signal.ts';
 
 export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { tickets, problemResponse } = app;
@@ -21,12 +21,12 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/tickets',
     {
-      config: { scope: ['chat', 'plan', 'dev'], grows: true },
+      config: { scope: ['chat', 'plan', 'dev'], needsDisk: true },
       schema: {
         operationId: 'createTicket',
         summary: 'Create a ticket',
         description:
-          'Checks the repository out on branch `ticket_<ticket_id>`. For a ticket that exists, brings the base branch in. Answers when the workspace is ready.',
+          'Checks out the repository on branch `ticket_<ticket_id>`; for an existing ticket, merges the base branch. Answers when the workspace is ready.',
         tags,
         body: CreateTicket,
         response: { 200: Ticket, 201: { ...Ticket, examples: [newTicket] }, default: problemResponse },
@@ -77,7 +77,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'deleteTicket',
         summary: 'Delete a ticket',
         description:
-          'Removes the workspace, the plans, the runs and the conversation; the branch on GitHub stays. Work that was not pushed is kept unless `force=true`, which also cancels runs under way.',
+          'Deletes the workspace, the plans, the runs and the conversation; the branch on GitHub stays. Refuses a ticket with unpushed work or an unfinished run. `force=true` deletes the work and cancels the runs.',
         tags,
         params: TicketParams,
         querystring: DeleteTicketQuery,
@@ -98,9 +98,9 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: ['chat', 'plan', 'dev'] },
       schema: {
         operationId: 'syncTicket',
-        summary: 'Bring the base branch in',
+        summary: 'Merge the base branch',
         description:
-          'Fetches, and merges into the ticket branch what others pushed to it and what is new in the base branch. 409 `merge_conflict` names the files and leaves the workspace as it was, as does 422 `path_unsupported`, `path_clash` or `workspace_too_large` when the disk cannot hold the new ones; 409 `ticket_busy` while a run is under way. Each run does so itself when it begins.',
+          'Fetches, and merges commits that others pushed to the ticket branch, then the base branch. Each run starts with a sync. Answers that leave the workspace unchanged: 409 `merge_conflict` with the files; 422 `path_unsupported`, `path_clash` or `workspace_too_large` when the file system cannot hold the new files; 409 `ticket_busy` during a run.',
         tags,
         params: TicketParams,
         response: { 200: TicketSynced, default: problemResponse },
@@ -117,7 +117,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'getDiff',
         summary: 'Read the changes',
         description:
-          'The ticket branch, with changes that are not committed yet, against its base. `Accept: text/x-diff` gives the unified diff alone.',
+          'Compares the ticket branch, including uncommitted changes, with its base. `Accept: text/x-diff` returns the unified diff only.',
         tags,
         params: TicketParams,
         response: {
@@ -133,9 +133,9 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const diff = await tickets.diff(request.params.ticket_id, untilClientLeaves(reply));
+      const diff = await tickets.diff(request.params.ticket_id, disconnectSignal(reply));
       reply.varyBy('accept');
-      if (/\btext\/x-diff\b/.test(request.headers.accept ?? '')) {
+      if (request.accepts().type(['application/json', 'text/x-diff']) === 'text/x-diff') {
         return reply.type('text/x-diff; charset=utf-8').serializer(String).send(diff.patch);
       }
       return reply.type('application/json').send(diff);

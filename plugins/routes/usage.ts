@@ -3,7 +3,6 @@ import { UsageQuery, UsageReport } from '../../schemas/usage.ts';
 import { requireScope } from '../../src/keys/caller.ts';
 import { usageReport } from '../../src/runs/usage-report.ts';
 
-/** What runs have used. */
 export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/v1/usage',
@@ -11,9 +10,9 @@ export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: ['read'] },
       schema: {
         operationId: 'getUsage',
-        summary: 'Read what runs have used',
+        summary: 'Read the usage of runs',
         description:
-          'Tokens, runs and durations by day, ticket or key, of the runs that were created from `from` to `to` and are still there. By key needs the scope `admin`.',
+          'Tokens, runs and durations by day, ticket or key. Counts runs created from `from` to `to` that are not deleted. `by=key` needs the scope `admin`.',
         tags: ['usage'],
         querystring: UsageQuery,
         response: { 200: UsageReport, default: app.problemResponse },

@@ -8,7 +8,7 @@ declare module 'fastify' {
   }
 }
 
-/** `app.agents`: coding agents behind the Agent Client Protocol, each in a sandbox. */
+/** Decorates `app.agents`, coding agents that speak the Agent Client Protocol in sandboxes. */
 export default fp(
   async (app, { definitions }: { definitions: readonly AgentDefinition[] | undefined }) => {
     const { config, sandbox } = app;
@@ -21,7 +21,7 @@ export default fp(
       ...(definitions && { definitions }),
     });
     if (!agents.has(config.AGENT)) {
-      throw new Error(`AGENT is ${JSON.stringify(config.AGENT)}, and there is no such agent. Set it to gemini.`);
+      throw new Error(`AGENT is ${JSON.stringify(config.AGENT)}, which is not an agent. Set it to gemini.`);
     }
     app.decorate('agents', agents);
     app.addHook('onClose', () => agents.close());

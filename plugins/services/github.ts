@@ -10,7 +10,7 @@ declare module 'fastify' {
   }
 }
 
-/** `app.github`, pull requests through the gh command, and `app.githubToken`, the token it and git use. */
+/** Decorates `app.github`, pull requests through gh, and `app.githubToken`, the token of gh and git. */
 export default fp(
   async (app) => {
     const { config, parentEnv, redactor } = app;

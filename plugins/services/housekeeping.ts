@@ -9,7 +9,7 @@ declare module 'fastify' {
   }
 }
 
-/** `app.housekeeper`, which deletes what is old and makes room, `app.backups`, and the routes for who looks after the server. */
+/** Decorates `app.housekeeper`, which deletes expired data and frees disk space, and `app.backups`. */
 export default fp(
   async (app) => {
     const { config, store, eventLog, workspaces, agents, disk } = app;

@@ -7,12 +7,12 @@ declare module 'fastify' {
   }
 }
 
-/** `app.permissions`, which asks people on behalf of agents, and the routes for their answers. */
+/** Decorates `app.permissions`, the requests of agents that people answer. */
 export default fp(
   async (app) => {
     const permissions = createPermissions({ config: app.config, store: app.store, log: app.eventLog });
     app.decorate('permissions', permissions);
-    // The address is taken, and the runs are not yet gone on with: that hook comes after this one.
+    // After the server listens, and before the hook of the runs plugin resumes runs.
     app.addHook('onListen', () => permissions.recover());
   },
   { name: 'permissions', dependencies: ['config', 'store', 'audit-log', 'openapi'] },

@@ -7,7 +7,7 @@ declare module 'fastify' {
   }
 }
 
-/** `app.plans` and the routes of plans. */
+/** Decorates `app.plans`. */
 export default fp(
   async (app) => {
     app.decorate('plans', createPlans(app.store));

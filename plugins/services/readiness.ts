@@ -5,7 +5,7 @@ import { createModelAccess } from './model-access.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Whether the server can carry out runs; the answer is at most a second old. */
+    /** Checks whether the server can execute runs; the result is at most a second old. */
     readiness(): Promise<Readiness>;
   }
 }
@@ -13,12 +13,11 @@ declare module 'fastify' {
 type Readiness = Ready;
 type Check = Ready['checks'][number];
 
-/** Time for which an answer is good, in milliseconds: asking often must cost nothing. */
-const FRESH_MS = 1000;
-/** Time for which a sandbox that does not hold is not tried again, which takes processes. */
-const SANDBOX_MS = 30_000;
+const CACHE_MS = 1000;
+/** Longer, since the self-test starts processes. */
+const SANDBOX_CACHE_MS = 30_000;
 
-/** `app.readiness()`. */
+/** Decorates `app.readiness()`. */
 export default fp(
   async (app) => {
     app.decorate('readiness', createReadiness(app));
@@ -27,14 +26,14 @@ export default fp(
 );
 
 /**
- * Gives a function that says whether runs can be carried out. Anybody may ask, so what it says of a fault is a sentence of
- * ours; the log has the rest, once when a fault appears.
+ * Returns a function that checks all that runs need. The result is public, so it describes a failure in a fixed sentence; the
+ * log has the error, once when a check starts to fail.
  */
 function createReadiness(app: FastifyInstance): () => Promise<Readiness> {
   const { config, store, log } = app;
   const failing = new Set<string>();
   const modelAccess = createModelAccess(app.eventLog);
-  const sandboxCheck = remember(SANDBOX_MS, () => app.sandbox.check());
+  const sandboxCheck = cached(SANDBOX_CACHE_MS, () => app.sandbox.check());
 
   async function check(name: string, fault: string, probe: () => Promise<void>): Promise<Check> {
     try {
@@ -49,43 +48,43 @@ function createReadiness(app: FastifyInstance): () => Promise<Readiness> {
   }
 
   const folder = (name: string, setting: 'DATA_DIR' | 'TICKETS_ROOT') =>
-    check(name, 'It cannot be written, or its disk is nearly full.', async () => {
+    check(name, 'The folder is not writable, or its disk is nearly full.', async () => {
       const { problem } = await app.disk.lookAt(setting);
       if (problem !== undefined) throw problem;
     });
 
-  async function look(): Promise<Readiness> {
+  async function checkAll(): Promise<Readiness> {
     const checks = await Promise.all([
-      check('server', 'It is stopping.', async () => {
+      check('server', 'The server is stopping.', async () => {
         if (app.closing.aborted) throw new Error('the server is stopping');
       }),
-      check('store', 'It cannot be written.', () => store.checkWritable()),
+      check('store', 'The store is not writable.', () => store.checkWritable()),
       folder('data folder', 'DATA_DIR'),
       folder('tickets folder', 'TICKETS_ROOT'),
-      check('sandbox', 'It does not hold, so agents are not started; GET /v1/agents says why.', async () => {
+      check('sandbox', 'The self-test failed, so no agent starts; see GET /v1/agents.', async () => {
         const result = await sandboxCheck();
         if (!result.ok) throw new Error(`${result.detail} ${result.remedy}`);
       }),
-      check('agent', 'The default agent cannot work; GET /v1/agents says why.', async () => {
+      check('agent', 'The default agent is not available; see GET /v1/agents.', async () => {
         const problem = await app.agents.check(config.AGENT);
         if (problem !== undefined) throw problem;
       }),
-      check('model', 'It refused the key of the server not long ago.', async () => {
-        if (modelAccess.refused()) throw new Error('a run of the last minutes ended with agent_auth');
+      check('model', 'The model API refused the key of the server in the last minutes.', async () => {
+        if (modelAccess.refused()) throw new Error('a recent run failed with agent_auth');
       }),
     ]);
     return { status: checks.every(({ ok }) => ok) ? 'ok' : 'unavailable', checks };
   }
 
-  return remember(FRESH_MS, look);
+  return cached(CACHE_MS, checkAll);
 }
 
-/** Gives the last answer again until it is `ms` old. */
-function remember<T>(ms: number, ask: () => Promise<T>): () => Promise<T> {
-  let last: { at: number; answer: Promise<T> } | undefined;
+/** Caches the result of a function for `ms` milliseconds. */
+function cached<T>(ms: number, compute: () => Promise<T>): () => Promise<T> {
+  let last: { at: number; result: Promise<T> } | undefined;
   return () => {
     const now = performance.now();
-    if (last === undefined || now - last.at > ms) last = { at: now, answer: ask() };
-    return last.answer;
+    if (last === undefined || now - last.at > ms) last = { at: now, result: compute() };
+    return last.result;
   };
 }

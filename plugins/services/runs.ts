@@ -7,7 +7,7 @@ declare module 'fastify' {
   }
 }
 
-/** `app.runs`, which carries out commands one after another per ticket, and the routes of runs. */
+/** Decorates `app.runs`, which executes the commands of a ticket one after another. */
 export default fp(
   async (app) => {
     const { config, store, workspaces, sandbox, agents, plans, github, permissions, redactor, disk } = app;
@@ -26,9 +26,9 @@ export default fp(
       mayStart: async () => (await disk.problem()) === undefined,
     });
     app.decorate('runs', runs);
-    // Not before the address is taken: a server that cannot listen must not touch the runs of another one.
+    // Only once the server listens: a server that cannot listen must not resume runs of another one.
     app.addHook('onListen', () => runs.start());
-    // Before the streams end: their readers see how the runs that were under way ended.
+    // Before the streams close, so that their readers receive the terminal events.
     app.addHook('preClose', () => runs.stop((config.SHUTDOWN_SECONDS * 1000) / 2));
   },
   { name: 'runs', dependencies: ['store', 'workspaces', 'agents', 'plans', 'github', 'permissions', 'disk'] },

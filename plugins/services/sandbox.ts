@@ -7,7 +7,7 @@ declare module 'fastify' {
   }
 }
 
-/** `app.sandbox`: where agents run, and the server's own programs on files that an agent can write. */
+/** Decorates `app.sandbox`, for agents and for programs of the server on files that agents can write. */
 export default fp(
   async (app) => {
     const { config, parentEnv } = app;
@@ -16,7 +16,7 @@ export default fp(
 
     async function logState(): Promise<void> {
       const fields = { sandbox: sandbox.kind, egress: config.EGRESS_ALLOW };
-      if (sandbox.kind === 'none') return app.log.warn(fields, 'agents run without walls: SANDBOX=none');
+      if (sandbox.kind === 'none') return app.log.warn(fields, 'agents run without isolation: SANDBOX=none');
       const result = await sandbox.check();
       await logLimits();
       if (result.ok) app.log.info(fields, 'sandbox self-test passed');
@@ -30,7 +30,7 @@ export default fp(
       app.log.warn({ detail, remedy, memory_mb }, 'memory is limited per process, not per sandbox');
     }
     let logged: Promise<void> | undefined;
-    // The server answers meanwhile; an agent waits for the same result.
+    // Runs in the background; the start of an agent awaits the same result.
     app.addHook('onReady', async () => {
       logged = logState();
     });

@@ -7,14 +7,14 @@ declare module 'fastify' {
   }
 }
 
-/** `app.tickets` and the routes of tickets. */
+/** Decorates `app.tickets`. */
 export default fp(
   async (app) => {
     const { config, store, workspaces, agents } = app;
     const tickets = createTickets({ config, store, log: app.eventLog, workspaces, agents, logger: app.log });
     await tickets.recover();
     app.decorate('tickets', tickets);
-    // The folders are in order now, and a server that cannot listen need not start any.
+    // After the recovery, and only once the server listens.
     app.addHook('onListen', async () => agents.start());
   },
   { name: 'tickets', dependencies: ['store', 'workspaces', 'agents'] },

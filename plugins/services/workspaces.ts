@@ -8,7 +8,7 @@ declare module 'fastify' {
   }
 }
 
-/** `app.workspaces`: a checkout per ticket, made from a mirror per repository. */
+/** Decorates `app.workspaces`: a checkout per ticket, from a mirror per repository. */
 export default fp(
   async (app) => {
     const { config, parentEnv, redactor, sandbox } = app;

@@ -2,13 +2,16 @@ import { text } from 'node:stream/consumers';
 import { InvalidArgumentError } from 'commander';
 import { CommandError, EXIT } from './command-error.ts';
 
-/** A whole number from 1 on, for commander. */
+/** Parses a positive integer, for commander. */
 export function positive(value: string): number {
-  if (!/^[1-9]\d{0,6}$/.test(value)) throw new InvalidArgumentError('It has to be a whole number from 1 on.');
+  if (!/^[1-9]\d{0,6}$/.test(value)) throw new InvalidArgumentError('It must be a whole number, 1 or more.');
   return Number(value);
 }
 
-/** The words of a message; `-` is what comes on stdin. */
+/**
+ * Joins the words of a message; a single `-` reads it from stdin.
+ * @throws CommandError when the message is empty
+ */
 export async function message(words: string[]): Promise<string | undefined> {
   if (words.length === 0) return undefined;
   const given = words.length === 1 && words[0] === '-' ? await text(process.stdin) : words.join(' ');

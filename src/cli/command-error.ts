@@ -1,7 +1,7 @@
-/** How a command ended, for those who call it from a script. */
-export const EXIT = { failed: 1, usage: 2, canceled: 3, refused: 4, left: 130 } as const;
+/** Exit codes, for scripts. */
+export const EXIT = { failed: 1, usage: 2, canceled: 3, refused: 4, interrupted: 130 } as const;
 
-/** What keeps a command from being carried out, in words for the person who typed it. */
+/** The reason why a command failed, for the person who typed it. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
   readonly exitCode: (typeof EXIT)[keyof typeof EXIT];

@@ -2,10 +2,10 @@ import type { Command } from 'commander';
 import { type Connection, connect } from './connect.ts';
 import { createTerminal, type Terminal } from './terminal.ts';
 
-/** What a command that talks to a server is given. */
+/** Context of a command that uses a server. */
 export type Context = { terminal: Terminal; connection: Connection; json: boolean };
 
-/** An action that has a server to talk to for as long as it takes. */
+/** Runs an action with a connection to a server, and closes the connection. */
 export async function withServer(
   { json = false }: { json?: boolean },
   work: (context: Context) => Promise<void>,
@@ -15,21 +15,21 @@ export async function withServer(
   try {
     await work({ terminal, connection, json });
   } finally {
-    terminal.settle();
+    terminal.stopSpinner();
     await connection.close();
   }
 }
 
-/** A command with `--json`, as every one has it. */
+/** Adds a command with the option `--json`. */
 export function command(parent: Command, nameAndArguments: string, summary: string): Command {
   return parent
     .command(nameAndArguments)
     .summary(summary)
     .description(summary)
-    .option('--json', 'one JSON object, or one on each line');
+    .option('--json', 'print one JSON object, or one per line');
 }
 
-/** Options that may be left out, for requests where a field that is `undefined` is none. */
+/** Removes fields that are undefined. */
 export function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   const present: { [K in keyof T]?: Exclude<T[K], undefined> } = {};
   for (const name in fields) {
@@ -45,8 +45,8 @@ function isPresent<T>(value: T): value is Exclude<T, undefined> {
 
 type Page<Item> = { items: Item[]; next_cursor: string | null };
 
-/** The first items of a list that comes in pages. */
-export async function* listed<Item>(
+/** Yields up to `limit` items of a list in pages. */
+export async function* paginate<Item>(
   limit: number,
   page: (query: { limit: number; cursor?: string }) => Promise<Page<Item>>,
 ): AsyncGenerator<Item> {

@@ -13,12 +13,12 @@ compdef _pullwright pullwright`,
   fish: `complete -c pullwright -a '(pullwright complete -- (commandline -opc)[2..] 2>/dev/null)'`,
 };
 
-/** `pullwright completion SHELL` prints what the shell is to run, and that asks `pullwright complete -- WORD...`. */
+/** Adds `pullwright completion SHELL`, whose script calls the hidden command `pullwright complete -- WORD...`. */
 export function addCompletionCommand(program: Command): void {
   program
     .command('completion')
-    .summary('print a script that completes commands in your shell')
-    .description('Put its output where your shell looks for it, such as: source <(pullwright completion bash)')
+    .summary('print a completion script for your shell')
+    .description('Prints a completion script. In bash: source <(pullwright completion bash)')
     .addArgument(new Argument('<shell>').choices(Object.keys(SCRIPTS)))
     .action((shell: keyof typeof SCRIPTS) => console.log(SCRIPTS[shell]));
 
@@ -27,7 +27,7 @@ export function addCompletionCommand(program: Command): void {
     .action((words: string[]) => console.log(candidates(program, words).join('\n')));
 }
 
-/** What may come after the words: the values of an option or argument, or else commands and options of that place. */
+/** Returns the candidates after the words: the values of an option or argument, or else commands and options. */
 function candidates(program: Command, words: string[]): string[] {
   let at = program;
   for (const word of words) at = at.commands.find((command) => command.name() === word) ?? at;

@@ -7,12 +7,12 @@ import { CommandError } from './command-error.ts';
 import type { Terminal } from './terminal.ts';
 
 const DEFAULT_URL = 'http://127.0.0.1:8000';
-const LATE = 'UND_ERR_HEADERS_TIMEOUT';
+const HEADERS_TIMEOUT = 'UND_ERR_HEADERS_TIMEOUT';
 
 export type Connection = {
   url: string;
   client: Client;
-  /** Whether the server lives in this process and ends with it. */
+  /** Whether the server runs in this process and stops with it. */
   embedded: boolean;
   close(): Promise<void>;
 };
@@ -20,18 +20,18 @@ export type Connection = {
 export type Address = {
   url: string;
   apiKey: string | undefined;
-  /** The settings, when it is the server of these; `undefined` with PULLWRIGHT_URL. */
+  /** The settings of the server on this machine; `undefined` with PULLWRIGHT_URL. */
   config: Config | undefined;
 };
 
 /**
- * Where the server is, and its key: that of PULLWRIGHT_URL; without it, the one on this machine at the PORT of the settings.
- * @throws CommandError when the URL or the settings are wrong
+ * Returns the address and the key of the server: PULLWRIGHT_URL, or else this machine at PORT of the settings.
+ * @throws CommandError when the URL or the settings are not valid
  */
 export function serverAddress(): Address {
   const { PULLWRIGHT_URL, PULLWRIGHT_API_KEY: apiKey } = process.env;
   if (PULLWRIGHT_URL !== undefined && PULLWRIGHT_URL !== '') {
-    return { url: checked(PULLWRIGHT_URL), apiKey, config: undefined };
+    return { url: checkUrl(PULLWRIGHT_URL), apiKey, config: undefined };
   }
   const config = settings();
   const url = config.PORT === 0 ? DEFAULT_URL : `http://127.0.0.1:${config.PORT}`;
@@ -39,29 +39,28 @@ export function serverAddress(): Address {
 }
 
 /**
- * The server at `serverAddress`. When none answers there, and the folder was set up for Pullwright, one in this process for
- * as long as the command takes.
- * @throws CommandError when there is no server to talk to
+ * Connects to the server at `serverAddress`. If none answers and the folder has settings or data, starts a server in this process.
+ * @throws CommandError when there is no server
  */
 export async function connect(terminal: Terminal): Promise<Connection> {
   const { url, apiKey, config } = serverAddress();
-  if (config === undefined || (await answers(url))) return remote(url, apiKey);
+  if (config === undefined || (await isServing(url))) return remote(url, apiKey);
   if (!existsSync('.env') && !existsSync(join(config.DATA_DIR, STORE_FILE))) {
     throw new CommandError(
       `No server answers at ${url}. Set PULLWRIGHT_URL, or start one: pullwright init, then pullwright serve.`,
     );
   }
-  terminal.say(`No server answers at ${url}: starting one for this command.`, 'dim');
+  terminal.info(`No server answers at ${url}; starting one for this command.`, 'dim');
   return embed(config, process.env, apiKey);
 }
 
-/** A server in this process, on a port of loopback that is free. */
+/** Starts a server in this process, on a free port of loopback. */
 export async function embed(
   config: Config,
   parentEnv: Readonly<Record<string, string | undefined>>,
   apiKey = config.API_KEY,
 ): Promise<Connection> {
-  // What a server is made of is loaded by those who need one only.
+  // Imported here, since most commands need no server of their own.
   const { createServer } = await import('../create-server.ts');
   try {
     const app = await createServer({
@@ -73,13 +72,13 @@ export async function embed(
     const close = async () => app.close();
     return { url, client: clientOf(url, apiKey), embedded: true, close };
   } catch (error) {
-    throw new CommandError(`The server could not start: ${error instanceof Error ? error.message : error}`);
+    throw new CommandError(`The server failed to start: ${error instanceof Error ? error.message : error}`);
   }
 }
 
 /**
- * The settings, from the environment and `.env`.
- * @throws CommandError that names what is wrong with them
+ * Loads the settings from the environment and `.env`.
+ * @throws CommandError that lists the settings that are not valid
  */
 export function settings(): Config {
   try {
@@ -96,48 +95,49 @@ function remote(url: string, apiKey: string | undefined): Connection {
 
 function clientOf(baseUrl: string, apiKey: string | undefined): Client {
   const failed = (error: unknown): never => {
-    // An aborted request was given up by this command itself, and streams mend their connections by themselves.
+    // The command itself aborted the request.
     if (!(error instanceof TypeError)) throw error;
-    throw new NoAnswer(baseUrl, error.cause);
+    throw new ServerUnreachable(baseUrl, error.cause);
   };
   const key = apiKey === undefined || apiKey === '' ? {} : { apiKey };
   return createClient({ baseUrl, ...key, fetch: (input, init) => fetch(input, init).catch(failed) });
 }
 
-/** Why there is no answer. Still a TypeError, as `fetch` throws it, so that streams try again. */
-export class NoAnswer extends TypeError {
-  /** Of the connection, such as `ECONNREFUSED`. */
+/** A failed connection. A TypeError, as `fetch` throws it, so that streams reconnect. */
+export class ServerUnreachable extends TypeError {
+  /** Code of the connection error, such as `ECONNREFUSED`. */
   readonly code: string | undefined;
 
   constructor(url: string, cause: unknown) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
-    super(whyNone(url, code, cause), { cause });
+    super(describeFailure(url, code, cause), { cause });
     this.code = code;
   }
 
-  /** Whether the server has the request and had not begun to answer when `fetch` gave up, after five minutes. */
-  get isLate(): boolean {
-    return this.code === LATE;
+  /** Whether `fetch` timed out, after five minutes without an answer. The server may still work on the request. */
+  get isTimeout(): boolean {
+    return this.code === HEADERS_TIMEOUT;
   }
 }
 
-function whyNone(url: string, code: string | undefined, cause: unknown): string {
-  if (code === LATE) return `The server at ${url} has not answered for five minutes. It may be at work still.`;
+function describeFailure(url: string, code: string | undefined, cause: unknown): string {
+  if (code === HEADERS_TIMEOUT)
+    return `The server at ${url} has not answered for five minutes. It may still work on the request.`;
   if (code === undefined || code === 'ECONNREFUSED' || !(cause instanceof Error)) {
-    return `No server answers at ${url}. Start it, or set PULLWRIGHT_URL.`;
+    return `No server answers at ${url}. Start it with pullwright serve, or set PULLWRIGHT_URL.`;
   }
   return `The connection to ${url} failed: ${cause.message}.`;
 }
 
-async function answers(url: string): Promise<boolean> {
+async function isServing(url: string): Promise<boolean> {
   return fetch(new URL('/livez', url)).then(
     (response) => response.ok,
     () => false,
   );
 }
 
-/** @throws CommandError when PULLWRIGHT_URL is not one */
-function checked(url: string): string {
+/** @throws CommandError when PULLWRIGHT_URL is not an http or https URL */
+function checkUrl(url: string): string {
   if (URL.canParse(url) && /^https?:/.test(url)) return url;
-  throw new CommandError(`PULLWRIGHT_URL is ${JSON.stringify(url)}, which is no URL.`);
+  throw new CommandError(`PULLWRIGHT_URL is ${JSON.stringify(url)}, which is not an http or https URL.`);
 }

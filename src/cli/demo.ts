@@ -7,8 +7,9 @@ import { startGeminiApi } from '../../standins/gemini-api.ts';
 import { startGitHub } from '../../standins/github.ts';
 import { chatMessage, sampleScripts, ticket } from '../../standins/sample-ticket.ts';
 import { loadConfig } from '../config/load-config.ts';
+import type { Context } from './commands.ts';
 import { embed } from './connect.ts';
-import { startAndFollow, type Watching } from './follow-run.ts';
+import { startAndFollow } from './follow-run.ts';
 import { createTerminal, type Terminal } from './terminal.ts';
 import { printPatch } from './ticket-commands.ts';
 
@@ -17,8 +18,8 @@ const REPO = 'https://github.com/acme/duration';
 const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
 
 /**
- * The main job from ticket to pull request: the real server, agent, git and gh; only the model and GitHub are stood
- * in for. Everything lives in a temporary folder and is gone afterwards.
+ * Shows the way from ticket to pull request with the real server, agent, git and gh. Only the model and GitHub are stand-ins.
+ * Deletes its temporary folder at the end.
  */
 export async function demo(json: boolean): Promise<void> {
   const terminal = createTerminal();
@@ -32,7 +33,7 @@ export async function demo(json: boolean): Promise<void> {
     const env = { PATH: process.env.PATH, ...github.environment(), ...gemini.environment(), GITHUB_TOKEN: TOKEN };
     const folders = { DATA_DIR: join(dir, 'data'), TICKETS_ROOT: join(dir, 'tickets') };
     const connection = await embed(loadConfig({ ...env, ...folders, ...sandboxSetting() }, join(dir, '.env')), env);
-    terminal.say(`The server answers at ${connection.url}; the model and GitHub are stand-ins, all else is real.`);
+    terminal.info(`The server runs at ${connection.url}. The model and GitHub are stand-ins; the rest is real.`);
     try {
       await walk({ terminal, connection, json });
     } finally {
@@ -42,57 +43,57 @@ export async function demo(json: boolean): Promise<void> {
     await Promise.all([github.close(), gemini.close()]);
     await rm(dir, { recursive: true, force: true });
   }
-  farewell(terminal);
+  printNextSteps(terminal);
 }
 
-async function walk(watching: Watching): Promise<void> {
-  const { terminal, json } = watching;
-  const { client } = watching.connection;
+async function walk(context: Context): Promise<void> {
+  const { terminal, json } = context;
+  const { client } = context.connection;
   const params = { path: { ticket_id: ticket.ticket_id } };
-  const run = (request: Parameters<typeof startAndFollow>[2]) => startAndFollow(watching, ticket.ticket_id, request);
-  const title = (text: string) => terminal.say(`\n${text}`, ['bold', 'cyan']);
+  const run = (request: Parameters<typeof startAndFollow>[2]) => startAndFollow(context, ticket.ticket_id, request);
+  const title = (text: string) => terminal.info(`\n${text}`, ['bold', 'cyan']);
 
   title('1. The ticket');
-  terminal.say(`${ticket.ticket_id}: ${ticket.title}\n${ticket.description}`);
+  terminal.info(`${ticket.ticket_id}: ${ticket.title}\n${ticket.description}`);
   const created = await unwrap(client.POST('/v1/tickets', { body: { ...ticket, repo_url: REPO } }));
-  terminal.say(`Checked out on branch ${created.branch}, from ${created.base_branch}.`);
+  terminal.info(`Checked out on branch ${created.branch}, from ${created.base_branch}.`);
 
   title('2. Chat');
-  terminal.say(chatMessage);
+  terminal.info(chatMessage);
   await run({ action: 'chat', message: chatMessage });
 
   title('3. A plan');
   await run({ action: 'make_plan' });
 
-  title('4. A person approves it');
+  title('4. Approval by a person');
   const { version } = await unwrap(client.GET('/v1/tickets/{ticket_id}/plan', { params }));
   await unwrap(client.POST('/v1/tickets/{ticket_id}/plan/approve', { params, body: { version } }));
-  terminal.say(`Plan ${version} is approved.`);
+  terminal.info(`Plan ${version} is approved.`);
 
-  title('5. Dev: the agent carries the plan out');
+  title('5. Dev: the agent implements the plan');
   await run({ action: 'dev' });
 
-  title('6. What came of it');
+  title('6. The result');
   const diff = await unwrap(client.GET('/v1/tickets/{ticket_id}/diff', { params }));
   if (json) terminal.json(diff);
   else printPatch(terminal, diff.patch);
   const { pull_request } = await unwrap(client.GET('/v1/tickets/{ticket_id}', { params }));
-  terminal.say(`The pull request: ${pull_request?.url}`, 'bold');
+  terminal.info(`The pull request: ${pull_request?.url}`, 'bold');
 }
 
-/** There is no bubblewrap but on Linux. */
+/** bubblewrap exists on Linux only. */
 function sandboxSetting(): Record<string, string> {
   return process.platform === 'linux' ? {} : { SANDBOX: 'none' };
 }
 
-function farewell(terminal: Terminal): void {
-  terminal.say('\nWith your own repository', ['bold', 'cyan']);
-  terminal.say(
+function printNextSteps(terminal: Terminal): void {
+  terminal.info('\nWith your own repository', ['bold', 'cyan']);
+  terminal.info(
     [
-      'Get a key at https://aistudio.google.com/apikey and a GitHub token with contents and pull requests access, then:',
+      'Get a key at https://aistudio.google.com/apikey and a GitHub token with access to contents and pull requests. Then:',
       '',
       '  pullwright init      (asks for both and writes .env)',
-      '  pullwright doctor    (says what is missing)',
+      '  pullwright doctor    (checks that nothing is missing)',
       '  pullwright serve',
       '',
       '  pullwright ticket create REL-123 https://github.com/YOU/REPO',

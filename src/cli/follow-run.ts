@@ -1,88 +1,106 @@
 import { type Client, type RunEvent, type Schemas, unwrap } from '../../client/client.ts';
+import { isTerminal } from '../../client/run-events.ts';
+import { message } from './arguments.ts';
 import { CommandError, EXIT } from './command-error.ts';
+import { type Context, given, withServer } from './commands.ts';
 import type { Connection } from './connect.ts';
 import { line } from './printable.ts';
+import { describeError } from './remedies.ts';
 import type { Terminal } from './terminal.ts';
 
 type Run = Schemas['Run'];
 
-export type Watching = { terminal: Terminal; connection: Connection; json: boolean };
-
 /**
- * Starts a run and shows it until it has ended.
- * @throws CommandError when it does not succeed
+ * Starts a run with the message of the command line and follows it.
+ * @throws CommandError when the run does not succeed
  */
-export async function startAndFollow(
-  watching: Watching,
+export async function startRun(
+  action: Run['action'],
   ticketId: string,
-  request: { action: Run['action']; message?: string },
+  words: string[],
+  options: { json?: boolean },
 ): Promise<void> {
-  const { client } = watching.connection;
-  const run = await unwrap(
-    client.POST('/v1/tickets/{ticket_id}/runs', { params: { path: { ticket_id: ticketId } }, body: request }),
-  );
-  if (run.queue_position !== undefined) watching.terminal.wait(`Waiting in the queue at place ${run.queue_position}`);
-  await followRun(watching, run.run_id);
+  await withServer(options, async (context) => {
+    await startAndFollow(context, ticketId, { action, ...given({ message: await message(words) }) });
+  });
 }
 
 /**
- * Shows what a run does as it does it. The first Ctrl+C leaves it to itself.
- * @throws CommandError when the run does not succeed, or is left
+ * Starts a run and shows its events until it has finished.
+ * @throws CommandError when the run does not succeed
  */
-export async function followRun({ terminal, connection, json }: Watching, runId: string): Promise<void> {
-  const leaving = new AbortController();
-  const leave = () => leaving.abort();
-  process.once('SIGINT', leave);
+export async function startAndFollow(
+  context: Context,
+  ticketId: string,
+  request: { action: Run['action']; message?: string },
+): Promise<void> {
+  const { client } = context.connection;
+  const run = await unwrap(
+    client.POST('/v1/tickets/{ticket_id}/runs', { params: { path: { ticket_id: ticketId } }, body: request }),
+  );
+  if (run.queue_position !== undefined)
+    context.terminal.progress(`Waiting in the queue at position ${run.queue_position}`);
+  await followRun(context, run.run_id);
+}
+
+/**
+ * Shows the events of a run as they arrive. Ctrl+C stops the command but not the run.
+ * @throws CommandError when the run does not succeed, or on Ctrl+C
+ */
+export async function followRun({ terminal, connection, json }: Context, runId: string): Promise<void> {
+  const interrupted = new AbortController();
+  const interrupt = () => interrupted.abort();
+  process.once('SIGINT', interrupt);
   const show = json ? (event: RunEvent) => terminal.json(event) : createRunView(terminal);
   try {
     const stream = connection.client.runs.stream(runId, {
-      signal: leaving.signal,
+      signal: interrupted.signal,
       onConnection: ({ state }) => {
-        if (state === 'lost') terminal.wait('The connection is lost; trying again');
+        if (state === 'lost') terminal.progress('Connection lost, reconnecting');
       },
     });
     for await (const event of stream) {
       show(event);
-      checkEnd(event);
+      checkOutcome(event);
     }
   } catch (error) {
-    if (!leaving.signal.aborted) throw error;
+    if (!interrupted.signal.aborted) throw error;
     terminal.endLine();
-    throw new CommandError(farewell(connection, runId), EXIT.left);
+    throw new CommandError(interruptedMessage(connection, runId), EXIT.interrupted);
   } finally {
-    process.off('SIGINT', leave);
-    terminal.settle();
+    process.off('SIGINT', interrupt);
+    terminal.stopSpinner();
   }
 }
 
-function farewell({ embedded }: Connection, runId: string): string {
-  if (embedded)
-    return `Left. The run stops with this server and goes on with the next one: pullwright logs -f ${runId}`;
-  return `Left; the run goes on. See it: pullwright logs -f ${runId}   Cancel it: pullwright cancel ${runId}`;
+function interruptedMessage({ embedded }: Connection, runId: string): string {
+  const follow = `pullwright logs -f ${runId}`;
+  if (embedded) return `Interrupted. The run continues when a server starts again: ${follow}`;
+  return `Interrupted; the run continues. Follow it: ${follow}   Cancel it: pullwright cancel ${runId}`;
 }
 
-/** What a person sees of a run: the agent's words as data, all else as talk beside them. */
+/** Creates a function that shows events to a person: text of the agent on stdout, other events on stderr. */
 export function createRunView(terminal: Terminal): (event: RunEvent) => void {
   return (event) => {
     if (event.type === 'message.delta') return terminal.write(event.data.text);
-    const told = describe(event);
-    if (told !== undefined) terminal.say(`  ${told}`, 'dim');
-    const pause = WAITING[event.type];
-    if (pause !== undefined) terminal.wait(pause);
-    if (isEnd(event)) terminal.endLine();
+    const description = describe(event);
+    if (description !== undefined) terminal.info(`  ${description}`, 'dim');
+    const progress = PROGRESS[event.type];
+    if (progress !== undefined) terminal.progress(progress);
+    if (isTerminal(event)) terminal.endLine();
   };
 }
 
-const WAITING: Partial<Record<RunEvent['type'], string>> = {
+const PROGRESS: Partial<Record<RunEvent['type'], string>> = {
   'run.queued': 'Waiting in the queue',
-  'run.started': 'The agent begins',
+  'run.started': 'Starting the agent',
   'step.started': 'Working',
   'tool.started': 'Working',
   'thought.delta': 'Thinking',
 };
 
-/** One line about an event, where there is something to say. */
-export function describe(event: RunEvent): string | undefined {
+/** Returns a line about an event; undefined for an event that people need not see. */
+function describe(event: RunEvent): string | undefined {
   switch (event.type) {
     case 'run.started':
       return event.data.attempt > 1 ? `attempt ${event.data.attempt}` : undefined;
@@ -92,8 +110,8 @@ export function describe(event: RunEvent): string | undefined {
       return `[${event.data.kind ?? 'other'}] ${line(event.data.title ?? '')}`;
     case 'permission.requested':
       return [
-        `the agent asks: ${line(event.data.command ?? event.data.title)}`,
-        `  answer: pullwright permissions allow ${event.data.permission_id}   (or reject), until ${event.data.deadline}`,
+        `the agent asks for permission: ${line(event.data.command ?? event.data.title)}`,
+        `  answer until ${event.data.deadline}: pullwright permissions allow ${event.data.permission_id}   (or reject)`,
       ].join('\n  ');
     case 'permission.resolved':
       return `${event.data.decision === 'allow' ? 'allowed' : 'rejected'} by ${line(event.data.by)}`;
@@ -118,28 +136,24 @@ export function describe(event: RunEvent): string | undefined {
   }
 }
 
-function isEnd({ type }: RunEvent): boolean {
-  return type === 'run.succeeded' || type === 'run.failed' || type === 'run.canceled' || type === 'run.timed_out';
+function checkOutcome(event: RunEvent): void {
+  const failure = failureOf(event);
+  if (failure === undefined) return;
+  throw new CommandError(failure, event.type === 'run.canceled' ? EXIT.canceled : EXIT.failed);
 }
 
-function checkEnd(event: RunEvent): void {
-  const what = whatWentWrong(event);
-  if (what !== undefined) throw new CommandError(what, event.type === 'run.canceled' ? EXIT.canceled : EXIT.failed);
-}
-
-/** Why a run did not succeed, of its last event. */
-export function whatWentWrong(event: RunEvent): string | undefined {
+/** Describes why a run did not succeed; undefined for other events. */
+export function failureOf(event: RunEvent): string | undefined {
   if (event.type === 'run.canceled') return 'The run was canceled.';
   if (event.type !== 'run.failed' && event.type !== 'run.timed_out') return undefined;
-  const { error } = event.data;
-  return `The run failed: ${error?.detail ?? event.type} ${error?.remedy ?? ''}`.trim();
+  return `The run failed: ${describeError(event.data.error)}`;
 }
 
 /**
- * The run that is meant: by its id, or the last one of a ticket.
- * @throws CommandError when the ticket has none
+ * Finds a run by its id, or the last run of a ticket.
+ * @throws CommandError when the ticket has no run
  */
-export async function runMeant(client: Client, name: string): Promise<Run> {
+export async function findRun(client: Client, name: string): Promise<Run> {
   if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name)) {
     return unwrap(client.GET('/v1/runs/{run_id}', { params: { path: { run_id: name } } }));
   }

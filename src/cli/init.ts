@@ -8,15 +8,17 @@ import { createTerminal } from './terminal.ts';
 const FILE = '.env';
 
 /**
- * Writes `.env`, for its owner only, from what a person answers; lines that are there and not asked about stay.
- * @throws CommandError when an answer cannot be a line of the file, or the person leaves: then nothing is written
+ * Asks for settings and writes them to `.env`, which only its owner can read. Other lines of the file stay.
+ * @throws CommandError when an answer is not valid, or on Ctrl+C; then nothing is written
  */
 export async function init({ json = false }: { json?: boolean }): Promise<void> {
   const terminal = createTerminal();
   const before = await readFile(FILE, 'utf8').catch(() => '');
   const answers = await ask();
-  const wrong = [...answers].find(([, value]) => /[\s'"`#\\]/.test(value));
-  if (wrong !== undefined) throw new CommandError(`${wrong[0]} holds a space, quote or the like; a key has none.`);
+  const invalid = [...answers].find(([, value]) => /[\s'"`#\\]/.test(value));
+  if (invalid !== undefined) {
+    throw new CommandError(`${invalid[0]} must not contain spaces, quotes, backslashes or #.`);
+  }
 
   const kept = before.split('\n').filter((text) => !answers.has(text.split('=')[0]?.trim() ?? ''));
   const lines = [...kept.join('\n').trimEnd().split('\n'), ...[...answers].map(([name, value]) => `${name}=${value}`)];
@@ -24,10 +26,10 @@ export async function init({ json = false }: { json?: boolean }): Promise<void> 
   await writeFile(part, `${lines.filter((text, index) => index > 0 || text !== '').join('\n')}\n`, { mode: 0o600 });
   await rename(part, FILE);
   if (json) return terminal.json({ file: FILE, settings: [...answers.keys()] });
-  terminal.say(`${FILE} is written. See whether anything is missing: pullwright doctor. Then: pullwright serve.`);
+  terminal.info(`Wrote ${FILE}. Check the set-up: pullwright doctor. Then start the server: pullwright serve.`);
 }
 
-/** The settings that were answered; an empty answer leaves the one that is there. */
+/** Returns the settings with an answer; an empty answer keeps the present value. */
 async function ask(): Promise<Map<string, string>> {
   let hidden = false;
   const output = new Writable({
@@ -44,17 +46,20 @@ async function ask(): Promise<Map<string, string>> {
     const { value, done } = await lines.next();
     hidden = false;
     if (process.stdin.isTTY && (secret || done)) process.stderr.write('\n');
-    // Ctrl+C or Ctrl+D; what a program pipes may end before the last question.
-    if (process.stdin.isTTY && done) throw new CommandError(`Left. ${FILE} is as it was.`, EXIT.left);
+    // Ctrl+C or Ctrl+D. Piped input may end before the last question.
+    if (process.stdin.isTTY && done) throw new CommandError(`Interrupted; ${FILE} is unchanged.`, EXIT.interrupted);
     return done ? '' : String(value).trim();
   };
   try {
     const given: [string, string][] = [
-      ['GEMINI_API_KEY', await question('Key of the Gemini API, from https://aistudio.google.com/apikey:', true)],
-      ['GITHUB_TOKEN', await question('GitHub token, contents and pull requests; empty for the login of gh:', true)],
+      ['GEMINI_API_KEY', await question('Gemini API key, from https://aistudio.google.com/apikey:', true)],
+      [
+        'GITHUB_TOKEN',
+        await question('GitHub token with access to contents and pull requests; empty to use the login of gh:', true),
+      ],
       ['PORT', await question('Port of the server; empty for 8000:')],
     ];
-    if (/^y/i.test(await question('May others in your network reach it? It then takes an API key. [y/N]'))) {
+    if (/^y/i.test(await question('Let other machines reach the server, with an API key? [y/N]'))) {
       given.push(['HOST', '0.0.0.0'], ['API_KEY', randomBytes(24).toString('base64url')]);
     }
     return new Map(given.filter(([, value]) => value !== ''));

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Schemas, unwrap } from '../../client/client.ts';
 import { positive } from './arguments.ts';
-import { command, given, listed, withServer } from './commands.ts';
+import { command, given, paginate, withServer } from './commands.ts';
 import { line } from './printable.ts';
 
 type Key = Schemas['Key'];
@@ -10,31 +10,31 @@ type Scope = Key['scopes'][number];
 const SCOPES = ['read', 'chat', 'plan', 'dev', 'metrics', 'admin'] as const satisfies Scope[];
 const DAY_MS = 86_400_000;
 
-/** `pullwright keys create|list|revoke`. */
+/** Adds `pullwright keys create|list|revoke`. */
 export function addKeysCommands(program: Command): void {
   const keys = program.command('keys').summary('create, list and revoke API keys');
 
-  command(keys, 'create', 'make a key and print it, this once')
-    .requiredOption('--name <name>', 'what the key is for, or whose it is')
+  command(keys, 'create', 'create a key and print it; it is not shown again')
+    .requiredOption('--name <name>', 'purpose or owner of the key')
     .requiredOption('--scope <scope...>', SCOPES.join(', '), collectScopes)
-    .option('--repository <owner/repo...>', 'limit the key to repositories; OWNER/* is all of an owner', collect)
-    .option('--expires <days>', 'days until the key ends', positive)
+    .option('--repository <owner/repo...>', 'limit the key to repositories; OWNER/* matches all of an owner', collect)
+    .option('--expires <days>', 'days until the key expires', positive)
     .action(async (options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
         const { name, scope, repository: repositories, expires } = options;
         const expires_at = expires === undefined ? undefined : new Date(Date.now() + expires * DAY_MS).toISOString();
-        const made = await unwrap(
+        const created = await unwrap(
           client.POST('/v1/keys', { body: { name, scopes: scope, ...given({ repositories, expires_at }) } }),
         );
-        if (json) terminal.json(made);
-        else terminal.print(made.key);
+        if (json) terminal.json(created);
+        else terminal.print(created.key);
       }),
     );
 
   command(keys, 'list', 'list the keys').action(async (options) =>
     withServer(options, async ({ terminal, connection: { client }, json }) => {
       const page = (query: { limit: number; cursor?: string }) => unwrap(client.GET('/v1/keys', { params: { query } }));
-      for await (const key of listed<Key>(Number.POSITIVE_INFINITY, page)) {
+      for await (const key of paginate<Key>(Number.POSITIVE_INFINITY, page)) {
         if (json) terminal.json(key);
         else terminal.print(columns(key).map(line).join('\t'));
       }
@@ -45,7 +45,7 @@ export function addKeysCommands(program: Command): void {
     withServer(options, async ({ terminal, connection: { client }, json }) => {
       await unwrap(client.DELETE('/v1/keys/{key_id}', { params: { path: { key_id } } }));
       if (json) terminal.json({ key_id, revoked: true });
-      else terminal.say(`Revoked ${key_id}.`);
+      else terminal.info(`Revoked ${key_id}.`);
     }),
   );
 }

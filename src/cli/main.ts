@@ -3,28 +3,30 @@ import { PullwrightError } from '../../client/client.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { CommandError, EXIT } from './command-error.ts';
 import { addCompletionCommand } from './completion.ts';
-import { NoAnswer } from './connect.ts';
+import { ServerUnreachable } from './connect.ts';
 import { addKeysCommands } from './keys-command.ts';
+import { addPermissionCommands } from './permission-commands.ts';
 import { addPlanCommands } from './plan-commands.ts';
 import { line } from './printable.ts';
+import { describeError } from './remedies.ts';
 import { addRunCommands } from './run-commands.ts';
 import { addServerCommands } from './server-commands.ts';
 import { addTicketCommands } from './ticket-commands.ts';
 
 const HELP = `
-Commands talk to the server of PULLWRIGHT_URL with the key PULLWRIGHT_API_KEY. Without PULLWRIGHT_URL it is the one of this
-folder's settings, started for the command when it does not run.
+Commands use the server at PULLWRIGHT_URL with the key PULLWRIGHT_API_KEY. Without PULLWRIGHT_URL, they use the server on this
+machine at PORT of the settings. If it is not running, the command starts one for itself.
 
-Exits 0, 1 when it failed, 2 for a wrong usage, 3 when the run was canceled, 4 when the key is missing or not enough,
-130 when it was left with Ctrl+C.`;
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 the run was canceled, 4 the key is missing or lacks a right,
+130 interrupted with Ctrl+C.`;
 
-/** The command line: what was asked for goes to stdout, all else to stderr. */
+/** Creates the command line. Results go to stdout, all other output to stderr. */
 function program(): Command {
   const pullwright = new Command('pullwright')
     .description('Turns a ticket into a pull request with a coding agent.')
     .version(packageJson.version, '-V, --version')
     .showSuggestionAfterError()
-    .showHelpAfterError('(pullwright --help shows what there is)')
+    .showHelpAfterError('(pullwright --help lists the commands)')
     .addHelpText('after', HELP)
     .enablePositionalOptions()
     .exitOverride();
@@ -32,30 +34,36 @@ function program(): Command {
   addTicketCommands(pullwright);
   addPlanCommands(pullwright);
   addRunCommands(pullwright);
+  addPermissionCommands(pullwright);
   addKeysCommands(pullwright);
   addCompletionCommand(pullwright);
   return pullwright;
 }
 
-/** @returns the exit code, when the error is one that a person can do something about */
-function explain(error: unknown): number {
+/**
+ * Prints an error that a person can fix.
+ * @returns the exit code
+ * @throws any other error
+ */
+function reportError(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
   if (error instanceof CommandError) {
     console.error(line(error.message));
     return error.exitCode;
   }
   if (error instanceof PullwrightError) {
-    console.error(line(`${error.message} ${error.remedy ?? ''}`.trim()));
+    const { code, message: detail, remedy } = error;
+    console.error(line(describeError({ code, detail, remedy })));
     return error.status === 401 || error.status === 403 ? EXIT.refused : EXIT.failed;
   }
-  if (error instanceof NoAnswer) {
+  if (error instanceof ServerUnreachable) {
     console.error(line(error.message));
     return EXIT.failed;
   }
   throw error;
 }
 
-// Whoever reads has all that was wanted, as `head` has: a run that is followed is left, as with Ctrl+C.
+// A reader such as `head` closes the pipe early: stop following a run, as on Ctrl+C.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.emit('SIGINT');
@@ -64,5 +72,5 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 try {
   await program().parseAsync();
 } catch (error) {
-  process.exitCode = explain(error);
+  process.exitCode = reportError(error);
 }

@@ -6,31 +6,26 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { type Client, type Schemas, unwrap } from '../../client/client.ts';
-import { message, positive } from './arguments.ts';
+import { positive } from './arguments.ts';
 import { CommandError } from './command-error.ts';
 import { type Context, command, given, withServer } from './commands.ts';
-import { startAndFollow } from './follow-run.ts';
+import { startRun } from './follow-run.ts';
 import { printPatch } from './ticket-commands.ts';
 
 type Plan = Schemas['Plan'];
 
-/** `pullwright plan [make|show|edit|approve|diff]`. */
+/** Adds `pullwright plan [make|show|edit|approve|diff]`. */
 export function addPlanCommands(program: Command): void {
   const plan = program
     .command('plan')
-    .summary('let the agent plan; show, edit, compare and approve plans')
+    .summary('write, show, edit, compare and approve plans')
     .usage('[make] <ticket_id> [message...] | show|edit|approve|diff <ticket_id>');
 
   const make = plan.command('make <ticket_id> [message...]', { isDefault: true });
   make
     .summary('let the agent write a plan')
     .option('--json', 'one JSON object, or one on each line')
-    .action(async (ticketId: string, words: string[], options) =>
-      withServer(options, async (context) => {
-        const given_ = await message(words);
-        await startAndFollow(context, ticketId, { action: 'make_plan', ...given({ message: given_ }) });
-      }),
-    );
+    .action((ticketId: string, words: string[], options) => startRun('make_plan', ticketId, words, options));
 
   command(plan, 'show <ticket_id>', 'print the plan')
     .option('--version <number>', 'an older version', positive)
@@ -39,19 +34,19 @@ export function addPlanCommands(program: Command): void {
         const shown = await planOf(client, ticketId, options.version);
         if (json) return terminal.json(shown);
         terminal.print(shown.body.replace(/\n$/, ''));
-        terminal.say(
+        terminal.info(
           `Version ${shown.version}, by ${shown.author}, ${shown.approved_at ? 'approved' : 'not approved'}.`,
         );
       }),
     );
 
   command(plan, 'edit <ticket_id>', 'edit the plan with $VISUAL or $EDITOR')
-    .option('--file <file>', 'take it from a file instead; - is stdin')
-    .option('--base <version>', 'the version that the file was made from, instead of the newest', positive)
+    .option('--file <file>', 'read the plan from a file instead; - is stdin')
+    .option('--base <version>', 'version that the file is based on, instead of the newest', positive)
     .action(async (ticketId: string, options) => withServer(options, (context) => edit(context, ticketId, options)));
 
-  command(plan, 'approve <ticket_id>', 'approve the newest version, or the one that is named')
-    .option('--version <number>', 'approve it only when it is the newest', positive)
+  command(plan, 'approve <ticket_id>', 'approve the newest version')
+    .option('--version <number>', 'only if this version is the newest', positive)
     .action(async (ticket_id: string, options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
         const version = options.version ?? (await planOf(client, ticket_id)).version;
@@ -59,17 +54,17 @@ export function addPlanCommands(program: Command): void {
           client.POST('/v1/tickets/{ticket_id}/plan/approve', { params: { path: { ticket_id } }, body: { version } }),
         );
         if (json) terminal.json(approved);
-        else terminal.say(`Version ${version} is approved.`);
+        else terminal.info(`Version ${version} is approved.`);
       }),
     );
 
-  command(plan, 'diff <ticket_id>', 'compare versions of the plan; the last two when none is named')
-    .argument('[from]', 'the version before', positive)
-    .argument('[to]', 'the version after, instead of the newest', positive)
+  command(plan, 'diff <ticket_id>', 'compare versions of the plan, by default the last two')
+    .argument('[from]', 'older version', positive)
+    .argument('[to]', 'newer version, by default the newest', positive)
     .action(async (ticketId: string, from: number | undefined, to: number | undefined, options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
         const newer = await planOf(client, ticketId, to);
-        if (from === undefined && newer.version === 1) throw new CommandError('The plan has one version only.');
+        if (from === undefined && newer.version === 1) throw new CommandError('The plan has only one version.');
         const older = await planOf(client, ticketId, from ?? newer.version - 1);
         const patch = await compare(older, newer);
         if (json) terminal.json({ from: older.version, to: newer.version, patch });
@@ -83,31 +78,31 @@ async function planOf(client: Client, ticket_id: string, version?: number): Prom
   return unwrap(client.GET('/v1/tickets/{ticket_id}/plan', { params }));
 }
 
-/** What was typed stays in its file until the server has it. */
+/** Saves an edit as the next version. The file of an editor is deleted only once the edit is saved. */
 async function edit(context: Context, ticketId: string, { file, base }: { file?: string; base?: number }) {
   const { terminal, connection, json } = context;
   const current = await planOf(connection.client, ticketId, base);
-  const source = file ?? (await inEditor(current));
-  const body = source === '-' ? await text(process.stdin) : await contentOf(source);
-  const forgetEdit = async () => {
+  const source = file ?? (await openEditor(current));
+  const body = source === '-' ? await text(process.stdin) : await readSource(source);
+  const deleteDraft = async () => {
     if (file === undefined) await rm(join(source, '..'), { recursive: true, force: true });
   };
   if (body.trim() === current.body.trim()) {
-    await forgetEdit();
-    throw new CommandError('Nothing was changed.');
+    await deleteDraft();
+    throw new CommandError('The plan is unchanged.');
   }
   try {
     const saved = await save(connection.client, ticketId, body, current.version);
-    await forgetEdit();
+    await deleteDraft();
     if (json) terminal.json(saved);
-    else terminal.say(`Saved as version ${saved.version}.`);
+    else terminal.info(`Saved as version ${saved.version}.`);
   } catch (error) {
     if (file === undefined) {
-      terminal.say(
+      terminal.info(
         [
           `What you wrote is in ${source}.`,
-          `See what came meanwhile: pullwright plan diff ${ticketId} ${current.version}`,
-          `Then: pullwright plan edit ${ticketId} --file ${source}`,
+          `Compare it with newer versions: pullwright plan diff ${ticketId} ${current.version}`,
+          `Then save it: pullwright plan edit ${ticketId} --file ${source}`,
         ].join('\n'),
       );
     }
@@ -115,7 +110,7 @@ async function edit(context: Context, ticketId: string, { file, base }: { file?:
   }
 }
 
-async function contentOf(file: string): Promise<string> {
+async function readSource(file: string): Promise<string> {
   return readFile(file, 'utf8').catch((error) => {
     throw new CommandError(`${file} cannot be read: ${error.message}.`);
   });
@@ -131,11 +126,11 @@ async function save(client: Client, ticket_id: string, body: string, version: nu
   );
 }
 
-/** @returns the file, in a folder of its own, with what was written */
-async function inEditor({ body, version }: Plan): Promise<string> {
+/** @returns the edited file, alone in a temporary folder */
+async function openEditor({ body, version }: Plan): Promise<string> {
   const { VISUAL, EDITOR } = process.env;
   const [program, ...args] = (VISUAL || EDITOR || 'vi').split(/\s+/).filter((word) => word !== '');
-  if (program === undefined) throw new CommandError('Set EDITOR to the editor of your choice.');
+  if (program === undefined) throw new CommandError('Set EDITOR to your editor.');
   const folder = await mkdtemp(join(tmpdir(), 'pullwright-plan-'));
   const file = join(folder, `plan-${version}.md`);
   await writeFile(file, body, { mode: 0o600 });
@@ -144,7 +139,7 @@ async function inEditor({ body, version }: Plan): Promise<string> {
     ([status]) => status,
     () => 'no such program',
   );
-  if (code !== 0) throw new CommandError(`${program} ended with ${code}; what was written is in ${file}.`);
+  if (code !== 0) throw new CommandError(`${program} failed (${code}); your edit is in ${file}.`);
   return file;
 }
 
@@ -158,7 +153,7 @@ async function compare(older: Plan, newer: Plan): Promise<string> {
     const options = ['diff', '--no-index', '--no-ext-diff', '--no-textconv', '--no-color', '--no-prefix', '--'];
     const git = spawn('git', [...options, before, after], { cwd: folder, stdio: ['ignore', 'pipe', 'ignore'] });
     const failed = once(git, 'error').then(() => {
-      throw new CommandError('Comparing needs git.');
+      throw new CommandError('plan diff needs git.');
     });
     failed.catch(() => {});
     return await Promise.race([text(git.stdout), failed]);

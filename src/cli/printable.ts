@@ -1,21 +1,21 @@
-/** C0 and C1 controls but tab and line feed, and what turns the direction of a text around. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+/** C0 and C1 controls except tab and line feed, and marks of text direction. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern finds control characters
 const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 /**
- * A text that agents or repositories wrote, as a terminal may be given it: escape sequences, which could rewrite what is
- * on the screen or reach the clipboard, are shown and do nothing.
+ * Makes text of agents and repositories safe for a terminal: shows control characters, so that no escape sequence can rewrite
+ * the screen or the clipboard.
  */
 export function printable(text: string): string {
   return text.replaceAll('\r\n', '\n').replace(CONTROLS, (character) => {
     const code = character.charCodeAt(0);
-    // Unicode has pictures of the C0 controls.
+    // The block Control Pictures.
     if (code < 0x20) return String.fromCharCode(0x2400 + code);
     return '\ufffd';
   });
 }
 
-/** The same for what has to stay in one line. */
+/** Makes text safe for a single line. */
 export function line(text: string): string {
   return printable(text).replace(/[\n\t]+/g, ' ');
 }

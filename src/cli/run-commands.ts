@@ -1,131 +1,92 @@
 import { type Command, Option } from 'commander';
 import { type RunEvent, type Schemas, unwrap } from '../../client/client.ts';
-import { message, positive } from './arguments.ts';
-import { CommandError, EXIT } from './command-error.ts';
-import { command, given, listed, withServer } from './commands.ts';
-import { createRunView, followRun, runMeant, startAndFollow, whatWentWrong } from './follow-run.ts';
+import { positive } from './arguments.ts';
+import { CommandError } from './command-error.ts';
+import { type Context, command, given, paginate, withServer } from './commands.ts';
+import { createRunView, failureOf, findRun, followRun, startRun } from './follow-run.ts';
 import { line } from './printable.ts';
 
 type Run = Schemas['Run'];
+type ListOptions = { limit: number; state?: Run['state'] };
 
-const STATES = ['queued', 'running', 'waiting', 'succeeded', 'failed', 'canceled', 'timed_out'];
+const STATES: Run['state'][] = ['queued', 'running', 'waiting', 'succeeded', 'failed', 'canceled', 'timed_out'];
 
-/** `pullwright chat|dev|runs|logs|cancel`. */
+/** Adds `pullwright chat|dev|runs|logs|cancel`. */
 export function addRunCommands(program: Command): void {
   command(
     program,
     'chat <ticket_id> <message...>',
     'ask the agent about the code; - reads the message from stdin',
-  ).action(async (ticketId: string, words: string[], options) =>
-    withServer(options, async (context) => {
-      const text = await message(words);
-      await startAndFollow(context, ticketId, { action: 'chat', ...given({ message: text }) });
-    }),
-  );
+  ).action((ticketId: string, words: string[], options) => startRun('chat', ticketId, words, options));
 
-  command(program, 'dev <ticket_id> [message...]', 'carry the plan out, up to the pull request').action(
-    async (ticketId: string, words: string[], options) =>
-      withServer(options, async (context) => {
-        const text = await message(words);
-        await startAndFollow(context, ticketId, { action: 'dev', ...given({ message: text }) });
-      }),
+  command(program, 'dev <ticket_id> [message...]', 'implement the plan and open a pull request').action(
+    (ticketId: string, words: string[], options) => startRun('dev', ticketId, words, options),
   );
 
   command(program, 'runs [ticket_id]', 'list runs, newest first')
-    .option('--limit <number>', 'how many at most', positive, 50)
-    .addOption(new Option('--state <state>', 'those in this state').choices(STATES))
-    .action(async (ticket_id: string | undefined, options) =>
-      withServer(options, async ({ terminal, connection: { client }, json }) => {
-        const filter = given({ state: options.state });
-        const page = (query: { limit: number; cursor?: string }) =>
-          ticket_id === undefined
-            ? unwrap(client.GET('/v1/runs', { params: { query: { ...query, ...filter } } }))
-            : unwrap(
-                client.GET('/v1/tickets/{ticket_id}/runs', {
-                  params: { path: { ticket_id }, query: { ...query, ...filter } },
-                }),
-              );
-        for await (const run of listed<Run>(options.limit, page)) {
-          if (json) terminal.json(run);
-          else terminal.print([run.run_id, run.ticket_id, run.action, run.state, run.created_at].join('\t'));
-        }
-      }),
+    .option('--limit <number>', 'maximum number of runs', positive, 50)
+    .addOption(new Option('--state <state>', 'only runs in this state').choices(STATES))
+    .action((ticketId: string | undefined, options) =>
+      withServer(options, (context) => listRuns(context, ticketId, options)),
     );
 
-  command(program, 'logs <run_or_ticket>', 'show what a run did; of a ticket, its last one')
-    .option('-f, --follow', 'go on until the run has ended')
-    .action(async (name: string, options) =>
-      withServer(options, async (context) => {
-        const { terminal, connection } = context;
-        const { run_id } = await runMeant(connection.client, name);
-        if (options.follow) return followRun(context, run_id);
-        const show = context.json ? (event: RunEvent) => terminal.json(event) : createRunView(terminal);
-        let after = 0;
-        for (;;) {
-          const page = await unwrap(
-            connection.client.GET('/v1/runs/{run_id}/events', {
-              params: { path: { run_id }, query: { after } },
-              headers: { accept: 'application/json' },
-            }),
-          );
-          if (page === undefined || page.items.length === 0) break;
-          for (const event of page.items) {
-            show(event);
-            const what = context.json ? undefined : whatWentWrong(event);
-            if (what !== undefined) terminal.say(line(what), 'red');
-          }
-          after = page.next_after;
-        }
-        terminal.endLine();
-      }),
-    );
+  command(program, 'logs <run_or_ticket>', 'show the events of a run, or of the last run of a ticket')
+    .option('-f, --follow', 'continue until the run has finished')
+    .action((name: string, options) => withServer(options, (context) => showLogs(context, name, options)));
 
-  command(program, 'cancel <run_or_ticket>', 'cancel a run; of a ticket, its last one').action(
-    async (name: string, options) =>
-      withServer(options, async ({ terminal, connection: { client }, json }) => {
-        const { run_id, finished_at, state } = await runMeant(client, name);
-        if (finished_at !== undefined)
-          throw new CommandError(`Run ${run_id} has ended already: ${state}.`, EXIT.failed);
-        const run = await unwrap(client.POST('/v1/runs/{run_id}/cancel', { params: { path: { run_id } } }));
-        if (json) terminal.json(run);
-        else terminal.say(`Run ${run_id} is being canceled.`);
-      }),
+  command(program, 'cancel <run_or_ticket>', 'cancel a run, or the last run of a ticket').action(
+    (name: string, options) => withServer(options, (context) => cancelRun(context, name)),
   );
+}
 
-  const permissions = program.command('permissions').summary('see and answer what agents ask');
-  command(permissions, 'list', 'list what agents wait for').action(async (options) =>
-    withServer(options, async ({ terminal, connection: { client }, json }) => {
-      const page = (query: { limit: number; cursor?: string }) =>
-        unwrap(client.GET('/v1/permissions', { params: { query } }));
-      for await (const item of listed<Schemas['Permission']>(1000, page)) {
-        if (json) terminal.json(item);
-        else {
-          const { permission_id, ticket_id, kind, title, command: asked, deadline } = item;
-          terminal.print([permission_id, ticket_id, kind, deadline, line(asked ?? title)].join('\t'));
-        }
-      }
-    }),
-  );
-  for (const decision of ['allow', 'reject'] as const) {
-    command(permissions, `${decision} <permission_id>`, `${decision} what an agent asks for`).action(
-      async (permission_id: string, options) =>
-        withServer(options, async ({ terminal, connection: { client }, json }) => {
-          const page = (query: { limit: number; cursor?: string }) =>
-            unwrap(client.GET('/v1/permissions', { params: { query } }));
-          let run_id: string | undefined;
-          for await (const item of listed<Schemas['Permission']>(1000, page)) {
-            if (item.permission_id === permission_id) run_id = item.run_id;
-          }
-          if (run_id === undefined) throw new CommandError(`No agent waits for permission ${permission_id}.`);
-          const answered = await unwrap(
-            client.POST('/v1/runs/{run_id}/permissions/{permission_id}', {
-              params: { path: { run_id, permission_id } },
-              body: { decision },
-            }),
-          );
-          if (json) terminal.json(answered);
-          else terminal.say(decision === 'allow' ? 'Allowed.' : 'Rejected.');
-        }),
-    );
+async function listRuns({ terminal, connection, json }: Context, ticket_id: string | undefined, options: ListOptions) {
+  const { client } = connection;
+  const filter = given({ state: options.state });
+  const page = (cursor: { limit: number; cursor?: string }) => {
+    const query = { ...cursor, ...filter };
+    return ticket_id === undefined
+      ? unwrap(client.GET('/v1/runs', { params: { query } }))
+      : unwrap(client.GET('/v1/tickets/{ticket_id}/runs', { params: { path: { ticket_id }, query } }));
+  };
+  for await (const run of paginate<Run>(options.limit, page)) {
+    if (json) terminal.json(run);
+    else terminal.print([run.run_id, run.ticket_id, run.action, run.state, run.created_at].join('\t'));
   }
+}
+
+async function showLogs(context: Context, name: string, { follow = false }: { follow?: boolean }): Promise<void> {
+  const { terminal, connection, json } = context;
+  const { run_id } = await findRun(connection.client, name);
+  if (follow) return followRun(context, run_id);
+  const show = json ? (event: RunEvent) => terminal.json(event) : createRunView(terminal);
+  for await (const event of readEvents(context, run_id)) {
+    show(event);
+    const failure = json ? undefined : failureOf(event);
+    if (failure !== undefined) terminal.info(line(failure), 'red');
+  }
+  terminal.endLine();
+}
+
+/** Yields the events that a run has so far. */
+async function* readEvents({ connection }: Context, run_id: string): AsyncGenerator<RunEvent> {
+  for (let after = 0; ; ) {
+    const page = await unwrap(
+      connection.client.GET('/v1/runs/{run_id}/events', {
+        params: { path: { run_id }, query: { after } },
+        headers: { accept: 'application/json' },
+      }),
+    );
+    if (page === undefined || page.items.length === 0) return;
+    yield* page.items;
+    after = page.next_after;
+  }
+}
+
+async function cancelRun({ terminal, connection, json }: Context, name: string): Promise<void> {
+  const { client } = connection;
+  const { run_id, finished_at, state } = await findRun(client, name);
+  if (finished_at !== undefined) throw new CommandError(`Run ${run_id} has finished already: ${state}.`);
+  const run = await unwrap(client.POST('/v1/runs/{run_id}/cancel', { params: { path: { run_id } } }));
+  if (json) terminal.json(run);
+  else terminal.info(`Canceling run ${run_id}.`);
 }

@@ -4,45 +4,43 @@ import { CommandError } from './command-error.ts';
 import { command, given, withServer } from './commands.ts';
 import { ticketOf } from './ticket-commands.ts';
 
-/** `pullwright serve|demo|init|doctor|backup|restore|open`. */
+/** Adds `pullwright serve|demo|init|doctor|backup|restore|open`. */
 export function addServerCommands(program: Command): void {
   program
     .command('serve')
     .summary('start the server')
-    .description('Starts the server from the settings of the environment and .env, until it is stopped.')
+    .description('Starts the server with the settings of the environment and .env.')
     .action(async () => {
       await import('../main.ts');
     });
 
-  command(program, 'demo', 'show the whole way from ticket to pull request, without any key').action(
+  command(program, 'demo', 'show the way from ticket to pull request, without any key').action(
     async ({ json = false }) => {
       const { demo } = await import('./demo.ts');
       await demo(json);
     },
   );
 
-  command(program, 'init', 'write .env by asking').action(async (options) => {
+  command(program, 'init', 'ask for settings and write .env').action(async (options) => {
     const { init } = await import('./init.ts');
     await init(options);
   });
 
-  command(program, 'doctor', 'check what runs need, and say what mends it')
-    .option('--repo <url>', 'also whether branches may be pushed to this repository')
+  command(program, 'doctor', 'check the set-up and name the fix for each problem')
+    .option('--repo <url>', 'also check that the token can push to this repository')
     .action(async (options) => {
       const { doctor } = await import('./doctor/doctor.ts');
       await doctor({ ...given({ repo: options.repo }), json: options.json === true });
     });
 
-  command(
-    program,
-    'backup <file>',
-    'write all that the server keeps to a tar.gz; without a server, from its folders',
-  ).action(async (file: string, { json = false }) => {
-    const { backup } = await import('./backup-command.ts');
-    await backup(file, json);
-  });
+  command(program, 'backup <file>', 'write a backup of the server to a tar.gz').action(
+    async (file: string, { json = false }) => {
+      const { backup } = await import('./backup-command.ts');
+      await backup(file, json);
+    },
+  );
 
-  command(program, 'restore <file>', 'put a backup into the empty folders DATA_DIR and TICKETS_ROOT').action(
+  command(program, 'restore <file>', 'restore a backup into the empty folders DATA_DIR and TICKETS_ROOT').action(
     async (file: string, { json = false }) => {
       const { restore } = await import('./backup-command.ts');
       await restore(file, json);
@@ -50,11 +48,11 @@ export function addServerCommands(program: Command): void {
   );
 
   command(program, 'open <ticket_id>', 'open the page of a ticket in the browser')
-    .option('--pr', 'its pull request instead')
+    .option('--pr', 'open its pull request instead')
     .action(async (ticketId: string, options) =>
       withServer(options, async (context) => {
         const { terminal, connection, json } = context;
-        if (connection.embedded) throw new CommandError('No server is running that would stay: pullwright serve.');
+        if (connection.embedded) throw new CommandError('The page needs a running server: pullwright serve.');
         const ticket = await ticketOf(context, ticketId);
         const page = new URL(`/dashboard/tickets/${encodeURIComponent(ticket.ticket_id)}`, connection.url).href;
         const url = options.pr ? (ticket.pull_request?.url ?? page) : page;
@@ -65,7 +63,7 @@ export function addServerCommands(program: Command): void {
     );
 }
 
-/** Where there is no browser, the address that was printed is all there is. */
+/** Opens a browser; does nothing where there is none. */
 function openInBrowser(url: string): void {
   const opener = process.platform === 'darwin' ? 'open' : 'xdg-open';
   spawn(opener, [url], { stdio: 'ignore', detached: true })

@@ -5,27 +5,30 @@ import { printable } from './printable.ts';
 type Format = Parameters<typeof styleText>[0];
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
-const FRAME_MS = 100;
+const FRAME_INTERVAL_MS = 100;
 
 export type Terminal = ReturnType<typeof createTerminal>;
 
-/** What was asked for goes to stdout, all else to stderr; colors and movement are for terminals, and NO_COLOR is heard. */
+/**
+ * Creates the output of a command: results on stdout, all other output on stderr. Only terminals get colors and a spinner;
+ * NO_COLOR turns colors off.
+ */
 export function createTerminal() {
   const { stdout, stderr } = process;
   let spinner: { text: string; since: number; timer: NodeJS.Timeout } | undefined;
-  /** Whether stdout stands in a line that was begun. */
+  /** Whether the cursor of stdout is within a line. */
   let midLine = false;
 
   function draw(): void {
     if (spinner === undefined) return;
     const ms = Date.now() - spinner.since;
-    const frame = FRAMES[Math.floor(ms / FRAME_MS) % FRAMES.length];
+    const frame = FRAMES[Math.floor(ms / FRAME_INTERVAL_MS) % FRAMES.length];
     cursorTo(stderr, 0);
     clearLine(stderr, 0);
     stderr.write(`${frame} ${spinner.text} ${Math.floor(ms / 1000)} s`);
   }
 
-  function settle(): void {
+  function stopSpinner(): void {
     if (spinner === undefined) return;
     clearInterval(spinner.timer);
     spinner = undefined;
@@ -34,9 +37,9 @@ export function createTerminal() {
   }
 
   const terminal = {
-    /** Data, as it is when a program reads it, and harmless when a terminal does. */
+    /** Writes data to stdout; on a terminal, made safe. */
     write(text: string): void {
-      settle();
+      stopSpinner();
       stdout.write(stdout.isTTY ? printable(text) : text);
       if (text !== '') midLine = !text.endsWith('\n');
     },
@@ -49,33 +52,33 @@ export function createTerminal() {
       terminal.print(JSON.stringify(value));
     },
 
-    /** A line of data on a terminal with color; the text is made harmless first. */
+    /** Prints a line of data, on a terminal in color. */
     colored(format: Format, text: string): void {
-      settle();
+      stopSpinner();
       stdout.write(`${stdout.isTTY ? styleText(format, printable(text), { stream: stdout }) : text}\n`);
     },
 
-    /** Talk: a line for the person at the terminal. */
-    say(text: string, format?: Format): void {
-      settle();
+    /** Prints a line for a person to stderr. */
+    info(text: string, format?: Format): void {
+      stopSpinner();
       if (midLine && stdout.isTTY) stdout.write('\n');
       midLine = false;
       const shown = printable(text);
       stderr.write(`${format === undefined ? shown : styleText(format, shown, { stream: stderr })}\n`);
     },
 
-    /** Shows that something is being waited for; on a terminal only. Ends with the next output, or `settle`. */
-    wait(text: string): void {
+    /** Shows a spinner, on a terminal only, until the next output or `stopSpinner`. */
+    progress(text: string): void {
       if (!stderr.isTTY || midLine) return;
       if (spinner === undefined) {
-        spinner = { text: '', since: Date.now(), timer: setInterval(draw, FRAME_MS).unref() };
+        spinner = { text: '', since: Date.now(), timer: setInterval(draw, FRAME_INTERVAL_MS).unref() };
       }
       spinner.text = printable(text);
     },
 
-    settle,
+    stopSpinner,
 
-    /** Ends the line that was begun, if one was. */
+    /** Completes an unfinished line. */
     endLine(): void {
       if (midLine) stdout.write('\n');
       midLine = false;
@@ -83,8 +86,8 @@ export function createTerminal() {
 
     isInteractive: stdout.isTTY === true && process.stdin.isTTY === true,
 
-    /** Whether somebody sees what is being waited for. */
-    isWatched: stderr.isTTY === true,
+    /** Whether the spinner is visible. */
+    showsProgress: stderr.isTTY === true,
   };
   return terminal;
 }

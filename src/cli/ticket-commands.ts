@@ -3,45 +3,45 @@ import type { Command } from 'commander';
 import { type Client, PullwrightError, type Schemas, unwrap } from '../../client/client.ts';
 import { message, positive } from './arguments.ts';
 import { CommandError } from './command-error.ts';
-import { type Context, command, given, listed, withServer } from './commands.ts';
-import { NoAnswer } from './connect.ts';
+import { type Context, command, given, paginate, withServer } from './commands.ts';
+import { ServerUnreachable } from './connect.ts';
 import { line } from './printable.ts';
 import type { Terminal } from './terminal.ts';
 
 type Ticket = Schemas['Ticket'];
 
-const LOOK_AGAIN_MS = 1000;
+const POLL_INTERVAL_MS = 1000;
 
-/** `pullwright ticket create|list|show|delete|sync`. */
+/** Adds `pullwright ticket create|list|show|delete|sync`, `pr` and `diff`. */
 export function addTicketCommands(program: Command): void {
   const ticket = program.command('ticket').summary('create, list, show, sync and delete tickets');
 
-  command(ticket, 'create <ticket_id> <repo_url>', 'check a repository out for a ticket')
-    .option('--title <text>', 'what is to be done, in a line')
-    .option('--description <text>', 'all that there is to say; - reads it from stdin')
-    .option('--base <branch>', 'the branch to start from, instead of the default one')
+  command(ticket, 'create <ticket_id> <repo_url>', 'create a ticket and check out its repository')
+    .option('--title <text>', 'task in one line')
+    .option('--description <text>', 'task in full; - reads it from stdin')
+    .option('--base <branch>', 'base branch, instead of the default branch')
     .action(async (ticket_id: string, repo_url: string, options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
         const { title, base: base_branch } = options;
         const description = await message(options.description === undefined ? [] : [options.description]);
-        const made = await checkedOut(terminal, client, {
+        const created = await createTicket(terminal, client, {
           ticket_id,
           repo_url,
           ...given({ title, description, base_branch }),
         });
-        if (json) return terminal.json(made);
-        terminal.print(made.ticket_id);
-        terminal.say(`Checked out on branch ${made.branch}, from ${made.base_branch}.`);
+        if (json) return terminal.json(created);
+        terminal.print(created.ticket_id);
+        terminal.info(`Checked out on branch ${created.branch}, from ${created.base_branch}.`);
       }),
     );
 
   command(ticket, 'list', 'list tickets, newest first')
-    .option('--limit <number>', 'how many at most', positive, 50)
+    .option('--limit <number>', 'maximum number of tickets', positive, 50)
     .action(async (options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
         const page = (query: { limit: number; cursor?: string }) =>
           unwrap(client.GET('/v1/tickets', { params: { query } }));
-        for await (const item of listed<Ticket>(options.limit, page)) {
+        for await (const item of paginate<Ticket>(options.limit, page)) {
           if (json) terminal.json(item);
           else terminal.print(columns(item).map(line).join('\t'));
         }
@@ -56,76 +56,75 @@ export function addTicketCommands(program: Command): void {
     }),
   );
 
-  command(ticket, 'sync <ticket_id>', 'bring the base branch into the branch of a ticket').action(
+  command(ticket, 'sync <ticket_id>', 'merge the base branch into the branch of a ticket').action(
     async (ticket_id: string, options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
-        terminal.wait('Fetching');
+        terminal.progress('Fetching');
         const synced = await unwrap(client.POST('/v1/tickets/{ticket_id}/sync', { params: { path: { ticket_id } } }));
         if (json) terminal.json(synced);
-        else terminal.say(`${ticket_id} is up to date with its base branch.`);
+        else terminal.info(`${ticket_id} is up to date with its base branch.`);
       }),
   );
 
   command(ticket, 'delete <ticket_id>', 'delete a ticket; its branch on the remote stays')
-    .option('--force', 'also work that was not pushed, and runs under way')
+    .option('--force', 'also delete unpushed work and cancel running runs')
     .action(async (ticket_id: string, options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
         const query = { force: options.force === true };
         await unwrap(client.DELETE('/v1/tickets/{ticket_id}', { params: { path: { ticket_id }, query } }));
         if (json) terminal.json({ ticket_id, deleted: true });
-        else terminal.say(`${ticket_id} is deleted.`);
+        else terminal.info(`Deleted ${ticket_id}.`);
       }),
     );
 
-  command(program, 'pr <ticket_id>', 'print the address of the pull request').action(
-    async (ticketId: string, options) =>
-      withServer(options, async (context) => {
-        const { pull_request } = await ticketOf(context, ticketId);
-        if (pull_request === undefined) {
-          throw new CommandError(`${ticketId} has no pull request yet. Make one: pullwright dev ${ticketId}`);
-        }
-        if (context.json) context.terminal.json(pull_request);
-        else context.terminal.print(line(pull_request.url));
-      }),
+  command(program, 'pr <ticket_id>', 'print the URL of the pull request').action(async (ticketId: string, options) =>
+    withServer(options, async (context) => {
+      const { pull_request } = await ticketOf(context, ticketId);
+      if (pull_request === undefined) {
+        throw new CommandError(`${ticketId} has no pull request yet. Open one: pullwright dev ${ticketId}`);
+      }
+      if (context.json) context.terminal.json(pull_request);
+      else context.terminal.print(line(pull_request.url));
+    }),
   );
 
-  command(program, 'diff <ticket_id>', 'print what the branch of a ticket changes').action(
+  command(program, 'diff <ticket_id>', 'print the changes of a ticket as a diff').action(
     async (ticket_id: string, options) =>
       withServer(options, async ({ terminal, connection: { client }, json }) => {
         const diff = await unwrap(client.GET('/v1/tickets/{ticket_id}/diff', { params: { path: { ticket_id } } }));
         if (json) return terminal.json(diff);
         printPatch(terminal, diff.patch);
-        if (diff.truncated) terminal.say('The changes are larger than what is shown.', 'yellow');
+        if (diff.truncated) terminal.info('The diff is cut; it is too large to show in full.', 'yellow');
       }),
   );
 }
 
-/** Creates a ticket; on a terminal, with how far its checkout is. */
-async function checkedOut(terminal: Terminal, client: Client, request: Schemas['CreateTicket']) {
-  const created = new AbortController();
-  const wait = (far = '') => terminal.wait(`Checking ${request.repo_url} out${far}`);
-  async function watch(): Promise<void> {
-    for await (const { type, data } of client.changes.stream({ signal: created.signal })) {
+/** Creates a ticket, and shows the progress of the checkout on a terminal. */
+async function createTicket(terminal: Terminal, client: Client, request: Schemas['CreateTicket']) {
+  const done = new AbortController();
+  const report = (progress = '') => terminal.progress(`Checking out ${request.repo_url}${progress}`);
+  async function reportProgress(): Promise<void> {
+    for await (const { type, data } of client.changes.stream({ signal: done.signal })) {
       if (type !== 'ticket.created' && type !== 'ticket.updated') continue;
       if (data.ticket_id !== request.ticket_id || data.progress === undefined) continue;
-      wait(`: ${data.progress.stage} ${data.progress.percent} %`);
+      report(`: ${data.progress.stage} ${data.progress.percent} %`);
     }
   }
-  wait();
-  // Whether the watching succeeds is nothing to the creation, which tells what is wrong.
-  if (terminal.isWatched) watch().catch(() => {});
+  report();
+  // A failure of the stream does not matter: the request reports errors.
+  if (terminal.showsProgress) reportProgress().catch(() => {});
   try {
     return await unwrap(client.POST('/v1/tickets', { body: request }));
   } catch (error) {
-    if (error instanceof NoAnswer && error.isLate) return await untilReady(client, request.ticket_id);
+    if (error instanceof ServerUnreachable && error.isTimeout) return await waitUntilReady(client, request.ticket_id);
     throw error;
   } finally {
-    created.abort();
+    done.abort();
   }
 }
 
-/** Asks for a ticket until it is created: a large checkout can take longer than one request may. */
-async function untilReady(client: Client, ticket_id: string): Promise<Ticket> {
+/** Polls until the ticket is ready: a large checkout can take longer than the timeout of a request. */
+async function waitUntilReady(client: Client, ticket_id: string): Promise<Ticket> {
   for (;;) {
     const ticket = await unwrap(client.GET('/v1/tickets/{ticket_id}', { params: { path: { ticket_id } } })).catch(
       (error) => {
@@ -135,18 +134,18 @@ async function untilReady(client: Client, ticket_id: string): Promise<Ticket> {
     );
     if (ticket?.state === 'ready') return ticket;
     if (ticket?.state !== 'creating') {
-      throw new CommandError(`${ticket_id} was not created. The log of the server says why.`);
+      throw new CommandError(`${ticket_id} was not created. The log of the server has the reason.`);
     }
-    await pause(LOOK_AGAIN_MS);
+    await pause(POLL_INTERVAL_MS);
   }
 }
 
-/** @throws PullwrightError when there is none */
+/** @throws PullwrightError `ticket_not_found` */
 export async function ticketOf({ connection: { client } }: Context, ticket_id: string): Promise<Ticket> {
   return unwrap(client.GET('/v1/tickets/{ticket_id}', { params: { path: { ticket_id } } }));
 }
 
-/** A unified diff as data, with color on a terminal. */
+/** Prints a unified diff, on a terminal in color. */
 export function printPatch(terminal: Terminal, patch: string): void {
   if (patch === '') return;
   for (const text of patch.replace(/\n$/, '').split('\n')) terminal.colored(colorOf(text), text);

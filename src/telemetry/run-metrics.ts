@@ -40,9 +40,9 @@ export function createRunMetrics(metrics: Metrics, lookUp: (runId: string) => Pr
 
   function observeEnd({ facts }: Watched, event: RunEvent): void {
     if (!('usage' in event.data) || !('duration_ms' in event.data)) return;
-    const { duration_ms, error } = event.data;
+    const { duration_ms } = event.data;
     const outcome = event.type.slice('run.'.length);
-    if (error !== undefined) metrics.runErrors.inc({ code: error.code });
+    if ('error' in event.data) metrics.runErrors.inc({ code: event.data.error.code });
     void facts.then((found) => {
       if (found === undefined) return;
       metrics.runsEnded.inc({ action: found.action, outcome });

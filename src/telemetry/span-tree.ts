@@ -119,7 +119,8 @@ export function makeSpans(tracer: Tracer, run: TracedRun, events: readonly RunEv
 
   function endRun(event: RunEvent): void {
     if (!('usage' in event.data) || !('duration_ms' in event.data)) return;
-    const { error, usage } = event.data;
+    const { usage } = event.data;
+    const error = 'error' in event.data ? event.data.error : undefined;
     endAll(event, error?.code);
     root.setAttributes({ 'pullwright.outcome': event.type.slice('run.'.length), ...tokens(usage) });
     if (error !== undefined) {

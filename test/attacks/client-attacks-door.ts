@@ -21,8 +21,8 @@ export const LOOK_EVERY_MS = 100;
 /** The patience of the server, scaled down; a client that is still there after all of it has won. */
 const SCALED: Edit = {
   file: APP,
-  from: '{ request: 30_000, headers: 15_000, idle: 75_000, lookEvery: 5_000 }',
-  to: `{ request: 1_000, headers: 500, idle: 500, lookEvery: ${LOOK_EVERY_MS} }`,
+  from: '{ request: 30_000, headers: 15_000, idle: 75_000, checkInterval: 5_000 }',
+  to: `{ request: 1_000, headers: 500, idle: 500, checkInterval: ${LOOK_EVERY_MS} }`,
 };
 export const IMPATIENT: Conditions = { edits: [SCALED] };
 const ALL_OF_IT_MS = 8_000;
@@ -31,8 +31,8 @@ const POST = `POST /v1/tickets HTTP/1.1\r\nhost: localhost\r\nx-api-key: ${asAdm
 
 const without = (...edits: Edit[]): Conditions => ({ edits });
 const ANY_ORIGIN: Edit = { file: AUTH, from: 'if (reads(request) ||', to: 'if (true ||' };
-const NEVER_HEADERS: Edit = { file: APP, from: 'headersTimeout: PATIENCE.headers', to: 'headersTimeout: 0' };
-const NEVER_REQUEST: Edit = { file: APP, from: 'requestTimeout: PATIENCE.request', to: 'requestTimeout: 0' };
+const NEVER_HEADERS: Edit = { file: APP, from: 'headersTimeout: TIMEOUTS.headers', to: 'headersTimeout: 0' };
+const NEVER_REQUEST: Edit = { file: APP, from: 'requestTimeout: TIMEOUTS.request', to: 'requestTimeout: 0' };
 
 /** Whether a connection is still open after all of the patience; it sends a byte now and then. */
 async function staysOpen({ open }: ClientArena, sent: string, byte = ''): Promise<boolean> {
@@ -176,14 +176,14 @@ const SLOW: readonly ClientAttack[] = [
     by: 'sends one request and stays',
     given: IMPATIENT,
     harm: (arena) => staysOpen(arena, `${GET}\r\n`),
-    without: without({ file: APP, from: 'keepAliveTimeout: PATIENCE.idle', to: 'keepAliveTimeout: 0' }),
+    without: without({ file: APP, from: 'keepAliveTimeout: TIMEOUTS.idle', to: 'keepAliveTimeout: 0' }),
   },
   {
     name: 'limits of time that nobody watches',
     by: 'sends a body byte by byte to a server that looks after its connections too rarely',
     given: IMPATIENT,
     harm: (arena) => staysOpen(arena, `${POST}content-length: 100000\r\n\r\n{`, ' '),
-    without: without({ file: APP, from: 'connectionsCheckingInterval: PATIENCE.lookEvery, ', to: '' }),
+    without: without({ file: APP, from: 'connectionsCheckingInterval: TIMEOUTS.checkInterval, ', to: '' }),
   },
 ];
 
@@ -206,7 +206,7 @@ const LARGE: readonly ClientAttack[] = [
     name: 'a URL without end',
     by: 'asks with a query of 5,000 characters',
     harm: async ({ status }) => (await status('GET', `/livez?${'a'.repeat(5000)}`)) === 200,
-    without: without({ file: LIMITS, from: 'request.url.length > LONGEST_URL', to: 'false' }),
+    without: without({ file: LIMITS, from: 'request.url.length > MAX_URL_LENGTH', to: 'false' }),
   },
   {
     name: 'JSON that is nested without end',
@@ -217,7 +217,7 @@ const LARGE: readonly ClientAttack[] = [
         'nested',
       );
     },
-    without: without({ file: LIMITS, from: 'if (isDeeperThan(body, DEEPEST_JSON))', to: 'if (body === null)' }),
+    without: without({ file: LIMITS, from: 'if (isDeeperThan(body, MAX_JSON_DEPTH))', to: 'if (body === null)' }),
   },
 ];
 

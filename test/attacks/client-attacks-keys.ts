@@ -170,7 +170,7 @@ export const WITH_KEYS: readonly ClientAttack[] = [
       await guesses(arena, 4);
       return (await arena.status('GET', LIST, undefined, asAdmin)) === 200;
     },
-    without: without({ file: AUTH, from: 'await limits.failuresSoFar(request, reply);', to: '' }),
+    without: without({ file: AUTH, from: 'await limits.checkFailures(request, reply);', to: '' }),
   },
   {
     name: 'a flood from one address',

@@ -62,7 +62,7 @@ t.test('from ticket to pull request', async (t) => {
     'the log is what was streamed',
   );
   t.match(await command('logs', '-f', 'REL-123'), { code: 0, stderr: /pull request opened/ });
-  t.match(await command('cancel', 'REL-123'), { code: 1, stderr: /has ended already: succeeded/ });
+  t.match(await command('cancel', 'REL-123'), { code: 1, stderr: /has finished already: succeeded/ });
   t.match(await command('ticket', 'sync', 'REL-123'), { code: 0, stderr: /up to date/ });
 });
 
@@ -99,10 +99,10 @@ t.test('what leaves the stream leaves the run alone; cancel ends it', async (t) 
   await new Promise<void>((resolve) => chat.process.stdout.on('data', () => resolve()));
   chat.process.kill('SIGINT');
   const left = await chat.ended;
-  t.match(left, { code: 130, stdout: /I begin\./, stderr: /the run goes on.*pullwright cancel/ });
+  t.match(left, { code: 130, stdout: /I begin\./, stderr: /the run continues.*pullwright cancel/ });
   const follow = startCommand(t, world.dir, ['logs', '-f', 'HOLD-1'], env);
   await new Promise<void>((resolve) => follow.process.stdout.on('data', () => resolve()));
-  t.match(await command('cancel', 'HOLD-1'), { code: 0, stderr: /is being canceled/ });
+  t.match(await command('cancel', 'HOLD-1'), { code: 0, stderr: /^Canceling run / });
   t.match(await follow.ended, { code: 3, stderr: /canceled/ });
 });
 
@@ -131,7 +131,7 @@ t.test('a reader that has enough ends the command, not the run', async (t) => {
   chat.process.stdout.destroy();
   await world.gemini.waitFor((request) => request.prompt.includes('two words') && request.state === 'held');
   world.gemini.release();
-  t.match(await chat.ended, { code: 130, stderr: /the run goes on/ });
+  t.match(await chat.ended, { code: 130, stderr: /the run continues/ });
   t.match(await command('logs', '-f', 'FAIL-1'), { code: 0, stdout: /Second\./ });
 });
 
@@ -158,7 +158,7 @@ t.test('how far a checkout is, on a terminal only', async (t) => {
   seen();
   const { code, shown } = await terminal.ended;
   t.equal(code, 0);
-  t.match(shown, /Checking \S+ out: receiving objects 45 %[\s\S]*SLOW-1\r\n/);
+  t.match(shown, /Checking out \S+: receiving objects 45 %[\s\S]*SLOW-1\r\n/);
   t.notMatch(shown, '\u001b[3', 'NO_COLOR is heard');
   const piped = await pullwright(t, world, create, { env: { PULLWRIGHT_URL: url } });
   t.match(piped, { code: 0, stdout: 'SLOW-1\n', stderr: /^Checked out on branch [^\n]*\n$/ });
@@ -170,9 +170,11 @@ t.test('refusals, mistakes and their exit codes', async (t) => {
   t.match(await command('plan', 'diff', 'REL-123', 'first'), { code: 2, stderr: /whole number/ });
   const noFile = await command('plan', 'edit', 'REL-123', '--file', 'no-such-file');
   t.match(noFile, { code: 1, stdout: '', stderr: /^no-such-file cannot be read: .*\n$/ });
-  t.match(await command('ticket', 'show', 'NONE-1'), { code: 1, stdout: '', stderr: /NONE-1/ });
+  const missing = await command('ticket', 'show', 'NONE-1');
+  t.match(missing, { code: 1, stdout: '', stderr: /NONE-1.*pullwright ticket list/ }, 'a command to type');
+  t.notMatch(missing.stderr, /\/v1\//, 'and no route');
   const anonymous = await pullwright(t, world, ['runs'], { env: { ...env, PULLWRIGHT_API_KEY: '' } });
-  t.match(anonymous, { code: 4, stderr: /key/i });
+  t.match(anonymous, { code: 4, stderr: /Set PULLWRIGHT_API_KEY/ });
   const reader = await makeKey(server, { scopes: ['read'] });
   const refused = await pullwright(t, world, ['chat', 'REL-123', 'hello'], {
     env: { ...env, PULLWRIGHT_API_KEY: reader.key },
@@ -185,7 +187,11 @@ t.test('refusals, mistakes and their exit codes', async (t) => {
   const strange = { env: { PULLWRIGHT_URL: await listen(t, signOn) } };
   for (const args of [['runs'], ['logs', '-f', '019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c'], ['backup', 'signed-on']]) {
     const told = await pullwright(t, world, args, strange);
-    t.match(told, { code: 1, stdout: '', stderr: /^What answers is not a Pullwright server \(status 200\)\.\n$/ });
+    t.match(told, {
+      code: 1,
+      stdout: '',
+      stderr: /^The answer did not come from a Pullwright server \(status 200\)\.\n$/,
+    });
   }
   t.notOk(existsSync(join(world.dir, 'signed-on')));
 });
@@ -212,11 +218,11 @@ t.test('who leaves init leaves .env as it was', async (t) => {
   for (const key of ['\u0003', '\u0004']) {
     const dir = t.testdir({ '.env': before });
     const terminal = startOnTerminal(t, dir, ['init']);
-    await terminal.shows('Key of the Gemini API');
+    await terminal.shows('Gemini API key');
     terminal.process.stdin.write('wrong-key\r');
     await terminal.shows('GitHub token');
     terminal.process.stdin.write(key);
-    t.match(await terminal.ended, { code: 130, shown: /Left\. \.env is as it was\.\r\n$/ });
+    t.match(await terminal.ended, { code: 130, shown: /Interrupted; \.env is unchanged\.\r\n$/ });
     t.equal(readFileSync(join(dir, '.env'), 'utf8'), before);
   }
 });

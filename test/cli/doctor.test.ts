@@ -49,7 +49,7 @@ t.test('each fault is told with what mends it', async (t) => {
   const data = join(world.dir, 'nothing', 'yet');
   t.match((await doctor({ DATA_DIR: data })).of('data folder'), { status: 'ok', detail: /GiB free/ });
   const file = join(t.testdir({ file: '' }), 'file');
-  t.match((await doctor({ DATA_DIR: file })).of('data folder'), { status: 'fail', detail: /no folder/ });
+  t.match((await doctor({ DATA_DIR: file })).of('data folder'), { status: 'fail', detail: /not a folder/ });
   t.match((await doctor({ SANDBOX: 'none' })).of('sandbox'), { status: 'warn' });
 
   const server = await startServer(t, world);

@@ -93,6 +93,17 @@ t.test('Retry-After is waited for, and an abort ends the waiting', async (t) => 
   t.equal(resumed.length, 1);
 });
 
+t.test('`error` is a problem of the server; any other failure is thrown', async (t) => {
+  const proxy = (type: string, body: string) => (response: ServerResponse) =>
+    response.writeHead(502, { 'content-type': type }).end(body);
+  const { client } = await scripted(t, refuse(404), proxy('text/html', '<h1>Bad'), proxy('application/json', '{}'));
+  const get = () => client.GET('/v1/tickets/{ticket_id}', { params: { path: { ticket_id: 'NO-1' } } });
+  const { error } = await get();
+  const detail: string | undefined = error?.detail;
+  t.equal(detail, 'd');
+  for (const type of ['HTML', 'JSON']) await t.rejects(get(), { code: 'not_pullwright', status: 502 }, type);
+});
+
 t.test('a connection that fell silent is given up; comments are a sign of life', async (t) => {
   // Time is turned by hand: after 30 s a comment comes, after 45 s more without anything the connection is given up.
   mock.timers.enable({ apis: ['setTimeout'] });

@@ -71,7 +71,7 @@ t.test('each stage holds what its files import', async (t) => {
       .filter(([name, text]) => name === 'COPY' && !text.startsWith('--from'))
       .flatMap(([, text]) => text.split(' ').slice(0, -1))
       .flatMap(filesIn)
-      .filter((path) => !/^dashboard\/dist\//.test(path));
+      .filter((path) => !/^(?:client|dashboard)\/dist\//.test(path));
     const missing = given
       .filter((path) => /\.(?:tsx?|mjs)$/.test(path) && !path.startsWith('standins/sample/'))
       .flatMap((path) =>

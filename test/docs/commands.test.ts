@@ -132,7 +132,7 @@ t.test('README.md, then the API, CLI, limits and client pages: from a clone to t
   const [program] = blocksOf('docs/client.md').filter(({ language }) => language === 'ts');
   const client = fileURLToPath(new URL('../../client/client.ts', import.meta.url));
   const text = (program?.text ?? '')
-    .replace('pullwright/client', client)
+    .replace('@pullwright/client', client)
     .replace('http://127.0.0.1:8000', url)
     .replace('acme/widgets', 'acme/duration');
   writeFileSync(join(cwd, 'program.ts'), text);

@@ -126,7 +126,7 @@ t.test('events that are not kept any more are told of, as are those that never w
   for (const accept of ['text/event-stream', 'application/json']) {
     t.match(await call(server, 'GET', path, undefined, { accept, 'last-event-id': '1' }), {
       status: 410,
-      body: { code: 'events_expired', detail: /first that is kept is 3/ },
+      body: { code: 'events_expired', detail: /first kept event is 3/ },
     });
   }
   t.strictSame(await events(server, ended.run_id, { lastEventId: 2 }), seen.slice(2));

@@ -46,7 +46,7 @@ t.test('all wrong settings are named at once, each with its remedy', async (t) =
 t.test('a server that others can reach needs a key', async (t) => {
   const { status, stderr } = start(t, { HOST: '0.0.0.0', PORT: '0', LOG_LEVEL: 'silent' });
   t.equal(status, 1);
-  t.match(stderr, /HOST is "0\.0\.0\.0".*there is no valid API key/);
+  t.match(stderr, /HOST is "0\.0\.0\.0".*no API key is valid/);
 });
 
 t.test('a server that others can reach needs a sandbox', async (t) => {

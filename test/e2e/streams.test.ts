@@ -66,7 +66,7 @@ async function makeRun() {
         [
           {
             type: 'run.succeeded',
-            data: { usage: { input_tokens: 0, output_tokens: 0, cached_tokens: 0 }, duration_ms: 0 },
+            data: { result: {}, usage: { input_tokens: 0, output_tokens: 0, cached_tokens: 0 }, duration_ms: 0 },
           },
         ],
         { state: 'succeeded', finished_at: new Date().toISOString() },

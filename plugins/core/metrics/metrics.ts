@@ -8,7 +8,7 @@ import { createSample } from './sample.ts';
 declare module 'fastify' {
   interface FastifyInstance {
     metrics: {
-      /** All metrics as they are now, in the text format of Prometheus. */
+      /** Returns all metrics in the text format of Prometheus. */
       text(): Promise<string>;
       contentType: string;
     };
@@ -16,8 +16,8 @@ declare module 'fastify' {
 }
 
 /**
- * `app.metrics`. Runs are measured by observing the log of events, requests by a hook that the routes after this plugin
- * get, the rest by what modules say they measured; states are looked up when somebody asks.
+ * Decorates `app.metrics`. The event log measures runs, a hook measures requests of the routes registered after this plugin,
+ * and modules emit all other measurements. Gauges of states are sampled at each scrape.
  */
 export default fp<{ version: string }>(
   async (app, { version }) => {
@@ -27,7 +27,7 @@ export default fp<{ version: string }>(
       try {
         observe(runId, events);
       } catch (error) {
-        app.log.error({ err: error, run_id: runId }, 'events of a run were not measured');
+        app.log.error({ err: error, run_id: runId }, 'failed to measure the events of a run');
       }
     });
     measureRequests(app, metrics);

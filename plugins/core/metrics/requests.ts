@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Metrics } from '../../../src/telemetry/metrics.ts';
 
-/** Counts and times requests by their route, never by their URL. */
+/** Counts and times requests by route; labels by URL would grow without limit. */
 export function measureRequests(app: FastifyInstance, { requests, requestDuration }: Metrics): void {
   app.addHook('onResponse', (request, reply, done) => {
     const { method } = request;

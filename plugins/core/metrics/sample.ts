@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { diskSpace } from '../../../src/files/disk-space.ts';
 import type { Metrics } from '../../../src/telemetry/metrics.ts';
 
-/** Gives a function that looks up what metrics of a state are now. What cannot be looked up is left out. */
+/** Returns a function that updates the gauges of states; logs a gauge that it cannot update. */
 export function createSample(app: FastifyInstance, metrics: Metrics): () => Promise<void> {
   const { config, server, store } = app;
   const countConnections = promisify(server.getConnections.bind(server));
@@ -45,7 +45,7 @@ export function createSample(app: FastifyInstance, metrics: Metrics): () => Prom
       countConnections().then((count) => metrics.connections.set(count)),
     ]);
     for (const sample of samples) {
-      if (sample.status === 'rejected') app.log.warn({ err: sample.reason }, 'a metric could not be looked up');
+      if (sample.status === 'rejected') app.log.warn({ err: sample.reason }, 'failed to sample a metric');
     }
   };
 }

@@ -4,7 +4,7 @@ import { OptionalKind, type TSchema, Type } from '@sinclair/typebox';
 import fp from 'fastify-plugin';
 import { Event, eventData } from '../../../schemas/event.ts';
 import { Problem } from '../../../schemas/problem.ts';
-import { createComponents, isObject, optionalWithDefault, refer } from './components.ts';
+import { createComponents, isObject, optionalWithDefault, resolveMarks } from './components.ts';
 import { createProblems } from './problems.ts';
 
 declare module 'fastify' {
@@ -19,11 +19,11 @@ const problemResponse = {
   content: { 'application/problem+json': { schema: Problem } },
 };
 
-/** The page loads what this server has and nothing else. */
+/** The page loads resources of this server only. */
 const PAGE_POLICY =
   "default-src 'none'; connect-src 'self'; font-src 'self' data:; img-src 'self' data:; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** `/openapi.json` (OpenAPI 3.1) from the route schemas, and `/docs` to read it. */
+/** Serves `/openapi.json` (OpenAPI 3.1), generated from the route schemas, and `/docs`, a page to read it. */
 export default fp<{ version: string }>(
   async (app, { version }) => {
     app.decorate('problemResponse', problemResponse);
@@ -40,18 +40,18 @@ export default fp<{ version: string }>(
         },
         servers: [{ url: '/', description: 'This server.' }],
         tags: [
-          { name: 'simple API', description: 'Two calls that do everything: create a ticket, and send it a command.' },
-          { name: 'tickets', description: 'A ticket is a workspace on a branch of a repository.' },
-          { name: 'plans', description: 'What is to be done, in versions that people edit and approve.' },
-          { name: 'runs', description: 'One command to the agent, as a durable log of events.' },
-          { name: 'permissions', description: 'What agents wait for a person to allow.' },
-          { name: 'usage', description: 'What runs have used.' },
-          { name: 'agents', description: 'The coding agents.' },
-          { name: 'keys', description: 'API keys: scopes, repositories, expiry.' },
-          { name: 'session', description: 'Signing in to the dashboard.' },
-          { name: 'audit', description: 'Who did what.' },
-          { name: 'housekeeping', description: 'Clean-up and backups.' },
-          { name: 'health', description: 'For monitors.' },
+          { name: 'simple API', description: 'Two routes: create a ticket, and send it a command.' },
+          { name: 'tickets', description: 'A unit of work on one repository, with a branch and a workspace.' },
+          { name: 'plans', description: 'Plans of a ticket, in versions that people edit and approve.' },
+          { name: 'runs', description: 'A run is one command to the agent, with a durable log of events.' },
+          { name: 'permissions', description: 'Tool calls that wait for the answer of a person.' },
+          { name: 'usage', description: 'Tokens, runs and durations.' },
+          { name: 'agents', description: 'Coding agents and their processes.' },
+          { name: 'keys', description: 'API keys with scopes, repositories and an expiry.' },
+          { name: 'session', description: 'Sign-in to the dashboard.' },
+          { name: 'audit', description: 'Log of changes and refused requests.' },
+          { name: 'housekeeping', description: 'Clean-up and backup.' },
+          { name: 'health', description: 'Health checks and metrics for monitoring.' },
         ],
         components: {
           securitySchemes: {
@@ -60,7 +60,7 @@ export default fp<{ version: string }>(
           },
         },
       },
-      // Which scopes do: in OpenAPI 3.1, the names of a requirement are roles for schemes other than OAuth.
+      // OpenAPI 3.1 allows scopes as roles of a security scheme other than OAuth.
       transform: ({ schema, url, route }) => ({
         schema: {
           ...schema,
@@ -78,8 +78,8 @@ export default fp<{ version: string }>(
         if (!('openapiObject' in document)) return document.swaggerObject;
         const { openapiObject } = document;
         const schemas = { ...components.schemas, ...eventSchemas() };
-        refer(schemas);
-        refer(openapiObject.paths);
+        resolveMarks(schemas);
+        resolveMarks(openapiObject.paths);
         Object.assign(openapiObject.components ?? {}, { schemas, examples: problems.examples });
         return openapiObject;
       },
@@ -106,12 +106,12 @@ export default fp<{ version: string }>(
   { name: 'openapi', dependencies: ['validation', 'auth'] },
 );
 
-/** Alternatives, each enough: a key with one of the scopes, in one of the two headers. */
+/** Returns the alternatives: a key with any one of the scopes, in either header. */
 function security(scopes: readonly string[] = []) {
   return scopes.flatMap((scope): Record<string, string[]>[] => [{ apiKey: [scope] }, { bearer: [scope] }]);
 }
 
-/** `Event` as what it is: one schema for each type, told apart by `type`. Answers are checked against the envelope only. */
+/** Returns `Event` as a union discriminated by `type`. Route schemas validate its envelope only. */
 function eventSchemas(): Record<string, object> {
   const { seq, run_id, time } = Event.properties;
   const types = Object.entries(eventData).map(([type, data]) => {
@@ -131,7 +131,7 @@ function eventSchemas(): Record<string, object> {
   };
 }
 
-/** The event vocabulary as Markdown, since OpenAPI cannot describe the frames of a stream. */
+/** Formats the event types as Markdown, since OpenAPI cannot describe the frames of a stream. */
 function eventTable(): string {
   const rows = Object.entries(eventData).map(([type, schema]) => {
     const fields = Object.entries<TSchema>(schema.properties).map(([name, field]) =>

@@ -2,8 +2,8 @@ import { Problem } from '../../../schemas/problem.ts';
 import { ERROR_CODES, type ErrorCode } from '../../../src/errors/error-codes.ts';
 import { TREE_REFUSALS } from '../../../src/workspaces/scan/tree-limits.ts';
 
-/** What only these operations answer, beside what follows from the shape of a route. */
-const OF_OPERATION: Readonly<Record<string, readonly ErrorCode[]>> = {
+/** Errors of single operations, besides those that follow from the shape of the route. */
+const OPERATION_ERRORS: Readonly<Record<string, readonly ErrorCode[]>> = {
   createTicket: [
     'repo_url_invalid',
     'ticket_repo_mismatch',
@@ -41,19 +41,19 @@ type Route = {
   schema: { operationId?: string; body?: unknown; querystring?: unknown; params?: unknown };
 };
 
-/** The errors of the routes, as responses, and an example of each that is among them. */
+/** Collects the error responses of routes, and one example for each error code. */
 export function createProblems() {
   const examples: Record<string, { value: Problem }> = {};
 
-  /** Refers to the example of an error by its code. */
-  function referTo(code: ErrorCode) {
+  /** Adds the example of an error code and returns a reference to it. */
+  function exampleOf(code: ErrorCode) {
     const { status, title, remedy } = ERROR_CODES[code];
     const type = `urn:pullwright:problem:${code}`;
     examples[code] = { value: { type, title, status, detail: `${title}.`, code, remedy } };
     return { $ref: `#/components/examples/${code}` };
   }
 
-  /** The errors that a route is known to answer, as responses by status that name their codes. */
+  /** Returns the error responses of a route by status; each description lists its codes. */
   function responses(route: Route): Record<string, object> {
     const byStatus = Map.groupBy(new Set(codesOf(route)), (code) => ERROR_CODES[code].status);
     return Object.fromEntries(
@@ -64,7 +64,7 @@ export function createProblems() {
           content: {
             'application/problem+json': {
               schema: Problem,
-              examples: Object.fromEntries(codes.map((code) => [code, referTo(code)])),
+              examples: Object.fromEntries(codes.map((code) => [code, exampleOf(code)])),
             },
           },
         },
@@ -87,6 +87,6 @@ function codesOf({ method, url, isPublic, schema }: Route): ErrorCode[] {
     ...(body === undefined ? [] : (['payload_too_large', 'unsupported_media_type'] as const)),
     ...(method === 'POST' && !isPublic ? (['idempotency_in_progress', 'idempotency_key_reused'] as const) : []),
     'rate_limited',
-    ...(OF_OPERATION[operationId] ?? []),
+    ...(OPERATION_ERRORS[operationId] ?? []),
   ];
 }

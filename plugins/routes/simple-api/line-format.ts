@@ -6,44 +6,44 @@ type Requested = EventData['permission.requested'];
 const END = '__END__';
 
 /**
- * The original service's stream: a frame per line of agent text, a short line for each thing that happened, and
- * `__END__`. Text is held back until its line is complete, so one view serves one stream.
- * @param waits whether the run waits for others of its ticket, which is worth a line
- * @param after the last event that the client has
+ * Creates the view of the simple API: a frame per line of agent text, a short line for other events, and `__END__`. It buffers
+ * an incomplete line, so a view serves one stream.
+ * @param waits whether the run waits for other runs of its ticket
+ * @param after `seq` of the last event that the client has
  */
 export function createLineView(waits: boolean, after: number): EventView {
   let line = '';
-  /** The last event that is told completely: resuming after a later one would lose the text that is held back. */
-  let told = after;
+  /** The last event without buffered text: a client that resumed after a later event would miss the buffer. */
+  let resumable = after;
 
   function linesOf(event: RunEvent): string[] {
     if (event.type === 'message.delta') {
       const lines = (line + event.data.text).split(/\r\n|\n|\r(?!$)/);
       line = lines.pop() ?? '';
-      return lines.map(harmless);
+      return lines.map(escapeEnd);
     }
-    const ended = TERMINAL_EVENTS.has(event.type);
-    const said = progress(event, waits);
-    if (said.length === 0 && !ended) return [];
-    const rest = line === '' ? [] : [line];
+    const isLast = TERMINAL_EVENTS.has(event.type);
+    const lines = progress(event, waits);
+    if (lines.length === 0 && !isLast) return [];
+    const buffered = line === '' ? [] : [line];
     line = '';
-    return [...[...rest, ...said].map(harmless), ...(ended ? [END] : [])];
+    return [...[...buffered, ...lines].map(escapeEnd), ...(isLast ? [END] : [])];
   }
 
   return {
-    // A comment, so that the headers reach the client before the agent says its first word.
+    // A comment, so that the headers reach the client before the first text of the agent.
     opening: ':\n\n',
     frame(event) {
       const lines = linesOf(event);
-      const before = told;
-      if (line === '') told = event.seq;
-      return lines.map((text, index) => frame(index === lines.length - 1 ? told : before, text)).join('');
+      const before = resumable;
+      if (line === '') resumable = event.seq;
+      return lines.map((text, index) => frame(index === lines.length - 1 ? resumable : before, text)).join('');
     },
   };
 }
 
-/** A line that reads like the end of the stream is indented, since it is not. */
-function harmless(text: string): string {
+/** Indents a line of text that equals the end marker. */
+function escapeEnd(text: string): string {
   return text === END ? ` ${text}` : text;
 }
 
@@ -51,7 +51,7 @@ function frame(id: number, text: string): string {
   return `id: ${id}\ndata: ${text}\n\n`;
 }
 
-/** What an event that is not agent text is told as. */
+/** Returns the lines of an event other than agent text. */
 function progress(event: RunEvent, waits: boolean): string[] {
   switch (event.type) {
     case 'run.queued':
@@ -80,17 +80,17 @@ function progress(event: RunEvent, waits: boolean): string[] {
     case 'run.failed':
     case 'run.canceled':
     case 'run.timed_out':
-      return [oneLine(`Error: ${event.data.error?.detail ?? event.type}`)];
+      return [oneLine(`Error: ${event.data.error.detail}`)];
     default:
       return [];
   }
 }
 
-/** How to answer comes first: what the agent wrote could push it out of the line, or look like it. */
+/** Puts the instructions first: text of the agent could imitate them or push them out of the line. */
 function permission(runId: string, { permission_id, deadline, kind, command, title }: Requested): string {
   const path = `/v1/runs/${runId}/permissions/${permission_id}`;
-  const what = (command ?? title).replaceAll('\n', '\\n');
-  const shown = what.length > 200 ? `${what.slice(0, 200)} [cut; GET /v1/permissions shows all of it]` : what;
+  const call = (command ?? title).replaceAll('\n', '\\n');
+  const shown = call.length > 200 ? `${call.slice(0, 200)} [cut; GET /v1/permissions shows all of it]` : call;
   return oneLine(`[permission] POST ${path} {"decision":"allow"|"reject"} until ${deadline}: ${kind} ${shown}`);
 }
 

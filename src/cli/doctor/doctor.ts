@@ -1,7 +1,7 @@
 import { ConfigError, loadConfig } from '../../config/load-config.ts';
 import { EXIT } from '../command-error.ts';
 import { createTerminal, type Terminal } from '../terminal.ts';
-import { type Check, carryOut, type Finding, fail } from './check.ts';
+import { type Check, type Finding, fail, runCheck } from './check.ts';
 import { githubChecks } from './github.ts';
 import { machineChecks } from './machine.ts';
 import { modelChecks } from './model.ts';
@@ -9,13 +9,13 @@ import { programChecks } from './programs.ts';
 
 const COLORS = { ok: 'green', warn: 'yellow', fail: 'red' } as const;
 
-/** Looks at all that runs need and says what mends what is missing. The exit code is 1 when something is. */
+/** Checks all that runs need and prints a fix for each problem. Sets exit code 1 when a check fails. */
 export async function doctor({ repo, json }: { repo?: string; json: boolean }): Promise<void> {
   const terminal = createTerminal();
   const findings: (Finding & { name: string })[] = [];
   for (const check of checks(repo)) {
-    terminal.wait(`Checking ${check.name}`);
-    const finding = await carryOut(check);
+    terminal.progress(`Checking ${check.name}`);
+    const finding = await runCheck(check);
     findings.push(finding);
     if (!json) print(terminal, finding);
   }
@@ -27,22 +27,17 @@ export async function doctor({ repo, json }: { repo?: string; json: boolean }): 
 function checks(repo: string | undefined): Check[] {
   try {
     const config = loadConfig(process.env);
-    const surroundings = { config, env: process.env, ...(repo === undefined ? {} : { repo }) };
-    return [
-      ...programChecks(),
-      ...machineChecks(surroundings),
-      ...modelChecks(surroundings),
-      ...githubChecks(surroundings),
-    ];
+    const context = { config, env: process.env, ...(repo === undefined ? {} : { repo }) };
+    return [...programChecks(), ...machineChecks(context), ...modelChecks(context), ...githubChecks(context)];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { message } = error;
-    // Without settings, nothing else can be looked at.
+    // Other checks need the settings.
     return [...programChecks(), { name: 'settings', run: async () => fail(message, 'Correct them in .env.') }];
   }
 }
 
 function print(terminal: Terminal, { name, status, detail, remedy }: Finding & { name: string }): void {
   terminal.colored(COLORS[status], `${status.padEnd(5)} ${name}: ${detail}`);
-  if (remedy !== undefined) terminal.print(`      mend it: ${remedy}`);
+  if (remedy !== undefined) terminal.print(`      fix: ${remedy}`);
 }

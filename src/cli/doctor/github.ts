@@ -3,18 +3,18 @@ import { createGhApi, type GhAnswer } from '../../github/gh-api.ts';
 import { githubFailure } from '../../github/github-failure.ts';
 import { createTokenSource } from '../../github/token.ts';
 import { createRedactor } from '../../redaction/redactor.ts';
-import { type Check, fail, ok, type Surroundings, warn } from './check.ts';
+import { type Check, type CheckContext, fail, ok, warn } from './check.ts';
 
-const MOST_SECONDS_APART = 60;
+const MAX_CLOCK_SKEW_SECONDS = 60;
 
-/** The login at GitHub, the right to push, and the clock, which GitHub's answers tell. */
-export function githubChecks({ config, env, repo }: Surroundings): Check[] {
+/** Checks the login at GitHub, the right to push, and the clock against GitHub's. */
+export function githubChecks({ config, env, repo }: CheckContext): Check[] {
   const token = createTokenSource({ config, parentEnv: env, redactor: createRedactor() });
   const gh = createGhApi({ config, parentEnv: env, token });
   const get = (host: string, route: string) => gh({ host, method: 'GET', route, signal: AbortSignal.timeout(30_000) });
   const isApp = config.GITHUB_APP_ID !== undefined;
-  const asked = Date.now();
-  // An app is no user; it is asked for what there is for anybody with a valid token.
+  const requestedAt = Date.now();
+  // An app is not a user; any valid token can read its rate limit.
   const login = { host: config.GITHUB_HOST, method: 'GET', route: isApp ? 'rate_limit' : 'user' } as const;
   const answer = get(login.host, login.route);
   answer.catch(() => {});
@@ -32,10 +32,10 @@ export function githubChecks({ config, env, repo }: Surroundings): Check[] {
       name: 'clock',
       async run() {
         const got = await answer.catch(() => undefined);
-        const off = got && secondsOff(got, asked);
-        if (off === undefined) return warn('GitHub did not tell the time.', 'See the check of the login.');
-        if (Math.abs(off) <= MOST_SECONDS_APART) return ok('as GitHub has it');
-        return fail(`It is ${Math.round(off)} s off GitHub's.`, 'timedatectl set-ntp true');
+        const skew = got && clockSkewSeconds(got, requestedAt);
+        if (skew === undefined) return warn('GitHub did not answer with a date.', 'Fix the check github login first.');
+        if (Math.abs(skew) <= MAX_CLOCK_SKEW_SECONDS) return ok('matches GitHub');
+        return fail(`The clock differs from GitHub's by ${Math.round(skew)} s.`, 'timedatectl set-ntp true');
       },
     },
   ];
@@ -49,27 +49,30 @@ export function githubChecks({ config, env, repo }: Surroundings): Check[] {
         const route = `repos/${owner}/${name}`;
         const got = await get(host, route);
         if (got.kind !== 'answer' || got.status !== 200) throw githubFailure({ host, method: 'GET', route }, got);
-        // An app's answer has no permissions; pushing tells.
-        if (field(field(got.body, 'permissions'), 'push') === true) return ok(`${owner}/${name} may be pushed to`);
+        if (field(field(got.body, 'permissions'), 'push') === true) return ok(`the token can push to ${owner}/${name}`);
+        // The answer to an app has no permissions.
         if (isApp)
-          return warn(`${owner}/${name} can be read.`, 'Give the app contents and pull requests, read and write.');
+          return warn(
+            `${owner}/${name} can be read.`,
+            'Give the app read and write access to contents and pull requests.',
+          );
         return fail(
-          `The token may not push to ${owner}/${name}.`,
-          'Give it contents and pull requests, read and write, on this repository.',
+          `The token cannot push to ${owner}/${name}.`,
+          'Give it read and write access to contents and pull requests of this repository.',
         );
       },
     },
   ];
 }
 
-/** How much this machine's clock is ahead, by the `Date` header, which is exact to a second. */
-function secondsOff(answer: GhAnswer, asked: number): number | undefined {
+/** Returns how many seconds this clock is ahead of the `Date` header, which has a resolution of a second. */
+function clockSkewSeconds(answer: GhAnswer, requestedAt: number): number | undefined {
   if (answer.kind !== 'answer') return undefined;
-  const told = Date.parse(answer.headers.date ?? '');
-  if (Number.isNaN(told)) return undefined;
+  const date = Date.parse(answer.headers.date ?? '');
+  if (Number.isNaN(date)) return undefined;
   const now = Date.now();
-  if (told >= asked - 1000 && told <= now) return 0;
-  return ((told < asked ? asked : now) - told) / 1000;
+  if (date >= requestedAt - 1000 && date <= now) return 0;
+  return ((date < requestedAt ? requestedAt : now) - date) / 1000;
 }
 
 function field(body: unknown, name: string): unknown {

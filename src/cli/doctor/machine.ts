@@ -8,12 +8,12 @@ import { diskSpace } from '../../files/disk-space.ts';
 import { lowLimits } from '../../sandbox/resource-limits.ts';
 import { createSandbox } from '../../sandbox/sandbox.ts';
 import { checkStore, rejectUnfinishedRestore, STORE_FILE, STORE_IN_USE } from '../../store/store-file.ts';
-import { type Check, type Finding, fail, ok, type Surroundings, warn } from './check.ts';
+import { type Check, type CheckContext, type Finding, fail, ok, warn } from './check.ts';
 
 const GIB = 1024 ** 3;
 
-/** What the server needs of this machine: folders, disk, walls, a port, and a store that is whole. */
-export function machineChecks({ config, env }: Surroundings): Check[] {
+/** Checks this machine: folders, disk, store, sandbox and port. */
+export function machineChecks({ config, env }: CheckContext): Check[] {
   const { DATA_DIR, TICKETS_ROOT, HOST, PORT } = config;
   return [
     { name: 'data folder', run: () => folder(DATA_DIR) },
@@ -21,22 +21,22 @@ export function machineChecks({ config, env }: Surroundings): Check[] {
     {
       name: 'store',
       async run() {
-        if (!existsSync(join(DATA_DIR, STORE_FILE))) return ok('there is none yet');
+        if (!existsSync(join(DATA_DIR, STORE_FILE))) return ok('not created yet');
         rejectUnfinishedRestore(DATA_DIR);
         const fault = checkStore(DATA_DIR);
         if (fault === STORE_IN_USE) return ok(fault);
-        return fault === undefined ? ok('whole') : fail(fault, 'pullwright restore, with the last backup');
+        return fault === undefined ? ok('intact') : fail(fault, 'pullwright restore, with the last backup');
       },
     },
     {
       name: 'sandbox',
       async run() {
         const sandbox = createSandbox({ config, parentEnv: env });
-        if (sandbox.kind === 'none') return warn('SANDBOX=none: agents run without walls.', 'Set SANDBOX=auto.');
-        const walls = await sandbox.check();
-        if (!walls.ok) return fail(walls.detail, walls.remedy);
+        if (sandbox.kind === 'none') return warn('SANDBOX=none: agents run without isolation.', 'Set SANDBOX=auto.');
+        const selfTest = await sandbox.check();
+        if (!selfTest.ok) return fail(selfTest.detail, selfTest.remedy);
         const [low] = lowLimits();
-        return low === undefined ? ok('its walls hold') : warn(low.detail, low.remedy);
+        return low === undefined ? ok('self-test passed') : warn(low.detail, low.remedy);
       },
     },
     { name: 'sandbox limits', run: () => sandboxLimits(config) },
@@ -49,31 +49,31 @@ async function sandboxLimits(config: Config): Promise<Finding> {
   const limits = await createSandbox({ config }).checkLimits();
   const memory = `${config.SANDBOX_MEMORY_MB} MiB of memory`;
   if (limits.ok) return ok(`cgroup v${limits.version}: ${memory} for each sandbox as a whole`);
-  // A server started another way, by systemd for one, has another cgroup than this command.
+  // A server that systemd or Docker starts has another cgroup than this command.
   return warn(
-    `${memory} for each process, not for a sandbox as a whole, when the server starts as this command did: ${limits.detail}.`,
+    `${memory} for each process, not for a sandbox as a whole, if the server starts like this command: ${limits.detail}.`,
     limits.remedy,
   );
 }
 
 async function folder(path: string): Promise<Finding> {
-  // The server makes it, and what is looked at only is left as it is.
-  const there = nearest(path);
-  const isFolder = (await stat(there)).isDirectory();
-  if (!isFolder) return fail(`${there} is no folder.`, 'Name another one.');
+  // The server creates the folder; this check changes nothing.
+  const existing = nearestExisting(path);
+  const isFolder = (await stat(existing)).isDirectory();
+  if (!isFolder) return fail(`${existing} is not a folder.`, 'Set another folder.');
   try {
-    await access(there, constants.W_OK);
+    await access(existing, constants.W_OK);
   } catch {
-    return fail(`${there} cannot be written.`, `chown -R "$USER" ${there}`);
+    return fail(`${existing} is not writable.`, `chown -R "$USER" ${existing}`);
   }
-  const { free } = await diskSpace(there);
-  const left = `${path}, ${(free / GIB).toFixed(1)} GiB free`;
-  return free < GIB ? warn(left, 'Make room on this disk.') : ok(left);
+  const { free } = await diskSpace(existing);
+  const detail = `${path}, ${(free / GIB).toFixed(1)} GiB free`;
+  return free < GIB ? warn(detail, 'Free space on this disk.') : ok(detail);
 }
 
-/** The folder itself, or the first above it that exists. */
-function nearest(path: string): string {
-  return existsSync(path) ? path : nearest(dirname(path));
+/** Returns the path, or its nearest ancestor that exists. */
+function nearestExisting(path: string): string {
+  return existsSync(path) ? path : nearestExisting(dirname(path));
 }
 
 async function port(host: string, number: number): Promise<Finding> {
@@ -89,8 +89,8 @@ async function port(host: string, number: number): Promise<Finding> {
     );
     if (isOurs) return ok(`a server answers at ${number}`);
     return fail(
-      `${number} cannot be used: ${error instanceof Error ? error.message : error}.`,
-      'Set PORT to another one.',
+      `Port ${number} is not available: ${error instanceof Error ? error.message : error}.`,
+      'Set PORT to another port.',
     );
   } finally {
     server.close();

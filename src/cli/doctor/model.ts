@@ -1,12 +1,12 @@
 import { createRequire } from 'node:module';
 import { gemini } from '../../agents/gemini/gemini.ts';
 import { geminiModel } from '../../model-proxy/gemini/model-api.ts';
-import { type Check, fail, ok, type Surroundings } from './check.ts';
+import { type Check, type CheckContext, fail, ok } from './check.ts';
 
 const KEYS = 'https://aistudio.google.com/apikey';
 
-/** The agent, and whether the model takes its key: counting the tokens of a word costs nothing. */
-export function modelChecks({ config }: Surroundings): Check[] {
+/** Checks the agent, and the key of the model by counting tokens, which is free. */
+export function modelChecks({ config }: CheckContext): Check[] {
   return [
     {
       name: 'gemini cli',
@@ -25,7 +25,8 @@ export function modelChecks({ config }: Surroundings): Check[] {
         const model = config.GEMINI_MODEL ?? 'gemini-2.5-flash';
         const api = geminiModel(config);
         const call = api.call('POST', `/v1beta/models/${model}:countTokens`);
-        if (call === undefined) return fail(`GEMINI_MODEL is ${model}, which is no name of a model.`, 'Leave it out.');
+        if (call === undefined)
+          return fail(`GEMINI_MODEL is ${model}, which is not the name of a model.`, 'Remove GEMINI_MODEL.');
         const response = await fetch(call.url, {
           method: 'POST',
           headers: { [api.keyHeader]: api.key, 'content-type': 'application/json' },
@@ -39,11 +40,11 @@ export function modelChecks({ config }: Surroundings): Check[] {
           );
         }
         await response.body?.cancel();
-        if (response.ok) return ok(`${call.url.host} takes it for ${model}`);
+        if (response.ok) return ok(`${call.url.host} accepts it for ${model}`);
         if (response.status === 404)
-          return fail(`There is no model ${model} for this key.`, 'Set GEMINI_MODEL to one there is.');
-        if (response.status === 429) return fail('Its quota is used up.', `See its account at ${KEYS}`);
-        return fail(`It is refused (status ${response.status}).`, `Make another one at ${KEYS}`);
+          return fail(`The key has no access to the model ${model}.`, 'Set GEMINI_MODEL to another model.');
+        if (response.status === 429) return fail('The quota of the key is exhausted.', `Check the account at ${KEYS}`);
+        return fail(`The API refuses the key (status ${response.status}).`, `Create another key at ${KEYS}`);
       },
     },
   ];

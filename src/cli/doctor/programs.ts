@@ -2,18 +2,18 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { type Check, fail, ok } from './check.ts';
 
-const LEAST_NODE = [22, 19] as const;
+const MIN_NODE = [22, 19] as const;
 
-/** The programs that the server calls, each new enough. */
+/** Checks the versions of the programs that the server runs. */
 export function programChecks(): Check[] {
   return [
     {
       name: 'node',
       run: async () =>
-        isAtLeast(process.versions.node, LEAST_NODE)
+        isAtLeast(process.versions.node, MIN_NODE)
           ? ok(process.versions.node)
           : fail(
-              `${process.versions.node} is older than ${LEAST_NODE.join('.')}.`,
+              `${process.versions.node} is older than ${MIN_NODE.join('.')}.`,
               'Install Node.js 24: https://nodejs.org',
             ),
     },
@@ -26,9 +26,9 @@ function program(name: string, least: readonly [number, number], remedy: string)
   return {
     name,
     async run() {
-      const said = await promisify(execFile)(name, ['--version']).catch(() => undefined);
-      const version = /\d+\.\d+(?:\.\d+)?/.exec(said?.stdout ?? '')?.[0];
-      if (version === undefined) return fail(`There is no command ${name}, or it does not work.`, remedy);
+      const output = await promisify(execFile)(name, ['--version']).catch(() => undefined);
+      const version = /\d+\.\d+(?:\.\d+)?/.exec(output?.stdout ?? '')?.[0];
+      if (version === undefined) return fail(`The command ${name} is missing or fails.`, remedy);
       return isAtLeast(version, least) ? ok(version) : fail(`${version} is older than ${least.join('.')}.`, remedy);
     },
   };

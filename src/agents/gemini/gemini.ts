@@ -131,9 +131,13 @@ async function checkPolicies(policies: readonly Policy[]): Promise<void> {
     const content = await readFile(file).catch(() => undefined);
     const found = content && createHash('sha256').update(content).digest('hex');
     if (found === sha256) continue;
-    throw new AppError('agent_unavailable', `The policy file ${basename(file)} is ${found ? 'modified' : 'missing'}.`, {
-      remedy: 'Install the server again; it starts no agent without the original policy files.',
-    });
+    throw new AppError(
+      'agent_unavailable',
+      `The policy file ${basename(file)} is ${found ? 'not the original' : 'missing'}.`,
+      {
+        remedy: 'Install the server again.',
+      },
+    );
   }
 }
 

@@ -1,137 +1,56 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { TSchema } from '@sinclair/typebox';
 import { DEFAULT_PROTECTED_PATHS } from '../src/config/protected-paths.ts';
+import { accessSettings } from '../src/config/settings/access.ts';
+import { agentSettings } from '../src/config/settings/agents.ts';
+import { githubSettings } from '../src/config/settings/github.ts';
+import { retentionSettings } from '../src/config/settings/retention.ts';
+import { runSettings } from '../src/config/settings/runs.ts';
+import { serverSettings } from '../src/config/settings/server.ts';
+import { traceSettings } from '../src/config/settings/traces.ts';
 import { Settings } from '../src/config/settings.ts';
 
-/** Writes `docs/configuration.md` from the settings. `--check` writes nothing, and fails if the file is not up to date. */
+/** Generates `docs/configuration.md` from the settings. With `--check`, it fails when the file is out of date. */
 
 const FILE = new URL('../docs/configuration.md', import.meta.url);
 
-const GROUPS: readonly [title: string, names: readonly (keyof Settings)[]][] = [
-  ['Server', ['PORT', 'HOST', 'LOG_LEVEL', 'DATA_DIR', 'TICKETS_ROOT', 'SHUTDOWN_SECONDS', 'LEASE_SECONDS']],
-  [
-    'Disk and retention',
-    [
-      'MIN_FREE_DISK_MB',
-      'RETAIN_EVENTS_DAYS',
-      'RETAIN_RUNS_DAYS',
-      'RETAIN_RUNS_PER_TICKET',
-      'RETAIN_CONVERSATIONS_DAYS',
-      'RETAIN_WORKSPACES_DAYS',
-      'RETAIN_AUDIT_DAYS',
-    ],
-  ],
-  [
-    'Access',
-    [
-      'API_KEY',
-      'ALLOWED_HOSTS',
-      'CORS_ORIGINS',
-      'TRUST_PROXY',
-      'RATE_LIMIT_PER_MINUTE',
-      'KEY_RATE_LIMIT_PER_MINUTE',
-      'AUTH_FAILURES_PER_MINUTE',
-      'MAX_RUNS_PER_KEY',
-      'MAX_STREAMS_PER_KEY',
-    ],
-  ],
-  [
-    'Repositories and GitHub',
-    [
-      'ALLOWED_REPO_HOSTS',
-      'GITHUB_TOKEN',
-      'GITHUB_TOKEN_FILE',
-      'GITHUB_HOST',
-      'GITHUB_APP_ID',
-      'GITHUB_APP_PRIVATE_KEY_FILE',
-      'GITHUB_APP_INSTALLATION_ID',
-      'GITHUB_HTTP_UNIX_SOCKET',
-      'PROTECTED_PATHS',
-      'GIT_AUTHOR_NAME',
-      'GIT_AUTHOR_EMAIL',
-      'GIT_TIMEOUT_SECONDS',
-      'FETCH_TTL_SECONDS',
-      'SPARE_CHECKOUTS',
-    ],
-  ],
-  [
-    'Runs',
-    [
-      'MAX_CONCURRENT_RUNS',
-      'MAX_QUEUED_RUNS',
-      'RUN_TIMEOUT_SECONDS',
-      'RUN_MAX_ATTEMPTS',
-      'MAX_TURNS_PER_RUN',
-      'REQUIRE_PLAN_APPROVAL',
-      'VERIFY_COMMAND',
-      'VERIFY_ATTEMPTS',
-    ],
-  ],
-  [
-    'Traces',
-    [
-      'OTEL_EXPORTER_OTLP_ENDPOINT',
-      'OTEL_EXPORTER_OTLP_HEADERS',
-      'OTEL_EXPORTER_OTLP_HEADERS_FILE',
-      'OTEL_SERVICE_NAME',
-    ],
-  ],
-  [
-    'Agents and models',
-    [
-      'AGENT',
-      'AGENT_IDLE_SECONDS',
-      'AGENT_POOL_SPARE',
-      'AGENT_POOL_SIZE',
-      'AGENT_POOL_MEMORY_MB',
-      'AGENT_START_SECONDS',
-      'AGENT_SILENCE_SECONDS',
-      'SANDBOX',
-      'SANDBOX_UIDS',
-      'SANDBOX_MEMORY_MB',
-      'SANDBOX_CPUS',
-      'ASK_PERMISSION',
-      'PERMISSION_TIMEOUT_SECONDS',
-      'EGRESS_ALLOW',
-      'MAX_WORKSPACE_MB',
-      'MAX_RUN_OUTPUT_MB',
-      'MAX_TOKENS_PER_RUN',
-      'MAX_TOKENS_PER_KEY_PER_DAY',
-      'GEMINI_API_KEY',
-      'GEMINI_API_KEY_FILE',
-      'GEMINI_MODEL',
-      'GOOGLE_GEMINI_BASE_URL',
-    ],
-  ],
+const SECTIONS: readonly [title: string, settings: Readonly<Record<string, TSchema>>][] = [
+  ['Server', serverSettings],
+  ['Disk and retention', retentionSettings],
+  ['Access', accessSettings],
+  ['Repositories and GitHub', githubSettings],
+  ['Runs', runSettings],
+  ['Traces', traceSettings],
+  ['Agents and models', agentSettings],
 ];
 
 const INTRODUCTION = `# Configuration
 
-<!-- Generated from src/config/settings.ts by \`npm run docs\`. -->
+<!-- Generated from src/config/settings/ by \`npm run docs\`. -->
 
-Each setting is an environment variable, or a line \`NAME=value\` in the file \`.env\` of the folder in which the server
-starts. The environment takes precedence. An empty value counts as unset. If a value is invalid, the server does not start,
-and reports all problems at once.
+A setting is an environment variable, or a line \`NAME=value\` of the file \`.env\` in the folder in which the server
+starts. The environment takes precedence. An empty value counts as unset. If a value is not valid, the server does not
+start, and it reports every problem at once.
 `;
 
-const NOT_SETTINGS = `## Environment variables
+const OTHER_VARIABLES = `## Other environment variables
 
-These are not settings, and \`.env\` does not set them. The server passes \`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\` and
-\`SSL_CERT_DIR\` of its environment to git and gh. Calls of the model also use \`HTTPS_PROXY\` (\`HTTP_PROXY\` for an \`http:\`
-relay; on Node.js 22 from 22.21 on), with the certificates of \`NODE_EXTRA_CA_CERTS\`. Agents get none of these. They get proxy
-variables of their own if \`EGRESS_ALLOW\` names hosts.
+These are not settings, and \`.env\` cannot contain them. The server passes \`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\` and
+\`SSL_CERT_DIR\` to git and gh. Calls to the model also use \`HTTPS_PROXY\`, with the certificates of \`NODE_EXTRA_CA_CERTS\`;
+for a relay with an \`http:\` address they use \`HTTP_PROXY\`. On Node.js 22, this needs 22.21 or later. Agents receive none
+of these variables. They get proxy variables of their own if \`EGRESS_ALLOW\` names hosts.
 `;
 
-/** Renders the paths of `PROTECTED_PATHS=default`, by the program that obeys them. */
+/** Lists the paths of `PROTECTED_PATHS=default` by the programs that obey them. */
 function protectedPaths(): string {
   const rows = Object.entries(Object.groupBy(DEFAULT_PROTECTED_PATHS, ([, obeyedBy]) => obeyedBy)).map(
     ([obeyedBy, paths = []]) => `| ${cell(obeyedBy)} | ${paths.map(([path]) => `\`${path}\``).join(', ')} |`,
   );
   return `## Protected paths
 
-\`PROTECTED_PATHS=default\` protects these paths, relative to the root of the repository, and everything in these folders. Build
-scripts are not protected, because agents work on them. Nor is \`.gitattributes\`: the run and the pull request name its new
-lines by which GitHub folds a change.
+\`PROTECTED_PATHS=default\` protects these files and folders, relative to the top of the repository. A folder is protected
+with its contents. Build scripts are not protected, since changing them is ordinary work. \`.gitattributes\` is not
+protected either: the run and the pull request name new lines in it that make GitHub collapse a diff.
 
 | obeyed by | paths |
 | --- | --- |
@@ -139,22 +58,19 @@ ${rows.join('\n')}
 `;
 }
 
-/** Renders the whole document. @throws Error if a setting is in no group, or in two */
+/** @throws Error when a setting is in no section */
 function document(): string {
-  const grouped = GROUPS.flatMap(([, names]) => names);
-  const all = Object.keys(Settings.properties);
-  const wrong = all.filter((name) => grouped.filter((other) => other === name).length !== 1);
-  if (wrong.length > 0)
-    throw new Error(`Not in exactly one group of scripts/configuration-docs.ts: ${wrong.join(', ')}`);
-  const sections = GROUPS.map(([title, names]) => `## ${title}\n\n${table(names)}\n`);
-  return [INTRODUCTION, ...sections, protectedPaths(), NOT_SETTINGS].join('\n');
+  const documented = new Set(SECTIONS.flatMap(([, settings]) => Object.keys(settings)));
+  const missing = Object.keys(Settings.properties).filter((name) => !documented.has(name));
+  if (missing.length > 0) throw new Error(`In no section of scripts/configuration-docs.ts: ${missing.join(', ')}`);
+  const sections = SECTIONS.map(([title, settings]) => `## ${title}\n\n${table(settings)}\n`);
+  return [INTRODUCTION, ...sections, protectedPaths(), OTHER_VARIABLES].join('\n');
 }
 
-function table(names: readonly (keyof Settings)[]): string {
-  const rows = names.map((name) => {
-    const schema = Settings.properties[name];
-    return [`\`${name}\``, values(schema), fallback(schema), schema.description ?? ''].map(cell).join(' | ');
-  });
+function table(settings: Readonly<Record<string, TSchema>>): string {
+  const rows = Object.entries(settings).map(([name, schema]) =>
+    [`\`${name}\``, values(schema), fallback(schema), schema.description ?? ''].map(cell).join(' | '),
+  );
   return ['name | value | default | description', '--- | --- | --- | ---', ...rows]
     .map((row) => `| ${row} |`)
     .join('\n');
@@ -180,6 +96,6 @@ const wanted = document();
 if (!process.argv.includes('--check')) {
   await writeFile(FILE, wanted);
 } else if ((await readFile(FILE, 'utf8').catch(() => '')) !== wanted) {
-  console.error('docs/configuration.md is outdated. Run: npm run docs');
+  console.error('docs/configuration.md is out of date. Run: npm run docs');
   process.exitCode = 1;
 }

@@ -2,7 +2,7 @@ import cookie from '@fastify/cookie';
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Scope } from '../../schemas/key.ts';
-import { isLoopback } from '../../src/config/load-config.ts';
+import { isLoopback } from '../../src/config/loopback.ts';
 import { AppError } from '../../src/errors/app-error.ts';
 import { type Caller, requireScope } from '../../src/keys/caller.ts';
 import { createKeys, type Keys, LOOPBACK } from '../../src/keys/keys.ts';

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin';
-import { isLoopback } from '../../src/config/load-config.ts';
+import { isLoopback } from '../../src/config/loopback.ts';
 import { AppError } from '../../src/errors/app-error.ts';
 
 /** Refuses requests with an unknown `Host`, against pages that resolve their own name to this machine (DNS rebinding). */

@@ -1,5 +1,5 @@
 /**
- * Variable of every process that the server starts outside of a sandbox, with its DATA_DIR as value: by it, what outlived
- * a server that was killed is found again.
+ * Environment variable of every process that the server starts outside a sandbox; its value is DATA_DIR. The next server
+ * finds orphans of a killed server by it.
  */
 export const CHILD_MARK = 'CHILD_OF_PULLWRIGHT';

@@ -4,8 +4,8 @@ import type { Config } from './load-config.ts';
 const INSTALLED = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
- * Makes a function that names the folders of the server in a text for clients, who need not know where they are. It is the
- * last line: an error that is about a path says its name alone.
+ * Creates a function that replaces the paths of the server's folders in a text for clients by their names. It is a second
+ * line of defence: errors should not contain absolute paths.
  */
 export function createPathHider({ DATA_DIR, TICKETS_ROOT }: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>) {
   const folders = [

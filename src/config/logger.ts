@@ -1,4 +1,4 @@
-/** What the domain needs of a logger: objects first, then a lower-case message. pino's and Fastify's loggers fit. */
+/** The logger of the domain modules: first the fields, then a lower-case message. Loggers of pino and Fastify match. */
 export type Logger = {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;

@@ -1,24 +1,24 @@
-/** Name of a header (RFC 9110), and a value that can be one. */
+/** Header name and value (RFC 9110). */
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const VALUE = /^[\x20-\x7e]*$/;
 
 /**
- * Reads `NAME=VALUE,NAME=VALUE` with percent-encoded values
+ * Parses `NAME=VALUE,NAME=VALUE` with percent-encoded values
  * (https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specifying-headers-via-environment-variables).
- * @returns undefined when it is not of this form
+ * @returns the values by name in lower case; undefined for any other text
  */
 export function parseOtlpHeaders(text: string): Record<string, string> | undefined {
   const headers: Record<string, string> = {};
   for (const part of text.split(',').filter((piece) => piece.trim() !== '')) {
     const [name = '', ...rest] = part.split('=');
-    const value = decoded(rest.join('=').trim());
+    const value = decode(rest.join('=').trim());
     if (rest.length === 0 || !NAME.test(name.trim()) || value === undefined || !VALUE.test(value)) return undefined;
     headers[name.trim().toLowerCase()] = value;
   }
   return headers;
 }
 
-function decoded(text: string): string | undefined {
+function decode(text: string): string | undefined {
   try {
     return decodeURIComponent(text);
   } catch {

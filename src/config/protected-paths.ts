@@ -1,27 +1,28 @@
 /**
- * Files and folders that CI systems, review rules and bots obey, and who does. A change of one decides what runs with
- * the repository's secrets, who has to review, or what is merged, before anybody has read it. Folders end with a slash.
- * Not here are build scripts, such as package.json or a Makefile: they are the work itself, and a person reviews them.
+ * Files and folders that CI systems, review rules and bots obey, each with the programs that obey it. A change of one takes
+ * effect before a person has reviewed it: it can run code with the repository's secrets, change the required reviewers or
+ * merge. Folders end with a slash. Build scripts, such as package.json or a Makefile, are not in the list: changing them is
+ * ordinary work, and a person reviews it.
  */
 export const DEFAULT_PROTECTED_PATHS: readonly (readonly [path: string, obeyedBy: string])[] = [
-  // Whole, since apps look for settings of any name there, and instructions for reviewing agents lie there as well.
+  // The whole folder: apps read settings of any name from it, and review agents their instructions.
   [
     '.github/',
-    'GitHub: workflows, actions, CODEOWNERS, Dependabot, code scanning, Copilot; apps that keep settings there',
+    'GitHub: workflows, actions, CODEOWNERS, Dependabot, code scanning, Copilot; apps with settings in this folder',
   ],
-  ['CODEOWNERS', 'GitHub, GitLab, Gitea and Forgejo: who has to review'],
-  ['docs/CODEOWNERS', 'GitHub, GitLab, Gitea and Forgejo: who has to review'],
+  ['CODEOWNERS', 'GitHub, GitLab, Gitea and Forgejo: required reviewers'],
+  ['docs/CODEOWNERS', 'GitHub, GitLab, Gitea and Forgejo: required reviewers'],
   ['.gitlab/', 'GitLab: CODEOWNERS, merge request templates, agents'],
   ['.gitlab-ci.yml', 'GitLab CI'],
   ['.gitlab-ci/', 'GitLab CI'],
   ['.gitea/', 'Gitea Actions, CODEOWNERS'],
   ['.forgejo/', 'Forgejo Actions, CODEOWNERS'],
-  ['OWNERS', 'Prow: who may approve'],
-  ['OWNERS_ALIASES', 'Prow: who may approve'],
+  ['OWNERS', 'Prow: approvers'],
+  ['OWNERS_ALIASES', 'Prow: approvers'],
   ['.prow/', 'Prow'],
   ['.prow.yaml', 'Prow'],
-  ['.gitmodules', 'git: where a check-out of a CI system fetches submodules from'],
-  ['.lfsconfig', 'Git LFS: where a check-out of a CI system fetches files from'],
+  ['.gitmodules', 'git: submodules that a CI system fetches'],
+  ['.lfsconfig', 'Git LFS: server from which a CI system fetches files'],
   ['.circleci/', 'CircleCI'],
   ['circle.yml', 'CircleCI'],
   ['.travis.yml', 'Travis CI'],
@@ -94,66 +95,66 @@ export const DEFAULT_PROTECTED_PATHS: readonly (readonly [path: string, obeyedBy
   ['.devcontainer/', 'GitHub Codespaces: commands of prebuilds'],
   ['.devcontainer.json', 'GitHub Codespaces: commands of prebuilds'],
   ['.gitpod.yml', 'Gitpod: commands of prebuilds'],
-  ['renovate.json', 'Renovate: what is updated and merged'],
-  ['renovate.json5', 'Renovate: what is updated and merged'],
-  ['.renovaterc', 'Renovate: what is updated and merged'],
-  ['.renovaterc.json', 'Renovate: what is updated and merged'],
-  ['.renovaterc.json5', 'Renovate: what is updated and merged'],
-  ['.dependabot/', 'Dependabot: what is updated and merged'],
-  ['.mergify.yml', 'Mergify: what is merged'],
-  ['.mergify/', 'Mergify: what is merged'],
-  ['.kodiak.toml', 'Kodiak: what is merged'],
-  ['.bulldozer.yml', 'Bulldozer: what is merged'],
-  ['bors.toml', 'bors: what is merged'],
-  ['.aviator/', 'Aviator: what is merged'],
-  ['.trunk/', 'Trunk: what is checked and merged'],
-  ['.allstar/', 'OpenSSF Allstar: rules of the repository'],
-  ['Dangerfile', 'Danger: rules of reviews'],
-  ['dangerfile.js', 'Danger: rules of reviews'],
-  ['dangerfile.ts', 'Danger: rules of reviews'],
-  ['Dangerfile.swift', 'Danger: rules of reviews'],
-  ['Dangerfile.df.kts', 'Danger: rules of reviews'],
-  ['.policy.yml', 'Policy Bot: who has to review'],
-  ['.pullapprove.yml', 'PullApprove: who has to review'],
-  ['.pullapprove.yaml', 'PullApprove: who has to review'],
-  ['.lgtm', 'LGTM: who has to review'],
-  ['.reviewpad.yml', 'Reviewpad: who has to review'],
-  ['.cm/', 'gitStream: who has to review'],
-  ['.coderabbit.yaml', 'CodeRabbit: what is reviewed'],
-  ['.coderabbit.yml', 'CodeRabbit: what is reviewed'],
-  ['.pr_agent.toml', 'Qodo: what is reviewed'],
-  ['.sourcery.yaml', 'Sourcery: what is reviewed'],
-  ['greptile.json', 'Greptile: what is reviewed'],
-  ['.cursor/BUGBOT.md', 'Bugbot: what is reviewed'],
-  ['.pre-commit-config.yaml', 'pre-commit.ci: what is checked'],
-  ['.codecov.yml', 'Codecov: what passes'],
-  ['codecov.yml', 'Codecov: what passes'],
-  ['.coveralls.yml', 'Coveralls: what passes'],
-  ['sonar-project.properties', 'SonarQube: what is checked'],
-  ['.sonarcloud.properties', 'SonarQube Cloud: what is checked'],
-  ['.codeclimate.yml', 'Code Climate: what is checked'],
-  ['.codacy.yml', 'Codacy: what is checked'],
-  ['.codacy.yaml', 'Codacy: what is checked'],
-  ['.deepsource.toml', 'DeepSource: what is checked'],
-  ['.lgtm.yml', 'LGTM.com: what is checked'],
-  ['lgtm.yml', 'LGTM.com: what is checked'],
-  ['.snyk', 'Snyk: what is passed over'],
-  ['.gitguardian.yml', 'GitGuardian: what is passed over'],
-  ['.gitguardian.yaml', 'GitGuardian: what is passed over'],
-  ['.gitleaks.toml', 'Gitleaks: what is passed over'],
-  ['.gitleaksignore', 'Gitleaks: what is passed over'],
-  ['.whitesource', 'Mend: what is passed over'],
-  ['.pullwright/', 'Pullwright: kept for settings of a repository'],
+  ['renovate.json', 'Renovate: updates and merges'],
+  ['renovate.json5', 'Renovate: updates and merges'],
+  ['.renovaterc', 'Renovate: updates and merges'],
+  ['.renovaterc.json', 'Renovate: updates and merges'],
+  ['.renovaterc.json5', 'Renovate: updates and merges'],
+  ['.dependabot/', 'Dependabot: updates and merges'],
+  ['.mergify.yml', 'Mergify: automatic merges'],
+  ['.mergify/', 'Mergify: automatic merges'],
+  ['.kodiak.toml', 'Kodiak: automatic merges'],
+  ['.bulldozer.yml', 'Bulldozer: automatic merges'],
+  ['bors.toml', 'bors: automatic merges'],
+  ['.aviator/', 'Aviator: automatic merges'],
+  ['.trunk/', 'Trunk: checks and merges'],
+  ['.allstar/', 'OpenSSF Allstar: repository rules'],
+  ['Dangerfile', 'Danger: review rules'],
+  ['dangerfile.js', 'Danger: review rules'],
+  ['dangerfile.ts', 'Danger: review rules'],
+  ['Dangerfile.swift', 'Danger: review rules'],
+  ['Dangerfile.df.kts', 'Danger: review rules'],
+  ['.policy.yml', 'Policy Bot: required reviewers'],
+  ['.pullapprove.yml', 'PullApprove: required reviewers'],
+  ['.pullapprove.yaml', 'PullApprove: required reviewers'],
+  ['.lgtm', 'LGTM: required reviewers'],
+  ['.reviewpad.yml', 'Reviewpad: required reviewers'],
+  ['.cm/', 'gitStream: required reviewers'],
+  ['.coderabbit.yaml', 'CodeRabbit: reviews'],
+  ['.coderabbit.yml', 'CodeRabbit: reviews'],
+  ['.pr_agent.toml', 'Qodo: reviews'],
+  ['.sourcery.yaml', 'Sourcery: reviews'],
+  ['greptile.json', 'Greptile: reviews'],
+  ['.cursor/BUGBOT.md', 'Bugbot: reviews'],
+  ['.pre-commit-config.yaml', 'pre-commit.ci: checks'],
+  ['.codecov.yml', 'Codecov: status checks'],
+  ['codecov.yml', 'Codecov: status checks'],
+  ['.coveralls.yml', 'Coveralls: status checks'],
+  ['sonar-project.properties', 'SonarQube: checks'],
+  ['.sonarcloud.properties', 'SonarQube Cloud: checks'],
+  ['.codeclimate.yml', 'Code Climate: checks'],
+  ['.codacy.yml', 'Codacy: checks'],
+  ['.codacy.yaml', 'Codacy: checks'],
+  ['.deepsource.toml', 'DeepSource: checks'],
+  ['.lgtm.yml', 'LGTM.com: checks'],
+  ['lgtm.yml', 'LGTM.com: checks'],
+  ['.snyk', 'Snyk: ignored findings'],
+  ['.gitguardian.yml', 'GitGuardian: ignored findings'],
+  ['.gitguardian.yaml', 'GitGuardian: ignored findings'],
+  ['.gitleaks.toml', 'Gitleaks: ignored findings'],
+  ['.gitleaksignore', 'Gitleaks: ignored findings'],
+  ['.whitesource', 'Mend: ignored findings'],
+  ['.pullwright/', 'Pullwright: reserved for settings of a repository'],
 ];
 
-/** Stands for the list above in the setting, with further paths beside it. */
+/** Stands for the list above in the setting; further paths can follow. */
 export const DEFAULT_WORD = 'default';
 
 /**
- * Splits a path into names, such that two which some file system takes for one are equal: HFS+ and APFS ignore case, the
- * form of Unicode and characters that are not seen; NTFS ignores case, dots and spaces at the end, and what follows a
- * colon, and knows a backslash as a separator.
- * @returns no name at all when no file can be meant
+ * Splits a path into names and folds each, so that names which are the same file on some file system are equal. HFS+ and
+ * APFS ignore case, Unicode normalization and invisible characters. NTFS ignores case, trailing dots and spaces, and the
+ * text after a colon; a backslash separates names.
+ * @returns no names for a path that cannot be a file
  */
 export function foldedNames(path: string): string[] {
   return path
@@ -167,31 +168,29 @@ export function foldedNames(path: string): string[] {
 }
 
 /**
- * Reads the setting: paths, the word `default` among them, or the word `none`.
- * @param paths of the list
- * @returns each path once, and what is wrong with the others, one line each
+ * Reads the items of the setting: paths, which may include `default`, or only `none`.
+ * @returns each path once, and a line for each invalid path, as in SettingError
  */
 export function readProtectedPaths(paths: readonly string[]): { paths: string[]; problems: string[] } {
   if (paths.length === 1 && paths[0] === 'none') return { paths: [], problems: [] };
-  // An empty value counts as unset, so it takes a word to protect nothing.
-  if (paths.length === 0)
-    return { paths: [], problems: ['PROTECTED_PATHS holds no path. Set it to none, or remove it.'] };
+  // An empty value counts as unset, so `none` is the way to protect nothing.
+  if (paths.length === 0) return { paths: [], problems: ['holds no path. Set it to none, or remove it.'] };
   const defaults = DEFAULT_PROTECTED_PATHS.map(([path]) => path);
   const all = new Set(paths.flatMap((path) => (path === DEFAULT_WORD ? defaults : [path])));
   const problems = [...all].flatMap((path) => {
-    const wrong = problemOf(path);
-    return wrong === undefined ? [] : [`PROTECTED_PATHS holds ${JSON.stringify(path)}, ${wrong}`];
+    const fault = faultOf(path);
+    return fault === undefined ? [] : [`holds ${JSON.stringify(path)}, ${fault}`];
   });
   return { paths: [...all], problems };
 }
 
-/** A rule that matches nothing would leave a file open that somebody takes for protected. */
-function problemOf(path: string): string | undefined {
-  if (path === 'none') return 'which stands alone or not at all. Remove it, or remove the paths.';
+/** Returns why a path would protect nothing, although its author relies on it; with a remedy. */
+function faultOf(path: string): string | undefined {
+  if (path === 'none') return 'which cannot be combined with paths. Remove it, or remove the paths.';
   if (foldedNames(path).length === 0) return 'which names no file or folder. Write it like .github/workflows/.';
   if (/[*?]/.test(path)) return 'which is a pattern. Name files and folders, such as .github/workflows/, or ci.yml.';
   if (/(?:^|[/\\])\.\.(?:[/\\]|$)/.test(path)) {
-    return 'which leads out of a folder. Write it from the top of the repository, like .github/workflows/.';
+    return 'which leaves its folder. Write it relative to the top of the repository, like .github/workflows/.';
   }
   return undefined;
 }

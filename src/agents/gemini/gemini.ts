@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { AskableKind } from '../../config/load-config.ts';
+import type { AskableKind } from '../../config/settings/agents.ts';
 import { AppError } from '../../errors/app-error.ts';
 import { geminiModel } from '../../model-proxy/gemini/model-api.ts';
 import { geminiModelConfigs } from '../../model-proxy/gemini/models.ts';

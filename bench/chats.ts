@@ -18,7 +18,7 @@ const GEMINI = join(
 const SPARE_START_MS = 10_000;
 
 /** Chunks of the model's immediate answer. */
-export const WORDS = ['Words ', 'of a model that need not think.'] as const;
+export const WORDS = ['Words ', 'of a stand-in model.'] as const;
 
 /** Starts a server with the real agent. The returned functions measure the milliseconds to the first word of an answer. */
 export async function setUpChats(lab: Lab, settings: Record<string, string> = {}) {

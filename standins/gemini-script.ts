@@ -1,6 +1,6 @@
 import type { ModelRequest } from './gemini-request.ts';
 
-/** One answer of the model: the given parts in this order, then a regular end unless a field says otherwise. */
+/** One answer of the model: the given parts in this order, then a regular end unless another field prevents it. */
 export type Turn = {
   thought?: string;
   /** A list is streamed chunk by chunk. */

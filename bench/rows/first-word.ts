@@ -5,7 +5,7 @@ import type { Figure, Row } from '../row.ts';
 import { interleave, median } from '../statistics.ts';
 
 const PER_REQUEST = '`gemini -p` per request';
-const AT_ONCE = 20;
+const CONCURRENCY = 20;
 /** The setting AGENT_POOL_MEMORY_MB: memory of all agents, above which idle ones are evicted. */
 const LIMIT_MB = 4000;
 
@@ -28,16 +28,16 @@ export const firstWord: Row = {
     ];
 
     const tickets: string[] = [];
-    for (let index = 0; index < AT_ONCE; index++) tickets.push(await ticket());
-    const together = await interleave(1, {
+    for (let index = 0; index < CONCURRENCY; index++) tickets.push(await ticket());
+    const concurrent = await interleave(1, {
       cold: () => lastOf(tickets.map(ask)),
       warm: () => lastOf(tickets.map(ask)),
       perRequest: () => lastOf(tickets.map(perRequest)),
     });
     for (const name of ['cold', 'warm'] as const) {
-      const last = { name: `${AT_ONCE} × ${PER_REQUEST}`, value: median(together.perRequest) };
-      const what = `last of ${AT_ONCE} tickets at once, ${name}`;
-      figures.push({ what, unit: 'ms', ours: median(together[name]), yardstick: last, goal: { times: 1 } });
+      const last = { name: `${CONCURRENCY} × ${PER_REQUEST}`, value: median(concurrent.perRequest) };
+      const what = `last of ${CONCURRENCY} tickets at once, ${name}`;
+      figures.push({ what, unit: 'ms', ours: median(concurrent[name]), yardstick: last, goal: { times: 1 } });
     }
     figures.push({
       what: 'memory of all agents',

@@ -9,7 +9,7 @@ import { seed } from '../seed.ts';
 const BARE = fileURLToPath(new URL('../yardsticks/bare-stream.ts', import.meta.url));
 const IDLE = 4000;
 const COLLECTS = { NODE_OPTIONS: `--import ${new URL('../collect.ts', import.meta.url)}` };
-const AT_ONCE = 20;
+const BATCH = 20;
 const STALLED = 20;
 
 export const streams: Row = {
@@ -43,7 +43,7 @@ async function idleStreams(server: Server, url: string): Promise<number> {
   const open = async (count: number) => {
     const all: StreamClient[] = [];
     while (all.length < count) {
-      const some = await Promise.all(Array.from({ length: AT_ONCE }, () => openStream(url)));
+      const some = await Promise.all(Array.from({ length: BATCH }, () => openStream(url)));
       await Promise.all(some.map(({ opened }) => opened));
       all.push(...some);
     }

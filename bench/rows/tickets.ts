@@ -10,7 +10,7 @@ import type { Figure, Row } from '../row.ts';
 import { interleave, median } from '../statistics.ts';
 
 const run = promisify(execFile);
-const AT_ONCE = 20;
+const CONCURRENCY = 20;
 const CLONE = '`git clone` over smart HTTP';
 const BY_HAND = 'fetch and checkout by hand';
 /** Created before the next spare checkout is ready. */
@@ -71,7 +71,7 @@ async function measureHistory(setup: Setup): Promise<Figure[]> {
     },
     await diskUsage(setup),
   ];
-  const together = await interleave(lab.short ? 1 : 3, {
+  const concurrent = await interleave(lab.short ? 1 : 3, {
     ours: (round) => timed(() => runAtOnce((index) => create(setup, `O${round}-${index}`))),
     async clone(round) {
       await waitForSpare(setup);
@@ -81,13 +81,13 @@ async function measureHistory(setup: Setup): Promise<Figure[]> {
       timed(() =>
         checkOutByHand(
           setup,
-          Array.from({ length: AT_ONCE }, (_, index) => `hand-${round}-${index}`),
+          Array.from({ length: CONCURRENCY }, (_, index) => `hand-${round}-${index}`),
         ),
       ),
   });
-  const clones = { name: `${AT_ONCE} clones`, value: median(together.clone) };
-  const checkouts = { name: `${AT_ONCE} times ${BY_HAND}`, value: median(together.byHand) };
-  const atOnce = { what: `${AT_ONCE} at once`, unit: 'ms' as const, ours: median(together.ours) };
+  const clones = { name: `${CONCURRENCY} clones`, value: median(concurrent.clone) };
+  const checkouts = { name: `${CONCURRENCY} times ${BY_HAND}`, value: median(concurrent.byHand) };
+  const atOnce = { what: `${CONCURRENCY} at once`, unit: 'ms' as const, ours: median(concurrent.ours) };
   figures.push({ ...atOnce, yardstick: clones, goal: { times: 15 } }, { ...atOnce, yardstick: checkouts });
   return figures;
 }
@@ -183,7 +183,7 @@ async function checkoutTo({ gitEnv, mirror }: Setup, name: string): Promise<void
 }
 
 async function runAtOnce(work: (index: number) => Promise<void>): Promise<void> {
-  await Promise.all(Array.from({ length: AT_ONCE }, (_, index) => work(index)));
+  await Promise.all(Array.from({ length: CONCURRENCY }, (_, index) => work(index)));
 }
 
 async function timed(work: () => Promise<void>): Promise<number> {

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { isMissing } from './errors.ts';
 
@@ -15,6 +16,15 @@ export async function exists(path: string): Promise<boolean> {
 /** Lists the names in a folder; none when it is missing. */
 export async function namesIn(folder: string): Promise<string[]> {
   return (await entries(folder)).map((entry) => entry.name);
+}
+
+/** Lists the names in a folder; none when it is missing or unreadable. */
+export function namesInSync(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 /** Lists the entries of a folder; none when it is missing. */

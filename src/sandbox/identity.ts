@@ -1,9 +1,10 @@
 import { randomInt } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { lstatSync, readFileSync } from 'node:fs';
 import { chown } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
+import { namesInSync } from '../files/entries.ts';
 
 /** Host uids of the programs in sandboxes. */
 export type Identities = {
@@ -40,7 +41,7 @@ export function createIdentities(config: Pick<Config, 'SANDBOX_UIDS' | 'TICKETS_
   function isFree(uid: number): boolean {
     const { TICKETS_ROOT: root } = config;
     const staging = join(root, '.staging');
-    const folders = [root, staging].flatMap((folder) => namesIn(folder).map((name) => join(folder, name)));
+    const folders = [root, staging].flatMap((folder) => namesInSync(folder).map((name) => join(folder, name)));
     return !allocated.has(uid) && !folders.some((folder) => ownerOf(folder) === uid);
   }
 
@@ -82,15 +83,6 @@ export function createIdentities(config: Pick<Config, 'SANDBOX_UIDS' | 'TICKETS_
 
 function ownerOf(path: string): number | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.uid;
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    // The folder does not exist yet.
-    return [];
-  }
 }
 
 /** Returns whether the server's user namespace, such as that of a container, maps these uids; user_namespaces(7). */

@@ -11,20 +11,11 @@ import { type BwrapOption, bwrapCommand } from './bwrap-command.ts';
 import { isolation, switchUser, uidInside } from './isolation.ts';
 import { NO_INSPECTOR } from './no-inspector.ts';
 import { newSessionKeyring } from './session-keyring.ts';
-import {
-  accountFiles,
-  bundledFile,
-  hideFolders,
-  isWithin,
-  parents,
-  systemMounts,
-  textFile,
-  tmpfs,
-} from './system-mounts.ts';
+import { hideFolders, isWithin, ownFile, parents, systemMounts, textFile, tmpfs, userFiles } from './system-mounts.ts';
 
 const HOME = '/home/agent';
 const NODE: Mount = { host: process.execPath, inside: '/opt/node/bin/node' };
-const BRIDGE: Mount = { host: bundledFile('bridge.mjs'), inside: '/opt/bridge.mjs' };
+const BRIDGE: Mount = { host: ownFile('bridge.mjs'), inside: '/opt/bridge.mjs' };
 const FORWARDS = '/run/pullwright';
 
 /**
@@ -53,7 +44,7 @@ export function createBubblewrap(
         ...['--seccomp', await readSeccompFilter()],
         ...isolation(user),
         ...systemMounts(),
-        ...accountFiles(uidInside(user)),
+        ...userFiles(uidInside(user)),
         ...(await hideFolders(folders)),
         ...homeMounts(request.home),
         ...readOnlyMounts([NODE, BRIDGE, ...(request.mounts ?? []), ...gitMounts(request, workspace)]),
@@ -95,31 +86,28 @@ function readOnlyMounts(mounts: readonly Mount[]): string[] {
   return [...parents(mounts.map(({ inside }) => inside)), ...options];
 }
 
-function gitMounts({ git }: SandboxRequest, mountPoint: string): Mount[] {
+function gitMounts({ git }: SandboxRequest, inside: string): Mount[] {
   const folders = git === undefined ? [] : [git.dir, git.mirror];
-  const hidden = folders.find((folder) => isWithin(mountPoint, folder));
-  if (hidden !== undefined) throw new TypeError(`${hidden} cannot be mounted at its own path below ${mountPoint}.`);
+  const hidden = folders.find((folder) => isWithin(inside, folder));
+  if (hidden !== undefined) throw new TypeError(`${hidden} cannot be mounted at its own path below ${inside}.`);
   return folders.map((folder) => ({ host: folder, inside: folder }));
 }
 
-async function workspaceMounts(
-  { workspace, writable, git }: SandboxRequest,
-  mountPoint: string,
-): Promise<BwrapOption[]> {
+async function workspaceMounts({ workspace, writable, git }: SandboxRequest, inside: string): Promise<BwrapOption[]> {
   return [
-    ...[writable ? '--bind' : '--ro-bind', workspace, mountPoint],
-    ...(writable && git !== undefined ? await protectGitFile(workspace, git.dir, mountPoint) : []),
-    ...['--chdir', mountPoint],
+    ...[writable ? '--bind' : '--ro-bind', workspace, inside],
+    ...(writable && git !== undefined ? await protectGitFile(workspace, git.dir, inside) : []),
+    ...['--chdir', inside],
   ];
 }
 
 /** Hides the `.git` of a writable workspace behind a file of the server: bubblewrap would follow a link in the workspace. */
-async function protectGitFile(workspace: string, gitDir: string, mountPoint: string): Promise<BwrapOption[]> {
+async function protectGitFile(workspace: string, gitDir: string, inside: string): Promise<BwrapOption[]> {
   const found = await lstat(join(workspace, '.git')).catch(() => undefined);
   // The agent created a repository in an earlier turn.
-  if (found?.isDirectory()) return ['--tmpfs', join(mountPoint, '.git'), '--remount-ro', join(mountPoint, '.git')];
+  if (found?.isDirectory()) return ['--tmpfs', join(inside, '.git'), '--remount-ro', join(inside, '.git')];
   if (found && !found.isFile()) throw new AppError('workspace_tampered', 'The .git of the workspace is not a file.');
-  return textFile(join(mountPoint, '.git'), [`gitdir: ${gitDir}`]);
+  return textFile(join(inside, '.git'), [`gitdir: ${gitDir}`]);
 }
 
 function environment(env: SandboxRequest['env'] = {}): string[] {

@@ -34,14 +34,8 @@ export function isolation(user: User): string[] {
 export function switchUser(user: User): string[] {
   if (typeof user === 'string') return [];
   const id = String(user);
-  const noPrivileges = [
-    '--clear-groups',
-    '--bounding-set=-all',
-    '--inh-caps=-all',
-    '--ambient-caps=-all',
-    '--no-new-privs',
-  ];
-  return ['/usr/bin/setpriv', `--reuid=${id}`, `--regid=${id}`, ...noPrivileges, '--'];
+  const options = ['--clear-groups', '--bounding-set=-all', '--inh-caps=-all', '--ambient-caps=-all', '--no-new-privs'];
+  return ['/usr/bin/setpriv', `--reuid=${id}`, `--regid=${id}`, ...options, '--'];
 }
 
 /** Returns the uid of a user as the program inside sees it. */

@@ -38,7 +38,7 @@ export function systemMounts(): string[] {
     ...systemPrograms(),
     ...parents(ETC.map((name) => `/etc/${name}`)),
     ...etc(ETC.filter((name) => !LINKER_FILES.includes(name))),
-    ...BUNDLED_ETC.flatMap((name) => ['--ro-bind', bundledFile(`etc/${name}`), `/etc/${name}`]),
+    ...BUNDLED_ETC.flatMap((name) => ['--ro-bind', ownFile(`etc/${name}`), `/etc/${name}`]),
     ...procMount(),
     ...['--dev', '/dev'],
     ...tmpfs('/dev/shm', 64, '1777'),
@@ -47,7 +47,7 @@ export function systemMounts(): string[] {
 }
 
 /** Returns options that create passwd(5) and group(5) for a program with this uid. */
-export function accountFiles(uid: number): BwrapOption[] {
+export function userFiles(uid: number): BwrapOption[] {
   const passwd = [`root:x:0:0:root:/:/usr/sbin/nologin`, `agent:x:${uid}:${uid}:agent:/home/agent:/bin/sh`];
   const group = ['root:x:0:', `agent:x:${uid}:`];
   return [...textFile('/etc/passwd', passwd), ...textFile('/etc/group', group)];
@@ -85,7 +85,7 @@ export function isWithin(folder: string, path: string): boolean {
   return path === folder || path.startsWith(folder + sep);
 }
 
-export function bundledFile(name: string): string {
+export function ownFile(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
 }
 

@@ -3,6 +3,8 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { mkdir, readdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { hasCode } from '../../files/errors.ts';
+import { killProcess } from '../processes/kill-process.ts';
 import { type Parent, processesOf } from './parents.ts';
 
 const REMOVAL_TIMEOUT_MS = 5000;
@@ -52,7 +54,7 @@ async function setLimit(file: string, value: string): Promise<void> {
     await writeFile(file, value, { flag: 'r+' });
   } catch (error) {
     // Kernels without swap accounting lack this file.
-    if (!(isSystemError(error) && error.code === 'ENOENT' && /swap|memsw/.test(file))) throw error;
+    if (!(hasCode(error, 'ENOENT') && /swap|memsw/.test(file))) throw error;
   }
 }
 
@@ -64,7 +66,7 @@ async function removeFolder(folder: string): Promise<void> {
       return await rmdir(folder);
     } catch (error) {
       // Killed processes take a moment to exit.
-      if (!(isSystemError(error) && error.code === 'EBUSY')) return;
+      if (!hasCode(error, 'EBUSY')) return;
     }
     await pause(REMOVAL_RETRY_INTERVAL_MS);
   } while (performance.now() < deadline);
@@ -77,14 +79,6 @@ async function killAll(folder: string): Promise<void> {
   } catch {
     const pids = await processesOf(folder).catch(() => []);
     for (const pid of pids) if (pid > 0) killProcess(pid);
-  }
-}
-
-function killProcess(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // It has just exited.
   }
 }
 
@@ -109,8 +103,4 @@ function startTime(pid: number): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'code' in error;
 }

@@ -43,11 +43,7 @@ function parseMount(line: string): MountInfo[] {
   return [{ root, point, type, options: options.split(',') }];
 }
 
-function locate(
-  mounts: readonly MountInfo[],
-  path: string,
-  matches: (mount: MountInfo) => boolean,
-): Hierarchy | undefined {
+function locate(mounts: readonly MountInfo[], path: string, matches: (mount: MountInfo) => boolean) {
   for (const mount of mounts.filter(matches)) {
     const prefix = mount.root === '/' ? '' : mount.root;
     // The path contains `..` when the process is outside the root of its cgroup namespace.

@@ -1,7 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { CHILD_MARK } from '../../config/child-mark.ts';
 import type { Logger } from '../../config/logger.ts';
+import { namesInSync } from '../../files/entries.ts';
+import { killProcess } from './kill-process.ts';
 
 /** Limit for processes that hang in the kernel. */
 const KILL_TIMEOUT_MS = 10_000;
@@ -19,7 +21,7 @@ export async function killOrphans(dataDir: string, logger: Pick<Logger, 'warn'>)
     for (const pid of found) {
       if (!reported.has(pid)) logger.warn({ pid }, 'killed orphaned process');
       reported.add(pid);
-      kill(pid);
+      killProcess(pid);
     }
     await turn();
   }
@@ -27,7 +29,7 @@ export async function killOrphans(dataDir: string, logger: Pick<Logger, 'warn'>)
 
 function orphans(dataDir: string): number[] {
   const mark = `\0${CHILD_MARK}=${dataDir}\0`;
-  return names('/proc')
+  return namesInSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) => `\0${environment(pid)}`.includes(mark))
     .map(Number);
@@ -39,21 +41,5 @@ function environment(pid: string): string {
   } catch {
     // It has exited, or belongs to another user.
     return '';
-  }
-}
-
-function names(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // It has just exited.
   }
 }

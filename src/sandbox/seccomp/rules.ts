@@ -220,9 +220,5 @@ export const RULES: readonly Rule[] = [
     answer: 'EPERM',
     why: 'they configure the machine, its clock, log and terminals',
   },
-  {
-    calls: ['iopl', 'ioperm', 'modify_ldt', 'uselib'],
-    answer: 'EPERM',
-    why: 'they give access to I/O ports, or exist for legacy x86 programs',
-  },
+  { calls: ['iopl', 'ioperm', 'modify_ldt', 'uselib'], answer: 'EPERM', why: 'I/O ports and legacy x86 programs' },
 ];

@@ -32,7 +32,7 @@ const EXPECTED_VARIABLES = new Set(['PATH', 'HOME', 'LANG', 'GIT_OPTIONAL_LOCKS'
 /** Exit code of env(1) when a command does not exist. */
 const NOT_FOUND = 127;
 /** Folders in which distributions keep private keys. */
-const PRIVATE_KEY_FOLDERS = ['/etc/ssl/private', '/etc/pki/tls/private'];
+const KEY_FOLDERS = ['/etc/ssl/private', '/etc/pki/tls/private'];
 /** Shorter secrets match by chance. */
 const MIN_SECRET_LENGTH = 8;
 const OR_SANDBOX_NONE = 'or set SANDBOX=none for development on this machine only';
@@ -89,11 +89,7 @@ async function prepare(identities: Identities, folder: string, port: string, con
   return {
     workspace,
     git,
-    outside: [
-      neighbour,
-      ...tickets.slice(0, 10).map((name) => join(config.TICKETS_ROOT, name)),
-      ...PRIVATE_KEY_FOLDERS,
-    ],
+    outside: [neighbour, ...tickets.slice(0, 10).map((name) => join(config.TICKETS_ROOT, name)), ...KEY_FOLDERS],
     port,
     secrets: [config.GEMINI_API_KEY, config.GITHUB_TOKEN, config.API_KEY]
       .filter((secret) => secret !== undefined)
@@ -125,10 +121,7 @@ async function findFailure(confinement: Confinement, test: TestWorkspace, writab
   }
   const report: ProbeReport = JSON.parse(output);
   if (report.fileSizeLimit === 'unlimited') {
-    return failure(
-      'The sandbox has no resource limits: the command prlimit is missing.',
-      'Run apt-get install util-linux.',
-    );
+    return failure('The sandbox has no limits: the command prlimit is missing.', 'Run apt-get install util-linux.');
   }
   const leak = findLeak(report, writable, test.secrets, await readlink('/proc/self/ns/pid'));
   if (leak !== undefined) return failure(`The sandbox is not secure: ${leak}.`);

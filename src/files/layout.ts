@@ -36,7 +36,7 @@ export function createLayout(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>) 
     },
 
     /** Files with the same id, which pair the two folders. */
-    owner: { data: join(DATA_DIR, 'owner-id'), tickets: join(TICKETS_ROOT, '.owner-id') },
+    pairing: { data: join(DATA_DIR, 'owner-id'), tickets: join(TICKETS_ROOT, '.owner-id') },
 
     /**
      * Returns the path of a repository's mirror. Git hosts ignore case in owners and names, so all spellings share one.

@@ -12,26 +12,26 @@ import { readRecord } from '../ticket-record.ts';
  * without an id get one, when any workspace exists or none is expected.
  * @throws Error with the setting and the remedy
  */
-export async function checkDirectoryPairing({ data, tickets, owner, ticket }: Layout): Promise<void> {
-  const id = (await readId(owner.data)) ?? (await writeId(owner.data));
-  const ticketsId = await readId(owner.tickets);
+export async function checkDirectoryPairing({ data, tickets, pairing, ticket }: Layout): Promise<void> {
+  const id = (await readId(pairing.data)) ?? (await writeId(pairing.data));
+  const ticketsId = await readId(pairing.tickets);
   if (ticketsId === id) return;
-  const dataDir = dirname(owner.data);
+  const dataDir = dirname(pairing.data);
   const root = `TICKETS_ROOT (${tickets.root})`;
   if (ticketsId !== undefined) {
     throw new Error(
-      `${root} belongs to another DATA_DIR than ${dataDir}. Set the two that belong together, or give this server a TICKETS_ROOT of its own. If the other DATA_DIR is lost, delete ${owner.tickets}.`,
+      `${root} belongs to another DATA_DIR than ${dataDir}. Set the two that belong together, or give this server a TICKETS_ROOT of its own. If the other DATA_DIR is lost, delete ${pairing.tickets}.`,
     );
   }
   const expected = await ticketsWithFiles(data.gitDirs);
   const found = await Promise.all(expected.map((ticketId) => exists(ticket(ticketId).workspace)));
   if (expected.length > 0 && !found.includes(true)) {
     throw new Error(
-      `${root} has none of the ${expected.length} workspaces of the tickets in DATA_DIR (${dataDir}). Mount it, or set TICKETS_ROOT to the folder with the workspaces. If they are lost, copy ${owner.data} to ${owner.tickets} to restore the committed work.`,
+      `${root} has none of the ${expected.length} workspaces of the tickets in DATA_DIR (${dataDir}). Mount it, or set TICKETS_ROOT to the folder with the workspaces. If they are lost, copy ${pairing.data} to ${pairing.tickets} to restore the committed work.`,
     );
   }
   await mkdir(tickets.root, { recursive: true });
-  await writeId(owner.tickets, id);
+  await writeId(pairing.tickets, id);
 }
 
 /** Lists the tickets that have a workspace according to their records. A ticket with an invalid record is skipped. */

@@ -8,7 +8,7 @@ import { type CreateRequest, type Prepared, prepareWorkspace } from './checkout/
 import { checkpointOf } from './commit/checkpoint.ts';
 import { commitWorkspace } from './commit/commit.ts';
 import type { CommitText } from './commit/commit-message.ts';
-import { createContext, type WorkspacesDeps } from './context.ts';
+import { createContext, type WorkspaceContext, type WorkspacesDeps } from './context.ts';
 import { createMaintenance } from './maintenance/maintenance.ts';
 import { recoverFolders } from './maintenance/recover.ts';
 import { removeWorkspace } from './maintenance/remove.ts';
@@ -49,8 +49,6 @@ export function createWorkspaces(deps: WorkspacesDeps) {
 
 export type Workspaces = ReturnType<typeof createWorkspaces>;
 
-type Context = ReturnType<typeof createContext>;
-
 type Signal = Pick<GitOptions, 'signal'>;
 
 /** `onProgress` receives the progress of fetch, checkout and push. */
@@ -60,7 +58,7 @@ type WorkOptions = Pick<GitOptions, 'signal' | 'onProgress'>;
 type Checked = { check?: () => Promise<void> };
 
 /** Reads never wait for writes. Each throws AppError `ticket_not_found`, except `state`. */
-function createReads(context: Context) {
+function createReads(context: WorkspaceContext) {
   const { git, tools, scans, layout } = context;
   const diffs = createSingleFlight<string, Diff, never>(([ticketId = ''], { signal }) =>
     withTicket(context, ticketId, (ticket) => diffOf(tools, scans, ticket, signal)),
@@ -94,7 +92,7 @@ function createReads(context: Context) {
 }
 
 /** Writes run one at a time per ticket. Those of an existing ticket throw AppError `ticket_not_found`. */
-function createWrites(context: Context) {
+function createWrites(context: WorkspaceContext) {
   const { git, tools, layout, trash, ticketLock } = context;
   const quarantineOf = (ticketId: string) => join(layout.tickets.quarantine, ticketId);
 
@@ -153,7 +151,7 @@ function createWrites(context: Context) {
   };
 }
 
-function createLifecycle(context: Context) {
+function createLifecycle(context: WorkspaceContext) {
   const { git, logger, fileSystem, trash, mirrors, uncompressedPacks, spareCheckouts } = context;
   return {
     /** Must be called first, once. Throws Error when TICKETS_ROOT does not belong to DATA_DIR. */

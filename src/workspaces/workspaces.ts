@@ -34,7 +34,7 @@ import { hasGitFile, restoreGitFile } from './worktree/git-file.ts';
  *     prepare       none -> none               fetches, chooses the base and scans the tree; writes no file
  *     materialize   none -> staged -> ready    writes the files and publishes them by renames, the workspace last
  *     sync          ready -> moving -> ready   fetches and merges; a failed move is undone
- *     commit        ready -> ready             also checkpoint and push; none of them writes the work tree
+ *     commit        ready -> ready             also checkpoint and push
  *     park          ready -> parked            moves the files to the trash, when all work is pushed
  *     unpark        parked -> ready            at the beginning of each write
  *     remove        any -> none                moves all folders to the trash, which is emptied in the background

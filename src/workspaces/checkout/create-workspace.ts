@@ -134,7 +134,7 @@ async function stage(
     if (newOwner || spare?.commit !== head) {
       const trees = spare ? [spare.commit, head] : [head];
       await withWorktree(tools, { workspace: staged, gitDir: stagedGitDir, mirror }, options.signal, async (tree) => {
-        // A rename changes the ctime, so git would take the files for changed and refuse.
+        // A rename changes the ctime, so git would treat the files as changed and refuse.
         if (spare) await git.run(['update-index', '-q', '--refresh', '--ignore-submodules'], tree.reading);
         const where = { ...tree.writing, alternateObjects, onProgress: options.onProgress };
         if (spare?.commit !== head) await git.run(['read-tree', '-m', '-u', '-v', ...trees], where);
@@ -165,7 +165,7 @@ async function publish(
   { layout, trash }: WorkspaceContext,
   paths: { stagedGitDir: string; gitDir: string; staged: string; workspace: string },
 ): Promise<void> {
-  // The leftover of a killed creation: a ticket would have a workspace, or unpushed work.
+  // The leftover of a killed creation, if any.
   await trash.discard(paths.gitDir, layout.data.trash);
   await rename(paths.stagedGitDir, paths.gitDir);
   try {

@@ -59,7 +59,7 @@ export async function prepareWorkspace(
   return { ...request, plan };
 }
 
-/** Never replaces a folder, and accepts no id that some file system takes for that of another ticket. */
+/** Refuses to replace a folder, and refuses an id that differs from another one by case only. */
 async function refuseOccupied(layout: Layout, ticketId: string): Promise<void> {
   const names = await readdir(layout.tickets.root);
   const other = names.find((name) => name.toLowerCase() === ticketId.toLowerCase());

@@ -7,6 +7,7 @@ const ASKPASS = fileURLToPath(new URL('askpass.sh', import.meta.url));
 export type Credentials = { env: Record<string, string>; hasToken: boolean };
 
 /**
+ * Prepares credentials for the hosts of remotes.
  * @param token returns the token for a host, if any
  * @param resolveUrl returns the address that git uses for a URL, after the operator's rewrites
  * @returns creates the credentials of one command. Without a token, git can read public repositories only

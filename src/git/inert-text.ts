@@ -1,8 +1,9 @@
 import { ANYWHERE, AT_LINE_START, COMMIT_NAME, MAX_INERT_DIGITS } from './trigger-words.ts';
 
 /**
- * Makes text of a model, an agent, a ticket or a repository inert: a person can read it, and it triggers nothing at GitHub. Commits
- * and pull requests get the same form, since a squash makes the text of a pull request a commit message. The text is inert both as plain text and as rendered Markdown.
+ * Makes text of a model, an agent, a ticket or a repository inert: a person can read it, and it triggers nothing at GitHub.
+ * Commits and pull requests get the same form, since a squash makes the text of a pull request a commit message. The text is
+ * inert both as plain text and as rendered Markdown.
  */
 
 /**

@@ -45,8 +45,8 @@ export async function fetchBranches(deps: Deps, fetch: Fetch): Promise<ReadonlyM
 }
 
 /**
- * Returns the ref of a branch in the mirror. It is not the name of the branch: `a` may be replaced by `a/b` on the remote, or differ from `A` by case
- * only, and both clash as files.
+ * Returns the ref of a branch in the mirror. It is a hash: `a` may be replaced by `a/b` on the remote, or differ from `A` by
+ * case only, and such names clash as files.
  */
 export function fetchedRef(branch: string): string {
   return `${FETCHED_REFS}${createHash('sha256').update(branch).digest('hex').slice(0, 32)}`;

@@ -179,7 +179,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     const { created, notes } = await checkout(ticket_id, (onProgress) =>
       workspaces.create({ ticketId: ticket_id, repo, baseBranch }, { signal, check, onProgress }),
     );
-    const told = created ? { fresh: true, notes: [] } : await bringIn(ticket_id, signal);
+    const told = created ? { fresh: true, notes: [] } : await mergeBase(ticket_id, signal);
     views.clear();
     return { ticket: await get(ticket_id), created: false, fresh: told.fresh, notes: [...notes, ...told.notes] };
   }
@@ -195,7 +195,7 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     return workspaces.sync(ticketId, { ...options, check });
   }
 
-  async function bringIn(ticketId: string, signal: AbortSignal): Promise<{ fresh: boolean; notes: string[] }> {
+  async function mergeBase(ticketId: string, signal: AbortSignal): Promise<{ fresh: boolean; notes: string[] }> {
     try {
       return { fresh: true, notes: (await syncWithoutRun(ticketId, { signal })).notes };
     } catch (error) {

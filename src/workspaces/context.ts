@@ -35,6 +35,8 @@ export type WorkspacesDeps = {
   logger?: Logger;
 };
 
+export type WorkspaceContext = ReturnType<typeof createContext>;
+
 /** Creates the parts that the operations on workspaces share. */
 export function createContext({ config, git, sandbox, redactor, logger }: WorkspacesDeps) {
   const { confine, identities } = sandbox;

@@ -6,7 +6,7 @@ import { findTicket, type OpenTicket, openTicket } from './open-ticket.ts';
 import { finishMove } from './worktree/move-workspace.ts';
 import type { TreeTools } from './worktree/snapshot.ts';
 
-/** Runs the writes of a ticket one at a time. Some file systems take ids that differ by case only for one. */
+/** Runs the writes of a ticket one at a time. Ids that differ by case only share a lock. */
 export type TicketLock = <T>(ticketId: string, signal: AbortSignal | undefined, work: () => Promise<T>) => Promise<T>;
 
 export function createTicketLock(): TicketLock {

@@ -8,7 +8,7 @@ import { type CreateRequest, type Prepared, prepareWorkspace } from './checkout/
 import { checkpointOf } from './commit/checkpoint.ts';
 import { commitWorkspace } from './commit/commit.ts';
 import type { CommitText } from './commit/commit-message.ts';
-import { createContext, type WorkspacesDeps } from './context.ts';
+import { createContext, type WorkspaceContext, type WorkspacesDeps } from './context.ts';
 import { createMaintenance } from './maintenance/maintenance.ts';
 import { recoverFolders } from './maintenance/recover.ts';
 import { removeWorkspace } from './maintenance/remove.ts';
@@ -34,7 +34,7 @@ import { hasGitFile, restoreGitFile } from './worktree/git-file.ts';
  *     prepare       none -> none               fetches, chooses the base and scans the tree; writes no file
  *     materialize   none -> staged -> ready    writes the files and publishes them by renames, the workspace last
  *     sync          ready -> moving -> ready   fetches and merges; a failed move is undone
- *     commit        ready -> ready             also checkpoint and push; none of them writes the work tree
+ *     commit        ready -> ready             also checkpoint and push
  *     park          ready -> parked            moves the files to the trash, when all work is pushed
  *     unpark        parked -> ready            at the beginning of each write
  *     remove        any -> none                moves all folders to the trash, which is emptied in the background
@@ -49,8 +49,6 @@ export function createWorkspaces(deps: WorkspacesDeps) {
 
 export type Workspaces = ReturnType<typeof createWorkspaces>;
 
-type Context = ReturnType<typeof createContext>;
-
 type Signal = Pick<GitOptions, 'signal'>;
 
 /** `onProgress` receives the progress of fetch, checkout and push. */
@@ -60,7 +58,7 @@ type WorkOptions = Pick<GitOptions, 'signal' | 'onProgress'>;
 type Checked = { check?: () => Promise<void> };
 
 /** Reads never wait for writes. Each throws AppError `ticket_not_found`, except `state`. */
-function createReads(context: Context) {
+function createReads(context: WorkspaceContext) {
   const { git, tools, scans, layout } = context;
   const diffs = createSingleFlight<string, Diff, never>(([ticketId = ''], { signal }) =>
     withTicket(context, ticketId, (ticket) => diffOf(tools, scans, ticket, signal)),
@@ -94,7 +92,7 @@ function createReads(context: Context) {
 }
 
 /** Writes run one at a time per ticket. Those of an existing ticket throw AppError `ticket_not_found`. */
-function createWrites(context: Context) {
+function createWrites(context: WorkspaceContext) {
   const { git, tools, layout, trash, ticketLock } = context;
   const quarantineOf = (ticketId: string) => join(layout.tickets.quarantine, ticketId);
 
@@ -153,7 +151,7 @@ function createWrites(context: Context) {
   };
 }
 
-function createLifecycle(context: Context) {
+function createLifecycle(context: WorkspaceContext) {
   const { git, logger, fileSystem, trash, mirrors, uncompressedPacks, spareCheckouts } = context;
   return {
     /** Must be called first, once. Throws Error when TICKETS_ROOT does not belong to DATA_DIR. */

@@ -164,7 +164,7 @@ t.test('a ticket goes on from its branch on the remote', async (t) => {
   t.match(await workspaces.create({ ticketId: 'T-1', repo: repo('acme/widgets') }), {
     head,
     baseBranch: 'main',
-    notes: [/goes on from it/],
+    notes: [/continues from it/],
   });
   t.match(await workspaces.status('T-1'), { ahead: 1, unpushed: false, dirty: false });
 });

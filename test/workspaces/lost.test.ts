@@ -80,7 +80,7 @@ t.test('nothing is touched where TICKETS_ROOT is not that of DATA_DIR', async (t
 
   await rename(path('tickets'), path('unmounted'));
   let before = await everything();
-  await t.rejects(start(t, world), { message: /^TICKETS_ROOT .* has none of the 2 workspaces of .*\. Mount it/ });
+  await t.rejects(start(t, world), { message: /^TICKETS_ROOT .* holds no workspace of the 2 tickets .*\. Mount it/ });
   t.strictSame(await everything(), before, 'a folder that is gone');
   await mkdir(path('tickets', 'lost+found'), { recursive: true });
   before = await everything();
@@ -115,7 +115,7 @@ t.test('folders of a version that marked none are taken as they are', async (t) 
   };
   await forget();
   await rename(path('tickets'), path('unmounted'));
-  await t.rejects(start(t, world), { message: /none of the 2 workspaces/ }, 'but not without their workspaces');
+  await t.rejects(start(t, world), { message: /of the 2 tickets/ }, 'but not without their workspaces');
   await rename(path('unmounted'), path('tickets'));
   // A start that was killed while it wrote.
   await writeFile(path('tickets', '.owner-id'), '');
@@ -128,7 +128,7 @@ t.test('folders of a version that marked none are taken as they are', async (t) 
   t.equal(await workspaces.state('AHEAD'), 'present', 'one of them is enough');
 
   await rm(path('tickets'), { recursive: true });
-  await t.rejects(start(t, world), { message: /none of the 1 workspaces/ });
+  await t.rejects(start(t, world), { message: /of the 1 tickets/ });
   await mkdir(path('tickets'));
   await cp(path('data', 'owner-id'), path('tickets', '.owner-id'));
   workspaces = await start(t, world);

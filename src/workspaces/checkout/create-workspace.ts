@@ -1,27 +1,23 @@
 import { randomUUID } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { Logger } from '../../config/logger.ts';
 import { AppError } from '../../errors/app-error.ts';
 import { hasCode } from '../../files/errors.ts';
-import type { Layout } from '../../files/layout.ts';
 import type { GitOptions } from '../../git/git.ts';
-import type { Mirrors } from '../../mirrors/mirrors.ts';
-import type { UncompressedPacks } from '../../mirrors/uncompressed-packs.ts';
 import { makeOwnedFolder } from '../../trees/owned-folder.ts';
-import type { Trash } from '../../trees/trash.ts';
+import type { WorkspaceContext } from '../context.ts';
 import { unpark } from '../maintenance/parking.ts';
 import { findTicket, noBranch, type OpenTicket } from '../open-ticket.ts';
 import { refuseWithoutRoom } from '../scan/tree-limits.ts';
-import type { TreeScan, TreeScans } from '../scan/tree-scan.ts';
-import { recordSync, type SyncCache } from '../sync/sync.ts';
+import type { TreeScan } from '../scan/tree-scan.ts';
+import { recordSync } from '../sync/sync.ts';
 import { listPaths } from '../worktree/format-paths.ts';
 import { writeGitFile } from '../worktree/git-file.ts';
 import { publishIndex } from '../worktree/scratch-results.ts';
-import { type TreeTools, withWorktree } from '../worktree/snapshot.ts';
+import { withWorktree } from '../worktree/snapshot.ts';
 import type { NewGitDir } from './git-dir.ts';
 import { type CheckoutPlan, notAWorkspace, type Prepared } from './prepare.ts';
-import { moveInto, type SpareCheckout, type SpareCheckouts } from './spare-checkouts.ts';
+import { moveInto, type SpareCheckout } from './spare-checkouts.ts';
 
 export type Created = {
   /** False when the workspace existed. */
@@ -40,45 +36,32 @@ export type MaterializeOptions = Pick<GitOptions, 'signal' | 'onProgress'> & {
   folder?: string | undefined;
 };
 
-type Deps = {
-  tools: TreeTools;
-  layout: Layout;
-  trash: Trash;
-  mirrors: Mirrors;
-  uncompressedPacks: UncompressedPacks;
-  spareCheckouts: SpareCheckouts;
-  scans: TreeScans;
-  syncCache: SyncCache;
-  createGitDir: (gitDir: string, wanted: NewGitDir) => Promise<void>;
-  logger: Logger | undefined;
-};
-
 /**
  * Writes the files of a prepared workspace, or restores those of an existing one that is parked.
  * @throws AppError `ticket_repo_mismatch`, `ticket_not_found`, `disk_full`, `workspace_tampered`; those of TreeScans
  */
 export async function materializeWorkspace(
-  deps: Deps,
+  context: WorkspaceContext,
   prepared: Prepared,
   options: MaterializeOptions,
 ): Promise<Created> {
   const { ticketId, plan } = prepared;
-  const existing = await findTicket(deps.tools.git, deps.layout, ticketId);
+  const existing = await findTicket(context.git, context.layout, ticketId);
   if (existing !== undefined) {
-    const described = await describeExisting(deps, existing, prepared);
-    if (existing.parked) await unpark(deps, existing, options);
+    const described = await describeExisting(context, existing, prepared);
+    if (existing.parked) await unpark(context, existing, options);
     return described;
   }
   if (plan === undefined) throw new AppError('ticket_not_found', `The workspace of ticket ${ticketId} was removed.`);
-  return createWorkspace(deps, prepared, plan, options);
+  return createWorkspace(context, prepared, plan, options);
 }
 
-async function describeExisting({ tools }: Deps, ticket: OpenTicket, request: Prepared): Promise<Created> {
+async function describeExisting({ git }: WorkspaceContext, ticket: OpenTicket, request: Prepared): Promise<Created> {
   if (ticket.repoUrl.toLowerCase() !== request.repo.url.toLowerCase()) {
     throw new AppError('ticket_repo_mismatch', `Ticket ${ticket.ticketId} belongs to ${ticket.repoUrl}.`);
   }
   const { branch, baseBranch } = ticket;
-  const refs = await tools.git.query(ticket.gitDir).refs('refs/');
+  const refs = await git.query(ticket.gitDir).refs('refs/');
   const head = refs.get(ticket.ref);
   if (head === undefined) throw noBranch(branch);
   const keepsBase = request.baseBranch !== undefined && request.baseBranch !== baseBranch;
@@ -91,19 +74,19 @@ async function describeExisting({ tools }: Deps, ticket: OpenTicket, request: Pr
  * workspace that exists is complete, even after the server was killed.
  */
 async function createWorkspace(
-  deps: Deps,
+  context: WorkspaceContext,
   request: Prepared,
   plan: CheckoutPlan,
   options: MaterializeOptions,
 ): Promise<Created> {
-  const { layout, mirrors, uncompressedPacks, spareCheckouts, syncCache } = deps;
+  const { layout, mirrors, uncompressedPacks, spareCheckouts, syncCache, logger } = context;
   const { ticketId } = request;
   const { mirror, branch, baseBranch, base, head, remoteHead, scan, heads } = plan;
   const protection = mirrors.protect(mirror, ticketId, [base, head]);
   // `stage` awaits it, unless it fails before. Either way no git runs on the refs of the ticket afterwards.
   protection.catch(() => {});
   await spareCheckouts
-    .withSpare(mirror, (spare) => stage(deps, { request, plan, spare, protection }, options))
+    .withSpare(mirror, (spare) => stage(context, { request, plan, spare, protection }, options))
     .finally(() => protection.catch(() => {}));
 
   uncompressedPacks.renew(mirror, base, scan.files);
@@ -116,12 +99,12 @@ async function createWorkspace(
   } else {
     notes.push(`The branch ${branch} exists on the remote; the ticket continues from it.`);
   }
-  deps.logger?.info({ ticket_id: ticketId, repo: request.repo.url, head }, 'workspace created');
+  logger?.info({ ticket_id: ticketId, repo: request.repo.url, head }, 'workspace created');
   return { created: true, branch, baseBranch, base, head, notes };
 }
 
 async function stage(
-  deps: Deps,
+  context: WorkspaceContext,
   checkout: {
     request: Prepared;
     plan: CheckoutPlan;
@@ -130,10 +113,10 @@ async function stage(
   },
   options: MaterializeOptions,
 ): Promise<void> {
-  const { tools, layout, trash, uncompressedPacks } = deps;
+  const { git, tools, layout, trash, uncompressedPacks, createGitDir } = context;
   const { request, plan, spare, protection } = checkout;
   const { mirror, head } = plan;
-  const { git, programs, identities } = tools;
+  const { programs, identities } = tools;
   const { workspace, gitDir } = layout.ticket(request.ticketId);
   const stagedGitDir = join(layout.data.staging, randomUUID());
   const folder = options.folder ?? spare?.folder;
@@ -143,7 +126,7 @@ async function stage(
     const [alternateObjects] = await Promise.all([
       uncompressedPacks.objectsFor(mirror),
       folder === undefined ? makeOwnedFolder(identities, staged) : undefined,
-      deps.createGitDir(stagedGitDir, gitDirOf(request, plan)),
+      createGitDir(stagedGitDir, gitDirOf(request, plan)),
     ]);
     if (spare) await moveInto(spare, staged, stagedGitDir);
     const newOwner = spare !== undefined && staged !== spare.folder && identities.of(staged) !== undefined;
@@ -151,7 +134,7 @@ async function stage(
     if (newOwner || spare?.commit !== head) {
       const trees = spare ? [spare.commit, head] : [head];
       await withWorktree(tools, { workspace: staged, gitDir: stagedGitDir, mirror }, options.signal, async (tree) => {
-        // A rename changes the ctime, so git would take the files for changed and refuse.
+        // A rename changes the ctime, so git would treat the files as changed and refuse.
         if (spare) await git.run(['update-index', '-q', '--refresh', '--ignore-submodules'], tree.reading);
         const where = { ...tree.writing, alternateObjects, onProgress: options.onProgress };
         if (spare?.commit !== head) await git.run(['read-tree', '-m', '-u', '-v', ...trees], where);
@@ -160,7 +143,7 @@ async function stage(
     }
     await writeGitFile(staged, gitDir);
     await protection;
-    await publish(deps, { stagedGitDir, gitDir, staged, workspace });
+    await publish(context, { stagedGitDir, gitDir, staged, workspace });
   } catch (error) {
     await trash.add(staged, layout.tickets.trash);
     await trash.add(stagedGitDir, layout.data.trash);
@@ -179,10 +162,10 @@ function gitDirOf({ ticketId, repo }: Prepared, plan: CheckoutPlan): NewGitDir {
 }
 
 async function publish(
-  { layout, trash }: { layout: Layout; trash: Trash },
+  { layout, trash }: WorkspaceContext,
   paths: { stagedGitDir: string; gitDir: string; staged: string; workspace: string },
 ): Promise<void> {
-  // The leftover of a killed creation: a ticket would have a workspace, or unpushed work.
+  // The leftover of a killed creation, if any.
   await trash.add(paths.gitDir, layout.data.trash);
   await rename(paths.stagedGitDir, paths.gitDir);
   try {

@@ -4,12 +4,12 @@ import { AppError } from '../../errors/app-error.ts';
 import type { Layout } from '../../files/layout.ts';
 import { ticketBranch, validateBranchName } from '../../git/branch-name.ts';
 import type { RepoRef } from '../../git/repo-url.ts';
-import type { Mirrors, RefreshOptions } from '../../mirrors/mirrors.ts';
+import type { RefreshOptions } from '../../mirrors/mirrors.ts';
 import { chooseBase, type RemoteHeads } from '../../mirrors/remote-heads.ts';
+import type { WorkspaceContext } from '../context.ts';
 import { findTicket } from '../open-ticket.ts';
-import type { TreeScan, TreeScans } from '../scan/tree-scan.ts';
+import type { TreeScan } from '../scan/tree-scan.ts';
 import { refuseDefaultBranch } from '../sync/push.ts';
-import type { TreeTools } from '../worktree/snapshot.ts';
 
 export type CreateRequest = { ticketId: string; repo: RepoRef; baseBranch?: string | undefined };
 
@@ -33,21 +33,19 @@ export type CheckoutPlan = {
   heads: RemoteHeads;
 };
 
-type Deps = { tools: Pick<TreeTools, 'git'>; layout: Layout; mirrors: Mirrors; scans: TreeScans };
-
 /**
  * Fetches the branches of a new ticket, chooses its base and scans the tree that is to be checked out.
  * @throws AppError `invalid_request`, `workspace_tampered`, `push_rejected`; those of `chooseBase`, TreeScans and a fetch
  */
 export async function prepareWorkspace(
-  { tools, layout, mirrors, scans }: Deps,
+  { git, layout, mirrors, scans }: WorkspaceContext,
   request: CreateRequest,
   options: RefreshOptions,
 ): Promise<Prepared> {
   const { ticketId, repo, baseBranch } = request;
   const branch = ticketBranch(ticketId);
   if (baseBranch !== undefined) refuseOwnBranch(validateBranchName(baseBranch), branch);
-  if ((await findTicket(tools.git, layout, ticketId)) !== undefined) return { ...request, plan: undefined };
+  if ((await findTicket(git, layout, ticketId)) !== undefined) return { ...request, plan: undefined };
   await refuseOccupied(layout, ticketId);
   const heads = await mirrors.refresh({ repo, baseBranch, ticketBranch: branch }, options);
   const base = chooseBase(heads, repo, baseBranch);
@@ -61,7 +59,7 @@ export async function prepareWorkspace(
   return { ...request, plan };
 }
 
-/** Never replaces a folder, and accepts no id that some file system takes for that of another ticket. */
+/** Refuses to replace a folder, and refuses an id that differs from another one by case only. */
 async function refuseOccupied(layout: Layout, ticketId: string): Promise<void> {
   const names = await readdir(layout.tickets.root);
   const other = names.find((name) => name.toLowerCase() === ticketId.toLowerCase());

@@ -21,7 +21,7 @@ export type SpareCheckout = { commit: string; folder: string; gitDir: string; id
 /** A spare checkout that no ticket used for this long is removed. */
 const IDLE_TIMEOUT_MS = 3600_000;
 /** Pause after the last creation of a ticket, so that a series of tickets is not slowed down. */
-const QUIET_MS = 1000;
+const MIN_QUIET_MS = 1000;
 /** Share of the disk that must stay free, since a spare checkout may never be used. */
 const MIN_FREE_SHARE = 0.1;
 
@@ -71,7 +71,7 @@ export function createSpareCheckouts(deps: {
   }
 
   async function addWhenQuiet(mirror: string, ...wanted: [string, () => Promise<string | undefined>]): Promise<void> {
-    do await pause(QUIET_MS, undefined, { signal: closing.signal, ref: false });
+    do await pause(MIN_QUIET_MS, undefined, { signal: closing.signal, ref: false });
     while (creations.has(mirror));
     await mirrorLock.shared(mirror, async () => {
       if (await hasRoom()) await add(mirror, ...wanted);

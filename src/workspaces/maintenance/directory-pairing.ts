@@ -27,7 +27,7 @@ export async function checkDirectoryPairing({ data, tickets, pairing, ticket }: 
   const found = await Promise.all(expected.map((ticketId) => exists(ticket(ticketId).workspace)));
   if (expected.length > 0 && !found.includes(true)) {
     throw new Error(
-      `${root} has none of the ${expected.length} workspaces of the tickets in DATA_DIR (${dataDir}). Mount it, or set TICKETS_ROOT to the folder with the workspaces. If they are lost, copy ${pairing.data} to ${pairing.tickets} to restore the committed work.`,
+      `${root} holds no workspace of the ${expected.length} tickets in DATA_DIR (${dataDir}). Mount it, or set TICKETS_ROOT to the folder with the workspaces. If they are lost, copy ${pairing.data} to ${pairing.tickets} to restore the committed work.`,
     );
   }
   await mkdir(tickets.root, { recursive: true });

@@ -2,14 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Layout } from '../../files/layout.ts';
-import type { MirrorLock } from '../../mirrors/mirror-lock.ts';
 import { removeUnusedMirror, repackMirror } from '../../mirrors/mirror-maintenance.ts';
-import type { Trash } from '../../trees/trash.ts';
-import type { SpareCheckouts } from '../checkout/spare-checkouts.ts';
+import type { WorkspaceContext } from '../context.ts';
 import { findTicket, openTicket } from '../open-ticket.ts';
-import type { TicketLock } from '../ticket-lock.ts';
 import { finishMove } from '../worktree/move-workspace.ts';
-import type { TreeTools } from '../worktree/snapshot.ts';
 import { backupMirror, backupTicket, failureReason } from './backup-ticket.ts';
 import { park } from './parking.ts';
 
@@ -18,16 +14,8 @@ export type Maintenance = ReturnType<typeof createMaintenance>;
 type LeftOut = { ticket_id: string; what: string };
 
 /** Creates the background work on workspaces and mirrors: park, repack, remove, back up. */
-export function createMaintenance(deps: {
-  tools: TreeTools;
-  layout: Layout;
-  trash: Trash;
-  mirrorLock: MirrorLock;
-  spareCheckouts: SpareCheckouts;
-  ticketLock: TicketLock;
-}) {
-  const { tools, layout, trash, mirrorLock, spareCheckouts, ticketLock } = deps;
-  const { git } = tools;
+export function createMaintenance(context: WorkspaceContext) {
+  const { git, tools, layout, trash, mirrorLock, spareCheckouts, ticketLock } = context;
 
   /** Backs up one ticket, and returns its mirror. */
   async function backUp(ticketId: string, copy: string, leftOut: LeftOut[], signal: AbortSignal | undefined) {
@@ -51,7 +39,7 @@ export function createMaintenance(deps: {
         if (ticket.parked) return undefined;
         if (!(await isIdle())) return 'It is in use.';
         await finishMove(tools, ticket, ticket.ref);
-        return park({ tools, layout, trash }, ticket);
+        return park(context, ticket);
       });
     },
 

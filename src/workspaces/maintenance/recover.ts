@@ -1,10 +1,7 @@
 import { chmod, mkdir, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Logger } from '../../config/logger.ts';
-import type { Layout } from '../../files/layout.ts';
-import type { Mirrors } from '../../mirrors/mirrors.ts';
 import { removeLeftovers } from '../../mirrors/stale-git-files.ts';
-import type { Trash } from '../../trees/trash.ts';
+import type { WorkspaceContext } from '../context.ts';
 import { findTicket } from '../open-ticket.ts';
 import { finishMove } from '../worktree/move-workspace.ts';
 import type { TreeTools } from '../worktree/snapshot.ts';
@@ -15,14 +12,7 @@ import { checkDirectoryPairing } from './directory-pairing.ts';
  * server may be running.
  * @throws Error when TICKETS_ROOT does not belong to DATA_DIR
  */
-export async function recoverFolders(deps: {
-  tools: TreeTools;
-  layout: Layout;
-  mirrors: Mirrors;
-  trash: Trash;
-  logger: Logger | undefined;
-}): Promise<void> {
-  const { tools, layout, mirrors, trash, logger } = deps;
+export async function recoverFolders({ tools, layout, mirrors, trash, logger }: WorkspaceContext): Promise<void> {
   const { data, tickets } = layout;
   // Keeps other users of the machine from private code, and from set-id programs that an agent made.
   for (const folder of Object.values(data)) await makePrivate(folder);

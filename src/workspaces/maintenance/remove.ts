@@ -1,13 +1,10 @@
 import { exists } from '../../files/entries.ts';
-import type { Layout } from '../../files/layout.ts';
-import type { Mirrors } from '../../mirrors/mirrors.ts';
-import type { Trash } from '../../trees/trash.ts';
+import type { WorkspaceContext } from '../context.ts';
 import { readTicket } from '../open-ticket.ts';
-import type { SyncCache } from '../sync/sync.ts';
 
 /** Moves the folders of a ticket to the trash, and releases the commits that it borrows from its mirror. */
 export async function removeWorkspace(
-  { layout, trash, mirrors, syncCache }: { layout: Layout; trash: Trash; mirrors: Mirrors; syncCache: SyncCache },
+  { layout, trash, mirrors, syncCache }: WorkspaceContext,
   ticketId: string,
   repoUrl: string,
   quarantine: string,

@@ -1,8 +1,8 @@
 import { AppError } from '../../errors/app-error.ts';
-import type { Git, GitOptions } from '../../git/git.ts';
+import type { GitOptions } from '../../git/git.ts';
 import { parseRepoUrl, remoteUrl } from '../../git/repo-url.ts';
-import type { Mirrors } from '../../mirrors/mirrors.ts';
 import { listRemote } from '../../mirrors/remote-heads.ts';
+import type { WorkspaceContext } from '../context.ts';
 import { headOf, type OpenTicket } from '../open-ticket.ts';
 
 /**
@@ -11,7 +11,7 @@ import { headOf, type OpenTicket } from '../open-ticket.ts';
  * @throws AppError `push_rejected`, also when the branch is the remote's default branch; those of `git.run`
  */
 export async function pushTicket(
-  { git, mirrors, allowedHosts }: { git: Git; mirrors: Mirrors; allowedHosts: readonly string[] },
+  { git, mirrors, allowedHosts }: WorkspaceContext,
   ticket: OpenTicket,
   options: Pick<GitOptions, 'signal' | 'onProgress'>,
 ): Promise<{ ref: string; sha: string }> {

@@ -9,11 +9,11 @@ const STATUS: Record<string, [mark: string, name: string]> = {
   failed: ['✕', 'failed'],
 };
 
-/** A tool call in one line; what it changed and gave back unfolds below it. */
+/** A tool call. Its diff and output expand below it. */
 export function ToolRow({ item }: { item: ToolItem }) {
   const { call, startedAt, endedAt } = item;
   const [open, setOpen] = useState(false);
-  const [mark, status] = STATUS[call.status ?? ''] ?? ['', endedAt === undefined ? 'under way' : ''];
+  const [mark, status] = STATUS[call.status ?? ''] ?? ['', endedAt === undefined ? 'running' : ''];
   const changed = useMemo(
     () =>
       (call.diff ?? []).map((file) => ({ path: file.path, lines: compareTexts(file.old_text ?? '', file.new_text) })),
@@ -47,14 +47,12 @@ export function ToolRow({ item }: { item: ToolItem }) {
             </p>
           )}
           {call.output !== undefined && call.output !== '' && (
-            // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
+            // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must reach a scrollable area
             <pre class="output" tabIndex={0}>
               {call.output}
             </pre>
           )}
-          {changed.length === 0 && !call.output && !call.locations?.length && (
-            <p class="muted">It gave nothing back.</p>
-          )}
+          {changed.length === 0 && !call.output && !call.locations?.length && <p class="muted">No output</p>}
         </div>
       )}
     </details>

@@ -1,7 +1,7 @@
 import { PullwrightError } from '../../client/client.ts';
 import type { Problem } from '../../schemas/problem.ts';
 
-/** What a person can do in the page, where the server's remedy names a route, a header or a field of a request. */
+/** Remedies of the page, for codes where the remedy of the server names a route, a header or a field of a request. */
 const REMEDIES: Partial<Record<string, string>> = {
   not_pullwright: 'Check the proxy in front of the server, then reload the page.',
   invalid_request: 'Correct the values and try again.',
@@ -9,7 +9,6 @@ const REMEDIES: Partial<Record<string, string>> = {
   unauthorized: 'Check the key, or ask an admin for a new one.',
   cross_origin: 'Reload the page and try again.',
   forbidden_scope: 'Sign in with a key that has this scope.',
-  forbidden_repository: 'Sign in with a key for this repository.',
   not_found: 'Reload the page.',
   cursor_unknown: 'Reload the page.',
   ticket_not_found: 'Return to the list of tickets.',
@@ -21,25 +20,17 @@ const REMEDIES: Partial<Record<string, string>> = {
   idempotency_in_progress: 'Wait a moment and try again.',
   secret_shown_once: 'Revoke the new key in the list, then create another one.',
   unpushed_work: 'Run dev to publish this work. Deleting the ticket deletes it.',
-  plan_stale: 'Read the latest version and try again.',
-  plan_not_approved: 'Approve the latest plan, then start dev again.',
   plan_version_mismatch: 'Compare your text with the latest version, then save again.',
   events_expired: 'Only the outcome of this run is still available.',
   payload_too_large: 'Shorten the text.',
   rate_limited: 'Wait a minute and try again.',
   too_many_failures: 'Wait a minute and try again.',
   too_many_streams: 'Close other tabs of the dashboard.',
-  agent_unavailable: 'Open Agents to see the cause.',
-  agent_protocol: 'Open Agents to check the version of the agent.',
-  plan_empty: 'Make the plan again, with a message that describes the change.',
-  workspace_tampered: 'Delete the ticket and create it again.',
-  workspace_unreadable: 'Delete the ticket and create it again.',
-  workspace_too_large: 'Delete the ticket and ask for less, or let an admin raise MAX_WORKSPACE_MB.',
 };
 
-/** Returns a remedy that the page offers, otherwise that of the server. */
+/** Returns the remedy of a problem in terms of the page. */
 export function remedyOf({ code, remedy }: Pick<Problem, 'code' | 'remedy'>): string | undefined {
-  return REMEDIES[code] ?? remedy;
+  return REMEDIES[code] ?? remedy?.replaceAll('GET /v1/agents', 'the page Agents').replaceAll(' with force=true', '');
 }
 
 /** The message of a field whose value does not match its pattern. */
@@ -51,7 +42,8 @@ export function asProblem(error: unknown): Problem {
   if (error instanceof PullwrightError) {
     const { status, code, title, message, remedy } = error;
     const errors = error.errors?.map(({ path, message }) => ({ path, message: fieldMessage(message) }));
-    const detail = /: \S+ must (?:match|NOT) /.test(message) ? 'Some values are not valid.' : message;
+    const ofSchema = error.errors?.some(({ message }) => /^must (?:match|NOT) /.test(message)) === true;
+    const detail = ofSchema ? 'Some values are not valid.' : message;
     return { type, status, code, title, detail, ...(remedy && { remedy }), ...(errors && { errors }) };
   }
   const detail = error instanceof Error ? error.message : String(error);

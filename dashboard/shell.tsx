@@ -14,10 +14,10 @@ import { NAV_ITEMS } from './nav.ts';
 /** The frame of every page: navigation, account and connection status. */
 export function Shell({ children }: { children: ComponentChildren }) {
   const { path, route } = useLocation();
-  const [open, setOpen] = useState<'palette' | 'keys'>();
+  const [open, setOpen] = useState<'palette' | 'shortcuts'>();
   const main = useRef<HTMLElement>(null);
   const isFirstPage = useRef(true);
-  useShortcuts({ onPalette: () => setOpen('palette'), onHelp: () => setOpen('keys'), navigate: route });
+  useShortcuts({ onPalette: () => setOpen('palette'), onHelp: () => setOpen('shortcuts'), navigate: route });
 
   // A new page starts at its top, also for a screen reader.
   const page = path.split('/').slice(0, 4).join('/');
@@ -34,7 +34,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
       <a class="skip" href="#main">
         Skip to content
       </a>
-      <Navigation path={path} onPalette={() => setOpen('palette')} onHelp={() => setOpen('keys')} />
+      <Navigation path={path} onPalette={() => setOpen('palette')} onHelp={() => setOpen('shortcuts')} />
       <div class="page">
         <Connection />
         <main id="main" ref={main} tabIndex={-1}>
@@ -42,7 +42,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
         </main>
       </div>
       {open === 'palette' && <Palette onClose={() => setOpen(undefined)} />}
-      {open === 'keys' && <ShortcutHelp onClose={() => setOpen(undefined)} />}
+      {open === 'shortcuts' && <ShortcutHelp onClose={() => setOpen(undefined)} />}
     </div>
   );
 }

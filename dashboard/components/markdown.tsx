@@ -3,6 +3,7 @@ import type { ComponentChildren, VNode } from 'preact';
 import { memo } from 'preact/compat';
 import { useRef } from 'preact/hooks';
 import { CopyButton } from './copy-button.tsx';
+import { PlainText } from './plain-text.tsx';
 
 /** `blocks` are final and end at the offset `end` of `text`. */
 type ParserState = { text: string; blocks: Token[]; end: number };
@@ -101,15 +102,6 @@ function render(token: Token): VNode | null {
 
 function unescaped(token: Tokens.Text): string {
   return token.raw.endsWith('\n') ? token.text : token.raw;
-}
-
-function PlainText({ text }: { text: string }) {
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must reach a scrollable area
-    <pre class="output" tabIndex={0}>
-      {text}
-    </pre>
-  );
 }
 
 function Code({ text, lang }: { text: string; lang: string }) {

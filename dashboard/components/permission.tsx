@@ -11,6 +11,7 @@ import { invalidate } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
 import { DiffLines } from './diff-view.tsx';
 import { ProblemBox } from './feedback.tsx';
+import { PlainText } from './plain-text.tsx';
 import { useNow } from './time.tsx';
 
 /** The tool call that waits for permission, as described by the agent. */
@@ -22,24 +23,14 @@ export function PermissionRequest({ request }: { request: PermissionQuestion }) 
         <strong>The agent wants to {kind === 'execute' ? 'run a command' : kind}</strong>
         {command === undefined && `: ${title}`}
       </p>
-      {command !== undefined && (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must reach a scrollable area
-        <pre class="output" tabIndex={0}>
-          {command}
-        </pre>
-      )}
+      {command !== undefined && <PlainText text={command} />}
       {(diff ?? []).map(({ path, old_text = '', new_text }) => (
         <div key={path} class="file">
           <div class="file-head mono">{path}</div>
           <DiffLines lines={compareTexts(old_text, new_text)} label={path} />
         </div>
       ))}
-      {command === undefined && diff === undefined && input !== undefined && (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must reach a scrollable area
-        <pre class="output" tabIndex={0}>
-          {input}
-        </pre>
-      )}
+      {command === undefined && diff === undefined && input !== undefined && <PlainText text={input} />}
     </>
   );
 }

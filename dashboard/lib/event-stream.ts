@@ -17,8 +17,8 @@ type Options<T> = {
 };
 
 /**
- * Reads a stream of the server by the client, which reconnects and resumes. When the network returns or the tab becomes visible,
- * the next attempt starts immediately.
+ * Reads a stream of the server through `client/`, which reconnects and resumes. When the network returns or the tab becomes
+ * visible, the next attempt starts immediately.
  */
 export function openStream<T>(options: Options<T>): { close(): void } {
   const { path, lastId, read, isLast, onEntry, onConnection, onRefused } = options;

@@ -1,8 +1,8 @@
 import { useState } from 'preact/hooks';
 
 /**
- * Keeps unsent text in the session storage of the tab, so that it survives a reload, the end of a session and navigation. Make the
- * field read-only while its text is being sent.
+ * Keeps unsent text in the session storage of the tab: it survives navigation, a reload and the end of a session. The field
+ * must be read-only while its text is being sent.
  * @returns the text, a setter, and a function that clears the draft unless another field has changed it since
  */
 export function useDraft(name: string): [text: string, setText: (text: string) => void, clear: () => void] {

@@ -20,8 +20,8 @@ export function draftName(ticketId: string): string {
 }
 
 /**
- * Edits the plan. A draft belongs to the version that it started from. When a newer version exists, the editor shows a notice, keeps
- * the draft and does not save it.
+ * Edits the plan. A draft belongs to the version that it started from. When a newer version exists, the editor keeps the draft,
+ * shows a notice and does not save.
  */
 export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest: Plan; onDone(): void }) {
   const [stored, setStored, clearDraft] = useDraft(draftName(ticket.ticket_id));

@@ -1,5 +1,6 @@
 import { useMemo, useState } from 'preact/hooks';
 import { DiffLines } from '../../components/diff-view.tsx';
+import { PlainText } from '../../components/plain-text.tsx';
 import { Elapsed } from '../../components/time.tsx';
 import { compareTexts } from '../../lib/diff.ts';
 import type { ToolItem } from '../../lib/run-log.ts';
@@ -46,12 +47,7 @@ export function ToolRow({ item }: { item: ToolItem }) {
               {call.locations.map(({ path, line }) => (line === undefined ? path : `${path}:${line}`)).join(', ')}
             </p>
           )}
-          {call.output !== undefined && call.output !== '' && (
-            // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must reach a scrollable area
-            <pre class="output" tabIndex={0}>
-              {call.output}
-            </pre>
-          )}
+          {call.output !== undefined && call.output !== '' && <PlainText text={call.output} />}
           {changed.length === 0 && !call.output && !call.locations?.length && <p class="muted">No output</p>}
         </div>
       )}

@@ -14,7 +14,6 @@ import { SignIn } from './screens/sign-in.tsx';
 import { Tickets } from './screens/tickets.tsx';
 import { Shell } from './shell.tsx';
 
-// What one looks at less often is loaded when it is.
 const Agents = lazy(() => import('./screens/agents.tsx').then(({ Agents }) => Agents));
 const Audit = lazy(() => import('./screens/audit.tsx').then(({ Audit }) => Audit));
 const Keys = lazy(() => import('./screens/keys.tsx').then(({ Keys }) => Keys));
@@ -26,29 +25,29 @@ const Usage = lazy(() => import('./screens/usage.tsx').then(({ Usage }) => Usage
 
 export function App() {
   const [problem, setProblem] = useState<Problem>();
-  const [tries, setTries] = useState(0);
-  const who = session.value;
+  const [attempts, setAttempts] = useState(0);
+  const current = session.value;
   useEffect(() => {
     loadSession().then(
       () => setProblem(undefined),
       (error) => setProblem(asProblem(error)),
     );
-  }, [tries]);
+  }, [attempts]);
 
-  if (who === undefined && problem !== undefined) {
+  if (current === undefined && problem !== undefined) {
     return (
       <main class="standalone">
         <ProblemBox problem={problem}>
-          <button type="button" onClick={() => setTries(tries + 1)}>
+          <button type="button" onClick={() => setAttempts(attempts + 1)}>
             Try again
           </button>
         </ProblemBox>
       </main>
     );
   }
-  if (who === undefined) return <Loading label="the dashboard" />;
-  if (!who.signed_in) return <SignIn />;
-  return <SignedIn key={who.key_id} />;
+  if (current === undefined) return <Loading label="the dashboard" />;
+  if (!current.signed_in) return <SignIn />;
+  return <SignedIn key={current.key_id} />;
 }
 
 function SignedIn() {
@@ -62,7 +61,7 @@ function SignedIn() {
   return (
     <LocationProvider scope="/dashboard">
       <Shell>
-        <Screen>
+        <PageBoundary>
           <Router>
             <Route path="/dashboard" component={Tickets} />
             <Route path="/dashboard/tickets/:id/:tab?" component={TicketScreen} />
@@ -75,24 +74,24 @@ function SignedIn() {
             <Route path="/dashboard/audit" component={Audit} />
             <Route default component={NotFound} />
           </Router>
-        </Screen>
+        </PageBoundary>
       </Shell>
     </LocationProvider>
   );
 }
 
-/** What is at an address. When it cannot be drawn, that is said in its place, and the way to another one stays open. */
-function Screen({ children }: { children: ComponentChildren }) {
+/** Replaces a page that fails to load or render by an error, until the reader opens another one. */
+function PageBoundary({ children }: { children: ComponentChildren }) {
   const { path } = useLocation();
-  const [error, forget] = useErrorBoundary();
-  useEffect(forget, [path]);
+  const [error, reset] = useErrorBoundary();
+  useEffect(reset, [path]);
   if (error === undefined) return <ErrorBoundary>{children}</ErrorBoundary>;
   return (
     <>
-      <Title title="This screen cannot be shown" />
+      <Title title="This page cannot be displayed" />
       <ProblemBox problem={asProblem(error)}>
         <button type="button" onClick={() => location.reload()}>
-          Load the page anew
+          Reload page
         </button>
       </ProblemBox>
     </>
@@ -101,9 +100,9 @@ function Screen({ children }: { children: ComponentChildren }) {
 
 function NotFound() {
   return (
-    <Empty title="Nothing is here">
+    <Empty title="Page not found">
       <p>
-        The address may be mistyped. <a href="/dashboard/">All tickets</a>
+        Check the address, or return to <a href="/dashboard/">all tickets</a>.
       </p>
     </Empty>
   );

@@ -2,10 +2,10 @@ import { render } from 'preact';
 import { App } from './app.tsx';
 import { loadDraft, saveDraft } from './lib/use-draft.ts';
 
-// A server that was updated under the page has other files: the page begins anew, once, with what was typed.
+// After an update of the server, its assets have other names. The page reloads once to get them; drafts survive.
 window.addEventListener('vite:preloadError', () => {
-  if (loadDraft('begun-anew') === import.meta.url) return;
-  saveDraft('begun-anew', import.meta.url);
+  if (loadDraft('reloaded') === import.meta.url) return;
+  saveDraft('reloaded', import.meta.url);
   location.reload();
 });
 

@@ -1,6 +1,6 @@
 import type { Scope } from '../schemas/key.ts';
 
-/** The screens, with the key that leads to each after `g`, and the scope that seeing it takes. */
+/** The entries of the navigation. `key` follows `g` in the keyboard shortcut; a caller needs `scope` to see the page. */
 export const NAV_ITEMS: readonly { name: string; href: string; key: string; scope: Scope | 'any' }[] = [
   { name: 'Tickets', href: '/dashboard/', key: 't', scope: 'any' },
   { name: 'Runs', href: '/dashboard/runs', key: 'r', scope: 'any' },

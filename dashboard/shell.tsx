@@ -11,30 +11,30 @@ import { useShortcuts } from './lib/shortcuts.ts';
 import { signOut } from './lib/sign-in.ts';
 import { NAV_ITEMS } from './nav.ts';
 
-/** What is around every screen: the ways to the others, who is signed in, and whether the server answers. */
+/** The frame of every page: navigation, account and connection status. */
 export function Shell({ children }: { children: ComponentChildren }) {
   const { path, route } = useLocation();
-  const [open, setOpen] = useState<'palette' | 'keys'>();
+  const [open, setOpen] = useState<'palette' | 'shortcuts'>();
   const main = useRef<HTMLElement>(null);
-  const first = useRef(true);
-  useShortcuts({ onPalette: () => setOpen('palette'), onHelp: () => setOpen('keys'), go: route });
+  const isFirstPage = useRef(true);
+  useShortcuts({ onPalette: () => setOpen('palette'), onHelp: () => setOpen('shortcuts'), navigate: route });
 
-  // A new screen begins at its top, for the eyes and for a screen reader.
-  const screen = path.split('/').slice(0, 4).join('/');
+  // A new page starts at its top, also for a screen reader.
+  const page = path.split('/').slice(0, 4).join('/');
   useEffect(() => {
-    if (first.current) first.current = false;
+    if (isFirstPage.current) isFirstPage.current = false;
     else {
       window.scrollTo(0, 0);
       main.current?.focus({ preventScroll: true });
     }
-  }, [screen]);
+  }, [page]);
 
   return (
     <div class="shell">
       <a class="skip" href="#main">
-        Skip to the content
+        Skip to content
       </a>
-      <Navigation path={path} onPalette={() => setOpen('palette')} onHelp={() => setOpen('keys')} />
+      <Navigation path={path} onPalette={() => setOpen('palette')} onHelp={() => setOpen('shortcuts')} />
       <div class="page">
         <Connection />
         <main id="main" ref={main} tabIndex={-1}>
@@ -42,18 +42,18 @@ export function Shell({ children }: { children: ComponentChildren }) {
         </main>
       </div>
       {open === 'palette' && <Palette onClose={() => setOpen(undefined)} />}
-      {open === 'keys' && <ShortcutHelp onClose={() => setOpen(undefined)} />}
+      {open === 'shortcuts' && <ShortcutHelp onClose={() => setOpen(undefined)} />}
     </div>
   );
 }
 
 function Navigation({ path, onPalette, onHelp }: { path: string; onPalette(): void; onHelp(): void }) {
   const can = useCan();
-  const who = session.value;
-  const screens = useRef<HTMLElement>(null);
-  // Where the screens do not fit beside each other, the one that one is at is in sight.
+  const current = session.value;
+  const nav = useRef<HTMLElement>(null);
+  // On a narrow window the entries scroll; the current one stays visible.
   useEffect(() => {
-    screens.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+    nav.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
   }, [path]);
   return (
     <header class="nav">
@@ -70,21 +70,21 @@ function Navigation({ path, onPalette, onHelp }: { path: string; onPalette(): vo
       <button type="button" class="jump" onClick={onPalette}>
         Jump to… <kbd>Ctrl K</kbd>
       </button>
-      <nav aria-label="Screens" ref={screens}>
+      <nav aria-label="Pages" ref={nav}>
         {NAV_ITEMS.filter(({ scope }) => can(scope)).map(({ href, name }) => (
           <a key={href} href={href} aria-current={isAt(path, href) ? 'page' : undefined}>
             {name}
-            {name === 'Permissions' && <Waiting />}
+            {name === 'Permissions' && <PendingPermissions />}
           </a>
         ))}
       </nav>
       <div class="account">
-        {who?.key_id === 'loopback' ? (
-          <span class="muted">No key is needed on this machine</span>
+        {current?.key_id === 'loopback' ? (
+          <span class="muted">Local access, no key required</span>
         ) : (
           <>
-            <span class="name" title={`Key ${who?.key_id}: ${who?.scopes.join(', ')}`}>
-              {who?.name}
+            <span class="name" title={`Key ${current?.key_id}: ${current?.scopes.join(', ')}`}>
+              {current?.name}
             </span>
             <button type="button" class="quiet small" onClick={() => void signOut()}>
               Sign out
@@ -105,24 +105,23 @@ function isAt(path: string, href: string): boolean {
   return path === href || path.startsWith(`${href}/`);
 }
 
-function Waiting() {
+function PendingPermissions() {
   const { data } = useList(permissions);
-  const waiting = data?.items.length ?? 0;
-  return waiting === 0 ? null : (
+  const pending = data?.items.length ?? 0;
+  return pending === 0 ? null : (
     <span class="count">
-      {waiting}
-      <span class="hidden"> waiting</span>
+      {pending}
+      <span class="hidden"> pending</span>
     </span>
   );
 }
 
-/** Silent unless the server did not answer twice in a row: one failed attempt is a restart, or a proxy that cut a stream. */
+/** Reports two consecutive failures. A single one is normal when the server restarts or a proxy closes a stream. */
 function Connection() {
-  const failed = failedAttempts.value;
   return (
     <div class="connection" role="status">
-      {failed >= 2 && (
-        <div class="notice ask">The server does not answer. What you see may be old; it is tried again by itself.</div>
+      {failedAttempts.value >= 2 && (
+        <div class="notice ask">Connection lost, reconnecting… This page may be out of date.</div>
       )}
     </div>
   );

@@ -6,7 +6,7 @@ export default defineConfig({
   base: '/dashboard/',
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   server: {
-    // To the server the page is its own: it sees its name and its origin.
+    // Without `changeOrigin`, so that `Host` matches `Origin`, as the server requires of a session.
     proxy: { '/v1': { target: 'http://127.0.0.1:8000' } },
   },
   build: { target: 'es2023', modulePreload: { polyfill: false }, assetsInlineLimit: 0 },

@@ -1,14 +1,14 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 
-/** A modal dialog; the browser keeps the focus in it and gives it back. Esc and a click beside it close it. */
+/** A modal dialog. Esc, and a click outside of it, close it. */
 export function Dialog({ title, onClose, children }: { title: string; onClose(): void; children: ComponentChildren }) {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     ref.current?.showModal();
   }, []);
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: Esc closes a dialog by itself
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the browser closes a dialog on Esc
     <dialog
       ref={ref}
       aria-label={title}
@@ -20,7 +20,7 @@ export function Dialog({ title, onClose, children }: { title: string; onClose():
       <div class="dialog">
         <h2>{title}</h2>
         {children}
-        {/* Last, so that the focus begins at the first field. */}
+        {/* Last, so that the first field gets the focus. */}
         <button type="button" class="quiet small close" aria-label="Close" onClick={() => ref.current?.close()}>
           ✕
         </button>

@@ -1,15 +1,18 @@
 import { useState } from 'preact/hooks';
 import type { Line } from '../lib/diff.ts';
 
-/** Lines that are drawn at once; the rest on demand. */
-const AT_ONCE = 600;
+/** Lines that are rendered at first. */
+const INITIAL_LINES = 600;
 
-/** Changed lines. Signs and numbers are drawn by style, so that copying takes the text alone. */
+/** Lines that each click on the button adds. */
+const MORE_LINES = 5000;
+
+/** The lines of a diff. Styles add signs and line numbers, so that a copy has the text alone. */
 export function DiffLines({ lines, label }: { lines: readonly Line[]; label: string }) {
-  const [shown, setShown] = useState(AT_ONCE);
+  const [shown, setShown] = useState(INITIAL_LINES);
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
-    <section class="diff" tabIndex={0} aria-label={`Changes of ${label}`}>
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must reach a scrollable area
+    <section class="diff" tabIndex={0} aria-label={`Changes to ${label}`}>
       <div class="diff-lines">
         {lines.slice(0, shown).map((line, index) => (
           <div key={index} class={line.kind} data-old={line.old ?? ''} data-new={line.new ?? ''}>
@@ -20,7 +23,7 @@ export function DiffLines({ lines, label }: { lines: readonly Line[]; label: str
         ))}
       </div>
       {lines.length > shown && (
-        <button type="button" class="small" onClick={() => setShown(shown + 5000)}>
+        <button type="button" class="small" onClick={() => setShown(shown + MORE_LINES)}>
           Show {lines.length - shown} more lines
         </button>
       )}

@@ -1,14 +1,16 @@
 import type { ComponentChildren } from 'preact';
 import type { Problem } from '../../schemas/problem.ts';
+import { remedyOf } from '../lib/problem.ts';
 
-/** What went wrong and what mends it, in the server's words. */
+/** Shows an error and its remedy. */
 export function ProblemBox({
   problem,
   children,
 }: {
-  problem: Pick<Problem, 'title' | 'detail' | 'remedy' | 'errors'>;
+  problem: Pick<Problem, 'code' | 'title' | 'detail' | 'remedy' | 'errors'>;
   children?: ComponentChildren;
 }) {
+  const remedy = remedyOf(problem);
   return (
     <div class="notice bad" role="alert">
       <strong>{problem.title}</strong>
@@ -17,12 +19,12 @@ export function ProblemBox({
         <ul>
           {problem.errors.map(({ path, message }) => (
             <li key={`${path} ${message}`}>
-              <code>{path}</code> {message}
+              <code>{path.slice(1)}</code> {message}
             </li>
           ))}
         </ul>
       )}
-      {problem.remedy !== undefined && <p class="muted">{problem.remedy}</p>}
+      {remedy !== undefined && <p class="muted">{remedy}</p>}
       {children}
     </div>
   );

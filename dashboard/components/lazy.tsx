@@ -2,8 +2,8 @@ import type { ComponentType } from 'preact';
 import { lazy as lazyComponent } from 'preact-iso';
 
 /**
- * A component that is loaded when it is looked at, within an `ErrorBoundary`. One that cannot be loaded, as after an upgrade of
- * the server, is one that cannot be drawn.
+ * Loads a component when it is first rendered, within an `ErrorBoundary`. A failed load, such as after an update of the
+ * server, becomes a render error.
  */
 export function lazy<Props>(load: () => Promise<ComponentType<Props>>) {
   return lazyComponent(() =>

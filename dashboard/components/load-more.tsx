@@ -1,4 +1,4 @@
-/** Loads the next page of a list; nothing when there is none. */
+/** The button that loads the next page of a list, if there is one. */
 export function LoadMore({ onClick }: { onClick: (() => void) | undefined }) {
   if (onClick === undefined) return null;
   return (

@@ -3,27 +3,29 @@ import type { ComponentChildren, VNode } from 'preact';
 import { memo } from 'preact/compat';
 import { useRef } from 'preact/hooks';
 import { CopyButton } from './copy-button.tsx';
+import { PlainText } from './plain-text.tsx';
 
-type Reading = { text: string; done: Token[]; read: number };
+/** `blocks` are final and end at the offset `end` of `text`. */
+type ParserState = { text: string; blocks: Token[]; end: number };
 
 /**
- * Markdown of a model or a repository, as elements: its HTML stays text, its images load nothing, and its links lead to
- * http, https and mailto alone. While a text grows, only its end is read anew.
+ * Renders untrusted Markdown: HTML stays text, images are not loaded, and links have http, https or mailto URLs. While a
+ * text grows, only its end is parsed again.
  */
 export function Markdown({ text, streaming = false }: { text: string; streaming?: boolean }) {
-  const reading = useRef<Reading>({ text: '', done: [], read: 0 });
-  if (!text.startsWith(reading.current.text)) reading.current = { text: '', done: [], read: 0 };
-  const state = reading.current;
-  const tail = lex(text.slice(state.read));
+  const parser = useRef<ParserState>({ text: '', blocks: [], end: 0 });
+  if (!text.startsWith(parser.current.text)) parser.current = { text: '', blocks: [], end: 0 };
+  const state = parser.current;
+  const tail = lex(text.slice(state.end));
   if (streaming) {
-    // The last block may still change, and so may the one before it: a list or table goes on after an empty line.
-    const settled = tail.slice(0, -3);
-    state.done = [...state.done, ...settled];
-    state.read += settled.reduce((length, token) => length + token.raw.length, 0);
-    tail.splice(0, settled.length);
+    // The last blocks may still change: a list or table can continue after an empty line.
+    const final = tail.slice(0, -3);
+    state.blocks = [...state.blocks, ...final];
+    state.end += final.reduce((length, token) => length + token.raw.length, 0);
+    tail.splice(0, final.length);
   }
   state.text = text;
-  const blocks = [...state.done, ...tail];
+  const blocks = [...state.blocks, ...tail];
   return (
     <div class="markdown">
       {blocks.map((token, index) => (
@@ -33,20 +35,20 @@ export function Markdown({ text, streaming = false }: { text: string; streaming?
   );
 }
 
-/** Some texts are nested so deep that reading them takes more stack than there is: such a one is a single token of text. */
+/** Returns a single token `unparsed` for a text whose nesting overflows the stack of the lexer. */
 function lex(text: string): Token[] {
   try {
     return new Lexer().lex(text);
   } catch {
-    return [{ type: 'unread', raw: text }];
+    return [{ type: 'unparsed', raw: text }];
   }
 }
 
-/** Beyond what people write; some hundreds would take more stack to draw than there is. */
+/** Deeper than people write. Some hundreds of levels overflow the stack of the renderer. */
 const MAX_NESTING = 50;
 
-function isDeeperThan(token: Token, than: number): boolean {
-  return than === 0 || childrenOf(token).some((child) => isDeeperThan(child, than - 1));
+function isDeeperThan(token: Token, depth: number): boolean {
+  return depth === 0 || childrenOf(token).some((child) => isDeeperThan(child, depth - 1));
 }
 
 function childrenOf(token: Token): readonly Token[] {
@@ -57,19 +59,19 @@ function childrenOf(token: Token): readonly Token[] {
 
 const Block = memo(
   ({ token }: { token: Token }) =>
-    token.type === 'unread' || isDeeperThan(token, MAX_NESTING) ? <PlainText text={token.raw} /> : render(token),
+    token.type === 'unparsed' || isDeeperThan(token, MAX_NESTING) ? <PlainText text={token.raw} /> : render(token),
   ({ token: a }, { token: b }) => a === b || (a.raw === b.raw && a.type === b.type),
 );
 
 function renderAll(tokens: readonly Token[] | undefined): ComponentChildren[] {
-  return (tokens ?? []).map((token, index) => <Piece key={index} token={token} />);
+  return (tokens ?? []).map((token, index) => <Inline key={index} token={token} />);
 }
 
-function Piece({ token }: { token: Token }) {
+function Inline({ token }: { token: Token }) {
   return render(token);
 }
 
-/** `Token` of marked is open to extensions; these are the ones of the standard. */
+/** Narrows `Token`, which marked leaves open to extensions, to a standard token. */
 function isToken<T extends MarkedToken['type']>(token: Token, type: T): token is Extract<MarkedToken, { type: T }> {
   return token.type === type;
 }
@@ -94,21 +96,12 @@ function render(token: Token): VNode | null {
   if (isToken(token, 'image')) return <span class="image">[image: {token.text || token.href}]</span>;
   if (isToken(token, 'escape')) return <>{token.text}</>;
   if (isToken(token, 'text')) return <>{token.tokens === undefined ? unescaped(token) : renderAll(token.tokens)}</>;
-  // HTML among them, shown as it was written.
+  // All other tokens, HTML among them, stay as written.
   return <>{token.raw}</>;
 }
 
 function unescaped(token: Tokens.Text): string {
   return token.raw.endsWith('\n') ? token.text : token.raw;
-}
-
-function PlainText({ text }: { text: string }) {
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
-    <pre class="output" tabIndex={0}>
-      {text}
-    </pre>
-  );
 }
 
 function Code({ text, lang }: { text: string; lang: string }) {
@@ -118,7 +111,7 @@ function Code({ text, lang }: { text: string; lang: string }) {
         <span>{lang.split(/\s/)[0] || 'text'}</span>
         <CopyButton text={text} />
       </div>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must reach a scrollable area */}
       <pre tabIndex={0}>
         <code>{text}</code>
       </pre>
@@ -138,7 +131,7 @@ function List({ token }: { token: Tokens.List }) {
 
 function Table({ token }: { token: Tokens.Table }) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must reach a scrollable area
     <section class="table" tabIndex={0} aria-label="Table">
       <table>
         <thead>
@@ -162,7 +155,7 @@ function Table({ token }: { token: Tokens.Table }) {
   );
 }
 
-/** Only what is an address in itself: a relative one would lead to this server with the session of who clicks. */
+/** Renders absolute URLs only: a relative one would send the reader's session to a route of this server. */
 function Link({ href, children }: { href: string; children: ComponentChildren }) {
   const url = URL.canParse(href) ? new URL(href) : undefined;
   if (url === undefined || !['https:', 'http:', 'mailto:'].includes(url.protocol)) return <span>{children}</span>;

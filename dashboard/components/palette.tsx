@@ -8,38 +8,38 @@ import { Dialog } from './dialog.tsx';
 
 const MAX_RESULTS = 12;
 
-/** Finds tickets and screens by a few letters. */
+/** The command palette: finds tickets and pages by any of their words. */
 export function Palette({ onClose }: { onClose(): void }) {
   const { route } = useLocation();
   const can = useCan();
   const { data } = useList(tickets);
-  const [words, setWords] = useState('');
-  const [at, setAt] = useState(0);
+  const [search, setSearch] = useState('');
+  const [position, setPosition] = useState(0);
   const entries = [
     ...(data?.items ?? []).map(({ ticket_id, title }) => ({
       name: ticket_id,
-      more: title ?? '',
+      description: title ?? '',
       href: `/dashboard/tickets/${ticket_id}`,
     })),
-    ...NAV_ITEMS.filter(({ scope }) => can(scope)).map(({ name, href }) => ({ name, more: 'Screen', href })),
+    ...NAV_ITEMS.filter(({ scope }) => can(scope)).map(({ name, href }) => ({ name, description: 'Page', href })),
   ];
-  const wanted = words.toLowerCase().split(/\s+/);
-  const found = entries
-    .filter(({ name, more }) => wanted.every((word) => `${name} ${more}`.toLowerCase().includes(word)))
+  const words = search.toLowerCase().split(/\s+/);
+  const results = entries
+    .filter(({ name, description }) => words.every((word) => `${name} ${description}`.toLowerCase().includes(word)))
     .slice(0, MAX_RESULTS);
-  const chosen = Math.min(at, found.length - 1);
+  const selected = Math.min(position, results.length - 1);
 
   function open(index: number): void {
-    const entry = found[index];
+    const entry = results[index];
     if (entry === undefined) return;
     onClose();
     route(entry.href);
   }
 
   function onKeyDown(event: KeyboardEvent): void {
-    if (event.key === 'ArrowDown') setAt(Math.min(found.length - 1, chosen + 1));
-    else if (event.key === 'ArrowUp') setAt(Math.max(0, chosen - 1));
-    else if (event.key === 'Enter') open(chosen);
+    if (event.key === 'ArrowDown') setPosition(Math.min(results.length - 1, selected + 1));
+    else if (event.key === 'ArrowUp') setPosition(Math.max(0, selected - 1));
+    else if (event.key === 'Enter') open(selected);
     else return;
     event.preventDefault();
   }
@@ -49,34 +49,34 @@ export function Palette({ onClose }: { onClose(): void }) {
       <input
         type="text"
         role="combobox"
-        aria-label="Ticket or screen"
+        aria-label="Ticket or page"
         aria-expanded="true"
         aria-controls="palette"
-        aria-activedescendant={found.length === 0 ? undefined : `palette-${chosen}`}
-        placeholder="Ticket or screen"
+        aria-activedescendant={results.length === 0 ? undefined : `palette-${selected}`}
+        placeholder="Ticket or page"
         autoComplete="off"
-        value={words}
+        value={search}
         onInput={(event) => {
-          setWords(event.currentTarget.value);
-          setAt(0);
+          setSearch(event.currentTarget.value);
+          setPosition(0);
         }}
         onKeyDown={onKeyDown}
       />
-      {found.length === 0 ? (
-        <p class="muted">Nothing is called that.</p>
+      {results.length === 0 ? (
+        <p class="muted">No matches</p>
       ) : (
-        <div id="palette" class="palette" role="listbox" aria-label="Found">
-          {found.map(({ name, more, href }, index) => (
-            // biome-ignore lint/a11y/useKeyWithClickEvents: the field above takes the keys
+        <div id="palette" class="palette" role="listbox" aria-label="Results">
+          {results.map(({ name, description, href }, index) => (
+            // biome-ignore lint/a11y/useKeyWithClickEvents: the field above handles the keyboard
             <div
               key={href}
               id={`palette-${index}`}
               role="option"
               tabIndex={-1}
-              aria-selected={index === chosen}
+              aria-selected={index === selected}
               onClick={() => open(index)}
             >
-              <strong>{name}</strong> <span class="muted">{more}</span>
+              <strong>{name}</strong> <span class="muted">{description}</span>
             </div>
           ))}
         </div>

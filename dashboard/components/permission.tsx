@@ -11,35 +11,26 @@ import { invalidate } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
 import { DiffLines } from './diff-view.tsx';
 import { ProblemBox } from './feedback.tsx';
+import { PlainText } from './plain-text.tsx';
 import { useNow } from './time.tsx';
 
-/** All that a tool call is about to do, as far as the agent tells it. */
-export function PermissionRequest({ question }: { question: PermissionQuestion }) {
-  const { kind, title, command, input, diff } = question;
+/** The tool call that waits for permission, as described by the agent. */
+export function PermissionRequest({ request }: { request: PermissionQuestion }) {
+  const { kind, title, command, input, diff } = request;
   return (
     <>
       <p>
-        <strong>The agent asks to {kind === 'execute' ? 'run a command' : kind}</strong>
+        <strong>The agent wants to {kind === 'execute' ? 'run a command' : kind}</strong>
         {command === undefined && `: ${title}`}
       </p>
-      {command !== undefined && (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
-        <pre class="output" tabIndex={0}>
-          {command}
-        </pre>
-      )}
+      {command !== undefined && <PlainText text={command} />}
       {(diff ?? []).map(({ path, old_text = '', new_text }) => (
         <div key={path} class="file">
           <div class="file-head mono">{path}</div>
           <DiffLines lines={compareTexts(old_text, new_text)} label={path} />
         </div>
       ))}
-      {command === undefined && diff === undefined && input !== undefined && (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
-        <pre class="output" tabIndex={0}>
-          {input}
-        </pre>
-      )}
+      {command === undefined && diff === undefined && input !== undefined && <PlainText text={input} />}
     </>
   );
 }
@@ -48,19 +39,19 @@ export function AnswerPermission(props: { runId: string; permissionId: string; d
   const { runId, permissionId, deadline } = props;
   const can = useCan();
   const now = useNow(1000);
-  const [given, setGiven] = useState<'allow' | 'reject'>();
+  const [answered, setAnswered] = useState<'allow' | 'reject'>();
   const [problem, setProblem] = useState<Problem>();
   const left = Date.parse(deadline) - now;
 
   async function answer(decision: 'allow' | 'reject'): Promise<void> {
-    setGiven(decision);
+    setAnswered(decision);
     setProblem(undefined);
     try {
       const path = { run_id: runId, permission_id: permissionId };
       await unwrap(api.POST('/v1/runs/{run_id}/permissions/{permission_id}', { params: { path }, body: { decision } }));
     } catch (error) {
       setProblem(asProblem(error));
-      setGiven(undefined);
+      setAnswered(undefined);
     }
     invalidate((key) => key === permissions.key);
   }
@@ -70,16 +61,21 @@ export function AnswerPermission(props: { runId: string; permissionId: string; d
       <div class="actions">
         {can('dev') && (
           <>
-            <button type="button" class="primary" disabled={given !== undefined} onClick={() => void answer('allow')}>
-              {given === 'allow' ? 'Allowed' : 'Allow once'}
+            <button
+              type="button"
+              class="primary"
+              disabled={answered !== undefined}
+              onClick={() => void answer('allow')}
+            >
+              {answered === 'allow' ? 'Allowed' : 'Allow once'}
             </button>
-            <button type="button" disabled={given !== undefined} onClick={() => void answer('reject')}>
-              {given === 'reject' ? 'Rejected' : 'Reject'}
+            <button type="button" disabled={answered !== undefined} onClick={() => void answer('reject')}>
+              {answered === 'reject' ? 'Rejected' : 'Reject'}
             </button>
           </>
         )}
         <span class="muted" title={dateTime(deadline)}>
-          {left > 0 ? `Rejected by itself in ${duration(left)}` : 'The deadline has passed'}
+          {left > 0 ? `Rejected automatically in ${duration(left)}` : 'Deadline passed'}
         </span>
       </div>
       {problem !== undefined && <ProblemBox problem={problem} />}

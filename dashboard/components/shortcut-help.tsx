@@ -3,9 +3,9 @@ import { Dialog } from './dialog.tsx';
 
 export function ShortcutHelp({ onClose }: { onClose(): void }) {
   return (
-    <Dialog title="Keyboard" onClose={onClose}>
+    <Dialog title="Keyboard shortcuts" onClose={onClose}>
       <dl class="keys">
-        {SHORTCUTS.map(([keys, what]) => (
+        {SHORTCUTS.map(([keys, description]) => (
           <div key={keys}>
             <dt>
               {keys
@@ -15,7 +15,7 @@ export function ShortcutHelp({ onClose }: { onClose(): void }) {
                   <kbd key={key}>{key}</kbd>
                 ))}
             </dt>
-            <dd>{what}</dd>
+            <dd>{description}</dd>
           </div>
         ))}
       </dl>

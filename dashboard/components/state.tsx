@@ -3,7 +3,7 @@ import type { Action, RunState } from '../../schemas/run.ts';
 const STATES: Record<RunState, { label: string; tone: string }> = {
   queued: { label: 'Queued', tone: 'wait' },
   running: { label: 'Running', tone: 'busy' },
-  waiting: { label: 'Needs an answer', tone: 'ask' },
+  waiting: { label: 'Needs approval', tone: 'ask' },
   succeeded: { label: 'Succeeded', tone: 'good' },
   failed: { label: 'Failed', tone: 'bad' },
   canceled: { label: 'Canceled', tone: 'off' },
@@ -12,7 +12,7 @@ const STATES: Record<RunState, { label: string; tone: string }> = {
 
 export const ACTIONS: Record<Action, string> = { chat: 'Chat', make_plan: 'Plan', dev: 'Dev' };
 
-/** Said in words and shape, not by color alone. */
+/** Shows a state by text and shape, not by color alone. */
 export function StateBadge({ state }: { state: RunState }) {
   const { label, tone } = STATES[state];
   return (

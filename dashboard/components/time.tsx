@@ -10,19 +10,19 @@ export function Ago({ time }: { time: string }) {
   );
 }
 
-/** The time between two moments; while there is no second one, it goes on. */
+/** The duration between two times. It keeps counting while `to` is missing. */
 export function Elapsed({ from, to }: { from: string; to?: string | undefined }) {
   const now = useNow(to === undefined ? 1000 : undefined);
   return <span class="num">{duration((to === undefined ? now : Date.parse(to)) - Date.parse(from))}</span>;
 }
 
-/** The time, which moves on every so often; it stands still without an interval. */
-export function useNow(every: number | undefined): number {
+/** Returns the current time, updated at an interval in milliseconds if there is one. */
+export function useNow(intervalMs: number | undefined): number {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
-    if (every === undefined) return;
-    const timer = setInterval(() => setNow(Date.now()), every);
+    if (intervalMs === undefined) return;
+    const timer = setInterval(() => setNow(Date.now()), intervalMs);
     return () => clearInterval(timer);
-  }, [every]);
+  }, [intervalMs]);
   return now;
 }

@@ -1,15 +1,15 @@
 import { createClient, PullwrightError } from '../../client/client.ts';
 import { endSession } from './session.ts';
 
-/** The API of the server that the page came from, by the session cookie. A server that does not answer is status 0. */
+/** The API of the server that served the page, authenticated by the session cookie. Status 0 is a network error. */
 export const api = createClient({
   baseUrl: location.origin,
   async fetch(input, init) {
     const response = await fetch(input, { ...init, cache: 'no-store' }).catch(() => {
       throw new PullwrightError(0, {
         code: 'unreachable',
-        title: 'The server does not answer',
-        detail: 'The request did not get through. Check that the server runs.',
+        title: 'Cannot reach the server',
+        detail: 'Check your network connection and that the server is running.',
       });
     });
     if (response.status === 401 && new URL(response.url).pathname !== '/v1/session') endSession();
@@ -17,7 +17,7 @@ export const api = createClient({
   },
 });
 
-/** Headers of a request that is carried out once, however often it is sent with the same key. */
+/** Returns the header of a request that the server carries out once, however often it arrives with this key. */
 export function idempotencyHeader(key: string = crypto.randomUUID()): { 'idempotency-key': string } {
   return { 'idempotency-key': key };
 }

@@ -2,66 +2,65 @@ import { signal } from '@preact/signals';
 import { type Change, readChange } from '../../client/changes.ts';
 import { openStream } from './event-stream.ts';
 
-type Message = { kind: 'change'; change: Change } | { kind: 'failed'; failed: number } | { kind: 'hello' };
+type Message = { kind: 'change'; change: Change } | { kind: 'failures'; failures: number } | { kind: 'query' };
 
-/** How many attempts to reach the server failed one after another, as all tabs of this browser see it. */
+/** The number of consecutive failed attempts to reach the server, shared by all tabs of the browser. */
 export const failedAttempts = signal(0);
 
 const NAME = 'pullwright-feed';
 
 /**
- * Follows the server's feed of changes. All tabs of a browser share one stream: the tab that holds the lock reads it and
- * tells the others; when it closes, another one takes over. A tab that cannot be told by others reads by itself.
- * @param onChange called with each change; a snapshot is one where changes may have been missed
- * @returns a function that ends it
+ * Follows the change feed of the server. All tabs of a browser share one stream: the tab that holds the lock reads it and
+ * broadcasts each change. When that tab closes, another one takes over. Without Web Locks, each tab reads a stream itself.
+ * @param onChange receives each change, and a snapshot when changes may have been missed
+ * @returns a function that stops following
  */
 export function followChangeFeed(onChange: (change: Change) => void): () => void {
   const channel = new BroadcastChannel(NAME);
-  const leaving = new AbortController();
-  let leads = false;
-  // A snapshot stands for changes that nobody told. Only the first one comes with the page, to a tab that reads the stream
-  // from the start.
-  let snapshotIsNews = false;
+  const closing = new AbortController();
+  let isLeader = false;
+  // The snapshot of a stream that opens with the page is no news. Any later one stands for missed changes.
+  let forwardSnapshot = false;
   let stream: { close(): void } | undefined;
 
   channel.addEventListener('message', ({ data: message }: MessageEvent<Message>) => {
-    if (message.kind === 'hello') {
-      if (leads) channel.postMessage({ kind: 'failed', failed: failedAttempts.value } satisfies Message);
+    if (message.kind === 'query') {
+      if (isLeader) channel.postMessage({ kind: 'failures', failures: failedAttempts.value } satisfies Message);
       return;
     }
-    snapshotIsNews = true;
+    forwardSnapshot = true;
     if (message.kind === 'change') onChange(message.change);
-    else failedAttempts.value = message.failed;
+    else failedAttempts.value = message.failures;
   });
 
   function lead(): Promise<void> {
-    leads = true;
+    isLeader = true;
     stream = openStream({
       path: '/v1/events',
       read: readChange,
       isLast: () => false,
       onEntry(change) {
         channel.postMessage({ kind: 'change', change } satisfies Message);
-        if (change.type !== 'snapshot' || snapshotIsNews) onChange(change);
-        snapshotIsNews = true;
+        if (change.type !== 'snapshot' || forwardSnapshot) onChange(change);
+        forwardSnapshot = true;
       },
-      onConnection(failed) {
-        if (failed > 0) snapshotIsNews = true;
-        failedAttempts.value = failed;
-        if (!leaving.signal.aborted) channel.postMessage({ kind: 'failed', failed } satisfies Message);
+      onConnection(failures) {
+        if (failures > 0) forwardSnapshot = true;
+        failedAttempts.value = failures;
+        if (!closing.signal.aborted) channel.postMessage({ kind: 'failures', failures } satisfies Message);
       },
     });
-    return new Promise((resolve) => leaving.signal.addEventListener('abort', () => resolve()));
+    return new Promise((resolve) => closing.signal.addEventListener('abort', () => resolve()));
   }
 
-  // Locks are there in secure contexts only.
+  // Web Locks exist in secure contexts only.
   if ('locks' in navigator) {
-    navigator.locks.request(NAME, { signal: leaving.signal }, lead).catch(() => {});
-    channel.postMessage({ kind: 'hello' } satisfies Message);
+    navigator.locks.request(NAME, { signal: closing.signal }, lead).catch(() => {});
+    channel.postMessage({ kind: 'query' } satisfies Message);
   } else void lead();
 
   return () => {
-    leaving.abort();
+    closing.abort();
     stream?.close();
     channel.close();
   };

@@ -32,7 +32,7 @@ export function readPatch(patch: string): Line[][] {
 /** Lines around each change. */
 const CONTEXT = 3;
 
-/** A larger comparison would block the page: its time grows with the square of this number. Beyond it, all lines count as replaced. */
+/** The time of a comparison grows with the square of this number. Beyond it, all lines count as replaced. */
 const MAX_CHANGED_LINES = 1000;
 
 /** Compares two texts line by line. A newline at the end makes no difference. Returns `[]` for equal texts. */

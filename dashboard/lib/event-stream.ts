@@ -2,48 +2,48 @@ import { PullwrightError } from '../../client/problem.ts';
 import { type ConnectionState, followStream } from '../../client/streams.ts';
 import { endSession } from './session.ts';
 
-type Entry = Parameters<typeof followStream>[0]['read'];
+type Message = Parameters<Parameters<typeof followStream>[0]['read']>[0];
 
 type Options<T> = {
   path: string;
   lastId?: string;
-  read(message: Parameters<Entry>[0]): T;
+  read(message: Message): T;
   isLast(entry: T): boolean;
   onEntry(entry: T): void;
-  /** Is told how many attempts failed one after another. */
-  onConnection?(failed: number): void;
-  /** The server has said that there is no such stream, or none any more. */
+  /** Receives the number of consecutive failed attempts, 0 after a success. */
+  onConnection?(failures: number): void;
+  /** Receives the error of a request that the server refused. The stream is closed. */
   onRefused?(refusal: PullwrightError): void;
 };
 
 /**
- * Follows a stream of the server as the client does, until it has ended for good. When the network is back, or a tab is
- * looked at again, it does not wait any longer to try again.
+ * Reads a stream of the server through `client/`, which reconnects and resumes. When the network returns or the tab becomes
+ * visible, the next attempt starts immediately.
  */
 export function openStream<T>(options: Options<T>): { close(): void } {
   const { path, lastId, read, isLast, onEntry, onConnection, onRefused } = options;
   let attempt = new AbortController();
   let last = lastId;
-  let failed = 0;
+  let failures = 0;
   let closed = false;
-  const wake = () => {
-    if (failed > 0 && document.visibilityState === 'visible') attempt.abort();
+  const retryNow = () => {
+    if (failures > 0 && document.visibilityState === 'visible') attempt.abort();
   };
-  document.addEventListener('visibilitychange', wake);
-  window.addEventListener('online', wake);
+  document.addEventListener('visibilitychange', retryNow);
+  window.addEventListener('online', retryNow);
   void run();
   return { close };
 
   function close(): void {
     closed = true;
-    document.removeEventListener('visibilitychange', wake);
-    window.removeEventListener('online', wake);
+    document.removeEventListener('visibilitychange', retryNow);
+    window.removeEventListener('online', retryNow);
     attempt.abort();
   }
 
-  function tell({ state }: ConnectionState): void {
-    failed = state === 'open' ? 0 : failed + 1;
-    onConnection?.(failed);
+  function countFailures({ state }: ConnectionState): void {
+    failures = state === 'open' ? 0 : failures + 1;
+    onConnection?.(failures);
   }
 
   async function run(): Promise<void> {
@@ -69,7 +69,7 @@ export function openStream<T>(options: Options<T>): { close(): void } {
       fetch,
       ...(last === undefined ? {} : { lastId: last }),
       signal,
-      onConnection: tell,
+      onConnection: countFailures,
       read: (message) => ({ entry: read(message), id: message.id }),
       isLast: ({ entry }) => isLast(entry),
     });

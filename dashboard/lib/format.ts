@@ -3,7 +3,7 @@ const DAY = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' 
 const NUMBER = new Intl.NumberFormat('en');
 const COMPACT = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 
-/** How long ago a time was, in a word; dates for what is older than a week. */
+/** Formats a time relative to `now` (milliseconds since the epoch), or as a date when it is older than a week. */
 export function ago(time: string, now: number): string {
   const seconds = Math.max(0, Math.round((now - Date.parse(time)) / 1000));
   if (seconds < 45) return 'just now';
@@ -17,11 +17,11 @@ export function dateTime(time: string): string {
   return DATE_TIME.format(new Date(time));
 }
 
-/** A duration in milliseconds, in two units at most. */
+/** Formats a duration in milliseconds, with at most two units. */
 export function duration(ms: number): string {
   if (ms < 999.5) return `${Math.max(1, Math.round(ms))} ms`;
   if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`;
-  // Rounded before it is split: no unit is ever full.
+  // Rounding comes before the split, so that no part reads 60.
   const seconds = Math.round(ms / 1000);
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
@@ -33,7 +33,7 @@ export function count(value: number): string {
   return NUMBER.format(value);
 }
 
-/** A large number in short, such as 12.3K. */
+/** Formats a large number in compact form, such as 12.3K. */
 export function compact(value: number): string {
   return COMPACT.format(value);
 }
@@ -42,7 +42,7 @@ export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
-/** `acme/widgets` of `https://github.com/acme/widgets`. */
+/** Returns `acme/widgets` for `https://github.com/acme/widgets`. */
 export function repositoryName(url: string): string {
   return url.replace(/^https:\/\/[^/]+\//, '').replace(/\.git$/, '');
 }

@@ -4,65 +4,64 @@ import { followChangeFeed } from './change-feed.ts';
 import { permissions, run as runQuery, runs, runsOf, ticketPath, tickets } from './queries.ts';
 import { invalidate, type List, patch, patchLists } from './resource.ts';
 
-const isTicketList = (path: string) => path === tickets.key;
-const isRunList = (path: string) => /^\/v1\/(?:tickets\/[^/?]+\/)?runs(?:\?|$)/.test(path);
-const isPermissions = (path: string) => path === permissions.key;
+const isTicketList = (key: string) => key === tickets.key;
+const isRunList = (key: string) => /^\/v1\/(?:tickets\/[^/?]+\/)?runs(?:\?|$)/.test(key);
 
-/** Keeps what the page shows up to date by the server's feed of changes. */
+/** Applies the change feed to the cached data. Returns a function that stops it. */
 export function startLiveUpdates(): () => void {
-  const catchUp = () => invalidate(() => true);
-  window.addEventListener('online', catchUp);
+  const reloadAll = () => invalidate(() => true);
+  window.addEventListener('online', reloadAll);
   const stop = followChangeFeed((change) => {
     switch (change.type) {
       case 'snapshot':
-        catchUp();
+        reloadAll();
         return;
       case 'ticket.created':
       case 'ticket.updated':
-        ticketChanged(change.data);
+        updateTicket(change.data);
         return;
       case 'ticket.deleted':
-        ticketDeleted(change.data.ticket_id);
+        removeTicket(change.data.ticket_id);
         return;
       case 'run.state':
-        runChanged(change.data);
+        updateRun(change.data);
         return;
       default:
-        invalidate(isPermissions);
+        invalidate((key) => key === permissions.key);
     }
   });
   return () => {
-    window.removeEventListener('online', catchUp);
+    window.removeEventListener('online', reloadAll);
     stop();
   };
 }
 
-function ticketChanged(ticket: Ticket): void {
+function updateTicket(ticket: Ticket): void {
   const path = ticketPath(ticket.ticket_id);
   patch<Ticket>(path, () => ticket);
   patchLists<Ticket>(isTicketList, (list) => {
     const sortKeyOf = (item: Ticket) => `${item.created_at} ${item.ticket_id.toLowerCase()}`;
     return upsert(list, ticket, (item) => item.ticket_id, sortKeyOf);
   });
-  invalidate((other) => other.startsWith(`${path}/plan`) || other.startsWith(`${path}/diff`));
+  invalidate((key) => key.startsWith(`${path}/plan`) || key.startsWith(`${path}/diff`));
 }
 
-function ticketDeleted(ticketId: string): void {
-  const isLeft = (item: { ticket_id: string }) => item.ticket_id !== ticketId;
-  patchLists<Ticket>(isTicketList, (list) => ({ ...list, items: list.items.filter(isLeft) }));
-  patchLists<Run>(isRunList, (list) => ({ ...list, items: list.items.filter(isLeft) }));
-  invalidate((path) => path === ticketPath(ticketId));
+function removeTicket(ticketId: string): void {
+  const isOther = (item: { ticket_id: string }) => item.ticket_id !== ticketId;
+  patchLists<Ticket>(isTicketList, (list) => ({ ...list, items: list.items.filter(isOther) }));
+  patchLists<Run>(isRunList, (list) => ({ ...list, items: list.items.filter(isOther) }));
+  invalidate((key) => key === ticketPath(ticketId));
 }
 
-function runChanged(run: Run): void {
+function updateRun(run: Run): void {
   const { run_id, ticket_id, action, state, created_at } = run;
   patch<Run>(runQuery(run_id).key, () => run);
   let before: Run | undefined;
-  const withQueue = new Set<string>();
+  const listsWithQueue = new Set<string>();
   patchLists<Run>(isRunList, (list, key) => {
     before ??= list.items.find((item) => item.run_id === run_id);
-    if (list.items.some((item) => item.state === 'queued' && item.run_id !== run_id)) withQueue.add(key);
-    return withRun(list, key, run);
+    if (list.items.some((item) => item.state === 'queued' && item.run_id !== run_id)) listsWithQueue.add(key);
+    return updateRunList(list, key, run);
   });
   const isLast = (ticket: Ticket) => ticket.last_run === undefined || ticket.last_run.run_id <= run_id;
   const withLastRun = (ticket: Ticket): Ticket =>
@@ -71,29 +70,29 @@ function runChanged(run: Run): void {
       : ticket;
   patch<Ticket>(ticketPath(ticket_id), withLastRun);
   patchLists<Ticket>(isTicketList, (list) => ({ ...list, items: list.items.map(withLastRun) }));
-  // A run that comes into the queue, or leaves it, moves the others, of which nothing is told.
+  // A run that enters or leaves the queue changes the positions of other runs, for which the feed has no events.
   if (before === undefined || (before.state === 'queued') !== (state === 'queued')) {
-    invalidate((key) => withQueue.has(key));
+    invalidate((key) => listsWithQueue.has(key));
   }
   if (isFinished(run)) {
     const path = ticketPath(ticket_id);
-    const isOfTicket = (other: string) => other === path || (other.startsWith(`${path}/`) && !isRunList(other));
-    invalidate((other) => isOfTicket(other) || other.startsWith('/v1/usage'));
+    const isOfTicket = (key: string) => key === path || (key.startsWith(`${path}/`) && !isRunList(key));
+    invalidate((key) => isOfTicket(key) || key.startsWith('/v1/usage'));
   }
 }
 
-/** A list of runs with a run as it is now, if the run belongs to it. A conversation keeps what it shows when it goes on. */
-function withRun(list: List<Run>, key: string, run: Run): List<Run> {
+/** Updates, inserts or removes a run in a list. A conversation keeps all runs that it shows when a new one arrives. */
+function updateRunList(list: List<Run>, key: string, run: Run): List<Run> {
   const idOf = (item: Run) => item.run_id;
-  const longer = upsert(list, run, idOf, idOf);
-  if (key === runs(undefined).key || key === runs(run.state).key) return longer;
+  const updated = upsert(list, run, idOf, idOf);
+  if (key === runs(undefined).key || key === runs(run.state).key) return updated;
   if (key.toLowerCase() === runsOf(run.ticket_id).key.toLowerCase()) {
-    return { ...longer, requested: Math.max(longer.requested, longer.items.length) };
+    return { ...updated, requested: Math.max(updated.requested, updated.items.length) };
   }
   return { ...list, items: list.items.filter((item) => idOf(item) !== run.run_id) };
 }
 
-/** A list with an item as it is now, at its place from the greatest to the least; what is below the end is left out. */
+/** Updates an item, or inserts it into the descending order of a list. An item below the end of what was read is left out. */
 function upsert<T>(list: List<T>, item: T, idOf: (item: T) => string, sortKeyOf: (item: T) => string): List<T> {
   const { items } = list;
   const known = items.findIndex((other) => idOf(other) === idOf(item));

@@ -3,9 +3,7 @@ import type { RunState } from '../../schemas/run.ts';
 import { api } from './api.ts';
 import { listOf, type Query } from './resource.ts';
 
-/**
- * What the page reads of the API. Each is kept under its path, so that all below a ticket is known by how its path begins.
- */
+// The reads of the page. The cache key is the path, so that all reads of a ticket share a prefix.
 
 export function ticketPath(ticketId: string): string {
   return `/v1/tickets/${encodeURIComponent(ticketId)}`;
@@ -16,7 +14,7 @@ export const tickets = listOf('/v1/tickets', 100, (page) =>
 );
 
 export const ticket = (ticket_id: string) =>
-  of(ticketPath(ticket_id), () => unwrap(api.GET('/v1/tickets/{ticket_id}', { params: { path: { ticket_id } } })));
+  query(ticketPath(ticket_id), () => unwrap(api.GET('/v1/tickets/{ticket_id}', { params: { path: { ticket_id } } })));
 
 export const runsOf = (ticket_id: string) =>
   listOf(`${ticketPath(ticket_id)}/runs`, 10, (page) =>
@@ -24,7 +22,7 @@ export const runsOf = (ticket_id: string) =>
   );
 
 export const plan = (ticket_id: string, version?: number) =>
-  of(`${ticketPath(ticket_id)}/plan?version=${version ?? ''}`, () =>
+  query(`${ticketPath(ticket_id)}/plan?version=${version ?? ''}`, () =>
     unwrap(
       api.GET('/v1/tickets/{ticket_id}/plan', {
         params: { path: { ticket_id }, query: version === undefined ? {} : { version } },
@@ -33,7 +31,7 @@ export const plan = (ticket_id: string, version?: number) =>
   );
 
 export const diff = (ticket_id: string) =>
-  of(`${ticketPath(ticket_id)}/diff`, () =>
+  query(`${ticketPath(ticket_id)}/diff`, () =>
     unwrap(api.GET('/v1/tickets/{ticket_id}/diff', { params: { path: { ticket_id } } })),
   );
 
@@ -43,21 +41,21 @@ export const runs = (state: RunState | undefined) =>
   );
 
 export const run = (run_id: string) =>
-  of(`/v1/runs/${run_id}`, () => unwrap(api.GET('/v1/runs/{run_id}', { params: { path: { run_id } } })));
+  query(`/v1/runs/${run_id}`, () => unwrap(api.GET('/v1/runs/{run_id}', { params: { path: { run_id } } })));
 
 export const permissions = listOf('/v1/permissions', 50, (page) =>
   unwrap(api.GET('/v1/permissions', { params: { query: page } })),
 );
 
 export const usage = (by: 'day' | 'ticket' | 'key') =>
-  of(`/v1/usage?by=${by}`, () => unwrap(api.GET('/v1/usage', { params: { query: { by } } })));
+  query(`/v1/usage?by=${by}`, () => unwrap(api.GET('/v1/usage', { params: { query: { by } } })));
 
-export const agents = of('/v1/agents', () => unwrap(api.GET('/v1/agents')));
+export const agents = query('/v1/agents', () => unwrap(api.GET('/v1/agents')));
 
 export const keys = listOf('/v1/keys', 50, (page) => unwrap(api.GET('/v1/keys', { params: { query: page } })));
 
 export const audit = listOf('/v1/audit', 50, (page) => unwrap(api.GET('/v1/audit', { params: { query: page } })));
 
-function of<T>(key: string, load: () => Promise<T>): Query<T> {
+function query<T>(key: string, load: () => Promise<T>): Query<T> {
   return { key, load };
 }

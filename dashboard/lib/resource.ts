@@ -3,19 +3,18 @@ import { useEffect } from 'preact/hooks';
 import type { Problem } from '../../schemas/problem.ts';
 import { asProblem } from './problem.ts';
 
-/** Something that can be read of the API, and the key it is kept under. */
+/** A read of the API, and the cache key of its result. */
 export type Query<T> = {
   key: string;
-  /** @param before what was read of it last */
-  load(before: T | undefined): Promise<T>;
+  /** @param previous the result of the last read */
+  load(previous: T | undefined): Promise<T>;
 };
 
 export type Page<T> = { items: T[]; next_cursor: string | null };
 
-/** A list from its beginning. What comes makes it longer; as much as was requested for is shown. */
+/** The beginning of a list. New items make it longer than requested; components show the requested number. */
 export type List<T> = Page<T> & { requested: number };
 
-/** A list of which more can be read than the first page. */
 export type ListQuery<T> = Query<List<T>> & { loadMore(list: List<T>): Promise<List<T>> };
 
 export type Resource<T> = { data: T | undefined; problem: Problem | undefined; loading: boolean; reload(): void };
@@ -38,18 +37,18 @@ const entries = new Map<string, Entry>();
 
 const NOT_READ = { data: undefined, problem: undefined };
 
-/** The API gives no more at once. */
+/** The maximum of the API. */
 const MAX_PAGE_SIZE = 100;
 
 const FIRST_PAGE = '';
 
-/** A list in pages. It is read anew as far as it was requested for before: whoever looks at its third page stays there. */
+/** Creates the query of a paginated list. A reload reads as many items as were requested before. */
 export function listOf<T>(
   key: string,
   size: number,
   page: (query: { limit: number; cursor?: string }) => Promise<Page<T>>,
 ): ListQuery<T> {
-  async function read(requested: number, from: Page<T>): Promise<List<T>> {
+  async function readPages(requested: number, from: Page<T>): Promise<List<T>> {
     let { items, next_cursor: cursor } = from;
     while (cursor !== null && items.length < requested) {
       const limit = Math.min(requested - items.length, MAX_PAGE_SIZE);
@@ -61,12 +60,12 @@ export function listOf<T>(
   }
   return {
     key,
-    load: (before) => read(before?.requested ?? size, { items: [], next_cursor: FIRST_PAGE }),
-    loadMore: (list) => read(list.requested + size, list),
+    load: (previous) => readPages(previous?.requested ?? size, { items: [], next_cursor: FIRST_PAGE }),
+    loadMore: (list) => readPages(list.requested + size, list),
   };
 }
 
-/** What the API has, kept while components use it and shown again at once when one comes back to it. */
+/** Reads from the cache, and reloads when a component mounts. */
 export function useResource<T>(query: Query<T> | undefined): Resource<T> {
   const entry = query && entryOf(query);
   useEffect(() => {
@@ -84,14 +83,14 @@ export function useResource<T>(query: Query<T> | undefined): Resource<T> {
   };
 }
 
-/** A list of the API with its first page, and more of it on demand. */
+/** Reads the first page of a list, and further pages on demand. */
 export function useList<T>(query: ListQuery<T>): Resource<Page<T>> & { loadMore: (() => void) | undefined } {
   const { data: list, ...resource } = useResource(query);
   async function loadMore(from: List<T>): Promise<void> {
-    const longer = await query.loadMore(from);
-    const items = longer.items.slice(from.items.length);
+    const next = await query.loadMore(from);
+    const items = next.items.slice(from.items.length);
     patch<List<T>>(query.key, (now) =>
-      now.next_cursor === from.next_cursor ? { ...longer, items: [...now.items, ...items] } : now,
+      now.next_cursor === from.next_cursor ? { ...next, items: [...now.items, ...items] } : now,
     );
   }
   const hasMore = list !== undefined && (list.next_cursor !== null || list.items.length > list.requested);
@@ -102,10 +101,10 @@ export function useList<T>(query: ListQuery<T>): Resource<Page<T>> & { loadMore:
   };
 }
 
-/** Loads anew what is in use below a path, and forgets what is not. */
-export function invalidate(belongs: (key: string) => boolean): void {
+/** Reloads the matching entries that a component uses, and deletes the others. */
+export function invalidate(matches: (key: string) => boolean): void {
   for (const [key, entry] of entries) {
-    if (belongs(key)) refresh(key, entry);
+    if (matches(key)) refresh(key, entry);
   }
 }
 
@@ -114,7 +113,7 @@ function refresh(key: string, entry: Entry): void {
   else entries.delete(key);
 }
 
-/** Changes what is kept under a key, if anything is. */
+/** Changes the cached data of a key, if there is any. */
 export function patch<T>(key: string, change: (data: T) => T): void {
   const entry = entries.get(key);
   if (entry === undefined) return;
@@ -124,20 +123,20 @@ export function patch<T>(key: string, change: (data: T) => T): void {
   entry.state.value = { data: apply(data), problem };
 }
 
-/** Changes all lists that are kept whose key the predicate holds for. One that became too short is loaded anew. */
+/** Changes the matching cached lists. A list that becomes shorter than requested is reloaded. */
 export function patchLists<T>(
-  belongs: (key: string) => boolean,
+  matches: (key: string) => boolean,
   change: (list: List<T>, key: string) => List<T>,
 ): void {
   for (const [key, entry] of entries) {
-    if (!belongs(key)) continue;
+    if (!matches(key)) continue;
     patch<List<T>>(key, (list) => change(list, key));
     const list = typed<List<T> | undefined>(entry.state.value.data);
     if (list !== undefined && list.next_cursor !== null && list.items.length < list.requested) refresh(key, entry);
   }
 }
 
-/** Forgets everything, such as what another key could see. */
+/** Deletes all cached data, since the next user may see less. */
 export function clearCache(): void {
   entries.clear();
 }

@@ -16,12 +16,12 @@ type TextItem = { kind: 'text'; key: string; text: string };
 type ThoughtItem = { kind: 'thought'; key: string; text: string };
 export type Item = TextItem | ThoughtItem | ToolItem | PermissionItem | NoteItem;
 
-/** What a run's events amount to, for reading. Items are replaced when they change, never altered. */
+/** The events of a run as a page shows them. A changed item is a new object. */
 export type RunLog = {
   items: Item[];
   todo: EventData['plan.entries']['entries'];
   usage: EventData['usage.updated'] | undefined;
-  /** What the server does right now beside the agent. */
+  /** The running step of the server. */
   step: string | undefined;
   lastSeq: number;
   terminal: (TerminalData & { type: string }) | undefined;
@@ -37,15 +37,15 @@ export const EMPTY_LOG: RunLog = {
 };
 
 const STEPS: Record<EventData['step.started']['step'], string> = {
-  workspace: 'Bringing the workspace up to date',
-  agent: 'The agent is at work',
+  workspace: 'Preparing the workspace',
+  agent: 'The agent is working',
   verify: 'Running the check command',
   commit: 'Committing',
   push: 'Pushing',
   pull_request: 'Opening the pull request',
 };
 
-/** The log with further events; events it has already are left out. */
+/** Returns the log with further events. Events that it contains already are skipped. */
 export function appendEvents(log: RunLog, events: readonly RunEvent[]): RunLog {
   const next = { ...log, items: [...log.items] };
   for (const event of events) {
@@ -88,7 +88,7 @@ function add(log: RunLog, event: RunEvent): void {
       log.step = undefined;
       return;
     case 'run.resumed':
-      if (event.data.attempt !== undefined) note(log, key, 'warn', 'The run was cut short, and begins again.');
+      if (event.data.attempt !== undefined) note(log, key, 'warn', 'The run was interrupted and has restarted.');
       return;
     case 'plan.saved':
       note(log, key, 'info', `Plan saved as version ${event.data.version}`, 'plan');
@@ -127,12 +127,12 @@ function addText(log: RunLog, kind: 'text' | 'thought', key: string, text: strin
 }
 
 function addTool(log: RunLog, { data, time }: { data: ToolCall; time: string }): void {
-  // Calls end soon after they began, so the search from the end is short.
+  // Tool calls are short, so the search from the end is too.
   const at = log.items.findLastIndex((item) => item.kind === 'tool' && item.call.tool_call_id === data.tool_call_id);
   const before = log.items[at];
-  const over = data.status === 'completed' || data.status === 'failed' ? { endedAt: time } : {};
-  if (before?.kind === 'tool') log.items[at] = { ...before, call: { ...before.call, ...data }, ...over };
-  else log.items.push({ kind: 'tool', key: data.tool_call_id, call: data, startedAt: time, ...over });
+  const finished = data.status === 'completed' || data.status === 'failed' ? { endedAt: time } : {};
+  if (before?.kind === 'tool') log.items[at] = { ...before, call: { ...before.call, ...data }, ...finished };
+  else log.items.push({ kind: 'tool', key: data.tool_call_id, call: data, startedAt: time, ...finished });
 }
 
 function resolve(log: RunLog, resolved: EventData['permission.resolved']): void {

@@ -6,19 +6,20 @@ export async function loadSession(): Promise<void> {
   session.value = await unwrap(api.GET('/v1/session'));
 }
 
-/** @throws PullwrightError when the key is not valid, or the browser did not keep the cookie */
+/** @throws PullwrightError when the key is not valid, or the browser rejects the cookie */
 export async function signIn(key: string): Promise<void> {
   await createSession(key);
-  const now = await unwrap(api.GET('/v1/session'));
-  if (!now.signed_in) {
+  const current = await unwrap(api.GET('/v1/session'));
+  if (!current.signed_in) {
     throw new PullwrightError(0, {
       code: 'cookie_refused',
-      title: 'The browser did not keep the session',
-      detail: 'The key is right, but a session needs HTTPS, or a server on this machine.',
+      title: 'The browser rejected the session cookie',
+      detail: 'The key is valid, but the cookie needs HTTPS, except for a server on this machine.',
+      remedy: 'Open the dashboard over HTTPS.',
     });
   }
   signInNotice.value = undefined;
-  session.value = now;
+  session.value = current;
 }
 
 /** Exchanges a key for the session cookie. */

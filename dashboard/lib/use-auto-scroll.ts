@@ -1,21 +1,19 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { isTyping } from './shortcuts.ts';
 
-/** How near to the end one reads along, in pixels. */
-const NEAR = 80;
+/** Within this distance from the end, in pixels, the window follows new content. */
+const END_DISTANCE = 80;
 
-/** Keys that scroll up. */
-const UPWARD: ReadonlySet<string> = new Set(['ArrowUp', 'PageUp', 'Home']);
+const UPWARD_KEYS: ReadonlySet<string> = new Set(['ArrowUp', 'PageUp', 'Home']);
 
 /**
- * Whoever reads at the end stays there while more comes; whoever has scrolled up is left alone. What is scrolled is the
- * window.
- * @param end an element of what grows, its parent
- * @param fromEnd whether one begins at the end
+ * Keeps the window scrolled to the end while content grows, until the reader scrolls up.
+ * @param end an element whose parent is the growing content
+ * @param startAtEnd whether to scroll to the end first
  */
-export function useAutoScroll(end: { current: HTMLElement | null }, fromEnd: boolean) {
+export function useAutoScroll(end: { current: HTMLElement | null }, startAtEnd: boolean) {
   const [scrolledUp, setScrolledUp] = useState(false);
-  const along = useRef(fromEnd);
+  const following = useRef(startAtEnd);
 
   const scrollToEnd = () => {
     follow(true);
@@ -24,8 +22,8 @@ export function useAutoScroll(end: { current: HTMLElement | null }, fromEnd: boo
   };
 
   function follow(value: boolean): void {
-    along.current = value;
-    // The browser holds what one reads in its place, when something above it changes; at the end, the end is held.
+    following.current = value;
+    // Scroll anchoring keeps the text in view when content above it changes. At the end it would work against us.
     document.documentElement.style.overflowAnchor = value ? 'none' : '';
   }
 
@@ -34,32 +32,37 @@ export function useAutoScroll(end: { current: HTMLElement | null }, fromEnd: boo
     if (content === null || content === undefined) return;
     const { documentElement: page } = document;
     let [lastTop, lastHeight] = [window.scrollY, page.scrollHeight];
-    const left = () => page.scrollHeight - window.innerHeight - window.scrollY;
+    const distanceToEnd = () => page.scrollHeight - window.innerHeight - window.scrollY;
     const remember = () => {
       [lastTop, lastHeight] = [window.scrollY, page.scrollHeight];
     };
-    // A page that becomes shorter moves by itself, which is no sign of the reader's; a wheel, a finger and a key are.
+    // A page that becomes shorter scrolls without the reader. Wheel, touch and keys are certain signs of the reader.
     const onScroll = () => {
-      if (window.scrollY < lastTop - 2 && page.scrollHeight === lastHeight && left() > NEAR) follow(false);
-      if (window.scrollY >= lastTop && left() <= NEAR) follow(true);
+      if (window.scrollY < lastTop - 2 && page.scrollHeight === lastHeight && distanceToEnd() > END_DISTANCE)
+        follow(false);
+      if (window.scrollY >= lastTop && distanceToEnd() <= END_DISTANCE) follow(true);
       remember();
-      setScrolledUp(!along.current && left() > NEAR);
+      setScrolledUp(!following.current && distanceToEnd() > END_DISTANCE);
     };
-    const grown = new ResizeObserver(() => {
-      if (along.current) window.scrollTo({ top: page.scrollHeight });
-      else setScrolledUp(left() > NEAR);
+    const resized = new ResizeObserver(() => {
+      if (following.current) window.scrollTo({ top: page.scrollHeight });
+      else setScrolledUp(distanceToEnd() > END_DISTANCE);
       remember();
     });
-    follow(along.current);
-    grown.observe(content);
+    follow(following.current);
+    resized.observe(content);
     const listening = new AbortController();
     const options = { passive: true, signal: listening.signal };
     window.addEventListener('scroll', onScroll, options);
     window.addEventListener('wheel', ({ deltaY }) => deltaY < 0 && follow(false), options);
     window.addEventListener('touchmove', () => follow(false), options);
-    window.addEventListener('keydown', (event) => UPWARD.has(event.key) && !isTyping(event) && follow(false), options);
+    window.addEventListener(
+      'keydown',
+      (event) => UPWARD_KEYS.has(event.key) && !isTyping(event) && follow(false),
+      options,
+    );
     return () => {
-      grown.disconnect();
+      resized.disconnect();
       listening.abort();
       page.style.overflowAnchor = '';
     };

@@ -1,15 +1,16 @@
 import { useState } from 'preact/hooks';
 
 /**
- * What a person types, kept for this tab until it is used: a reload, a session that ends or a wrong click loses nothing. While
- * it is being sent its field is to be read-only, and what was sent is forgotten unless it has changed in a field opened since.
+ * Keeps unsent text in the session storage of the tab: it survives navigation, a reload and the end of a session. The field
+ * must be read-only while its text is being sent.
+ * @returns the text, a setter, and a function that clears the draft unless another field has changed it since
  */
-export function useDraft(name: string): [text: string, setText: (text: string) => void, forget: () => void] {
-  const [held, setHeld] = useState({ name, text: loadDraft(name) });
-  const text = held.name === name ? held.text : loadDraft(name);
+export function useDraft(name: string): [text: string, setText: (text: string) => void, clear: () => void] {
+  const [draft, setDraft] = useState({ name, text: loadDraft(name) });
+  const text = draft.name === name ? draft.text : loadDraft(name);
   const setText = (next: string) => {
     saveDraft(name, next);
-    setHeld({ name, text: next });
+    setDraft({ name, text: next });
   };
   return [text, setText, () => loadDraft(name) === text && setText('')];
 }

@@ -6,10 +6,10 @@ import { openStream } from './event-stream.ts';
 import { asProblem } from './problem.ts';
 import { appendEvents, EMPTY_LOG, type RunLog } from './run-log.ts';
 
-/** Events are gathered for this long before they are drawn, so that a fast run costs no more than a slow one. */
+/** Events of this interval are rendered together, so that a fast run costs no more than a slow one. */
 const COALESCE_MS = 50;
 
-/** Logs that nobody looks at are kept up to this number, so that coming back to one shows it at once. */
+/** Logs without readers are deleted beyond this number. */
 const MAX_CACHED_LOGS = 40;
 
 type RunLogState = { log: RunLog; problem: Problem | undefined };
@@ -18,27 +18,24 @@ type Subscription = { state: Signal<RunLogState>; readers: number; open(): void;
 const subscriptions = new Map<string, Subscription>();
 
 /**
- * A run's log, followed until its end by one stream for all who look at it.
- * @param waits whether it is behind others in the queue: nothing happens in it then, and the browser has few connections
+ * Follows the log of a run up to its terminal event. Components that follow the same run share one stream.
+ * @param paused true while the run has no events, such as in the queue; browsers limit the number of connections
  */
-export function useRunLog(runId: string, waits = false): RunLogState {
+export function useRunLog(runId: string, paused = false): RunLogState {
   const subscription = subscriptionOf(runId);
   useEffect(() => {
-    if (waits) return;
+    if (paused) return;
     subscription.readers++;
     subscription.open();
     return () => {
       subscription.readers--;
       if (subscription.readers === 0) subscription.close();
     };
-  }, [subscription, waits]);
+  }, [subscription, paused]);
   return subscription.state.value;
 }
 
-/**
- * A hidden tab lets go of its streams, since a browser has few connections for all of its tabs, and goes on from the last
- * event when it is looked at again.
- */
+// A hidden tab closes its streams, since all tabs share a limited number of connections. A visible one resumes them.
 document.addEventListener('visibilitychange', () => {
   for (const subscription of subscriptions.values()) {
     if (document.visibilityState === 'hidden') subscription.close();
@@ -60,16 +57,16 @@ function subscriptionOf(runId: string): Subscription {
 
 function createSubscription(runId: string): Subscription {
   const state = signal<RunLogState>({ log: EMPTY_LOG, problem: undefined });
-  let waiting: RunEvent[] = [];
+  let pending: RunEvent[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stream: { close(): void } | undefined;
 
   function flush(): void {
     clearTimeout(timer);
     timer = undefined;
-    if (waiting.length === 0) return;
-    state.value = { log: appendEvents(state.value.log, waiting), problem: undefined };
-    waiting = [];
+    if (pending.length === 0) return;
+    state.value = { log: appendEvents(state.value.log, pending), problem: undefined };
+    pending = [];
   }
 
   return {
@@ -84,7 +81,7 @@ function createSubscription(runId: string): Subscription {
         read: readRunEvent,
         isLast: isTerminal,
         onEntry(event) {
-          waiting.push(event);
+          pending.push(event);
           timer ??= setTimeout(flush, COALESCE_MS);
         },
         onRefused(refusal) {

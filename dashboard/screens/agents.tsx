@@ -10,7 +10,7 @@ export function Agents() {
     <>
       <Title title="Agents">
         <button type="button" disabled={loading} onClick={reload}>
-          Look again
+          Refresh
         </button>
       </Title>
       {problem !== undefined && <ProblemBox problem={problem} />}
@@ -20,8 +20,8 @@ export function Agents() {
           <section key={agent.name} class="card">
             <h2>{agent.title}</h2>
             <p>
-              {agent.healthy ? <Badge tone="good">Healthy</Badge> : <Badge tone="bad">Not usable</Badge>}
-              {agent.default && <span class="muted"> The one that works unless a run names another.</span>}
+              {agent.healthy ? <Badge tone="good">Healthy</Badge> : <Badge tone="bad">Unavailable</Badge>}
+              {agent.default && <span class="muted"> Default agent</span>}
             </p>
             {agent.detail !== undefined && <p>{agent.detail}</p>}
             {agent.remedy !== undefined && <p class="muted">{agent.remedy}</p>}

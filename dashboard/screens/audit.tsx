@@ -6,31 +6,31 @@ import { dateTime } from '../lib/format.ts';
 import { audit } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 
-/** Who did what, and who was refused. */
+/** The audit log, which also lists refused requests. */
 export function Audit() {
   const { data, problem, loading, loadMore, reload } = useList(audit);
   return (
     <>
       <Title title="Audit">
         <button type="button" disabled={loading} onClick={reload}>
-          Look again
+          Refresh
         </button>
       </Title>
       {problem !== undefined && <ProblemBox problem={problem} />}
       {data === undefined && loading && <Loading label="the audit log" />}
-      {data?.items.length === 0 && <Empty title="Nothing was done yet" />}
+      {data?.items.length === 0 && <Empty title="No entries yet" />}
       {data !== undefined && data.items.length > 0 && (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must reach a scrollable area
         <section class="table" tabIndex={0} aria-label="Audit log">
           <table>
             <thead>
               <tr>
                 <th>Time</th>
-                <th>Who</th>
-                <th>From</th>
-                <th>What</th>
-                <th>About</th>
-                <th>Outcome</th>
+                <th>Actor</th>
+                <th>Address</th>
+                <th>Operation</th>
+                <th>Resource</th>
+                <th>Status</th>
               </tr>
             </thead>
             <tbody>
@@ -41,7 +41,7 @@ export function Audit() {
                   <td class="mono">{entry.address}</td>
                   <td>{entry.operation}</td>
                   <td>
-                    <About entry={entry} />
+                    <Resource entry={entry} />
                   </td>
                   <td class={entry.status >= 400 ? 'wrong nowrap' : 'nowrap'}>
                     {entry.status} {entry.code ?? ''}
@@ -57,9 +57,9 @@ export function Audit() {
   );
 }
 
-function About({ entry }: { entry: AuditEntry }) {
+function Resource({ entry }: { entry: AuditEntry }) {
   const { ticket_id, run_id, key_id } = entry;
-  if (run_id !== undefined) return <a href={`/dashboard/runs/${run_id}`}>run of {ticket_id ?? run_id.slice(0, 8)}</a>;
+  if (run_id !== undefined) return <a href={`/dashboard/runs/${run_id}`}>Run of {ticket_id ?? run_id.slice(0, 8)}</a>;
   if (ticket_id !== undefined) return <a href={`/dashboard/tickets/${ticket_id}`}>{ticket_id}</a>;
   return <span class="mono">{key_id ?? ''}</span>;
 }

@@ -30,10 +30,10 @@ export function Keys() {
       {problem !== undefined && <ProblemBox problem={problem} />}
       {data === undefined && loading && <Loading label="keys" />}
       {data?.items.length === 0 && (
-        <Empty title="There is no key yet">
+        <Empty title="No keys yet">
           <p>
-            One for each person and program tells who did what, and can be revoked by itself. As soon as there is one,
-            every request needs one.
+            Create a key for each person and program: the audit log then shows who did what. After the first one, every
+            request needs a key.
           </p>
         </Empty>
       )}
@@ -60,7 +60,7 @@ export function Keys() {
                     Used <Ago time={key.last_used_at} />
                   </>
                 )}
-                {key.expires_at !== undefined && <span class="block">Until {dateTime(key.expires_at)}</span>}
+                {key.expires_at !== undefined && <span class="block">Expires {dateTime(key.expires_at)}</span>}
               </span>
               <span class="actions">
                 <KeyState value={key} />
@@ -110,11 +110,11 @@ function Revoke({ value, onClose }: { value: Key; onClose(): void }) {
   }
   return (
     <Dialog title={`Revoke ${value.name}?`} onClose={onClose}>
-      <p>At once, whoever uses it is refused, its sessions are over and its streams end. Runs that it started go on.</p>
+      <p>The key stops working immediately, and its sessions end. Runs that it started continue.</p>
       {problem !== undefined && <ProblemBox problem={problem} />}
       <div class="actions end">
         <button type="button" class="danger" disabled={busy} onClick={() => void revoke()}>
-          Revoke the key
+          Revoke key
         </button>
       </div>
     </Dialog>

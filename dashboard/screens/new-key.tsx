@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
 import { unwrap } from '../../client/client.ts';
-import type { KeyCreated, Scope } from '../../schemas/key.ts';
+import type { CreateKey, KeyCreated, Scope } from '../../schemas/key.ts';
 import type { Problem } from '../../schemas/problem.ts';
 import { CopyButton } from '../components/copy-button.tsx';
 import { Dialog } from '../components/dialog.tsx';
@@ -12,69 +12,48 @@ import { invalidate } from '../lib/resource.ts';
 import { session } from '../lib/session.ts';
 import { createSession, loadSession } from '../lib/sign-in.ts';
 
-const SCOPES: readonly [scope: Scope, what: string][] = [
-  ['read', 'see tickets, plans, changes and runs'],
+const SCOPES: readonly [scope: Scope, description: string][] = [
+  ['read', 'view tickets, plans, changes and runs'],
   ['chat', 'create tickets; ask about the code'],
   ['plan', 'create tickets; make, edit and approve plans'],
-  ['dev', 'create and delete tickets; carry plans out; answer agents'],
-  ['metrics', 'read /metrics, and nothing else'],
-  ['admin', 'everything, keys and the audit log too'],
+  ['dev', 'create and delete tickets; run dev; answer permission requests'],
+  ['metrics', 'read the metrics only'],
+  ['admin', 'everything, including keys and the audit log'],
 ];
 
 const DAY_MS = 86_400_000;
 
+type Values = { name: string; scopes: readonly Scope[]; repositories: string; days: string };
+
 export function NewKey({ onClose }: { onClose(): void }) {
-  const [name, setName] = useState('');
-  const [scopes, setScopes] = useState<ReadonlySet<Scope>>(new Set(['read']));
-  const [repositories, setRepositories] = useState('');
-  const [days, setDays] = useState('90');
+  const [created, setCreated] = useState<KeyCreated>();
+  return created === undefined ? (
+    <KeyForm onClose={onClose} onCreated={setCreated} />
+  ) : (
+    <CreatedKey created={created} onClose={onClose} />
+  );
+}
+
+function KeyForm({ onClose, onCreated }: { onClose(): void; onCreated(created: KeyCreated): void }) {
+  const [values, setValues] = useState<Values>({ name: '', scopes: ['read'], repositories: '', days: '90' });
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem>();
-  const [created, setCreated] = useState<KeyCreated>();
+  const change = (changed: Partial<Values>) => setValues((before) => ({ ...before, ...changed }));
 
   async function submit(event: Event): Promise<void> {
     event.preventDefault();
     setBusy(true);
     setProblem(undefined);
-    const limited = repositories.split(/[\s,]+/).filter(Boolean);
     try {
-      const key = await unwrap(
-        api.POST('/v1/keys', {
-          body: {
-            name,
-            scopes: [...scopes],
-            ...(limited.length === 0 ? {} : { repositories: limited }),
-            ...(days === '' ? {} : { expires_at: new Date(Date.now() + Number(days) * DAY_MS).toISOString() }),
-          },
-        }),
-      );
-      setCreated(key);
-      // Where no key was needed one is now: whoever made it goes on with it.
-      if (session.value?.key_id === 'loopback') await createSession(key.key);
+      const created = await unwrap(api.POST('/v1/keys', { body: requestOf(values) }));
+      onCreated(created);
+      // The first key ends the access without a key, so its creator continues with a session of the new key.
+      if (session.value?.key_id === 'loopback') await createSession(created.key);
       invalidate((path) => path === keys.key);
     } catch (error) {
       setProblem(asProblem(error));
     }
     setBusy(false);
-  }
-
-  async function close(): Promise<void> {
-    onClose();
-    if (created !== undefined && session.value?.key_id === 'loopback') await loadSession();
-  }
-
-  if (created !== undefined) {
-    return (
-      <Dialog title={`Key ${created.name}`} onClose={() => void close()}>
-        <p>
-          <strong>Copy it now: it is not shown again.</strong>
-        </p>
-        <div class="secret">
-          <code>{created.key}</code>
-          <CopyButton text={created.key} label="Copy the key" />
-        </div>
-      </Dialog>
-    );
   }
 
   return (
@@ -87,34 +66,15 @@ export function NewKey({ onClose }: { onClose(): void }) {
             type="text"
             required
             maxLength={100}
-            value={name}
+            value={values.name}
             aria-describedby="key-name-hint"
-            onInput={({ currentTarget }) => setName(currentTarget.value)}
+            onInput={({ currentTarget }) => change({ name: currentTarget.value })}
           />
           <div id="key-name-hint" class="muted hint">
-            Whose it is, or what for.
+            The person or program that uses the key.
           </div>
         </div>
-        <fieldset class="field choices">
-          <legend>May</legend>
-          {SCOPES.map(([scope, what]) => (
-            <label key={scope}>
-              <input
-                type="checkbox"
-                checked={scopes.has(scope)}
-                onChange={({ currentTarget }) => {
-                  const next = new Set(scopes);
-                  if (currentTarget.checked) next.add(scope);
-                  else next.delete(scope);
-                  setScopes(next);
-                }}
-              />
-              <span>
-                <strong>{scope}</strong> <span class="muted">{what}</span>
-              </span>
-            </label>
-          ))}
-        </fieldset>
+        <ScopeField scopes={values.scopes} onChange={(scopes) => change({ scopes })} />
         <div class="field">
           <label for="key-repositories">
             Repositories <span class="muted">optional</span>
@@ -123,26 +83,82 @@ export function NewKey({ onClose }: { onClose(): void }) {
             id="key-repositories"
             type="text"
             placeholder="acme/widgets, acme/*"
-            value={repositories}
-            onInput={({ currentTarget }) => setRepositories(currentTarget.value)}
+            value={values.repositories}
+            onInput={({ currentTarget }) => change({ repositories: currentTarget.value })}
           />
         </div>
         <div class="field">
-          <label for="key-days">Valid for</label>
-          <select id="key-days" value={days} onChange={({ currentTarget }) => setDays(currentTarget.value)}>
-            <option value="7">A week</option>
+          <label for="key-days">Expires after</label>
+          <select
+            id="key-days"
+            value={values.days}
+            onChange={({ currentTarget }) => change({ days: currentTarget.value })}
+          >
+            <option value="7">7 days</option>
             <option value="90">90 days</option>
-            <option value="365">A year</option>
-            <option value="">Until it is revoked</option>
+            <option value="365">1 year</option>
+            <option value="">Never</option>
           </select>
         </div>
         {problem !== undefined && <ProblemBox problem={problem} />}
         <div class="actions end">
-          <button type="submit" class="primary" disabled={busy || scopes.size === 0}>
+          <button type="submit" class="primary" disabled={busy || values.scopes.length === 0}>
             {busy ? 'Creating…' : 'Create key'}
           </button>
         </div>
       </form>
+    </Dialog>
+  );
+}
+
+function requestOf({ name, scopes, repositories, days }: Values): CreateKey {
+  const limits = repositories.split(/[\s,]+/).filter(Boolean);
+  return {
+    name,
+    scopes: [...scopes],
+    ...(limits.length > 0 && { repositories: limits }),
+    ...(days !== '' && { expires_at: new Date(Date.now() + Number(days) * DAY_MS).toISOString() }),
+  };
+}
+
+function ScopeField({ scopes, onChange }: { scopes: readonly Scope[]; onChange(scopes: Scope[]): void }) {
+  return (
+    <fieldset class="field choices">
+      <legend>Scopes</legend>
+      {SCOPES.map(([scope, description]) => (
+        <label key={scope}>
+          <input
+            type="checkbox"
+            checked={scopes.includes(scope)}
+            onChange={({ currentTarget }) => {
+              const others = scopes.filter((other) => other !== scope);
+              onChange(currentTarget.checked ? [...others, scope] : others);
+            }}
+          />
+          <span>
+            <strong>{scope}</strong> <span class="muted">{description}</span>
+          </span>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+/** Shows the secret of a new key, which the server does not return again. */
+function CreatedKey({ created, onClose }: { created: KeyCreated; onClose(): void }) {
+  async function close(): Promise<void> {
+    onClose();
+    if (session.value?.key_id === 'loopback') await loadSession();
+  }
+  return (
+    <Dialog title={`Key ${created.name}`} onClose={() => void close()}>
+      <p>
+        <strong>Copy the key now. It is not shown again.</strong>
+      </p>
+      <div class="secret">
+        <code>{created.key}</code>
+        <CopyButton text={created.key} label="Copy key" />
+      </div>
     </Dialog>
   );
 }

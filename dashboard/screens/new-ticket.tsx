@@ -5,18 +5,18 @@ import type { Problem } from '../../schemas/problem.ts';
 import { Dialog } from '../components/dialog.tsx';
 import { ProblemBox } from '../components/feedback.tsx';
 import { api, idempotencyHeader } from '../lib/api.ts';
-import { asProblem } from '../lib/problem.ts';
+import { asProblem, INVALID_FORMAT } from '../lib/problem.ts';
 import { useDraft } from '../lib/use-draft.ts';
 
 type Field = 'ticket_id' | 'repo_url' | 'title' | 'description' | 'base_branch';
 
-/** The server checks what is entered, and its words stand beside the fields. */
+/** Creates a ticket. The server validates the values, and its messages appear below the fields. */
 export function NewTicket({ onClose }: { onClose(): void }) {
   const { route } = useLocation();
-  const [kept, setKept, clearDraft] = useDraft('new-ticket');
+  const [stored, setStored, clearDraft] = useDraft('new-ticket');
   const [problem, setProblem] = useState<Problem>();
   const [busy, setBusy] = useState(false);
-  const values: Partial<Record<Field, string>> = kept === '' ? {} : JSON.parse(kept);
+  const values: Partial<Record<Field, string>> = stored === '' ? {} : JSON.parse(stored);
   const errors = new Map((problem?.errors ?? []).map(({ path, message }) => [path.slice(1), message]));
   if (problem?.code === 'repo_url_invalid') errors.set('repo_url', problem.detail);
 
@@ -25,7 +25,7 @@ export function NewTicket({ onClose }: { onClose(): void }) {
     setBusy(true);
     setProblem(undefined);
     try {
-      const ticket = await unwrap(api.POST('/v1/tickets', { body: given(values), headers: idempotencyHeader() }));
+      const ticket = await unwrap(api.POST('/v1/tickets', { body: ticketOf(values), headers: idempotencyHeader() }));
       clearDraft();
       onClose();
       route(`/dashboard/tickets/${ticket.ticket_id}`);
@@ -47,7 +47,7 @@ export function NewTicket({ onClose }: { onClose(): void }) {
       'aria-invalid': error !== undefined,
       'aria-describedby': `${name}-hint`,
       onInput: ({ currentTarget }: { currentTarget: HTMLInputElement | HTMLTextAreaElement }) =>
-        setKept(JSON.stringify({ ...values, [name]: currentTarget.value })),
+        setStored(JSON.stringify({ ...values, [name]: currentTarget.value })),
     };
     return (
       <div class="field">
@@ -56,8 +56,7 @@ export function NewTicket({ onClose }: { onClose(): void }) {
         </label>
         {name === 'description' ? <textarea rows={4} {...props} /> : <input type="text" {...props} />}
         <div id={`${name}-hint`} class={error === undefined ? 'muted hint' : 'hint wrong'}>
-          {/* The hint says in words what a pattern says to programs. */}
-          {error === undefined || error.startsWith('must match pattern') ? hint : error}
+          {error === undefined || error === INVALID_FORMAT ? hint : error}
         </div>
       </div>
     );
@@ -66,15 +65,15 @@ export function NewTicket({ onClose }: { onClose(): void }) {
   return (
     <Dialog title="New ticket" onClose={onClose}>
       <form class="fields" onSubmit={(event) => void submit(event)}>
-        {field('ticket_id', 'Ticket id', 'Letters, digits and inner dashes, such as REL-123.', true)}
+        {field('ticket_id', 'Ticket id', 'Letters, digits and inner hyphens, such as REL-123.', true)}
         {field('repo_url', 'Repository', 'https://github.com/OWNER/REPO', true)}
-        {field('title', 'Title', 'The title of the pull request, too.')}
-        {field('description', 'Description', 'The agent reads it with every command.')}
-        {field('base_branch', 'Base branch', 'The default branch of the repository, if left empty.')}
+        {field('title', 'Title', 'Also the title of the pull request.')}
+        {field('description', 'Description', 'The agent receives it with every command.')}
+        {field('base_branch', 'Base branch', 'The default branch of the repository if empty.')}
         {problem !== undefined && <ProblemBox problem={{ ...problem, errors: [] }} />}
         <div class="actions end">
           <button type="submit" class="primary" disabled={busy}>
-            {busy ? 'Checking the repository out…' : 'Create ticket'}
+            {busy ? 'Checking out the repository…' : 'Create ticket'}
           </button>
         </div>
       </form>
@@ -82,8 +81,8 @@ export function NewTicket({ onClose }: { onClose(): void }) {
   );
 }
 
-/** What was filled in. A field that is required and empty is the server's to refuse, as any other. */
-function given({ ticket_id = '', repo_url = '', ...optional }: Partial<Record<Field, string>>) {
+/** Returns the request. The server also reports required fields that are empty. */
+function ticketOf({ ticket_id = '', repo_url = '', ...optional }: Partial<Record<Field, string>>) {
   const filled = Object.entries(optional).filter(([, value]) => value.trim() !== '');
   return {
     ticket_id: ticket_id.trim(),

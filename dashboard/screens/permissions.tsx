@@ -7,7 +7,7 @@ import { permissions } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
 
-/** What agents wait for a person to allow. */
+/** The tool calls that wait for permission. */
 export function Permissions() {
   const can = useCan();
   const { data, problem, loading } = useList(permissions);
@@ -17,14 +17,14 @@ export function Permissions() {
       {problem !== undefined && <ProblemBox problem={problem} />}
       {data === undefined && loading && <Loading label="permissions" />}
       {data?.items.length === 0 && (
-        <Empty title="No agent waits for an answer">
+        <Empty title="No pending permissions">
           <p>
-            What agents ask about before they do it, the setting <code>ASK_PERMISSION</code> says.
+            The setting <code>ASK_PERMISSION</code> defines the actions that need approval.
           </p>
         </Empty>
       )}
       {data !== undefined && data.items.length > 0 && !can('dev') && (
-        <div class="notice ask">Answering needs a key with the scope dev.</div>
+        <div class="notice ask">To answer, sign in with a key that has the scope dev.</div>
       )}
       {data?.items.map((permission) => (
         <section
@@ -32,13 +32,13 @@ export function Permissions() {
           class="ask-card"
           data-row
           tabIndex={-1}
-          aria-label={`Question of ${permission.ticket_id}`}
+          aria-label={`Permission request of ${permission.ticket_id}`}
         >
           <p class="muted">
             <a href={`/dashboard/tickets/${permission.ticket_id}`}>{permission.ticket_id}</a> ·{' '}
             {ACTIONS[permission.action]} · <Ago time={permission.asked_at} />
           </p>
-          <PermissionRequest question={permission} />
+          <PermissionRequest request={permission} />
           <AnswerPermission
             runId={permission.run_id}
             permissionId={permission.permission_id}

@@ -10,15 +10,15 @@ import { useResource } from '../lib/resource.ts';
 import { useAutoScroll } from '../lib/use-auto-scroll.ts';
 import { RunView } from './ticket/run-view.tsx';
 
-/** One run by itself, to link to. */
+/** The page of a single run. */
 export function RunScreen() {
   const { params } = useRoute();
   const { data: run, problem, loading } = useResource(queries.run(params.id ?? ''));
   if (problem?.code === 'run_not_found' || problem?.code === 'invalid_request') {
     return (
-      <Empty title="There is no such run">
+      <Empty title="Run not found">
         <p>
-          Its ticket may have been deleted. <a href="/dashboard/runs">All runs</a>
+          Its ticket may have been deleted. See <a href="/dashboard/runs">all runs</a>.
         </p>
       </Empty>
     );
@@ -36,18 +36,18 @@ function SingleRun({ run }: { run: Run }) {
       <a class="back muted" href={`/dashboard/tickets/${run.ticket_id}`}>
         {run.ticket_id}
       </a>
-      <Title title={`${ACTIONS[run.action]} of ${run.ticket_id}`} />
+      <Title title={`${ACTIONS[run.action]} run of ${run.ticket_id}`} />
       <p class="mono muted">
         {run.run_id} · {run.agent}
         {run.attempt > 1 && ` · attempt ${run.attempt}`}
-        {run.plan_version !== undefined && ` · plan ${run.plan_version}`}
+        {run.plan_version !== undefined && ` · plan v${run.plan_version}`}
       </p>
       <RunView run={run} />
       <div ref={end} />
       {scrolledUp && !isFinished(run) && (
         <div class="dock">
           <button type="button" class="newest" onClick={scrollToEnd}>
-            ↓ Newest
+            ↓ Jump to latest
           </button>
         </div>
       )}

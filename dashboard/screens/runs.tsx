@@ -12,7 +12,7 @@ import { useList } from '../lib/resource.ts';
 const STATES: readonly { state: RunState | ''; name: string }[] = [
   { state: '', name: 'All' },
   { state: 'running', name: 'Running' },
-  { state: 'waiting', name: 'Needs an answer' },
+  { state: 'waiting', name: 'Needs approval' },
   { state: 'queued', name: 'Queued' },
   { state: 'failed', name: 'Failed' },
 ];
@@ -41,7 +41,7 @@ export function Runs() {
       </div>
       {problem !== undefined && <ProblemBox problem={problem} />}
       {data === undefined && loading && <Loading label="runs" />}
-      {data?.items.length === 0 && <Empty title={state === '' ? 'Nothing has run yet' : 'No run is in this state'} />}
+      {data?.items.length === 0 && <Empty title={state === '' ? 'No runs yet' : 'No runs in this state'} />}
       {data !== undefined && data.items.length > 0 && (
         <ul class="rows runs" aria-label="Runs">
           {data.items.map((run) => (
@@ -58,7 +58,7 @@ export function Runs() {
                 </span>
                 <span class="run-time muted">
                   {run.state === 'queued' ? (
-                    `Number ${run.queue_position ?? 1}`
+                    `Position ${run.queue_position ?? 1}`
                   ) : run.started_at === undefined ? (
                     ''
                   ) : (

@@ -48,8 +48,8 @@ export function SignIn() {
       </form>
       {problem !== undefined && <ProblemBox problem={problem} />}
       <p class="muted">
-        The page does not keep the key: it is exchanged for a session that ends after a week, or with the key. An admin
-        makes keys with <code>pullwright keys create</code>, or on the screen Keys.
+        You stay signed in for a week, or until the key expires or is revoked. The browser does not store the key. An
+        admin creates keys on the page Keys or with <code>pullwright keys create</code>.
       </p>
     </main>
   );

@@ -12,23 +12,23 @@ import { useList } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
 import { NewTicket } from './new-ticket.tsx';
 
-type Filter = { name: string; label: string; holds(ticket: Ticket): boolean };
+type Filter = { name: string; label: string; matches(ticket: Ticket): boolean };
 
 const FILTERS: readonly Filter[] = [
-  { name: '', label: 'All', holds: () => true },
+  { name: '', label: 'All', matches: () => true },
   {
     name: 'active',
     label: 'Active',
-    holds: ({ last_run }) =>
+    matches: ({ last_run }) =>
       last_run?.state === 'running' || last_run?.state === 'queued' || last_run?.state === 'waiting',
   },
-  { name: 'waiting', label: 'Needs an answer', holds: ({ last_run }) => last_run?.state === 'waiting' },
+  { name: 'waiting', label: 'Needs approval', matches: ({ last_run }) => last_run?.state === 'waiting' },
   {
     name: 'failed',
     label: 'Failed',
-    holds: ({ last_run }) => last_run?.state === 'failed' || last_run?.state === 'timed_out',
+    matches: ({ last_run }) => last_run?.state === 'failed' || last_run?.state === 'timed_out',
   },
-  { name: 'pr', label: 'Pull request', holds: ({ pull_request }) => pull_request !== undefined },
+  { name: 'pr', label: 'Pull request', matches: ({ pull_request }) => pull_request !== undefined },
 ];
 
 export function Tickets() {
@@ -37,13 +37,13 @@ export function Tickets() {
   const canCreate = can('chat') || can('plan') || can('dev');
   const { data, problem, loading, loadMore } = useList(queries.tickets);
   const [creating, setCreating] = useState(false);
-  const words = query.q ?? '';
+  const search = query.q ?? '';
   const filter = FILTERS.find(({ name }) => name === (query.show ?? '')) ?? FILTERS[0];
   const tickets = data?.items ?? [];
-  const shown = tickets.filter((ticket) => (filter?.holds(ticket) ?? true) && matches(ticket, words));
+  const shown = tickets.filter((ticket) => (filter?.matches(ticket) ?? true) && matchesSearch(ticket, search));
 
-  function narrow(change: Record<string, string>): void {
-    const params = new URLSearchParams({ q: words, show: filter?.name ?? '', ...change });
+  function setFilter(change: Record<string, string>): void {
+    const params = new URLSearchParams({ q: search, show: filter?.name ?? '', ...change });
     for (const [name, value] of [...params]) if (value === '') params.delete(name);
     route(`/dashboard/${params.size === 0 ? '' : `?${params}`}`, true);
   }
@@ -59,7 +59,7 @@ export function Tickets() {
       </Title>
       {problem !== undefined && <ProblemBox problem={problem} />}
       {data === undefined && loading && <Loading label="tickets" />}
-      {data !== undefined && tickets.length === 0 && <NoTickets />}
+      {data !== undefined && tickets.length === 0 && <NoTickets canCreate={canCreate} />}
       {tickets.length > 0 && (
         <>
           <div class="toolbar">
@@ -68,27 +68,27 @@ export function Tickets() {
               data-search
               aria-label="Search tickets"
               placeholder="Search by id, title or repository"
-              value={words}
-              onInput={(event) => narrow({ q: event.currentTarget.value })}
+              value={search}
+              onInput={(event) => setFilter({ q: event.currentTarget.value })}
             />
             <fieldset class="segments">
               <legend class="hidden">Show</legend>
-              {FILTERS.map(({ name, label, holds }) => (
+              {FILTERS.map(({ name, label, matches }) => (
                 <button
                   key={name}
                   type="button"
                   aria-pressed={name === filter?.name}
-                  onClick={() => narrow({ show: name })}
+                  onClick={() => setFilter({ show: name })}
                 >
-                  {label} <span class="num muted">{tickets.filter(holds).length}</span>
+                  {label} <span class="num muted">{tickets.filter(matches).length}</span>
                 </button>
               ))}
             </fieldset>
           </div>
           {shown.length === 0 ? (
-            <Empty title="No ticket matches">
-              <button type="button" onClick={() => narrow({ q: '', show: '' })}>
-                Show all
+            <Empty title="No matching tickets">
+              <button type="button" onClick={() => setFilter({ q: '', show: '' })}>
+                Clear filters
               </button>
             </Empty>
           ) : (
@@ -101,7 +101,7 @@ export function Tickets() {
           <LoadMore onClick={loadMore} />
           <p class="muted small-text" role="status">
             {plural(shown.length, 'ticket')}
-            {loadMore !== undefined && ` among the newest ${tickets.length}`}
+            {loadMore !== undefined && ` of the latest ${tickets.length}`}
           </p>
         </>
       )}
@@ -116,13 +116,13 @@ function TicketRow({ ticket }: { ticket: Ticket }) {
     <li>
       <a href={`/dashboard/tickets/${ticket_id}`} data-row>
         <span class="ticket-id">{ticket_id}</span>
-        <span class="ticket-title">{title ?? 'Without a title'}</span>
+        <span class="ticket-title">{title ?? 'Untitled'}</span>
         <span class="ticket-repo muted">{repositoryName(repo_url)}</span>
         <span class="ticket-state">
           {state === 'creating' && (
             <Badge tone="busy">{`Checking out${progress === undefined ? '' : ` ${progress.percent} %`}`}</Badge>
           )}
-          {state === 'deleting' && <Badge tone="off">Being deleted</Badge>}
+          {state === 'deleting' && <Badge tone="off">Deleting</Badge>}
           {state === 'ready' && last_run === undefined && <Badge tone="off">New</Badge>}
           {last_run !== undefined && (
             <>
@@ -145,29 +145,31 @@ function TicketRow({ ticket }: { ticket: Ticket }) {
   );
 }
 
-function matches({ ticket_id, title, repo_url }: Ticket, words: string): boolean {
+function matchesSearch({ ticket_id, title, repo_url }: Ticket, search: string): boolean {
   const text = `${ticket_id} ${title ?? ''} ${repo_url}`.toLowerCase();
-  return words
+  return search
     .toLowerCase()
     .split(/\s+/)
     .every((word) => text.includes(word));
 }
 
-function NoTickets() {
+function NoTickets({ canCreate }: { canCreate: boolean }) {
   return (
-    <Empty title="From a ticket to a pull request, in three commands">
+    <Empty title="From ticket to pull request in three commands">
       <ol class="steps">
         <li>
-          <strong>chat</strong> asks about the code. Nothing is changed.
+          <strong>chat</strong> answers questions about the code and changes nothing.
         </li>
         <li>
-          <strong>make plan</strong> has the agent write down what is to be done. You edit and approve it.
+          <strong>make plan</strong> writes a plan, which you edit and approve.
         </li>
         <li>
-          <strong>dev</strong> carries the plan out, commits, and opens the pull request.
+          <strong>dev</strong> implements the plan, commits and opens the pull request.
         </li>
       </ol>
-      <p class="muted">A ticket is a checkout of a repository on a branch of its own. Create the first one to begin.</p>
+      <p class="muted">
+        Each ticket has its own branch and workspace.{canCreate && ' Select New ticket to create the first one.'}
+      </p>
     </Empty>
   );
 }

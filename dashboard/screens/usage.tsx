@@ -21,7 +21,7 @@ const DAY_MS = 86_400_000;
 export function Usage() {
   const { query, route } = useLocation();
   const can = useCan();
-  const by = GROUPINGS.find((way) => way.by === query.by)?.by ?? 'day';
+  const by = GROUPINGS.find((grouping) => grouping.by === query.by)?.by ?? 'day';
   const { data, problem, loading } = useResource(usage(by));
   const total = (data?.items ?? []).reduce((sum, item) => sum + tokensOf(item), 0);
   const runs = (data?.items ?? []).reduce((sum, item) => sum + item.runs, 0);
@@ -31,14 +31,14 @@ export function Usage() {
       <div class="toolbar">
         <fieldset class="segments">
           <legend class="hidden">Show</legend>
-          {GROUPINGS.filter(({ scope }) => can(scope)).map((way) => (
+          {GROUPINGS.filter(({ scope }) => can(scope)).map((grouping) => (
             <button
-              key={way.by}
+              key={grouping.by}
               type="button"
-              aria-pressed={way.by === by}
-              onClick={() => route(`/dashboard/usage?by=${way.by}`, true)}
+              aria-pressed={grouping.by === by}
+              onClick={() => route(`/dashboard/usage?by=${grouping.by}`, true)}
             >
-              {way.name}
+              {grouping.name}
             </button>
           ))}
         </fieldset>
@@ -50,7 +50,7 @@ export function Usage() {
       </div>
       {problem !== undefined && <ProblemBox problem={problem} />}
       {data === undefined && loading && <Loading label="usage" />}
-      {data !== undefined && runs === 0 && <Empty title="Nothing was used in these days" />}
+      {data !== undefined && runs === 0 && <Empty title="No usage in this period" />}
       {data !== undefined && runs > 0 && (
         <>
           {by === 'day' && <Chart report={data} />}
@@ -65,11 +65,11 @@ function tokensOf({ input_tokens, output_tokens }: UsageItem): number {
   return input_tokens + output_tokens;
 }
 
-/** Tokens of each day as bars; the table below says the same to those who cannot see it. */
+/** The tokens of each day as bars. The table below has the same figures for screen readers. */
 function Chart({ report }: { report: UsageReport }) {
-  const place = useRef<HTMLDivElement>(null);
+  const container = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    const element = place.current;
+    const element = container.current;
     if (element === null) return;
     const scheme = matchMedia('(prefers-color-scheme: dark)');
     let chart = draw(element, report);
@@ -91,7 +91,7 @@ function Chart({ report }: { report: UsageReport }) {
       <figcaption>
         <span class="key-in">Tokens in</span> <span class="key-out">Tokens out</span>
       </figcaption>
-      <div ref={place} aria-hidden="true" />
+      <div ref={container} aria-hidden="true" />
     </figure>
   );
 }
@@ -99,15 +99,15 @@ function Chart({ report }: { report: UsageReport }) {
 const HEIGHT = 220;
 
 function draw(element: HTMLElement, { from, to, items }: UsageReport): UPlot {
-  const known = new Map(items.map((item) => [item.day, item]));
+  const itemsByDay = new Map(items.map((item) => [item.day, item]));
   const days: number[] = [];
   for (let at = Date.parse(from); at <= Date.parse(to); at += DAY_MS) days.push(at / 1000);
-  const of = (second: number) => known.get(new Date(second * 1000).toISOString().slice(0, 10));
-  // Stacked: what is drawn first is as high as both.
-  const both = days.map((day) => tokensOf(of(day) ?? NO_USAGE));
-  const input = days.map((day) => of(day)?.input_tokens ?? 0);
+  const itemOf = (second: number) => itemsByDay.get(new Date(second * 1000).toISOString().slice(0, 10));
+  // The bars overlap: the first series is the sum of both.
+  const total = days.map((day) => tokensOf(itemOf(day) ?? NO_USAGE));
+  const input = days.map((day) => itemOf(day)?.input_tokens ?? 0);
   const style = getComputedStyle(element);
-  const color = (name: string) => resolved(element, style.getPropertyValue(name));
+  const color = (name: string) => computedColor(element, style.getPropertyValue(name));
   const axis = { stroke: color('--muted'), grid: { stroke: color('--line'), width: 1 }, ticks: { show: false } };
   const bars = UPlot.paths.bars?.({ size: [0.6, 40], radius: 0.15 });
   const paths = bars === undefined ? {} : { paths: bars };
@@ -129,7 +129,7 @@ function draw(element: HTMLElement, { from, to, items }: UsageReport): UPlot {
       ],
       tzDate: (second) => UPlot.tzDate(new Date(second * 1000), 'Etc/UTC'),
     },
-    [days, both, input],
+    [days, total, input],
     element,
   );
 }
@@ -144,8 +144,8 @@ const NO_USAGE: UsageItem = {
   duration_ms: 0,
 };
 
-/** A canvas does not know `light-dark()`; a computed color does. */
-function resolved(element: HTMLElement, value: string): string {
+/** Resolves `light-dark()` to a color that a canvas accepts. */
+function computedColor(element: HTMLElement, value: string): string {
   const probe = document.createElement('span');
   probe.style.color = value;
   element.append(probe);
@@ -156,7 +156,7 @@ function resolved(element: HTMLElement, value: string): string {
 
 function UsageTable({ items, by }: { items: readonly UsageItem[]; by: 'day' | 'ticket' | 'key' }) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must reach a scrollable area
     <section class="table" tabIndex={0} aria-label="Usage">
       <table>
         <thead>
@@ -165,14 +165,14 @@ function UsageTable({ items, by }: { items: readonly UsageItem[]; by: 'day' | 't
             <th class="right">Runs</th>
             <th class="right">Failed</th>
             <th class="right">Tokens in</th>
-            <th class="right">of them cached</th>
+            <th class="right">Cached</th>
             <th class="right">Tokens out</th>
-            <th class="right">Time</th>
+            <th class="right">Duration</th>
           </tr>
         </thead>
         <tbody>
           {items.map((item) => {
-            const name = item.day ?? item.ticket_id ?? item.key_id ?? 'before there were keys';
+            const name = item.day ?? item.ticket_id ?? item.key_id ?? 'Without a key';
             return (
               <tr key={name}>
                 <td>{item.ticket_id === undefined ? name : <a href={`/dashboard/tickets/${name}`}>{name}</a>}</td>

@@ -3,22 +3,22 @@ import type { Page } from 'playwright-core';
 
 const AXE = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 
-/** Where people look at the page: each as the accessibility rules of axe-core see it. */
-const LOOKS = [
+/** The color schemes and window widths in pixels to check. */
+const VARIANTS = [
   { scheme: 'light', width: 1280 },
   { scheme: 'light', width: 400 },
   { scheme: 'dark', width: 400 },
   { scheme: 'dark', width: 1280 },
 ] as const;
 
-/** What axe-core (https://github.com/dequelabs/axe-core) finds wrong in light and dark, wide and narrow; `[]` when nothing. */
+/** Returns the violations that axe-core (https://github.com/dequelabs/axe-core) finds, and pages wider than the window. */
 export async function violations(page: Page): Promise<string[]> {
   const found: string[] = [];
   const before = page.viewportSize();
-  for (const { scheme, width } of LOOKS) {
+  for (const { scheme, width } of VARIANTS) {
     await page.emulateMedia({ colorScheme: scheme });
     await page.setViewportSize({ width, height: 860 });
-    // A debugger's evaluation, which the content policy of the page does not concern.
+    // The content security policy of the page does not apply to an evaluation by the debugger.
     await page.evaluate(AXE);
     const seen: string[] =
       await page.evaluate(`axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>

@@ -3,12 +3,11 @@ import { browse } from '../helpers/browser.ts';
 import { call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
-/** The changes of a ticket, file by file. */
 const world = await makeWorld(t);
 const server = await startServer(t, world);
 const { page, faults } = await browse(t, server.url);
 
-t.test('a file that becomes a link moves no other file’s lines', async (t) => {
+t.test('the changes keep each file’s lines when a file becomes a link', async (t) => {
   world.gemini.on(/Action: make_plan/, [{ text: '# Links\n\n## Goal\n\nLinks.' }]);
   const command =
     'echo one >> LICENSE; rm README.md; ln -s LICENSE README.md; echo two >> src/iso.ts; git mv src/parse.ts a';
@@ -24,8 +23,8 @@ t.test('a file that becomes a link moves no other file’s lines', async (t) => 
     file(path).locator(`.diff .${kind} > span:last-child`).allTextContents();
   await file('README.md').getByText('type changed').waitFor();
   t.strictSame(await lines('LICENSE', 'add'), ['one']);
-  t.strictSame(await lines('README.md', 'add'), ['LICENSE'], 'where the link leads');
-  t.ok((await lines('README.md', 'del')).includes('# duration'), 'and what the file held, of the same entry');
+  t.strictSame(await lines('README.md', 'add'), ['LICENSE'], 'the target of the link');
+  t.ok((await lines('README.md', 'del')).includes('# duration'), 'the content of the former file, in the same entry');
   t.strictSame(await lines('src/iso.ts', 'add'), ['two']);
   t.strictSame(faults, []);
 });

@@ -6,7 +6,7 @@ import { call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 import { violations } from './axe.ts';
 
-/** The way from an empty server to a pull request, as a person goes it. `SCREENSHOTS` names a folder for pictures of it. */
+/** The path of a user from an empty server to a pull request. `SCREENSHOTS` names a folder for screenshots of it. */
 const SCREENSHOTS = process.env.SCREENSHOTS;
 
 const world = await makeWorld(t);
@@ -14,7 +14,7 @@ world.gemini.script(sampleScripts);
 const server = await startServer(t, world);
 const { page, faults } = await browse(t, server.url);
 
-async function picture(name: string): Promise<void> {
+async function screenshot(name: string): Promise<void> {
   if (SCREENSHOTS === undefined) return;
   for (const scheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme: scheme });
@@ -23,7 +23,7 @@ async function picture(name: string): Promise<void> {
   await page.emulateMedia({ colorScheme: 'light' });
 }
 
-t.test('an empty server teaches the three commands', async (t) => {
+t.test('the ticket list explains the three commands when it is empty', async (t) => {
   await page.goto('/');
   t.match(page.url(), /\/dashboard\/$/);
   await page.getByRole('heading', { name: /three commands/ }).waitFor();
@@ -31,7 +31,7 @@ t.test('an empty server teaches the three commands', async (t) => {
   t.strictSame(await violations(page), []);
 });
 
-t.test('a ticket is created, and the server’s validation stands beside the fields', async (t) => {
+t.test('the form creates a ticket after it shows a validation error beside its field', async (t) => {
   await page.keyboard.press('c');
   const form = page.getByRole('dialog', { name: 'New ticket' });
   await form.getByLabel('Ticket id').fill('no spaces please');
@@ -42,29 +42,29 @@ t.test('a ticket is created, and the server’s validation stands beside the fie
   await form.locator('#ticket_id[aria-invalid=true]').waitFor();
   t.equal(
     await form.locator('#ticket_id-hint.wrong').textContent(),
-    'Letters, digits and inner dashes, such as REL-123.',
+    'Letters, digits and inner hyphens, such as REL-123.',
   );
   t.strictSame(await violations(page), []);
 
   await page.keyboard.press('Escape');
   await page.reload();
   await page.getByRole('button', { name: 'New ticket' }).click();
-  t.equal(await form.getByLabel('Ticket id').inputValue(), 'no spaces please', 'what was typed is still there');
+  t.equal(await form.getByLabel('Ticket id').inputValue(), 'no spaces please', 'the draft survives a reload');
   await form.getByLabel('Ticket id').fill(ticket.ticket_id);
   await form.getByRole('button', { name: 'Create ticket' }).click();
   await page.getByRole('heading', { level: 1, name: ticket.title }).waitFor();
   t.match(page.url(), /\/dashboard\/tickets\/REL-123$/);
 });
 
-t.test('a chat streams, with its tool calls', async (t) => {
-  await page.getByText('Nothing was said yet').waitFor();
+t.test('a chat shows its answer and tool calls', async (t) => {
+  await page.getByText('No messages yet').waitFor();
   await page.keyboard.press('c');
   await page.keyboard.type(chatMessage);
   await page.keyboard.press('Control+Enter');
   const chat = page.getByRole('article').first();
   await chat.getByText('Succeeded').waitFor();
   t.equal(await chat.locator('.prompt').textContent(), chatMessage);
-  t.equal(await chat.locator('.markdown li').count(), 2, 'Markdown became a list');
+  t.equal(await chat.locator('.markdown li').count(), 2, 'Markdown is rendered as a list');
   t.ok((await chat.locator('details.tool').count()) >= 2);
   const tool = chat.locator('details.tool').first();
   t.match(await tool.locator('summary').textContent(), /read.*format\.ts/);
@@ -74,12 +74,12 @@ t.test('a chat streams, with its tool calls', async (t) => {
   t.strictSame(await violations(page), []);
 });
 
-t.test('a plan is made, read, edited, compared and approved', async (t) => {
+t.test('a plan can be made, read, edited, compared and approved', async (t) => {
   await page.getByRole('button', { name: 'Make plan' }).first().click();
   await page.locator('.composer button[type=submit]').click();
-  await page.getByRole('link', { name: 'Read plan 1' }).click();
+  await page.getByRole('link', { name: 'View plan 1' }).click();
   await page.getByRole('heading', { name: 'Carry over when rounding fills the last unit' }).waitFor();
-  await picture('plan');
+  await screenshot('plan');
   t.strictSame(await violations(page), []);
 
   await page.getByRole('button', { name: 'Edit' }).click();
@@ -88,22 +88,22 @@ t.test('a plan is made, read, edited, compared and approved', async (t) => {
   await text.fill(mine);
   const path = `/v1/tickets/${ticket.ticket_id}/plan`;
   const other = await call(server, 'PUT', path, { body: '# Another plan\n' }, { 'if-match': '"1"' });
-  t.equal(other.status, 200, 'somebody else saves meanwhile');
-  await page.getByText('Version 2 was saved meanwhile.').waitFor();
+  t.equal(other.status, 200, 'another client saves a version');
+  await page.getByText('Version 2 was saved while you were editing.').waitFor();
   await page.reload();
-  await page.getByText('Version 2 was saved meanwhile.').waitFor();
-  t.equal(await text.inputValue(), mine, 'nothing that was typed is lost');
-  await page.getByRole('button', { name: 'Show what differs' }).click();
+  await page.getByText('Version 2 was saved while you were editing.').waitFor();
+  t.equal(await text.inputValue(), mine, 'the draft survives a reload');
+  await page.getByRole('button', { name: 'Show differences' }).click();
   await page.locator('.diff .add', { hasText: 'Mind leap seconds.' }).waitFor();
   await page.locator('.diff .del', { hasText: '# Another plan' }).waitFor();
   t.strictSame(await violations(page), []);
-  await page.getByRole('button', { name: 'Go on from version 2' }).click();
-  await page.getByRole('button', { name: 'Save as a new version' }).click();
+  await page.getByRole('button', { name: 'Continue from version 2' }).click();
+  await page.getByRole('button', { name: 'Save new version' }).click();
 
   await page.getByText('Mind leap seconds.').waitFor();
   await page.getByLabel('Compare with').selectOption('1');
   await page.locator('.diff .add', { hasText: 'Mind leap seconds.' }).waitFor();
-  t.match(page.url(), /\?against=1$/, 'a comparison can be linked to');
+  t.match(page.url(), /\?against=1$/, 'a comparison has a URL');
   await page.getByLabel('Version', { exact: true }).selectOption('2');
   await page.getByText('This is an older version.').waitFor();
   await page.goto(`/dashboard/tickets/${ticket.ticket_id}/plan`);
@@ -112,11 +112,11 @@ t.test('a plan is made, read, edited, compared and approved', async (t) => {
   t.match((await call(server, 'GET', path)).body, { version: 3, approved_at: String, author: 'person' });
 });
 
-t.test('an edit that loses the race is told by the server, too', async (t) => {
+t.test('the editor reports a newer version when only the server has it', async (t) => {
   const path = `/v1/tickets/${ticket.ticket_id}/plan`;
   await page.getByRole('button', { name: 'Edit' }).click();
   await page.getByLabel('Plan as Markdown').fill('# Mine\n');
-  // The page does not hear of the other edit until it saves.
+  // The page receives no event of the other version before it saves.
   await page.route(
     '**/v1/tickets/*/plan',
     async (route) => {
@@ -125,14 +125,14 @@ t.test('an edit that loses the race is told by the server, too', async (t) => {
     },
     { times: 1 },
   );
-  await page.getByRole('button', { name: 'Save as a new version' }).click();
-  await page.getByText('Version 4 was saved meanwhile.').waitFor();
+  await page.getByRole('button', { name: 'Save new version' }).click();
+  await page.getByText('Version 4 was saved while you were editing.').waitFor();
   t.equal(await page.getByLabel('Plan as Markdown').inputValue(), '# Mine\n');
-  await page.getByRole('button', { name: 'Discard the edit' }).click();
+  await page.getByRole('button', { name: 'Discard changes' }).click();
   await page.getByRole('heading', { name: 'Theirs' }).waitFor();
 });
 
-t.test('dev opens a pull request, and the changes are there to read', async (t) => {
+t.test('dev opens a pull request and shows its changes', async (t) => {
   await page.getByRole('link', { name: 'Conversation' }).click();
   await page.getByRole('button', { name: 'Dev', exact: true }).click();
   await page.getByRole('button', { name: 'Start dev' }).click();
@@ -149,14 +149,14 @@ t.test('dev opens a pull request, and the changes are there to read', async (t) 
   await edit.locator('summary').click();
   await page.getByRole('button', { name: 'Chat', exact: true }).click();
   await page.evaluate('scrollTo(0, document.documentElement.scrollHeight)');
-  await page.getByRole('button', { name: 'Newest' }).waitFor({ state: 'hidden' });
-  await picture('conversation');
+  await page.getByRole('button', { name: 'Jump to latest' }).waitFor({ state: 'hidden' });
+  await screenshot('conversation');
 
   await dev.getByRole('link', { name: /files? changed/ }).click();
   const file = page.locator('details.file', { hasText: 'src/format.ts' });
   await file.locator('.diff .add', { hasText: 'function rounded(' }).waitFor();
   await page.getByRole('navigation', { name: 'Changed files' }).getByText('test/format.test.ts').click();
-  t.match(page.url(), /#file-test%2Fformat\.test\.ts$/, 'a file can be linked to');
+  t.match(page.url(), /#file-test%2Fformat\.test\.ts$/, 'a file has a URL');
   await page.setViewportSize({ width: 1280, height: 300 });
   await page.reload();
   await page.locator('details.file').nth(1).waitFor();
@@ -166,10 +166,10 @@ t.test('dev opens a pull request, and the changes are there to read', async (t) 
   await page.setViewportSize({ width: 1280, height: 800 });
   await page.evaluate('scrollTo(0, 0)');
   t.strictSame(await violations(page), []);
-  await picture('changes');
+  await screenshot('changes');
 });
 
-t.test('the list finds tickets, and keys move through it', async (t) => {
+t.test('the ticket list supports search, filters and keyboard navigation', async (t) => {
   const more = [
     { ticket_id: 'REL-131', title: 'Parse lengths with a leading plus sign' },
     { ticket_id: 'REL-140', title: 'Say which unit was not understood' },
@@ -183,7 +183,7 @@ t.test('the list finds tickets, and keys move through it', async (t) => {
   const rows = page.getByRole('list', { name: 'Tickets' }).getByRole('link');
   await rows.nth(3).waitFor();
   t.equal(await rows.count(), 4);
-  await picture('tickets');
+  await screenshot('tickets');
   t.strictSame(await violations(page), []);
   await page.keyboard.press('/');
   await page.keyboard.type('plus sign');
@@ -202,7 +202,7 @@ t.test('the list finds tickets, and keys move through it', async (t) => {
   await page.getByRole('heading', { level: 1, name: 'Release notes' }).waitFor();
 });
 
-t.test('the palette jumps, and ? shows the keys', async (t) => {
+t.test('the palette opens a ticket, and ? opens the shortcuts', async (t) => {
   await page.locator('main').focus();
   await page.keyboard.press('Control+k');
   await page.getByRole('dialog', { name: 'Jump to' }).waitFor();
@@ -213,12 +213,12 @@ t.test('the palette jumps, and ? shows the keys', async (t) => {
   await page.getByRole('heading', { level: 1, name: ticket.title }).waitFor();
   await page.locator('main').focus();
   await page.keyboard.press('?');
-  await page.getByRole('dialog', { name: 'Keyboard' }).waitFor();
+  await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor();
   t.strictSame(await violations(page), []);
   await page.keyboard.press('Escape');
 });
 
-t.test('usage, runs and agents', async (t) => {
+t.test('the pages Usage, Runs and Agents show the finished work', async (t) => {
   await page.goto('/dashboard/usage');
   await page.locator('.chart canvas').waitFor();
   t.strictSame(await violations(page), []);
@@ -236,11 +236,11 @@ t.test('usage, runs and agents', async (t) => {
   await page.getByText('Healthy').waitFor();
   t.strictSame(await violations(page), []);
   await page.goto('/dashboard/nowhere');
-  await page.getByRole('heading', { name: 'Nothing is here' }).waitFor();
+  await page.getByRole('heading', { name: 'Page not found' }).waitFor();
   await page.goto('/dashboard/tickets/NONE-1');
-  await page.getByRole('heading', { name: 'There is no ticket NONE-1' }).waitFor();
+  await page.getByRole('heading', { name: 'Ticket NONE-1 not found' }).waitFor();
 });
 
-t.test('the page never did what no page should', async (t) => {
+t.test('the page raised no error and sent no request elsewhere', async (t) => {
   t.strictSame(faults, []);
 });

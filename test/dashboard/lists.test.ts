@@ -5,22 +5,22 @@ import { browse } from '../helpers/browser.ts';
 import { call } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
-/** Lists in an open page: what is new comes in by the feed alone, and as much is shown as was asked for. */
+/** Lists in an open page: the change feed alone adds new items, and each list keeps its requested length. */
 const world = await makeWorld(t);
 const { gemini } = world;
 await seed(`${world.env.DATA_DIR}`, { tickets: 500, events: 10, bytes: 10 });
 const server = await startServer(t, world, { MAX_CONCURRENT_RUNS: '1' });
 const { page, faults } = await browse(t, server.url);
 
-/** What the page has asked of lists, since it was last looked at. */
-const asked: string[] = [];
+/** The requests of the page for lists since the last call of `takeRequests`. */
+const requests: string[] = [];
 page.on('request', (request) => {
   const { pathname, search } = new URL(request.url());
   if (/^\/v1\/(?:tickets|runs|tickets\/[^/]+\/runs)$/.test(pathname) && request.method() === 'GET')
-    asked.push(pathname + search.replace(/cursor=[^&]+/, 'cursor'));
+    requests.push(pathname + search.replace(/cursor=[^&]+/, 'cursor'));
 });
-function askedSince(): string[] {
-  return asked.splice(0).sort();
+function takeRequests(): string[] {
+  return requests.splice(0).sort();
 }
 
 const create = (ticket_id: string) =>
@@ -30,7 +30,7 @@ const start = async (ticketId: string, message: string) =>
 const rows = (list: 'Tickets' | 'Runs') => page.getByRole('list', { name: list }).getByRole('link');
 const row = (list: 'Tickets' | 'Runs', id: string) => rows(list).filter({ has: page.getByText(id, { exact: true }) });
 
-/** The ids of as many tickets as the API has, newest first. */
+/** Reads the ids of the newest tickets from the API. */
 async function newest(count: number): Promise<string[]> {
   const ids: string[] = [];
   for (let cursor = ''; ids.length < count; ) {
@@ -42,22 +42,22 @@ async function newest(count: number): Promise<string[]> {
 }
 const shownTickets = () => page.locator('.tickets .ticket-id').allTextContents();
 
-t.test('tickets come on top, none is asked for again, and none is missing further down', async (t) => {
+t.test('a new ticket appears on top without a request, and further pages miss no ticket', async (t) => {
   await page.goto('/dashboard/');
   await row('Tickets', 'T-401').waitFor();
   await page.getByRole('button', { name: 'Load more' }).click();
   await row('Tickets', 'T-301').waitFor();
-  t.strictSame(askedSince(), ['/v1/tickets?limit=100', '/v1/tickets?limit=100&cursor']);
+  t.strictSame(takeRequests(), ['/v1/tickets?limit=100', '/v1/tickets?limit=100&cursor']);
   for (const id of ['N-1', 'N-2', 'N-3']) {
     await create(id);
     await row('Tickets', id).waitFor();
     t.equal(await rows('Tickets').count(), 200);
   }
-  t.strictSame(askedSince(), []);
+  t.strictSame(takeRequests(), []);
   t.strictSame(await shownTickets(), await newest(200));
   await page.getByRole('button', { name: 'Load more' }).click();
   await row('Tickets', 'T-204').waitFor();
-  t.strictSame(askedSince(), ['/v1/tickets?limit=97&cursor']);
+  t.strictSame(takeRequests(), ['/v1/tickets?limit=97&cursor']);
   t.strictSame(await shownTickets(), await newest(300));
   await call(server, 'DELETE', '/v1/tickets/N-3?force=true');
   await row('Tickets', 'N-3').waitFor({ state: 'detached' });
@@ -65,17 +65,17 @@ t.test('tickets come on top, none is asked for again, and none is missing furthe
   t.strictSame(await shownTickets(), await newest(300));
 });
 
-t.test('what is told while a list is being read is in it, though the answer is older', async (t) => {
+t.test('a list contains a ticket that the feed reports while an older answer is on its way', async (t) => {
   await row('Tickets', 'N-1').click();
   await page.getByRole('heading', { level: 1, name: 'Fresh' }).waitFor();
-  const { promise: told, resolve: tell } = Promise.withResolvers<void>();
+  const { promise: reported, resolve: report } = Promise.withResolvers<void>();
   const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
   await page.route(
     '**/v1/tickets?*',
     async (route) => {
       const response = await route.fetch();
       answer();
-      await told;
+      await reported;
       await route.fulfill({ response });
     },
     { times: 1 },
@@ -84,40 +84,40 @@ t.test('what is told while a list is being read is in it, though the answer is o
   await page.getByRole('link', { name: 'Tickets', exact: true }).first().click();
   await answered;
   await create('N-4');
-  // Nothing more is told of it.
+  // The feed has no further events of this ticket.
   await row('Tickets', 'N-4').getByText('New', { exact: true }).waitFor();
-  tell();
+  report();
   await (await read).finished();
   await create('N-5');
   await row('Tickets', 'N-5').waitFor();
   t.equal(await row('Tickets', 'N-4').count(), 1);
 });
 
-t.test('runs change their place and their state by what is told', async (t) => {
+t.test('the list of runs updates states by the feed alone', async (t) => {
   gemini.on('stay', [{ hang: true }, { text: 'Stayed.' }]);
   await page.goto('/dashboard/runs');
   await row('Runs', 'T-451').waitFor();
-  askedSince();
+  takeRequests();
   await start('N-1', 'stay');
   const first = row('Runs', 'N-1');
   await first.getByText('Running').waitFor();
   t.equal(await rows('Runs').count(), 50);
   await page.getByRole('button', { name: 'Running' }).click();
   await first.waitFor();
-  t.strictSame(askedSince(), ['/v1/runs?limit=50&state=running']);
+  t.strictSame(takeRequests(), ['/v1/runs?limit=50&state=running']);
   await gemini.waitFor((request) => request.prompt.includes('stay') && request.state === 'held');
   gemini.release();
-  await page.getByRole('heading', { name: 'No run is in this state' }).waitFor();
-  t.strictSame(askedSince(), []);
+  await page.getByRole('heading', { name: 'No runs in this state' }).waitFor();
+  t.strictSame(takeRequests(), []);
   await page.getByRole('button', { name: 'All' }).click();
   await first.getByText('Succeeded').waitFor();
   t.equal(await rows('Runs').count(), 50);
-  t.strictSame(askedSince(), ['/v1/runs?limit=50']);
+  t.strictSame(takeRequests(), ['/v1/runs?limit=50']);
 });
 
-t.test('those that wait in the queue move up, and a conversation keeps what is shown of it', async (t) => {
+t.test('queued runs move up, and a conversation keeps the runs that it shows', async (t) => {
   gemini.on('stand', [{ hang: true }]);
-  const standing = await start('N-2', 'stand');
+  const running = await start('N-2', 'stand');
   await gemini.waitFor((request) => request.prompt.includes('stand') && request.state === 'held');
   const ask = (number: number) => start('N-2', `question ${number}.`);
   const cancel = ({ run_id }: Run) => call(server, 'POST', `/v1/runs/${run_id}/cancel`);
@@ -129,20 +129,20 @@ t.test('those that wait in the queue move up, and a conversation keeps what is s
   await page.getByRole('button', { name: 'Show earlier runs' }).click();
   await question(1).waitFor();
   await page.getByRole('button', { name: 'Show earlier runs' }).waitFor({ state: 'detached' });
-  askedSince();
+  takeRequests();
   for (let number = 13; number <= 22; number++) await cancel(await ask(number));
   await question(22).getByText('Canceled').waitFor();
-  t.equal(await page.getByRole('article').count(), 23, 'what was shown is still there');
-  t.strictSame(askedSince(), []);
+  t.equal(await page.getByRole('article').count(), 23, 'all runs remain visible');
+  t.strictSame(takeRequests(), []);
 
   const next = await ask(23);
   await question(23).getByText('Next in the queue').waitFor();
   await ask(24);
-  await question(24).getByText('Number 2 in the queue').waitFor();
-  askedSince();
+  await question(24).getByText('Position 2 in the queue').waitFor();
+  takeRequests();
   await cancel(next);
   await question(24).getByText('Next in the queue').waitFor();
-  t.strictSame(askedSince(), ['/v1/tickets/N-2/runs?limit=25']);
-  await cancel(standing);
+  t.strictSame(takeRequests(), ['/v1/tickets/N-2/runs?limit=25']);
+  await cancel(running);
   t.strictSame(faults, []);
 });

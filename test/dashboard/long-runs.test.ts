@@ -4,7 +4,7 @@ import { call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 import { violations } from './axe.ts';
 
-/** Runs whose events come as the test has them: many, and at moments of its choice. */
+/** Runs whose events the test sends itself: in large numbers, and at chosen moments. */
 const world = await makeWorld(t);
 const server = await startServer(t, world);
 const { page, faults } = await browse(t, server.url);
@@ -13,11 +13,11 @@ await call(server, 'POST', '/v1/tickets', { ticket_id: 'LONG-1', repo_url: REPO 
 const { run: real } = await run(server, 'LONG-1', { action: 'chat', message: 'anything' });
 const path = `/dashboard/runs/${real.run_id}`;
 
-/** An event as a frame of the stream. */
+/** Formats an event as a frame of the stream. */
 const frame = (seq: number, type: string, data: object) =>
   `id: ${seq}\nevent: ${type}\ndata: ${JSON.stringify({ seq, run_id: real.run_id, time: new Date().toISOString(), type, data })}\n\n`;
 
-/** Tool calls with odd numbers from the first to the last, of two events each. */
+/** Formats tool calls, two events each, with the odd numbers from `first` to `last`. */
 function calls(first: number, last: number): string {
   const frames: string[] = [];
   for (let seq = first; seq <= last; seq += 2) {
@@ -30,29 +30,29 @@ function calls(first: number, last: number): string {
 const ended = (seq: number) =>
   frame(seq, 'run.succeeded', { usage: { input_tokens: 1, output_tokens: 1, cached_tokens: 0 }, duration_ms: 1 });
 
-/** The run goes on for as long as the page is told so; the stream breaks off after each part, and the next is sent on. */
-async function streamed(): Promise<(part: string) => void> {
+/** Presents the run as running. Returns a function that sends a part of its stream, which breaks off after each part. */
+async function streamParts(): Promise<(part: string) => void> {
   const parts: string[] = [];
-  const asking: ((part: string) => void)[] = [];
+  const waiting: ((part: string) => void)[] = [];
   await page.route(`**/v1/runs/${real.run_id}`, (route) =>
     route.fulfill({ json: { ...real, state: 'running', finished_at: undefined } }),
   );
   await page.route(`**/v1/runs/${real.run_id}/events`, async (route) => {
-    const part = parts.shift() ?? (await new Promise<string>((resolve) => asking.push(resolve)));
-    // The page may have gone on meanwhile.
+    const part = parts.shift() ?? (await new Promise<string>((resolve) => waiting.push(resolve)));
+    // The page may be gone by now.
     await route.fulfill({ contentType: 'text/event-stream', body: `retry: 1\n\n${part}` }).catch(() => {});
   });
   return (part) => {
-    const answer = asking.shift();
+    const answer = waiting.shift();
     if (answer === undefined) parts.push(part);
     else answer(part);
   };
 }
 
-const left = () => page.evaluate<number>('document.documentElement.scrollHeight - innerHeight - scrollY');
+const distanceToEnd = () => page.evaluate<number>('document.documentElement.scrollHeight - innerHeight - scrollY');
 const row = (number: number) => page.locator('details.tool', { hasText: `src/file-${number}.ts` });
 
-t.test('ten thousand events are gathered, and no more is drawn than one can look at', async (t) => {
+t.test('the page renders the last 800 steps when a run has ten thousand events', async (t) => {
   const stream = { contentType: 'text/event-stream', body: calls(1, 9999) + ended(10_001) };
   await page.route('**/v1/runs/*/events', (route) => route.fulfill(stream), { times: 1 });
   await page.goto(path);
@@ -63,32 +63,32 @@ t.test('ten thousand events are gathered, and no more is drawn than one can look
   await page.goto('about:blank');
 });
 
-t.test('who reads at the end of a long run reads along; who reads above it is left alone', async (t) => {
-  const send = await streamed();
+t.test('the page scrolls with a long run at its end, and stays in place above it', async (t) => {
+  const send = await streamParts();
   await page.goto(path);
   send(calls(1, 1999));
   await row(1999).waitFor();
-  t.ok((await left()) < 5, 'at the end');
+  t.ok((await distanceToEnd()) < 5, 'at the end');
   t.equal(await page.locator('details.tool').count(), 800);
 
   await row(501).scrollIntoViewIfNeeded();
-  await page.getByRole('button', { name: 'Newest' }).waitFor();
+  await page.getByRole('button', { name: 'Jump to latest' }).waitFor();
   const before = await row(501).boundingBox();
   send(calls(2001, 2999));
   await row(2999).waitFor({ state: 'attached' });
-  t.strictSame(await row(501).boundingBox(), before, 'what one reads stays where it is');
+  t.strictSame(await row(501).boundingBox(), before, 'the text in view does not move');
 
-  await page.getByRole('button', { name: 'Newest' }).click();
+  await page.getByRole('button', { name: 'Jump to latest' }).click();
   await row(2999).waitFor();
   send(calls(3001, 3001));
   await row(3001).waitFor();
-  t.equal(await page.locator('details.tool').count(), 800, 'the rest is put away again');
-  t.ok((await left()) < 5, 'at the end again');
+  t.equal(await page.locator('details.tool').count(), 800, 'earlier steps are hidden again');
+  t.ok((await distanceToEnd()) < 5, 'at the end again');
   await page.goto('about:blank');
   await page.unrouteAll({ behavior: 'ignoreErrors' });
 });
 
-t.test('the to-do list of the agent, and tool rows with kind, duration and diff', async (t) => {
+t.test('a ticket shows the to-do list of the agent, and tool calls with kind, duration and diff', async (t) => {
   const entry = (content: string, status: string) => ({ content, priority: 'high', status });
   const entries = [entry('Look around', 'completed'), entry('Write it', 'in_progress'), entry('Test it', 'pending')];
   const tool = { tool_call_id: 'made', title: 'Writing to new.ts', kind: 'edit', status: 'completed' };
@@ -104,11 +104,11 @@ t.test('the to-do list of the agent, and tool rows with kind, duration and diff'
     times: 1,
   });
   await page.goto('/dashboard/tickets/LONG-1');
-  const list = page.locator('.card', { has: page.getByRole('heading', { name: 'The agent’s to-do list' }) });
+  const list = page.locator('.card', { has: page.getByRole('heading', { name: 'Agent to-do list' }) });
   await list.getByText('Test it').waitFor();
   t.strictSame(await list.getByRole('listitem').allTextContents(), [
     '✓Done: Look around',
-    '◐Under way: Write it',
+    '◐In progress: Write it',
     '○To do: Test it',
   ]);
   for (const width of [1280, 400]) {

@@ -7,7 +7,7 @@ import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 import { violations } from './axe.ts';
 
-/** What goes wrong under an open page, and what is meant to: keys, restarts, lost networks, hostile texts, many events. */
+/** Failures under an open page: keys, restarts, lost networks, hostile texts, broken pages. */
 const world = await makeWorld(t);
 const { gemini } = world;
 const settings = { API_KEY: ADMIN_KEY, ASK_PERMISSION: 'execute', AUTH_FAILURES_PER_MINUTE: '1000' };
@@ -20,9 +20,9 @@ async function signIn(key: string): Promise<void> {
   await page.getByRole('button', { name: 'Sign in' }).click();
 }
 
-async function ticketOf(id: string, title: string): Promise<void> {
+async function createTicket(id: string, title: string): Promise<void> {
   const { status } = await call(server, 'POST', '/v1/tickets', { ticket_id: id, repo_url: REPO, title }, asAdmin);
-  if (status !== 201) throw new Error(`the ticket was not made: ${status}`);
+  if (status !== 201) throw new Error(`creating the ticket failed: ${status}`);
 }
 
 async function start(id: string, request: object): Promise<Run> {
@@ -32,21 +32,21 @@ async function start(id: string, request: object): Promise<Run> {
 const held = (text: string) => gemini.waitFor((request) => request.prompt.includes(text) && request.state === 'held');
 const article = (on: Page, name = /./) => on.getByRole('article', { name }).last();
 
-t.test('whoever opens a link signs in first, and is then where the link leads', async (t) => {
-  await ticketOf('OPS-1', 'Signs of trouble');
+t.test('a link opens its page after sign-in', async (t) => {
+  await createTicket('OPS-1', 'Signs of trouble');
   await page.goto('/dashboard/tickets/OPS-1');
   await page.getByRole('heading', { name: 'Sign in to Pullwright' }).waitFor();
-  t.equal(await page.evaluate('document.activeElement.name'), 'key', 'one can type at once');
+  t.equal(await page.evaluate('document.activeElement.name'), 'key', 'the field has the focus');
   t.strictSame(await violations(page), []);
   await signIn('a-key-that-is-wrong');
   await page.getByRole('alert').getByText('The API key is not valid.').waitFor();
   await signIn(ADMIN_KEY);
   await page.getByRole('heading', { level: 1, name: 'Signs of trouble' }).waitFor();
-  t.equal(await page.evaluate('document.cookie'), '', 'no script sees the session');
-  t.equal(await page.evaluate('localStorage.length'), 0, 'and the key is kept nowhere');
+  t.equal(await page.evaluate('document.cookie'), '', 'scripts cannot read the session');
+  t.equal(await page.evaluate('localStorage.length'), 0, 'the key is not stored');
 });
 
-t.test('hostile Markdown stays text', async (t) => {
+t.test('hostile Markdown is rendered as text', async (t) => {
   const hostile = [
     '<img src="https://evil.example/1.png" onerror="document.title=\'owned\'">',
     '<script>document.title="owned"</script>',
@@ -70,16 +70,16 @@ t.test('hostile Markdown stays text', async (t) => {
   t.strictSame(
     links.filter((link) => !link.startsWith('https://')),
     [],
-    'links lead out, by https',
+    'all links use https',
   );
   t.ok(links.includes('https://example.org/'));
   t.match(await markdown.textContent(), /<script>document\.title="owned"<\/script>/);
   t.notMatch(await page.title(), /owned/);
   t.strictSame(await violations(page), []);
-  t.strictSame(faults, [], 'nothing was asked of another server');
+  t.strictSame(faults, [], 'no request went to another server');
 });
 
-t.test('Markdown that is nested too deep is shown as it was written, and the rest is read', async (t) => {
+t.test('Markdown is shown as plain text where its nesting is too deep', async (t) => {
   const nested = ['- '.repeat(700), '1. '.repeat(700), '>'.repeat(1000), '- '.repeat(3000)].map((text) => `${text}x`);
   const card = page.locator('.card', { has: page.getByRole('heading', { name: 'Description' }) });
   for (const [index, text] of nested.entries()) {
@@ -96,34 +96,34 @@ t.test('Markdown that is nested too deep is shown as it was written, and the res
   t.strictSame(faults, []);
 });
 
-t.test('a screen that cannot be drawn says so, and leaves the way to the others open', async (t) => {
+t.test('a page that fails to render shows an error, and other pages still open', async (t) => {
   await page.route('**/v1/agents', (route) => route.fulfill({ json: { agents: 'none' } }));
   await page.getByRole('link', { name: 'Agents' }).click();
-  await page.getByRole('alert').getByText('Something went wrong in the page').waitFor();
+  await page.getByRole('alert').getByText('Unexpected error in the dashboard').waitFor();
   t.strictSame(await violations(page), []);
   await page.getByRole('link', { name: 'Runs', exact: true }).click();
   await page.getByRole('heading', { level: 1, name: 'Runs' }).waitFor();
   await page.getByRole('link', { name: 'Agents' }).click();
-  await page.getByRole('button', { name: 'Load the page anew' }).waitFor();
+  await page.getByRole('button', { name: 'Reload page' }).waitFor();
   await page.unroute('**/v1/agents');
-  await page.getByRole('button', { name: 'Load the page anew' }).click();
+  await page.getByRole('button', { name: 'Reload page' }).click();
   await page.getByText('Healthy').waitFor();
   t.strictSame(faults, []);
   await page.goto('/dashboard/tickets/OPS-1');
 });
 
-t.test('a screen that cannot be loaded says so, as after an upgrade of the server', async (t) => {
+t.test('a page shows an error when its script cannot be loaded', async (t) => {
   await page.route('**/assets/usage-*.js', (route) => route.fulfill({ status: 404 }));
   await page.getByRole('link', { name: 'Usage' }).click();
-  await page.getByRole('heading', { level: 1, name: 'This screen cannot be shown' }).waitFor();
+  await page.getByRole('heading', { level: 1, name: 'This page cannot be displayed' }).waitFor();
   t.strictSame(await violations(page), []);
   await page.unroute('**/assets/usage-*.js');
-  await page.getByRole('button', { name: 'Load the page anew' }).click();
+  await page.getByRole('button', { name: 'Reload page' }).click();
   await page.getByRole('heading', { level: 1, name: 'Usage' }).waitFor();
   await page.goto('/dashboard/tickets/OPS-1');
 });
 
-t.test('a reader who has scrolled up is left alone, and one at the end reads along', async (t) => {
+t.test('the conversation scrolls with a run at its end, and stays in place above it', async (t) => {
   const lines = (from: number) => Array.from({ length: 60 }, (_, at) => `- line ${from + at}`).join('\n');
   gemini.on('go on', [
     { text: `${lines(1)}\n`, calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },
@@ -133,38 +133,39 @@ t.test('a reader who has scrolled up is left alone, and one at the end reads alo
   await start('OPS-1', { action: 'chat', message: 'go on' });
   await article(page).getByText('line 60', { exact: true }).waitFor();
   await held('go on');
-  // Further up than where one reads along, by a wheel: a page that moves may have become shorter.
+  // A wheel event, since the page ignores a scroll position alone: it also changes when the page becomes shorter.
   await page.evaluate(`dispatchEvent(new WheelEvent('wheel', { deltaY: -400 }));
     scrollTo(0, document.documentElement.scrollHeight - innerHeight - 400);`);
-  await page.getByRole('button', { name: 'Newest' }).waitFor();
+  await page.getByRole('button', { name: 'Jump to latest' }).waitFor();
   const read = article(page).getByText('line 50', { exact: true });
   const before = await read.boundingBox();
   gemini.release();
   await article(page).getByText('Succeeded').waitFor();
   await article(page).getByText('line 259', { exact: true }).waitFor({ state: 'attached' });
   t.strictSame(await read.boundingBox(), before);
-  await page.getByRole('button', { name: 'Newest' }).click();
-  await page.getByRole('button', { name: 'Newest' }).waitFor({ state: 'hidden' });
-  const left: number = await page.evaluate('document.documentElement.scrollHeight - innerHeight - scrollY');
-  t.ok(left < 5, 'at the end again');
+  await page.getByRole('button', { name: 'Jump to latest' }).click();
+  await page.getByRole('button', { name: 'Jump to latest' }).waitFor({ state: 'hidden' });
+  const distance: number = await page.evaluate('document.documentElement.scrollHeight - innerHeight - scrollY');
+  t.ok(distance < 5, 'at the end again');
 });
 
-t.test('runs that wait for others hold no connection', async (t) => {
+t.test('queued runs hold no connection', async (t) => {
   gemini.on('hold the line', [{ hang: true }, { text: 'Over.' }]);
   const streams = new Set<string>();
   page.on('request', (request) => /\/v1\/runs\/[^/]+\/events$/.test(request.url()) && streams.add(request.url()));
   await start('OPS-1', { action: 'chat', message: 'hold the line' });
   await held('hold the line');
-  for (let place = 1; place <= 7; place += 1) await start('OPS-1', { action: 'chat', message: `after that, ${place}` });
-  await article(page).getByText('Number 7 in the queue').waitFor();
-  t.equal(streams.size, 2, 'of the run under way, and of the next one');
+  for (let position = 1; position <= 7; position += 1)
+    await start('OPS-1', { action: 'chat', message: `after that, ${position}` });
+  await article(page).getByText('Position 7 in the queue').waitFor();
+  t.equal(streams.size, 2, 'streams of the running run and the next one');
   gemini.release();
   await article(page).getByText('Succeeded').waitFor();
-  t.equal(streams.size, 8, 'each in its turn');
+  t.equal(streams.size, 8, 'one stream for each run');
 });
 
-t.test('a hidden tab lets go of the stream of its run, and goes on from the last event', async (t) => {
-  const turn = (state: string) =>
+t.test('a tab closes its stream when it is hidden, and resumes after the last event', async (t) => {
+  const setVisibility = (state: string) =>
     page.evaluate(`Object.defineProperty(document, 'visibilityState', { configurable: true, value: '${state}' });
       document.dispatchEvent(new Event('visibilitychange'));`);
   gemini.on('while away', [
@@ -176,18 +177,18 @@ t.test('a hidden tab lets go of the stream of its run, and goes on from the last
   const stream = `/v1/runs/${run_id}/events`;
   await article(page).getByText('Before.').waitFor();
   await held('while away');
-  const letGo = page.waitForEvent('requestfailed', (request) => request.url().endsWith(stream));
-  await turn('hidden');
-  await letGo;
-  const takenUp = page.waitForRequest((request) => request.url().endsWith(stream));
-  await turn('visible');
-  t.ok(Number((await takenUp).headers()['last-event-id']) > 0);
+  const closed = page.waitForEvent('requestfailed', (request) => request.url().endsWith(stream));
+  await setVisibility('hidden');
+  await closed;
+  const resumed = page.waitForRequest((request) => request.url().endsWith(stream));
+  await setVisibility('visible');
+  t.ok(Number((await resumed).headers()['last-event-id']) > 0);
   gemini.release();
   await article(page).getByText('After.').waitFor();
   t.equal(await article(page).getByText('Before.').count(), 1);
 });
 
-t.test('one stream of changes for all tabs, handed over when its tab closes', async (t) => {
+t.test('all tabs share one change feed, and another tab takes over when its tab closes', async (t) => {
   await page.goto('/dashboard/');
   await page.getByRole('link', { name: /Signs of trouble/ }).waitFor();
   const feeds: Page[] = [];
@@ -199,20 +200,20 @@ t.test('one stream of changes for all tabs, handed over when its tab closes', as
   const second = await context.newPage();
   await second.goto('/dashboard/');
   for (const tab of [first, second]) await tab.getByRole('link', { name: /Signs of trouble/ }).waitFor();
-  t.equal(feeds.length, 0, 'the stream of the first tab serves them all');
-  await ticketOf('OPS-2', 'Seen by every tab');
+  t.equal(feeds.length, 0, 'the other tabs open no stream');
+  await createTicket('OPS-2', 'Seen by every tab');
   for (const tab of [page, first, second]) await tab.getByRole('link', { name: /Seen by every tab/ }).waitFor();
   const handedOver = context.waitForEvent('request', (request) => request.url().endsWith('/v1/events'));
   await page.goto('/dashboard/assets/none');
   await handedOver;
-  await ticketOf('OPS-3', 'Seen by the ones that are left');
+  await createTicket('OPS-3', 'Seen by the ones that are left');
   for (const tab of [first, second]) await tab.getByRole('link', { name: /the ones that are left/ }).waitFor();
   t.equal(feeds.length, 1);
   await second.close();
   await first.close();
 });
 
-t.test('the server restarts under two tabs, and each looks anew', async (t) => {
+t.test('two tabs reload their data after the server restarts', async (t) => {
   await page.goto('/dashboard/');
   await page.getByRole('link', { name: /Signs of trouble/ }).waitFor();
   const second = await context.newPage();
@@ -222,17 +223,17 @@ t.test('the server restarts under two tabs, and each looks anew', async (t) => {
   await server.stop('SIGKILL');
   for (const tab of [page, second]) {
     await tab.getByRole('link', { name: /Signs of trouble/ }).click();
-    await tab.getByRole('alert').getByText('The server does not answer').first().waitFor();
+    await tab.getByRole('alert').getByText('Cannot reach the server').first().waitFor();
   }
-  // It is for the tests after this one, too.
+  // The owner is the file: later tests use this server too.
   server = await startServerProcess(owner, world, { ...settings, PORT: port });
   for (const tab of [page, second]) await tab.getByRole('heading', { level: 1, name: 'Signs of trouble' }).waitFor();
   await second.getByRole('alert').first().waitFor({ state: 'detached' });
-  t.pass('both have caught up');
+  t.pass('both tabs are up to date');
   await second.close();
 });
 
-t.test('the server restarts under an open page, in the middle of a run', async (t) => {
+t.test('an open page resumes a run after the server restarts', async (t) => {
   gemini.on('a long story', [
     { text: 'Once upon a time. ', calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },
     { hang: true },
@@ -246,31 +247,31 @@ t.test('the server restarts under an open page, in the middle of a run', async (
   await page.getByLabel('Message').fill('half a thought');
   const { port } = new URL(server.url);
   await server.stop('SIGKILL');
-  await page.getByText('The server does not answer.').waitFor();
+  await page.getByText('Connection lost, reconnecting…').waitFor();
   t.strictSame(await violations(page), []);
-  // It is for the tests after this one, too.
+  // The owner is the file: later tests use this server too.
   server = await startServerProcess(owner, world, { ...settings, PORT: port });
-  await page.getByText('The server does not answer.').waitFor({ state: 'hidden' });
+  await page.getByText('Connection lost, reconnecting…').waitFor({ state: 'hidden' });
   await article(page).getByText('Succeeded').waitFor();
   await article(page).getByText('The end.').waitFor();
-  t.equal(await article(page).getByText('The run was cut short, and begins again.').count(), 1);
+  t.equal(await article(page).getByText('The run was interrupted and has restarted.').count(), 1);
   t.equal(await page.getByLabel('Message').inputValue(), 'half a thought');
-  await ticketOf('OPS-4', 'Made after the restart');
+  await createTicket('OPS-4', 'Made after the restart');
   await page.keyboard.press('Escape');
   await page.getByRole('link', { name: 'Tickets', exact: true }).first().click();
   await page.getByRole('link', { name: /Made after the restart/ }).waitFor();
 });
 
-t.test('without a network the page says so, and catches up', async (t) => {
+t.test('the page reports a lost network, and loads its data when the network returns', async (t) => {
   await context.setOffline(true);
   await page.getByRole('link', { name: /Made after the restart/ }).click();
-  await page.getByRole('alert').getByText('The server does not answer').first().waitFor();
+  await page.getByRole('alert').getByText('Cannot reach the server').first().waitFor();
   await context.setOffline(false);
   await page.getByRole('heading', { level: 1, name: 'Made after the restart' }).waitFor();
-  t.pass('and has caught up');
+  t.pass('the page is up to date');
 });
 
-t.test('a run waits for an answer, on its own screen and in the conversation', async (t) => {
+t.test('a permission request appears in the conversation and on the page Permissions', async (t) => {
   gemini.on(/Action: make_plan.*OPS-4/s, [{ text: '# Notes\n\n## Goal\n\nNotes.' }]);
   gemini.on(/Action: dev.*OPS-4/s, [
     { calls: [{ name: 'run_shell_command', args: { command: 'echo first > NOTES.md' } }] },
@@ -279,17 +280,17 @@ t.test('a run waits for an answer, on its own screen and in the conversation', a
   ]);
   await page.getByRole('button', { name: 'Dev', exact: true }).click();
   await page.getByRole('button', { name: 'Start dev' }).click();
-  const card = page.getByRole('region', { name: 'The agent asks for permission' });
+  const card = page.getByRole('region', { name: 'Permission request' });
   await card.getByText('echo first > NOTES.md').waitFor();
   t.strictSame(await violations(page), []);
   await card.getByRole('button', { name: 'Allow once' }).click();
   await card.getByText('rm -rf src').waitFor();
-  await page.getByRole('link', { name: 'Permissions 1 waiting' }).click();
-  const question = page.getByRole('region', { name: 'Question of OPS-4' });
+  await page.getByRole('link', { name: 'Permissions 1 pending' }).click();
+  const question = page.getByRole('region', { name: 'Permission request of OPS-4' });
   await question.getByText('rm -rf src').waitFor();
   t.strictSame(await violations(page), []);
   await question.getByRole('button', { name: 'Reject', exact: true }).click();
-  await page.getByRole('heading', { name: 'No agent waits for an answer' }).waitFor();
+  await page.getByRole('heading', { name: 'No pending permissions' }).waitFor();
   await page.goBack();
   await article(page)
     .getByText(/^Rejected by API_KEY: rm -rf src$/)
@@ -297,13 +298,13 @@ t.test('a run waits for an answer, on its own screen and in the conversation', a
   await article(page).getByText('Succeeded').waitFor();
 });
 
-t.test('a run is canceled, and another one waits for its turn', async (t) => {
+t.test('a run can be canceled, and the next one in the queue starts', async (t) => {
   gemini.on('never end', [{ hang: true }]);
   gemini.on('then this', [{ text: 'This.' }]);
   for (const message of ['never end', 'then this']) {
     await page.getByRole('button', { name: 'Chat', exact: true }).click();
     await page.getByLabel('Message').fill(message);
-    await page.getByRole('button', { name: 'Ask' }).click();
+    await page.getByRole('button', { name: 'Send' }).click();
     await page.locator('.prompt', { hasText: message }).waitFor();
   }
   await article(page).getByText('Next in the queue').waitFor();
@@ -314,24 +315,28 @@ t.test('a run is canceled, and another one waits for its turn', async (t) => {
   await article(page).getByText('Succeeded').waitFor();
 });
 
-t.test('a key that is revoked ends the session under the page, and nothing typed is lost', async (t) => {
+t.test('revoking a key ends its session, and the draft survives', async (t) => {
   const chatter = await makeKey(server, { scopes: ['chat'] });
   await page.getByRole('button', { name: 'Sign out' }).click();
   await signIn(chatter.key);
   await page.goto('/dashboard/tickets/OPS-1');
   await page.getByLabel('Message').fill('a thought in the making');
-  t.equal(await page.getByRole('button', { name: 'Dev', exact: true }).count(), 0, 'what it may not do is not offered');
+  t.equal(
+    await page.getByRole('button', { name: 'Dev', exact: true }).count(),
+    0,
+    'actions without a scope are hidden',
+  );
   t.equal(await page.getByRole('link', { name: 'Keys' }).count(), 0);
   t.equal(await page.getByRole('button', { name: /^Delete/ }).count(), 0);
   await call(server, 'DELETE', `/v1/keys/${chatter.key_id}`, undefined, asAdmin);
-  await page.getByText('Your session is over').waitFor();
+  await page.getByText('Your session has ended').waitFor();
   t.strictSame(await violations(page), []);
   await signIn(ADMIN_KEY);
   await page.getByRole('heading', { level: 1, name: 'Signs of trouble' }).waitFor();
   t.equal(await page.getByLabel('Message').inputValue(), 'a thought in the making');
 });
 
-t.test('a key is made, shown once and revoked; the audit log tells of it', async (t) => {
+t.test('a key is created, shown once and revoked, and the audit log records it', async (t) => {
   await page.keyboard.press('Escape');
   await page.locator('main').focus();
   await page.keyboard.press('g');
@@ -350,9 +355,9 @@ t.test('a key is made, shown once and revoked; the audit log tells of it', async
   t.strictSame(await violations(page), []);
   await shown.getByRole('button', { name: 'Close' }).click();
   await page.getByRole('button', { name: 'Revoke build server' }).click();
-  await page.getByRole('button', { name: 'Revoke the key' }).click();
+  await page.getByRole('button', { name: 'Revoke key' }).click();
   await page.getByRole('listitem').filter({ hasText: 'build server' }).getByText('Revoked').waitFor();
-  t.notOk((await page.content()).includes(key), 'the key is nowhere any more');
+  t.notOk((await page.content()).includes(key), 'the page no longer contains the key');
   t.equal((await call(server, 'GET', '/v1/tickets', undefined, { 'x-api-key': key })).status, 401);
   t.strictSame(await violations(page), []);
   await page.getByRole('link', { name: 'Audit' }).click();
@@ -360,16 +365,16 @@ t.test('a key is made, shown once and revoked; the audit log tells of it', async
   await page.setViewportSize({ width: 400, height: 860 });
   await page.reload();
   await page.getByRole('cell', { name: 'revokeKey' }).first().waitFor();
-  const place = await page.getByRole('link', { name: 'Audit', exact: true }).boundingBox();
-  t.ok(place !== null && place.x > 0 && place.x + place.width < 400, 'where one is is in sight on a small screen');
+  const box = await page.getByRole('link', { name: 'Audit', exact: true }).boundingBox();
+  t.ok(box !== null && box.x > 0 && box.x + box.width < 400, 'the current entry is visible in a narrow window');
   await page.setViewportSize({ width: 1280, height: 860 });
   t.strictSame(await violations(page), []);
 });
 
-t.test('a ticket is deleted', async (t) => {
+t.test('the ticket list loses a ticket when it is deleted', async (t) => {
   await page.goto('/dashboard/tickets/OPS-3');
   await page.getByRole('button', { name: 'Delete…' }).click();
-  await page.getByRole('button', { name: 'Delete the ticket' }).click();
+  await page.getByRole('button', { name: 'Delete ticket' }).click();
   await page.getByRole('heading', { level: 1, name: 'Tickets' }).waitFor();
   await page.getByRole('link', { name: /the ones that are left/ }).waitFor({ state: 'detached' });
   t.equal((await call(server, 'GET', '/v1/tickets/OPS-3', undefined, asAdmin)).status, 404);

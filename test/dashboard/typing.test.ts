@@ -3,7 +3,7 @@ import { browse } from '../helpers/browser.ts';
 import { call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
-/** What is typed while something is being sent: none is lost, and nothing is sent twice. */
+/** Typing while a request is being sent: no text is lost, and no request is sent twice. */
 const world = await makeWorld(t);
 world.gemini.on(/Action: make_plan/, [{ text: '# Plan\n\n## Goal\n\nA plan.' }]);
 world.gemini.on('first thought', [{ text: 'Yes.' }]);
@@ -11,22 +11,22 @@ const server = await startServer(t, world);
 const { page, faults } = await browse(t, server.url);
 await call(server, 'POST', '/v1/tickets', { ticket_id: 'TYPE-1', repo_url: REPO });
 await run(server, 'TYPE-1', { action: 'make_plan' });
-const kept = (name: string) => page.evaluate<string | null>(`sessionStorage.getItem('pullwright:${name}:TYPE-1')`);
+const draft = (name: string) => page.evaluate<string | null>(`sessionStorage.getItem('pullwright:${name}:TYPE-1')`);
 
-/** Holds requests back until the test says what becomes of them, and counts them. */
+/** Holds and counts requests until the test continues or aborts them. */
 async function hold(method: string, path: string) {
   let sent = 0;
-  const { promise: fate, resolve: end } = Promise.withResolvers<'goes on' | 'is lost'>();
+  const { promise: outcome, resolve: release } = Promise.withResolvers<'continue' | 'abort'>();
   const first = page.waitForRequest((request) => request.method() === method && request.url().endsWith(path));
   await page.route(`**${path}`, async (route) => {
     if (route.request().method() !== method) return route.continue();
     sent++;
-    return (await fate) === 'goes on' ? route.continue() : route.abort();
+    return (await outcome) === 'continue' ? route.continue() : route.abort();
   });
-  return { first, sent: () => sent, end };
+  return { first, sent: () => sent, release };
 }
 
-t.test('a plan is saved once, and what one types meanwhile is never thrown away', async (t) => {
+t.test('the plan editor saves once and keeps text typed during a save', async (t) => {
   await page.goto('/dashboard/tickets/TYPE-1/plan');
   await page.getByRole('button', { name: 'Edit' }).click();
   const text = page.getByLabel('Plan as Markdown');
@@ -36,10 +36,10 @@ t.test('a plan is saved once, and what one types meanwhile is never thrown away'
   await failing.first;
   await text.press('Control+Enter');
   await text.press('x');
-  t.equal(await text.inputValue(), '# Mine\n', 'it is read-only while it is being saved');
-  t.ok(await page.getByRole('button', { name: 'Discard the edit' }).isDisabled());
-  failing.end('is lost');
-  await page.getByRole('alert').getByText('The server does not answer').waitFor();
+  t.equal(await text.inputValue(), '# Mine\n', 'the field is read-only during the save');
+  t.ok(await page.getByRole('button', { name: 'Discard changes' }).isDisabled());
+  failing.release('abort');
+  await page.getByRole('alert').getByText('Cannot reach the server').waitFor();
   t.equal(failing.sent(), 1);
   t.equal(await text.inputValue(), '# Mine\n');
 
@@ -47,21 +47,21 @@ t.test('a plan is saved once, and what one types meanwhile is never thrown away'
   await text.press('Control+Enter');
   await saving.first;
   await page.getByRole('link', { name: 'Conversation' }).click();
-  await page.getByRole('navigation', { name: 'Parts of the ticket' }).getByRole('link', { name: /^Plan/ }).click();
+  await page.getByRole('navigation', { name: 'Ticket sections' }).getByRole('link', { name: /^Plan/ }).click();
   await text.fill('# Mine, and more\n');
-  saving.end('goes on');
-  await page.getByText('Version 2 was saved meanwhile.').waitFor();
+  saving.release('continue');
+  await page.getByText('Version 2 was saved while you were editing.').waitFor();
   t.equal(await text.inputValue(), '# Mine, and more\n');
   await page.reload();
-  await page.getByText('Version 2 was saved meanwhile.').waitFor();
-  t.equal(await text.inputValue(), '# Mine, and more\n', 'nor by an answer that comes late');
-  await page.getByRole('button', { name: 'Go on from version 2' }).click();
-  await page.getByRole('button', { name: 'Save as a new version' }).click();
+  await page.getByText('Version 2 was saved while you were editing.').waitFor();
+  t.equal(await text.inputValue(), '# Mine, and more\n', 'a late answer does not overwrite it');
+  await page.getByRole('button', { name: 'Continue from version 2' }).click();
+  await page.getByRole('button', { name: 'Save new version' }).click();
   await page.getByRole('heading', { name: 'Mine, and more' }).waitFor();
-  t.equal(await kept('plan'), null);
+  t.equal(await draft('plan'), null);
 });
 
-t.test('a message is sent once, and what one types meanwhile is never thrown away', async (t) => {
+t.test('the message form sends once and is read-only while it sends', async (t) => {
   await page.getByRole('link', { name: 'Conversation' }).click();
   const text = page.getByLabel('Message');
   await text.fill('first thought');
@@ -70,12 +70,12 @@ t.test('a message is sent once, and what one types meanwhile is never thrown awa
   await sending.first;
   await text.press('Control+Enter');
   await text.press('x');
-  t.equal(await text.inputValue(), 'first thought', 'it is read-only while it is being sent');
-  sending.end('goes on');
+  t.equal(await text.inputValue(), 'first thought', 'the field is read-only during the request');
+  sending.release('continue');
   await page.getByRole('article').getByText('Yes.').waitFor();
   await page.locator('textarea:not([readonly])').waitFor();
   t.equal(sending.sent(), 1);
   t.equal(await text.inputValue(), '');
-  t.equal(await kept('message'), null);
+  t.equal(await draft('message'), null);
   t.strictSame(faults, []);
 });

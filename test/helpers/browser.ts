@@ -18,8 +18,8 @@ const ARGUMENTS = [
 export type Browsing = { context: BrowserContext; page: Page; faults: string[] };
 
 /**
- * A browser with a profile of its own. `faults` holds what no page should ever do: an uncaught error, a breach of the
- * content policy, a request to another server.
+ * Starts a browser with its own profile. `faults` collects uncaught errors, violations of the content security policy and
+ * requests to other servers.
  */
 export async function browse(t: Owner, url: string, options: BrowserContextOptions = {}): Promise<Browsing> {
   const profile = await mkdtemp(join(tmpdir(), 'pw-browser-'));

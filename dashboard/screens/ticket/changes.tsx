@@ -7,12 +7,13 @@ import { plural } from '../../lib/format.ts';
 import * as queries from '../../lib/queries.ts';
 import { useResource } from '../../lib/resource.ts';
 
-/** Files with more changed lines than this are folded, and so is what a package manager wrote. */
-const LARGE = 400;
+/** Files with more changed lines are collapsed at first, as are generated ones. */
+const MAX_EXPANDED_LINES = 400;
+
 const GENERATED =
   /(?:^|\/)(?:package-lock\.json|yarn\.lock|pnpm-lock\.yaml|Cargo\.lock|poetry\.lock|go\.sum|composer\.lock|Gemfile\.lock)$|\.(?:min\.(?:js|css)|snap|map)$/;
 
-/** The ticket branch against its base, file by file. */
+/** The changes of the ticket branch since its base. */
 export function Changes({ ticket }: { ticket: Ticket }) {
   const { data: diff, problem, loading, reload } = useResource(queries.diff(ticket.ticket_id));
   const patches = useMemo(() => readPatch(diff?.patch ?? ''), [diff?.patch]);
@@ -21,8 +22,8 @@ export function Changes({ ticket }: { ticket: Ticket }) {
   }
   if (diff.files.length === 0) {
     return (
-      <Empty title="Nothing is changed yet">
-        <p>The branch is as its base. The command dev changes it.</p>
+      <Empty title="No changes yet">
+        <p>The branch matches its base. Run dev to change it.</p>
       </Empty>
     );
   }
@@ -41,12 +42,10 @@ export function Changes({ ticket }: { ticket: Ticket }) {
           {diff.base.slice(0, 10)}…{diff.head.slice(0, 10)}
         </span>
         <button type="button" class="small" disabled={loading} onClick={reload}>
-          Look again
+          Refresh
         </button>
       </div>
-      {diff.truncated && (
-        <div class="notice ask">The changes are larger than 5 MB; the rest of them is on the branch only.</div>
-      )}
+      {diff.truncated && <div class="notice ask">Only the first 5 MB of the changes are shown.</div>}
       {diff.files.length > 1 && (
         <nav class="file-list mono" aria-label="Changed files">
           {diff.files.map(({ path }) => (
@@ -63,29 +62,29 @@ export function Changes({ ticket }: { ticket: Ticket }) {
   );
 }
 
-/** The place of a file in the page, to link to. */
+/** The id of a file in the page, for links. */
 function anchorOf(path: string): string {
   return `file-${encodeURIComponent(path)}`;
 }
 
 function File({ file, lines }: { file: FileChange; lines: Line[] | undefined }) {
-  const folded = file.additions + file.deletions > LARGE || GENERATED.test(file.path);
+  const collapsed = file.additions + file.deletions > MAX_EXPANDED_LINES || GENERATED.test(file.path);
   const { path, old_path, status, additions, deletions, binary } = file;
-  const [open, setOpen] = useState(!folded);
-  const place = useRef<HTMLDetailsElement>(null);
-  // The one that the address names is opened and shown, also when the address changes.
+  const [open, setOpen] = useState(!collapsed);
+  const details = useRef<HTMLDetailsElement>(null);
+  // A link to the file expands it and scrolls to it.
   useEffect(() => {
     const show = () => {
       if (location.hash !== `#${anchorOf(path)}`) return;
       setOpen(true);
-      place.current?.scrollIntoView();
+      details.current?.scrollIntoView();
     };
     show();
     window.addEventListener('hashchange', show);
     return () => window.removeEventListener('hashchange', show);
   }, [path]);
   return (
-    <details class="file" ref={place} open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+    <details class="file" ref={details} open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary class="file-head">
         <span class={`file-status ${status}`}>{status.replace('_', ' ')}</span>
         <span class="mono path">{old_path === undefined ? path : `${old_path} → ${path}`}</span>
@@ -93,9 +92,9 @@ function File({ file, lines }: { file: FileChange; lines: Line[] | undefined }) 
           <span class="plus">+{additions}</span> <span class="minus">−{deletions}</span>
         </span>
       </summary>
-      {open && binary && <p class="muted inset">A binary file.</p>}
+      {open && binary && <p class="muted inset">Binary file</p>}
       {open && !binary && lines !== undefined && lines.length > 0 && <DiffLines lines={lines} label={path} />}
-      {open && !binary && (lines === undefined || lines.length === 0) && <p class="muted inset">No line is changed.</p>}
+      {open && !binary && (lines === undefined || lines.length === 0) && <p class="muted inset">No changed lines</p>}
     </details>
   );
 }

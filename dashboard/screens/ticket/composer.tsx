@@ -11,42 +11,41 @@ import { invalidate } from '../../lib/resource.ts';
 import { SCOPE_OF, useCan } from '../../lib/session.ts';
 import { useDraft } from '../../lib/use-draft.ts';
 
-const CHOICES: readonly { action: Action; name: string; send: string; hint: string }[] = [
-  { action: 'chat', name: 'Chat', send: 'Ask', hint: 'Ask about the code. Nothing is changed.' },
-  { action: 'make_plan', name: 'Make plan', send: 'Make plan', hint: 'What the plan should mind, if anything.' },
-  { action: 'dev', name: 'Dev', send: 'Start dev', hint: 'What to mind beside the plan, if anything.' },
+const COMMANDS: readonly { action: Action; name: string; send: string; hint: string }[] = [
+  { action: 'chat', name: 'Chat', send: 'Send', hint: 'Ask about the code. The agent changes nothing.' },
+  { action: 'make_plan', name: 'Make plan', send: 'Make plan', hint: 'Instructions for the plan (optional)' },
+  { action: 'dev', name: 'Dev', send: 'Start dev', hint: 'Instructions beyond the plan (optional)' },
 ];
 
-/** Where one writes to the agent. */
+/** The form that starts a run. */
 export function Composer({ ticket, onSent }: { ticket: Ticket; onSent(): void }) {
   const can = useCan();
-  const choices = CHOICES.filter(({ action }) => can(SCOPE_OF[action]));
+  const commands = COMMANDS.filter(({ action }) => can(SCOPE_OF[action]));
   const [action, setAction] = useState<Action>('chat');
   const [message, setMessage, clearMessage] = useDraft(`message:${ticket.ticket_id}`);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem>();
-  // The same message sent again after a lost answer starts no second run.
-  const key = useRef({ for: '', key: '' });
-  const choice = choices.find((known) => known.action === action) ?? choices[0];
-  if (choice === undefined) return null;
-  const { name: _, ...chosen } = choice;
-  const ready = !busy && ticket.state === 'ready' && (chosen.action !== 'chat' || message.trim() !== '');
+  // A retry with the same content has the same idempotency key, so that it starts no second run.
+  const last = useRef({ content: '', key: '' });
+  const command = commands.find((known) => known.action === action) ?? commands[0];
+  if (command === undefined) return null;
+  const ready = !busy && ticket.state === 'ready' && (command.action !== 'chat' || message.trim() !== '');
 
-  async function send(event: Event): Promise<void> {
+  const send = async (event: Event): Promise<void> => {
     event.preventDefault();
     if (!ready) return;
     const text = message.trim();
-    const body = { action: chosen.action, ...(text === '' ? {} : { message: text }) };
-    const what = JSON.stringify(body);
-    if (key.current.for !== what) key.current = { for: what, key: crypto.randomUUID() };
+    const body = { action: command.action, ...(text === '' ? {} : { message: text }) };
+    const content = JSON.stringify(body);
+    if (last.current.content !== content) last.current = { content, key: crypto.randomUUID() };
     setBusy(true);
     setProblem(undefined);
     try {
       const params = { path: { ticket_id: ticket.ticket_id } };
       await unwrap(
-        api.POST('/v1/tickets/{ticket_id}/runs', { params, body, headers: idempotencyHeader(key.current.key) }),
+        api.POST('/v1/tickets/{ticket_id}/runs', { params, body, headers: idempotencyHeader(last.current.key) }),
       );
-      key.current = { for: '', key: '' };
+      last.current = { content: '', key: '' };
       clearMessage();
       invalidate((path) => path === runsOf(ticket.ticket_id).key);
       onSent();
@@ -54,15 +53,15 @@ export function Composer({ ticket, onSent }: { ticket: Ticket; onSent(): void })
       setProblem(asProblem(error));
     }
     setBusy(false);
-  }
+  };
 
   return (
-    <form class="composer" aria-label="Write to the agent" onSubmit={(event) => void send(event)}>
+    <form class="composer" aria-label="Start a run" onSubmit={(event) => void send(event)}>
       {problem !== undefined && <ProblemBox problem={problem} />}
       <textarea
         data-compose
         aria-label="Message"
-        placeholder={choice.hint}
+        placeholder={command.hint}
         rows={2}
         readOnly={busy}
         value={message}
@@ -73,12 +72,12 @@ export function Composer({ ticket, onSent }: { ticket: Ticket; onSent(): void })
       />
       <div class="composer-bar">
         <fieldset class="segments">
-          <legend class="hidden">What the agent is to do</legend>
-          {choices.map((known) => (
+          <legend class="hidden">Command</legend>
+          {commands.map((known) => (
             <button
               key={known.action}
               type="button"
-              aria-pressed={known.action === choice.action}
+              aria-pressed={known.action === command.action}
               onClick={() => setAction(known.action)}
             >
               {known.name}
@@ -87,7 +86,7 @@ export function Composer({ ticket, onSent }: { ticket: Ticket; onSent(): void })
         </fieldset>
         <span class="muted hint-key">Ctrl Enter</span>
         <button type="submit" class="primary" disabled={!ready}>
-          {choice.send}
+          {command.send}
         </button>
       </div>
     </form>

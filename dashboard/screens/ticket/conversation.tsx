@@ -10,7 +10,7 @@ import { RunView } from './run-view.tsx';
 
 type Runs = ReturnType<typeof useList<Run>>;
 
-/** The runs of a ticket, oldest first, and below them where one writes to the agent. */
+/** The runs of a ticket, oldest first, and the form that starts a run. */
 export function Conversation({ ticket, runs }: { ticket: Ticket; runs: Runs }) {
   const { query } = useLocation();
   const end = useRef<HTMLDivElement>(null);
@@ -32,8 +32,8 @@ export function Conversation({ ticket, runs }: { ticket: Ticket; runs: Runs }) {
         </button>
       )}
       {runs.data !== undefined && items.length === 0 && (
-        <Empty title="Nothing was said yet">
-          <p>Ask about the code, or have a plan made of the ticket as it is.</p>
+        <Empty title="No messages yet">
+          <p>Ask about the code, or make a plan from the ticket.</p>
         </Empty>
       )}
       {items.map((run) => (
@@ -43,7 +43,7 @@ export function Conversation({ ticket, runs }: { ticket: Ticket; runs: Runs }) {
       <div class="dock">
         {scrolledUp && (
           <button type="button" class="newest" onClick={scrollToEnd}>
-            ↓ Newest
+            ↓ Jump to latest
           </button>
         )}
         <Composer ticket={ticket} onSent={scrollToEnd} />

@@ -9,11 +9,11 @@ import { api } from '../../lib/api.ts';
 import { asProblem } from '../../lib/problem.ts';
 import { useCan } from '../../lib/session.ts';
 
-/** Deleting asks first, and once more where work would be lost. */
+/** Deletes a ticket after a confirmation, and after a second one when work would be lost. */
 export function DeleteTicket({ ticket }: { ticket: Ticket }) {
   const can = useCan();
   const { route } = useLocation();
-  const [asking, setAsking] = useState(false);
+  const [open, setOpen] = useState(false);
   const [problem, setProblem] = useState<Problem>();
   const [busy, setBusy] = useState(false);
   if (!can('dev')) return null;
@@ -33,24 +33,25 @@ export function DeleteTicket({ ticket }: { ticket: Ticket }) {
 
   return (
     <>
-      <button type="button" class="quiet" onClick={() => setAsking(true)}>
+      <button type="button" class="quiet" onClick={() => setOpen(true)}>
         Delete…
       </button>
-      {asking && (
+      {open && (
         <Dialog
           title={`Delete ${ticket.ticket_id}?`}
           onClose={() => {
-            setAsking(false);
+            setOpen(false);
             setProblem(undefined);
           }}
         >
           <p>
-            Its workspace, plans and runs are removed from this server. The branch and the pull request on GitHub stay.
+            This deletes its workspace, plans and runs from this server. The branch and the pull request on GitHub
+            remain.
           </p>
           {problem !== undefined && <ProblemBox problem={problem} />}
           <div class="actions end">
             <button type="button" class="danger" disabled={busy} onClick={() => void remove()}>
-              {force ? 'Delete anyway, and lose that work' : 'Delete the ticket'}
+              {force ? 'Delete anyway' : 'Delete ticket'}
             </button>
           </div>
         </Dialog>

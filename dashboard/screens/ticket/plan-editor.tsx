@@ -20,19 +20,19 @@ export function draftName(ticketId: string): string {
 }
 
 /**
- * Edits the plan. An edit belongs to the version it was begun from; when another one came meanwhile, that is told before and
- * after saving, and what was typed stays.
+ * Edits the plan. A draft belongs to the version that it started from. When a newer version exists, the editor keeps the draft,
+ * shows a notice and does not save.
  */
 export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest: Plan; onDone(): void }) {
-  const [kept, setKept, clearDraft] = useDraft(draftName(ticket.ticket_id));
-  const draft: Draft = kept === '' ? { version: newest.version, body: newest.body } : JSON.parse(kept);
+  const [stored, setStored, clearDraft] = useDraft(draftName(ticket.ticket_id));
+  const draft: Draft = stored === '' ? { version: newest.version, body: newest.body } : JSON.parse(stored);
   const [view, setView] = useState<'write' | 'preview' | 'compare'>('write');
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem>();
   const stale = draft.version !== newest.version;
   const ready = !busy && !stale && draft.body !== newest.body && draft.body !== '';
 
-  const write = (change: Partial<Draft>) => setKept(JSON.stringify({ ...draft, ...change }));
+  const write = (change: Partial<Draft>) => setStored(JSON.stringify({ ...draft, ...change }));
 
   async function save(event: Event): Promise<void> {
     event.preventDefault();
@@ -57,7 +57,7 @@ export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest:
   }
 
   function discard(): void {
-    setKept('');
+    setStored('');
     onDone();
   }
 
@@ -69,30 +69,30 @@ export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest:
           <legend class="hidden">View</legend>
           {(['write', 'preview', 'compare'] as const).map((name) => (
             <button key={name} type="button" aria-pressed={view === name} onClick={() => setView(name)}>
-              {name === 'write' ? 'Write' : name === 'preview' ? 'Preview' : `Against version ${newest.version}`}
+              {name === 'write' ? 'Write' : name === 'preview' ? 'Preview' : `Compare with version ${newest.version}`}
             </button>
           ))}
         </fieldset>
         <span class="muted">Editing version {draft.version}</span>
         <div class="actions">
           <button type="button" class="quiet" disabled={busy} onClick={discard}>
-            {kept === '' ? 'Close' : 'Discard the edit'}
+            {stored === '' ? 'Close' : 'Discard changes'}
           </button>
           <button type="submit" class="primary" disabled={!ready}>
-            {busy ? 'Saving…' : 'Save as a new version'}
+            {busy ? 'Saving…' : 'Save new version'}
           </button>
         </div>
       </div>
       {stale && (
         <div class="notice ask" role="alert">
-          <strong>Version {newest.version} was saved meanwhile.</strong>
-          <p>Your text is kept here. See what differs, take over what you want, then go on from the new version.</p>
+          <strong>Version {newest.version} was saved while you were editing.</strong>
+          <p>Your draft is kept. Compare it with the new version, copy what you need, then continue from there.</p>
           <div class="actions">
             <button type="button" onClick={() => setView('compare')}>
-              Show what differs
+              Show differences
             </button>
             <button type="button" onClick={() => write({ version: newest.version })}>
-              Go on from version {newest.version}
+              Continue from version {newest.version}
             </button>
           </div>
         </div>
@@ -118,8 +118,8 @@ export function PlanEditor({ ticket, newest, onDone }: { ticket: Ticket; newest:
       )}
       {view === 'compare' && (
         <div class="file">
-          <div class="file-head">Version {newest.version} → your text</div>
-          <DiffLines lines={compareTexts(newest.body, draft.body)} label="the plan by your edit" />
+          <div class="file-head">Version {newest.version} → your draft</div>
+          <DiffLines lines={compareTexts(newest.body, draft.body)} label="the plan in your draft" />
         </div>
       )}
     </form>

@@ -18,12 +18,12 @@ import { useCan } from '../../lib/session.ts';
 import { loadDraft } from '../../lib/use-draft.ts';
 import { draftName, PlanEditor } from './plan-editor.tsx';
 
-/** The plan as a document, in versions: `?version=` names an older one, `?against=` one to compare it with. */
+/** The plan. The query `version` selects an older version, `against` a version to compare with. */
 export function PlanScreen({ ticket }: { ticket: Ticket }) {
   const { query, path, route } = useLocation();
   const can = useCan();
-  const version = (named: string | undefined) =>
-    named === undefined ? undefined : queries.plan(ticket.ticket_id, Number(named));
+  const version = (number: string | undefined) =>
+    number === undefined ? undefined : queries.plan(ticket.ticket_id, Number(number));
   const newest = useResource(queries.plan(ticket.ticket_id));
   const older = useResource(version(query.version));
   const against = useResource(version(query.against));
@@ -32,9 +32,9 @@ export function PlanScreen({ ticket }: { ticket: Ticket }) {
 
   if (newest.problem?.code === 'plan_not_found') {
     return (
-      <Empty title="There is no plan yet">
+      <Empty title="No plan yet">
         <p>
-          The command <a href={`/dashboard/tickets/${ticket.ticket_id}`}>make plan</a> has the agent write one.
+          Run <a href={`/dashboard/tickets/${ticket.ticket_id}`}>make plan</a> to create one.
         </p>
       </Empty>
     );
@@ -73,12 +73,12 @@ export function PlanScreen({ ticket }: { ticket: Ticket }) {
             value={query.against ?? ''}
             onChange={({ currentTarget: { value } }) => choose({ against: value })}
           >
-            <option value="">Not compared</option>
+            <option value="">No comparison</option>
             {versionsTo(last)
               .filter((version) => version !== plan.version)
               .map((version) => (
                 <option key={version} value={version}>
-                  Against version {version}
+                  Compare with version {version}
                 </option>
               ))}
           </select>
@@ -98,7 +98,7 @@ export function PlanScreen({ ticket }: { ticket: Ticket }) {
       </div>
       {!isNewest && (
         <div class="notice ask">
-          This is an older version. <a href={path}>Version {last}</a> is the newest.
+          This is an older version. <a href={path}>Version {last}</a> is the latest.
         </div>
       )}
       {against.data !== undefined ? (
@@ -124,9 +124,9 @@ function Comparison({ from, to }: { from: Plan; to: Plan }) {
         Version {from.version} → version {to.version}
       </div>
       {lines.length === 0 ? (
-        <p class="muted inset">They say the same.</p>
+        <p class="muted inset">No differences</p>
       ) : (
-        <DiffLines lines={lines} label={`the plan from version ${from.version} to ${to.version}`} />
+        <DiffLines lines={lines} label={`the plan from version ${from.version} to version ${to.version}`} />
       )}
     </div>
   );

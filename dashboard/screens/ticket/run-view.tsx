@@ -17,23 +17,23 @@ import { useRunLog } from '../../lib/use-run-log.ts';
 import { PermissionRow } from './permission-row.tsx';
 import { ToolRow } from './tool-row.tsx';
 
-/** Items that are drawn at once; earlier ones on demand. */
-const AT_ONCE = 800;
+/** Items that are rendered at first. Each click on the button adds as many. */
+const PAGE_SIZE = 800;
 
-/** One run: what was asked, what the agent did and said, and what came of it. */
+/** A run: its message, its log and its outcome. */
 export function RunView({ run }: { run: Run }) {
-  const waits = run.state === 'queued' && (run.queue_position ?? 1) > 1;
-  const { log, problem } = useRunLog(run.run_id, waits);
-  // The log may be ahead of what the list of runs says, and the other way round.
+  const waitsInQueue = run.state === 'queued' && (run.queue_position ?? 1) > 1;
+  const { log, problem } = useRunLog(run.run_id, waitsInQueue);
+  // The log and the list of runs are separate streams: either may be ahead.
   const state = log.terminal === undefined ? run.state : stateOf(log.terminal.type);
-  const over = isFinished({ state });
+  const finished = isFinished({ state });
   return (
     <article class="run" id={`run-${run.run_id}`} aria-label={`${ACTIONS[run.action]}, ${state}`}>
       <header>
         <h2>{ACTIONS[run.action]}</h2>
         <StateBadge state={state} />
         <span class="muted">
-          {over ? (
+          {finished ? (
             <a href={`/dashboard/runs/${run.run_id}`}>
               <Ago time={run.created_at} />
             </a>
@@ -42,15 +42,15 @@ export function RunView({ run }: { run: Run }) {
           )}
         </span>
         <Tokens run={run} log={log} />
-        {!over && <Cancel run={run} />}
+        {!finished && <Cancel run={run} />}
       </header>
       {run.message !== undefined && run.message !== '' && <div class="prompt">{run.message}</div>}
       {state === 'queued' && <Queued run={run} />}
-      <Items run={run} log={log} live={!over} />
-      {!over && state !== 'queued' && (
+      <Items run={run} log={log} live={!finished} />
+      {!finished && state !== 'queued' && (
         <div class="working muted" role="status">
           <span class="spinner" aria-hidden="true" />
-          {state === 'waiting' ? 'Waiting for an answer' : (log.step ?? 'The agent is at work')}
+          {state === 'waiting' ? 'Waiting for permission' : (log.step ?? 'The agent is working')}
         </div>
       )}
       <Outcome run={run} log={log} />
@@ -79,25 +79,25 @@ function Queued({ run }: { run: Run }) {
   const { queue_position: position, estimated_wait_s: wait } = run;
   return (
     <p class="muted" role="status">
-      {position === undefined || position <= 1 ? 'Next in the queue' : `Number ${position} in the queue`}
-      {typeof wait === 'number' && wait > 0 && `, about ${duration(wait * 1000)} to go`}
+      {position === undefined || position <= 1 ? 'Next in the queue' : `Position ${position} in the queue`}
+      {typeof wait === 'number' && wait > 0 && `, starts in about ${duration(wait * 1000)}`}
     </p>
   );
 }
 
-/** The end of the log. While it grows, what somebody reads is not taken away from under their eyes. */
+/** The last items of the log. While the log grows, an item disappears only when it is out of sight. */
 function Items({ run, log, live }: { run: Run; log: RunLog; live: boolean }) {
-  const [shown, setShown] = useState(AT_ONCE);
+  const [shown, setShown] = useState(PAGE_SIZE);
   const list = useRef<HTMLDivElement>(null);
   const hidden = useRef(0);
-  const most = Math.max(0, log.items.length - shown);
-  if (!live || most < hidden.current || isOutOfSight(list.current, most - hidden.current)) hidden.current = most;
+  const target = Math.max(0, log.items.length - shown);
+  if (!live || target < hidden.current || isOutOfSight(list.current, target - hidden.current)) hidden.current = target;
   const items = log.items.slice(hidden.current);
   return (
     <>
       {hidden.current > 0 && (
-        <button type="button" class="small" onClick={() => setShown(items.length + AT_ONCE)}>
-          Show {Math.min(hidden.current, AT_ONCE)} of {plural(hidden.current, 'earlier step')}
+        <button type="button" class="small" onClick={() => setShown(items.length + PAGE_SIZE)}>
+          Show {Math.min(hidden.current, PAGE_SIZE)} of {plural(hidden.current, 'earlier step')}
         </button>
       )}
       <div class="items" ref={list}>
@@ -109,7 +109,7 @@ function Items({ run, log, live }: { run: Run; log: RunLog; live: boolean }) {
   );
 }
 
-/** Whether the first rows of a list are above what one sees, or one reads along at its end. */
+/** Checks whether the first rows of a list are above the window, or the end of the list is in it. */
 function isOutOfSight(list: HTMLElement | null, rows: number): boolean {
   const next = list?.children.item(rows);
   if (next !== null && next !== undefined && next.getBoundingClientRect().top <= 0) return true;
@@ -129,18 +129,18 @@ const ItemView = memo(
   (a, b) => a.item === b.item && a.growing === b.growing,
 );
 
-/** Something that happened beside the agent; it leads to where one sees it. */
+/** An action of the server, with a link to its result. */
 function Note({ item: { tone, text, href }, ticketId }: { item: NoteItem; ticketId: string }) {
-  const outside = href?.startsWith('https://') === true;
+  const external = href?.startsWith('https://') === true;
   return (
     <p class={`note ${tone}`}>
       {href === undefined && text}
-      {href !== undefined && outside && (
+      {href !== undefined && external && (
         <a href={href} target="_blank" rel="noopener noreferrer">
           {text}
         </a>
       )}
-      {href !== undefined && !outside && <a href={`/dashboard/tickets/${ticketId}/${href}`}>{text}</a>}
+      {href !== undefined && !external && <a href={`/dashboard/tickets/${ticketId}/${href}`}>{text}</a>}
     </p>
   );
 }
@@ -169,7 +169,7 @@ function Outcome({ run, log }: { run: Run; log: RunLog }) {
       )}
       {version !== undefined && (
         <a class="result" href={`${path}/plan`}>
-          Read plan {version}
+          View plan {version}
         </a>
       )}
       {pull !== undefined && (

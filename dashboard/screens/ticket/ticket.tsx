@@ -24,7 +24,7 @@ const TABS = [
   { tab: 'changes', name: 'Changes' },
 ] as const;
 
-/** One ticket: what was said, what is planned, what was changed. */
+/** The page of a ticket: conversation, plan and changes. */
 export function TicketScreen() {
   const { params } = useRoute();
   const id = params.id ?? '';
@@ -36,9 +36,9 @@ function TicketOf({ id, tab }: { id: string; tab: string }) {
   const runs = useList(queries.runsOf(id));
   if (problem?.code === 'ticket_not_found' || problem?.code === 'invalid_request') {
     return (
-      <Empty title={`There is no ticket ${id}`}>
+      <Empty title={`Ticket ${id} not found`}>
         <p>
-          It may have been deleted. <a href="/dashboard/">All tickets</a>
+          It may have been deleted. See <a href="/dashboard/">all tickets</a>.
         </p>
       </Empty>
     );
@@ -68,7 +68,7 @@ function TicketOf({ id, tab }: { id: string; tab: string }) {
         <span class="ticket-id">{ticket.ticket_id}</span>
         {ticket.last_run !== undefined && <StateBadge state={ticket.last_run.state} />}
         {ticket.state !== 'ready' && (
-          <Badge tone="busy">{ticket.state === 'creating' ? 'Checking out' : 'Being deleted'}</Badge>
+          <Badge tone="busy">{ticket.state === 'creating' ? 'Checking out' : 'Deleting'}</Badge>
         )}
         <a href={ticket.repo_url} target="_blank" rel="noopener noreferrer">
           {repositoryName(ticket.repo_url)}
@@ -77,7 +77,7 @@ function TicketOf({ id, tab }: { id: string; tab: string }) {
           {ticket.branch} ← {ticket.base_branch}
         </span>
       </div>
-      <nav class="tabs" aria-label="Parts of the ticket">
+      <nav class="tabs" aria-label="Ticket sections">
         {TABS.map((item) => (
           <a
             key={item.tab}
@@ -100,7 +100,7 @@ function TicketOf({ id, tab }: { id: string; tab: string }) {
           </ErrorBoundary>
         </div>
         {tab === '' && (
-          <aside aria-label="About the ticket">
+          <aside aria-label="Ticket details">
             <PullRequestCard ticket={ticket} />
             {current !== undefined && current.state !== 'queued' && <CurrentTodo run={current} />}
             {ticket.description !== undefined && (
@@ -127,11 +127,11 @@ function PullRequestCard({ ticket }: { ticket: Ticket }) {
           <a class="pull" href={pull.url} target="_blank" rel="noopener noreferrer">
             #{pull.number} {ticket.title ?? ''}
           </a>
-          <span class="muted block">Open for review on {new URL(pull.url).host}</span>
+          <span class="muted block">On {new URL(pull.url).host}</span>
         </p>
       )}
       <ul class="plain">
-        <li>{version === undefined ? 'No plan yet' : <a href={`${path}/plan`}>Plan, version {version}</a>}</li>
+        <li>{version === undefined ? 'No plan yet' : <a href={`${path}/plan`}>Plan version {version}</a>}</li>
         <li>
           <a href={`${path}/changes`}>Changes on the branch</a>
         </li>
@@ -140,12 +140,12 @@ function PullRequestCard({ ticket }: { ticket: Ticket }) {
   );
 }
 
-/** The agent's own list of what it does, of the run that goes on or was last. */
+/** The to-do list of the agent in the current run, otherwise in the last one. */
 function CurrentTodo({ run }: { run: Run }) {
   const { log } = useRunLog(run.run_id);
   return log.todo.length === 0 ? null : (
     <section class="card">
-      <h2>The agent’s to-do list</h2>
+      <h2>Agent to-do list</h2>
       <Todo entries={log.todo} />
     </section>
   );

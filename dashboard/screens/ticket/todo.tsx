@@ -2,7 +2,7 @@ import type { RunLog } from '../../lib/run-log.ts';
 
 const MARKS: Record<string, [mark: string, name: string]> = {
   completed: ['✓', 'Done'],
-  in_progress: ['◐', 'Under way'],
+  in_progress: ['◐', 'In progress'],
   pending: ['○', 'To do'],
 };
 

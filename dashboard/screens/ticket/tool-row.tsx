@@ -1,5 +1,6 @@
 import { useMemo, useState } from 'preact/hooks';
 import { DiffLines } from '../../components/diff-view.tsx';
+import { PlainText } from '../../components/plain-text.tsx';
 import { Elapsed } from '../../components/time.tsx';
 import { compareTexts } from '../../lib/diff.ts';
 import type { ToolItem } from '../../lib/run-log.ts';
@@ -9,11 +10,11 @@ const STATUS: Record<string, [mark: string, name: string]> = {
   failed: ['✕', 'failed'],
 };
 
-/** A tool call in one line; what it changed and gave back unfolds below it. */
+/** A tool call. Its diff and output expand below it. */
 export function ToolRow({ item }: { item: ToolItem }) {
   const { call, startedAt, endedAt } = item;
   const [open, setOpen] = useState(false);
-  const [mark, status] = STATUS[call.status ?? ''] ?? ['', endedAt === undefined ? 'under way' : ''];
+  const [mark, status] = STATUS[call.status ?? ''] ?? ['', endedAt === undefined ? 'running' : ''];
   const changed = useMemo(
     () =>
       (call.diff ?? []).map((file) => ({ path: file.path, lines: compareTexts(file.old_text ?? '', file.new_text) })),
@@ -46,15 +47,8 @@ export function ToolRow({ item }: { item: ToolItem }) {
               {call.locations.map(({ path, line }) => (line === undefined ? path : `${path}:${line}`)).join(', ')}
             </p>
           )}
-          {call.output !== undefined && call.output !== '' && (
-            // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
-            <pre class="output" tabIndex={0}>
-              {call.output}
-            </pre>
-          )}
-          {changed.length === 0 && !call.output && !call.locations?.length && (
-            <p class="muted">It gave nothing back.</p>
-          )}
+          {call.output !== undefined && call.output !== '' && <PlainText text={call.output} />}
+          {changed.length === 0 && !call.output && !call.locations?.length && <p class="muted">No output</p>}
         </div>
       )}
     </details>

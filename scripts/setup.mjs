@@ -114,7 +114,7 @@ async function setUp(install, tests) {
   if (!packages) installPackages();
   if (!packages || !isProjectNode(node)) await ensureNode();
   if (install && process.platform === 'darwin' && !sandboxIsOff()) {
-    say('macOS has no bubblewrap. Agents run only with SANDBOX=none: without walls, for development.');
+    say('macOS has no bubblewrap. Agents run with SANDBOX=none only: without isolation, for development.');
   }
   if (install && !dashboardIsBuilt()) buildDashboard();
   if (tests && !tapIsBuilt()) buildTap();

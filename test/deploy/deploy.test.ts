@@ -235,7 +235,7 @@ t.test('railway.json has fields of its reference, and ends one server before the
   );
   const { deploy } = Value.Decode(Railway, JSON.parse(read('deploy/railway.json')));
   const [, DATA_DIR = '', TICKETS_ROOT = ''] =
-    /`DATA_DIR=(\S+)` and `TICKETS_ROOT=(\S+)`/.exec(read('docs/deploy.md')) ?? [];
+    /`DATA_DIR=(\S+)`\s+and\s+`TICKETS_ROOT=(\S+)`/.exec(read('docs/deploy.md')) ?? [];
   outlives(t, '/data', deploy.healthcheckPath, { DATA_DIR, TICKETS_ROOT });
   t.ok(deploy.drainingSeconds > load({}).SHUTDOWN_SECONDS);
   t.same(textsOf('VOLUME'), [], 'Railway builds no image with volumes of its own');

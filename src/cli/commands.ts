@@ -9,12 +9,12 @@ export type Context = { terminal: Terminal; connection: Connection; json: boolea
 /** Runs an action with a connection to a server, and closes the connection. */
 export async function withServer(
   { json = false }: { json?: boolean },
-  work: (context: Context) => Promise<void>,
+  action: (context: Context) => Promise<void>,
 ): Promise<void> {
   const terminal = createTerminal();
   const connection = await connect(terminal);
   try {
-    await work({ terminal, connection, json });
+    await action({ terminal, connection, json });
   } finally {
     terminal.stopSpinner();
     await connection.close();

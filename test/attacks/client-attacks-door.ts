@@ -183,7 +183,7 @@ const SLOW: readonly ClientAttack[] = [
     by: 'sends a body byte by byte to a server that looks after its connections too rarely',
     given: IMPATIENT,
     harm: (arena) => staysOpen(arena, `${POST}content-length: 100000\r\n\r\n{`, ' '),
-    without: without({ file: APP, from: 'connectionsCheckingInterval: TIMEOUTS.checkInterval, ', to: '' }),
+    without: without({ file: APP, from: 'connectionsCheckingInterval: TIMEOUTS.checkInterval,', to: '' }),
   },
 ];
 
@@ -251,8 +251,8 @@ const AMBIGUOUS: readonly ClientAttack[] = [
       { file: LIMITS, from: "getDefaultJsonParser('error', 'error')", to: "getDefaultJsonParser('ignore', 'ignore')" },
       {
         file: 'schemas/ticket.ts',
-        from: "{ $id: 'CreateTicket', additionalProperties: false }",
-        to: "{ $id: 'CreateTicket' }",
+        from: "$id: 'CreateTicket',\n    additionalProperties: false,",
+        to: "$id: 'CreateTicket',",
       },
     ),
   },

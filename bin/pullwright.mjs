@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Starts the command: the sources in a checkout, where the project has a Node of its own, or what was built of them in the
-// published package. Plain JavaScript, since the machine's Node may be older.
+// Starts the command: from the sources in a checkout, with the project's Node, or from `dist` in the published package. Plain
+// JavaScript, since the Node of the machine may be too old to strip types.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -21,11 +21,11 @@ else {
 
 function handOver() {
   const child = spawn(own, [fileURLToPath(main), ...process.argv.slice(2)], { stdio: 'inherit' });
-  // Ctrl+C reaches the child by itself; what to do about it is its own affair.
+  // Ctrl+C reaches the child directly, which handles it.
   process.on('SIGINT', () => {});
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
-    console.error(`pullwright could not start: ${error.message}`);
+    console.error(`pullwright failed to start: ${error.message}`);
     process.exitCode = 1;
   });
   child.on('exit', (code, signal) => {

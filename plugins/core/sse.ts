@@ -105,7 +105,7 @@ export default fp(
     app.decorateRequest('resumesAfter', async function resumesAfter(run, given = 0) {
       const after = lastEventId(this) ?? given;
       if (after > run.last_seq) {
-        throw unknown(`Run ${run.run_id} has ${run.last_seq} events; there is no event ${after}.`, run.last_seq);
+        throw unknownCursor(`Run ${run.run_id} has ${run.last_seq} events; there is no event ${after}.`, run.last_seq);
       }
       if (after === run.last_seq || run.events_deleted_at === null) return after;
       const first = await app.store.events.firstSeq(run.run_id);
@@ -146,11 +146,11 @@ function lastEventId(request: FastifyRequest): number | undefined {
   const header = request.headers['last-event-id'];
   if (header === undefined || header === '') return undefined;
   if (typeof header === 'string' && /^(?:0|[1-9]\d{0,14})$/.test(header)) return Number(header);
-  throw unknown('Last-Event-ID is not an id of this stream.');
+  throw unknownCursor('Last-Event-ID is not an id of this stream.');
 }
 
 /** Status 400 also stops a browser from reconnecting with the same id. */
-function unknown(detail: string, lastSeq?: number): AppError {
+function unknownCursor(detail: string, lastSeq?: number): AppError {
   const message = lastSeq === undefined ? 'must be the id of an event of this run' : `must be at most ${lastSeq}`;
   return new AppError('cursor_unknown', detail, { errors: [{ path: '/last-event-id', message }] });
 }

@@ -36,9 +36,9 @@ export default fp(
     const serializers = new Map<string, (value: unknown) => string>();
     app.setSerializerCompiler(({ schema }) => {
       const key = JSON.stringify(schema);
-      const known = serializers.get(key) ?? fastJsonStringify(schema);
-      serializers.set(key, known);
-      return known;
+      const serialize = serializers.get(key) ?? fastJsonStringify(schema);
+      serializers.set(key, serialize);
+      return serialize;
     });
   },
   { name: 'validation' },

@@ -32,7 +32,7 @@ export default fp(
 
     function record(request: FastifyRequest, reply: FastifyReply): void {
       const { method, ip, caller, routeOptions } = request;
-      const about = { ...named(request.body), ...named(request.params), ...subjects.get(request) };
+      const about = { ...idsIn(request.body), ...idsIn(request.params), ...subjects.get(request) };
       app.store.audit
         .append({
           time: new Date().toISOString(),
@@ -59,7 +59,7 @@ function isAudited(request: FastifyRequest, { statusCode }: FastifyReply): boole
 }
 
 /** Returns the ids in a request, cut, since those of a refused request are not validated. */
-function named(source: unknown): Subject {
+function idsIn(source: unknown): Subject {
   const found: Subject = {};
   if (typeof source !== 'object' || source === null) return found;
   for (const [name, value] of Object.entries(source)) {

@@ -51,24 +51,24 @@ export default fp(
       const other = running.get(id);
       if (other !== undefined) throw other === fingerprint ? inProgress() : reused();
       running.set(id, fingerprint);
-      let known: IdempotencyRow | undefined;
+      let record: IdempotencyRow | undefined;
       try {
-        known = await records.begin(id, fingerprint, new Date(Date.now() - RETENTION_MS).toISOString());
-        if (known !== undefined && known.fingerprint !== fingerprint) throw reused();
+        record = await records.begin(id, fingerprint, new Date(Date.now() - RETENTION_MS).toISOString());
+        if (record !== undefined && record.fingerprint !== fingerprint) throw reused();
       } catch (error) {
         running.delete(id);
         throw error;
       }
-      if (known?.run_id) {
-        request.audit({ run_id: known.run_id });
+      if (record?.run_id) {
+        request.audit({ run_id: record.run_id });
         reply.header('idempotent-replayed', 'true');
       }
-      if (known !== undefined && known.status !== null) {
+      if (record !== undefined && record.status !== null) {
         running.delete(id);
-        return replay(known, known.status, reply);
+        return replay(record, record.status, reply);
       }
       recordIds.set(request, id);
-      request.idempotency = { id, ...(known?.run_id ? { runId: known.run_id } : {}) };
+      request.idempotency = { id, ...(record?.run_id ? { runId: record.run_id } : {}) };
       return undefined;
     }
 

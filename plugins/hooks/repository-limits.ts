@@ -19,8 +19,8 @@ export default fp(
 
     async function checkAccess(request: FastifyRequest): Promise<void> {
       const { caller } = request;
-      const path = named(request.params);
-      const body = named(request.body);
+      const path = idsIn(request.params);
+      const body = idsIn(request.body);
       if (path.run_id !== undefined) {
         const run = await store.runs.get(path.run_id);
         if (run === undefined || !(await seesTicket(run.ticket_id))) {
@@ -47,7 +47,7 @@ export default fp(
 );
 
 /** Returns the ids and the repository in a path or a body. */
-function named(source: unknown): Partial<Record<'ticket_id' | 'run_id' | 'repo_url', string>> {
+function idsIn(source: unknown): Partial<Record<'ticket_id' | 'run_id' | 'repo_url', string>> {
   const found: Partial<Record<'ticket_id' | 'run_id' | 'repo_url', string>> = {};
   if (typeof source !== 'object' || source === null) return found;
   for (const [name, value] of Object.entries(source)) {

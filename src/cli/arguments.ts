@@ -8,10 +8,7 @@ export function positive(value: string): number {
   return Number(value);
 }
 
-/**
- * Joins the words of a message; a single `-` reads it from stdin.
- * @throws CommandError when the message is empty
- */
+/** Joins the words of a message, or reads it from stdin for `-`; an empty message is a CommandError. */
 export async function message(words: string[]): Promise<string | undefined> {
   if (words.length === 0) return undefined;
   const given = words.length === 1 && words[0] === '-' ? await text(process.stdin) : words.join(' ');

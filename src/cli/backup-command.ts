@@ -110,9 +110,9 @@ async function write(file: string, archive: Readable): Promise<void> {
 }
 
 /** Converts errors to CommandErrors, which are printed without a stack. */
-async function withPlainErrors<T>(work: () => Promise<T>): Promise<T> {
+async function withPlainErrors<T>(action: () => Promise<T>): Promise<T> {
   try {
-    return await work();
+    return await action();
   } catch (error) {
     throw new CommandError(error instanceof Error ? error.message : String(error));
   }

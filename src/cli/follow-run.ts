@@ -10,10 +10,7 @@ import type { Terminal } from './terminal.ts';
 
 type Run = Schemas['Run'];
 
-/**
- * Starts a run with the message of the command line and follows it.
- * @throws CommandError when the run does not succeed
- */
+/** Starts a run with the message of the command line and follows it; a run that does not succeed is a CommandError. */
 export async function startRun(
   action: Run['action'],
   ticketId: string,

@@ -1,8 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Schemas, unwrap } from '../../client/client.ts';
 import { positive } from './arguments.ts';
-import { command, given, paginate, withServer } from './commands.ts';
-import { line } from './printable.ts';
+import { command, given, paginate, printList, report, withServer } from './commands.ts';
 
 type Key = Schemas['Key'];
 type Scope = Key['scopes'][number];
@@ -32,20 +31,19 @@ export function addKeysCommands(program: Command): void {
     );
 
   command(keys, 'list', 'list the keys').action(async (options) =>
-    withServer(options, async ({ terminal, connection: { client }, json }) => {
-      const page = (query: { limit: number; cursor?: string }) => unwrap(client.GET('/v1/keys', { params: { query } }));
-      for await (const key of paginate<Key>(Number.POSITIVE_INFINITY, page)) {
-        if (json) terminal.json(key);
-        else terminal.print(columns(key).map(line).join('\t'));
-      }
+    withServer(options, async (context) => {
+      const { client } = context.connection;
+      const all = paginate<Key>(Number.POSITIVE_INFINITY, (query) =>
+        unwrap(client.GET('/v1/keys', { params: { query } })),
+      );
+      await printList(context, all, columns);
     }),
   );
 
   command(keys, 'revoke <key_id>', 'revoke a key at once').action(async (key_id: string, options) =>
-    withServer(options, async ({ terminal, connection: { client }, json }) => {
-      await unwrap(client.DELETE('/v1/keys/{key_id}', { params: { path: { key_id } } }));
-      if (json) terminal.json({ key_id, revoked: true });
-      else terminal.info(`Revoked ${key_id}.`);
+    withServer(options, async (context) => {
+      await unwrap(context.connection.client.DELETE('/v1/keys/{key_id}', { params: { path: { key_id } } }));
+      report(context, { key_id, revoked: true }, `Revoked ${key_id}.`);
     }),
   );
 }

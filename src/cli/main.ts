@@ -40,11 +40,7 @@ function program(): Command {
   return pullwright;
 }
 
-/**
- * Prints an error that a person can fix.
- * @returns the exit code
- * @throws any other error
- */
+/** Prints an error that a person can fix and returns the exit code; throws all other errors. */
 function reportError(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
   if (error instanceof CommandError) {

@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
 import { type Client, type Schemas, unwrap } from '../../client/client.ts';
 import { CommandError } from './command-error.ts';
-import { type Context, command, paginate, withServer } from './commands.ts';
-import { line } from './printable.ts';
+import { type Context, command, paginate, printList, report, withServer } from './commands.ts';
 
 type Permission = Schemas['Permission'];
 
@@ -10,7 +9,7 @@ type Permission = Schemas['Permission'];
 export function addPermissionCommands(program: Command): void {
   const permissions = program.command('permissions').summary('list, allow and reject tool calls of agents');
   command(permissions, 'list', 'list tool calls that wait for an answer').action((options) =>
-    withServer(options, listPermissions),
+    withServer(options, (context) => printList(context, openPermissions(context.connection.client), columns)),
   );
   for (const decision of ['allow', 'reject'] as const) {
     command(permissions, `${decision} <permission_id>`, `${decision} a tool call`).action(
@@ -20,24 +19,16 @@ export function addPermissionCommands(program: Command): void {
   }
 }
 
-async function listPermissions({ terminal, connection, json }: Context): Promise<void> {
-  for await (const permission of openPermissions(connection.client)) {
-    if (json) terminal.json(permission);
-    else terminal.print(columns(permission).join('\t'));
-  }
-}
-
 async function answerPermission(context: Context, permission_id: string, decision: 'allow' | 'reject'): Promise<void> {
-  const { terminal, connection, json } = context;
-  const run_id = await runOf(connection.client, permission_id);
+  const { client } = context.connection;
+  const run_id = await runOf(client, permission_id);
   const answered = await unwrap(
-    connection.client.POST('/v1/runs/{run_id}/permissions/{permission_id}', {
+    client.POST('/v1/runs/{run_id}/permissions/{permission_id}', {
       params: { path: { run_id, permission_id } },
       body: { decision },
     }),
   );
-  if (json) terminal.json(answered);
-  else terminal.info(decision === 'allow' ? 'Allowed.' : 'Rejected.');
+  report(context, answered, decision === 'allow' ? 'Allowed.' : 'Rejected.');
 }
 
 /** @throws CommandError when the permission is not open */
@@ -53,5 +44,5 @@ function openPermissions(client: Client): AsyncGenerator<Permission> {
 }
 
 function columns({ permission_id, ticket_id, kind, title, command: asked, deadline }: Permission): string[] {
-  return [permission_id, ticket_id, kind, deadline, line(asked ?? title)];
+  return [permission_id, ticket_id, kind, deadline, asked ?? title];
 }

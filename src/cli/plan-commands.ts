@@ -8,7 +8,7 @@ import type { Command } from 'commander';
 import { type Client, type Schemas, unwrap } from '../../client/client.ts';
 import { positive } from './arguments.ts';
 import { CommandError } from './command-error.ts';
-import { type Context, command, given, withServer } from './commands.ts';
+import { type Context, command, given, report, withServer } from './commands.ts';
 import { startRun } from './follow-run.ts';
 import { printPatch } from './ticket-commands.ts';
 
@@ -48,13 +48,13 @@ export function addPlanCommands(program: Command): void {
   command(plan, 'approve <ticket_id>', 'approve the newest version')
     .option('--version <number>', 'only if this version is the newest', positive)
     .action(async (ticket_id: string, options) =>
-      withServer(options, async ({ terminal, connection: { client }, json }) => {
+      withServer(options, async (context) => {
+        const { client } = context.connection;
         const version = options.version ?? (await planOf(client, ticket_id)).version;
         const approved = await unwrap(
           client.POST('/v1/tickets/{ticket_id}/plan/approve', { params: { path: { ticket_id } }, body: { version } }),
         );
-        if (json) terminal.json(approved);
-        else terminal.info(`Version ${version} is approved.`);
+        report(context, approved, `Version ${version} is approved.`);
       }),
     );
 
@@ -80,7 +80,7 @@ async function planOf(client: Client, ticket_id: string, version?: number): Prom
 
 /** Saves an edit as the next version. The file of an editor is deleted only once the edit is saved. */
 async function edit(context: Context, ticketId: string, { file, base }: { file?: string; base?: number }) {
-  const { terminal, connection, json } = context;
+  const { terminal, connection } = context;
   const current = await planOf(connection.client, ticketId, base);
   const source = file ?? (await openEditor(current));
   const body = source === '-' ? await text(process.stdin) : await readSource(source);
@@ -94,8 +94,7 @@ async function edit(context: Context, ticketId: string, { file, base }: { file?:
   try {
     const saved = await save(connection.client, ticketId, body, current.version);
     await deleteDraft();
-    if (json) terminal.json(saved);
-    else terminal.info(`Saved as version ${saved.version}.`);
+    report(context, saved, `Saved as version ${saved.version}.`);
   } catch (error) {
     if (file === undefined) {
       terminal.info(

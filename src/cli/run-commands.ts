@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { type RunEvent, type Schemas, unwrap } from '../../client/client.ts';
 import { positive } from './arguments.ts';
 import { CommandError } from './command-error.ts';
-import { type Context, command, given, paginate, withServer } from './commands.ts';
+import { type Context, command, given, paginate, printList, report, withServer } from './commands.ts';
 import { createRunView, failureOf, findRun, followRun, startRun } from './follow-run.ts';
 import { line } from './printable.ts';
 
@@ -39,19 +39,16 @@ export function addRunCommands(program: Command): void {
   );
 }
 
-async function listRuns({ terminal, connection, json }: Context, ticket_id: string | undefined, options: ListOptions) {
-  const { client } = connection;
+async function listRuns(context: Context, ticket_id: string | undefined, options: ListOptions): Promise<void> {
+  const { client } = context.connection;
   const filter = given({ state: options.state });
-  const page = (cursor: { limit: number; cursor?: string }) => {
+  const runs = paginate<Run>(options.limit, (cursor) => {
     const query = { ...cursor, ...filter };
     return ticket_id === undefined
       ? unwrap(client.GET('/v1/runs', { params: { query } }))
       : unwrap(client.GET('/v1/tickets/{ticket_id}/runs', { params: { path: { ticket_id }, query } }));
-  };
-  for await (const run of paginate<Run>(options.limit, page)) {
-    if (json) terminal.json(run);
-    else terminal.print([run.run_id, run.ticket_id, run.action, run.state, run.created_at].join('\t'));
-  }
+  });
+  await printList(context, runs, (run) => [run.run_id, run.ticket_id, run.action, run.state, run.created_at]);
 }
 
 async function showLogs(context: Context, name: string, { follow = false }: { follow?: boolean }): Promise<void> {
@@ -82,11 +79,10 @@ async function* readEvents({ connection }: Context, run_id: string): AsyncGenera
   }
 }
 
-async function cancelRun({ terminal, connection, json }: Context, name: string): Promise<void> {
-  const { client } = connection;
+async function cancelRun(context: Context, name: string): Promise<void> {
+  const { client } = context.connection;
   const { run_id, finished_at, state } = await findRun(client, name);
   if (finished_at !== undefined) throw new CommandError(`Run ${run_id} has finished already: ${state}.`);
   const run = await unwrap(client.POST('/v1/runs/{run_id}/cancel', { params: { path: { run_id } } }));
-  if (json) terminal.json(run);
-  else terminal.info(`Canceling run ${run_id}.`);
+  report(context, run, `Canceling run ${run_id}.`);
 }

@@ -9,10 +9,7 @@ const FRAME_INTERVAL_MS = 100;
 
 export type Terminal = ReturnType<typeof createTerminal>;
 
-/**
- * Creates the output of a command: results on stdout, all other output on stderr. Only terminals get colors and a spinner;
- * NO_COLOR turns colors off.
- */
+/** Creates the output of a command: results on stdout, the rest on stderr. Only terminals get colors and a spinner. */
 export function createTerminal() {
   const { stdout, stderr } = process;
   let spinner: { text: string; since: number; timer: NodeJS.Timeout } | undefined;

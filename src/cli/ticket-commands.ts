@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { type Client, PullwrightError, type Schemas, unwrap } from '../../client/client.ts';
 import { message, positive } from './arguments.ts';
 import { CommandError } from './command-error.ts';
-import { type Context, command, given, paginate, withServer } from './commands.ts';
+import { type Context, command, given, paginate, printList, report, withServer } from './commands.ts';
 import { ServerUnreachable } from './connect.ts';
 import { line } from './printable.ts';
 import type { Terminal } from './terminal.ts';
@@ -38,13 +38,12 @@ export function addTicketCommands(program: Command): void {
   command(ticket, 'list', 'list tickets, newest first')
     .option('--limit <number>', 'maximum number of tickets', positive, 50)
     .action(async (options) =>
-      withServer(options, async ({ terminal, connection: { client }, json }) => {
-        const page = (query: { limit: number; cursor?: string }) =>
-          unwrap(client.GET('/v1/tickets', { params: { query } }));
-        for await (const item of paginate<Ticket>(options.limit, page)) {
-          if (json) terminal.json(item);
-          else terminal.print(columns(item).map(line).join('\t'));
-        }
+      withServer(options, async (context) => {
+        const { client } = context.connection;
+        const tickets = paginate<Ticket>(options.limit, (query) =>
+          unwrap(client.GET('/v1/tickets', { params: { query } })),
+        );
+        await printList(context, tickets, columns);
       }),
     );
 
@@ -58,22 +57,22 @@ export function addTicketCommands(program: Command): void {
 
   command(ticket, 'sync <ticket_id>', 'merge the base branch into the branch of a ticket').action(
     async (ticket_id: string, options) =>
-      withServer(options, async ({ terminal, connection: { client }, json }) => {
+      withServer(options, async (context) => {
+        const { terminal, connection } = context;
         terminal.progress('Fetching');
-        const synced = await unwrap(client.POST('/v1/tickets/{ticket_id}/sync', { params: { path: { ticket_id } } }));
-        if (json) terminal.json(synced);
-        else terminal.info(`${ticket_id} is up to date with its base branch.`);
+        const params = { path: { ticket_id } };
+        const synced = await unwrap(connection.client.POST('/v1/tickets/{ticket_id}/sync', { params }));
+        report(context, synced, `${ticket_id} is up to date with its base branch.`);
       }),
   );
 
   command(ticket, 'delete <ticket_id>', 'delete a ticket; its branch on the remote stays')
     .option('--force', 'also delete unpushed work and cancel running runs')
     .action(async (ticket_id: string, options) =>
-      withServer(options, async ({ terminal, connection: { client }, json }) => {
-        const query = { force: options.force === true };
-        await unwrap(client.DELETE('/v1/tickets/{ticket_id}', { params: { path: { ticket_id }, query } }));
-        if (json) terminal.json({ ticket_id, deleted: true });
-        else terminal.info(`Deleted ${ticket_id}.`);
+      withServer(options, async (context) => {
+        const params = { path: { ticket_id }, query: { force: options.force === true } };
+        await unwrap(context.connection.client.DELETE('/v1/tickets/{ticket_id}', { params }));
+        report(context, { ticket_id, deleted: true }, `Deleted ${ticket_id}.`);
       }),
     );
 

@@ -183,7 +183,7 @@ const SLOW: readonly ClientAttack[] = [
     by: 'sends a body byte by byte to a server that looks after its connections too rarely',
     given: IMPATIENT,
     harm: (arena) => staysOpen(arena, `${POST}content-length: 100000\r\n\r\n{`, ' '),
-    without: without({ file: APP, from: 'connectionsCheckingInterval: TIMEOUTS.checkInterval, ', to: '' }),
+    without: without({ file: APP, from: 'connectionsCheckingInterval: TIMEOUTS.checkInterval,', to: '' }),
   },
 ];
 

@@ -268,8 +268,8 @@ export const WITH_KEYS: readonly ClientAttack[] = [
     },
     without: without({
       file: 'plugins/hooks/audit-log.ts',
-      from: '...named(request.body), ...named(request.params)',
-      to: '...named(request.params), ...named(request.body)',
+      from: '...idsIn(request.body), ...idsIn(request.params)',
+      to: '...idsIn(request.params), ...idsIn(request.body)',
     }),
   },
   {

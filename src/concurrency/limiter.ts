@@ -1,38 +1,38 @@
 /**
- * Lets at most `limit` tasks run at once; the others wait their turn, first come first served.
- * @returns runs a task; throws the reason of the signal when that is aborted while the task waits
+ * Lets at most `limit` tasks run at the same time. Further tasks wait, in the order of their calls.
+ * @returns runs a task; throws the reason of the signal when it is aborted while the task waits
  */
 export function createLimiter(limit: number) {
   const waiting = new Set<() => void>();
   let running = 0;
 
-  function turn(signal: AbortSignal): Promise<void> {
+  function waitForSlot(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const start = () => {
-        leave();
+        stopWaiting();
         resolve();
       };
-      const giveUp = () => {
-        leave();
+      const onAbort = () => {
+        stopWaiting();
         reject(signal.reason);
       };
-      const leave = () => {
+      const stopWaiting = () => {
         waiting.delete(start);
-        signal.removeEventListener('abort', giveUp);
+        signal.removeEventListener('abort', onAbort);
       };
       waiting.add(start);
-      signal.addEventListener('abort', giveUp);
+      signal.addEventListener('abort', onAbort);
     });
   }
 
   return async function run<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
-    if (running >= limit) await turn(signal);
+    if (running >= limit) await waitForSlot(signal);
     else running += 1;
     try {
       return await task();
     } finally {
-      // The place goes to the next in line, or back.
+      // Passes the slot to the next task, or frees it.
       const [next] = waiting;
       if (next) next();
       else running -= 1;

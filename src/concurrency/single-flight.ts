@@ -6,59 +6,59 @@ export type JoinOptions<Progress> = {
 };
 
 type Flight<Want, Result, Progress> = {
-  members: Set<{ want: Want; onProgress: ((progress: Progress) => void) | undefined }>;
+  callers: Set<{ want: Want; onProgress: JoinOptions<Progress>['onProgress'] }>;
   controller: AbortController;
   result: Promise<Result>;
 };
 
 /**
- * Many callers, one piece of work at a time per key. Who comes while one is under way shares the next one, never the
- * present one: its answer could be older than the question. The work is aborted when its last caller has gone.
+ * Runs at most one task per key for any number of callers. A caller that arrives while a task is running shares the next one: the
+ * result of the running one could be older than the call. A task is aborted when its last caller has left.
  */
 export function createSingleFlight<Want, Result, Progress>(
-  fly: (
+  run: (
     wants: readonly Want[],
     options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
   ) => Promise<Result>,
 ): (key: string, want: Want, options: JoinOptions<Progress>) => Promise<Result> {
-  type Lane = { last: Promise<void>; waiting: Flight<Want, Result, Progress> | undefined };
-  const lanes = new Map<string, Lane>();
+  type Queue = { last: Promise<void>; next: Flight<Want, Result, Progress> | undefined };
+  const queues = new Map<string, Queue>();
 
   function schedule(key: string): Flight<Want, Result, Progress> {
-    const lane = lanes.get(key) ?? { last: Promise.resolve(), waiting: undefined };
-    lanes.set(key, lane);
-    if (lane.waiting && !lane.waiting.controller.signal.aborted) return lane.waiting;
+    const queue = queues.get(key) ?? { last: Promise.resolve(), next: undefined };
+    queues.set(key, queue);
+    if (queue.next && !queue.next.controller.signal.aborted) return queue.next;
 
-    const before = lane.last;
-    const members: Flight<Want, Result, Progress>['members'] = new Set();
+    const before = queue.last;
+    const callers: Flight<Want, Result, Progress>['callers'] = new Set();
     const controller = new AbortController();
-    const takeOff = async () => {
+    const start = async () => {
       await before;
-      if (lane.waiting === flight) lane.waiting = undefined;
+      if (queue.next === flight) queue.next = undefined;
       if (controller.signal.aborted) throw canceled(controller.signal);
       const onProgress = (progress: Progress) => {
-        for (const member of members) member.onProgress?.(progress);
+        for (const caller of callers) caller.onProgress?.(progress);
       };
-      const wants = [...members].map((member) => member.want);
-      return fly(wants, { signal: controller.signal, onProgress });
+      const wants = [...callers].map((caller) => caller.want);
+      return run(wants, { signal: controller.signal, onProgress });
     };
-    const flight = { members, controller, result: takeOff() };
-    lane.waiting = flight;
-    const settled = flight.result.then(doNothing, doNothing);
-    lane.last = settled;
-    void settled.then(() => lane.last === settled && lanes.delete(key));
+    const flight = { callers, controller, result: start() };
+    queue.next = flight;
+    const finished = flight.result.then(doNothing, doNothing);
+    queue.last = finished;
+    void finished.then(() => queue.last === finished && queues.delete(key));
     return flight;
   }
 
   return async (key, want, options) => {
     const flight = schedule(key);
-    const member = { want, onProgress: options.onProgress };
-    flight.members.add(member);
+    const caller = { want, onProgress: options.onProgress };
+    flight.callers.add(caller);
     try {
       return await abortable(flight.result, options.signal);
     } finally {
-      flight.members.delete(member);
-      if (flight.members.size === 0) flight.controller.abort();
+      flight.callers.delete(caller);
+      if (flight.callers.size === 0) flight.controller.abort();
     }
   };
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { WorkspacePlace } from '../../../schemas/ticket.ts';
+import type { WorkspaceState } from '../../../schemas/ticket.ts';
 import type { KeyedMutex } from '../../concurrency/keyed-mutex.ts';
 import { tellFullDisk } from '../../files/errors.ts';
 import type { Layout } from '../../files/layout.ts';
@@ -29,7 +29,7 @@ export function createUpkeep(deps: {
   const { git } = tools;
 
   return {
-    async place(ticketId: string): Promise<WorkspacePlace> {
+    async place(ticketId: string): Promise<WorkspaceState> {
       const ticket = await findTicket(git, layout, ticketId);
       if (ticket === undefined) return 'missing';
       return ticket.parked ? 'parked' : 'present';

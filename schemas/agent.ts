@@ -15,12 +15,12 @@ export type AgentInfo = Static<typeof AgentInfo>;
 export const PoolState = Type.Object(
   {
     working: Type.Integer({ description: 'In use by a run.' }),
-    idle: Type.Integer({ description: 'Kept for the next command of their ticket.' }),
-    early: Type.Integer({ description: 'Started ahead of the `dev` of an approved plan.' }),
+    idle: Type.Integer({ description: 'Waiting for the next command of their ticket.' }),
+    early: Type.Integer({ description: 'Prestarted for the `dev` of an approved plan.' }),
     spare: Type.Integer({ description: 'Waiting for new tickets.' }),
-    memory_mb: Type.Integer({ description: 'Memory of all of them, in MiB.' }),
+    memory_mb: Type.Integer({ description: 'Memory of all processes, in MiB.' }),
   },
-  { description: 'The processes of agents.' },
+  { description: 'Processes of agents.' },
 );
 export type PoolState = Static<typeof PoolState>;
 

@@ -1,22 +1,22 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { PageQuery, Time } from './common.ts';
 
-/** One thing that somebody did, or was refused. */
+/** One request that changed something, or was refused. */
 export const AuditEntry = Type.Object({
   seq: Type.Integer({ minimum: 1 }),
   time: Time,
   actor: Type.String({
     description:
-      'Id of the key; `environment` for API_KEY, `loopback` when the server needs no key, `anonymous` without a valid one.',
+      'Id of the key; `environment` for API_KEY, `loopback` on a server that requires no key, `anonymous` without a valid key.',
   }),
   address: Type.String({ description: 'Address of the client.' }),
   method: Type.String(),
   operation: Type.String({ description: '`operationId` of the route.' }),
   ticket_id: Type.Optional(Type.String()),
   run_id: Type.Optional(Type.String()),
-  key_id: Type.Optional(Type.String({ description: 'Key that was made or revoked.' })),
+  key_id: Type.Optional(Type.String({ description: 'Key that was created or revoked.' })),
   status: Type.Integer(),
-  code: Type.Optional(Type.String({ description: 'Code of the problem it was answered with.' })),
+  code: Type.Optional(Type.String({ description: 'Code of the problem in the answer.' })),
 });
 export type AuditEntry = Static<typeof AuditEntry>;
 

@@ -1,12 +1,12 @@
 import { Type } from '@sinclair/typebox';
 
-/** RFC 3339 time in UTC, as every time in the contract. */
+/** RFC 3339 time in UTC, as all times of the API. */
 export const Time = Type.String({ format: 'date-time', examples: ['2026-11-22T10:00:00.000Z'] });
 
-/** Names that Windows keeps for devices: a checkout of the ticket's folder or branch would fail there. */
+/** Device names of Windows, where folders and branches cannot have them. */
 const DEVICE_NAMES = '(?:[Cc][Oo][Nn]|[Pp][Rr][Nn]|[Aa][Uu][Xx]|[Nn][Uu][Ll]|[Cc][Oo][Mm][0-9]|[Ll][Pp][Tt][0-9])';
 
-/** `ticket_id`: letters, digits and inner dashes; nothing that git or a file system treats specially. */
+/** `ticket_id`: letters, digits and inner dashes, without a special meaning for git or any file system. */
 export const TicketId = Type.String({
   minLength: 1,
   maxLength: 64,
@@ -25,18 +25,18 @@ export const RunId = Type.String({
 export const TicketParams = Type.Object({ ticket_id: TicketId }, { additionalProperties: false });
 export const RunParams = Type.Object({ run_id: RunId }, { additionalProperties: false });
 
-/** Keyset page: `cursor` is opaque, from the `next_cursor` of the page before. */
+/** Keyset page: `cursor` is the opaque `next_cursor` of the previous page. */
 export const PageQuery = {
   cursor: Type.Optional(Type.String({ maxLength: 200 })),
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 50 }),
 };
 
-/** Of every POST; the text is checked where it is used. */
+/** Headers of every POST. Their user checks the text. */
 export const IdempotencyHeaders = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
       description:
-        'Any text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, the same request with the same key is answered as it was first (`Idempotent-Replayed: true`) and done once. With another request: 422; while the first is being carried out: 409.',
+        'A text of 1 to 255 printable ASCII characters, such as a UUID. For 24 hours, repeating a request with the same key returns the first answer (`Idempotent-Replayed: true`) and has no further effect. Another request with the key gets 422; a repetition while the first is in progress gets 409.',
     }),
   ),
 });

@@ -36,23 +36,24 @@ const ToolCall = Type.Object({
   output: Type.Optional(Type.String()),
 });
 
-/** What a tool call is about to do, whole: a request that is too large for that is not asked about. */
+/** What a tool call would do, in full. A request that is too large to show is never put to a person. */
 export const PermissionQuestion = Type.Object({
   tool_call_id: Type.String(),
   title: Type.String(),
   kind: ToolKind,
-  command: Type.Optional(Type.String({ description: 'What is executed, for the kind `execute`.' })),
-  input: Type.Optional(Type.String({ description: 'The arguments of the tool as JSON, where the agent tells them.' })),
+  command: Type.Optional(Type.String({ description: 'The command to execute, for the kind `execute`.' })),
+  input: Type.Optional(Type.String({ description: 'Arguments of the tool as JSON, if the agent reports them.' })),
   locations: Type.Optional(Type.Array(Type.Object({ path: Type.String(), line: Type.Optional(Type.Integer()) }))),
   diff: ToolCall.properties.diff,
 });
 export type PermissionQuestion = Static<typeof PermissionQuestion>;
 
-/** Who settled a request: a key, the policy, its deadline, the end of its turn, or the end of the server. */
+/** The decision on a permission request. */
 export const PermissionDecision = Type.Object({
   decision: Type.Union([Type.Literal('allow'), Type.Literal('reject')]),
   by: Type.String({
-    description: 'Id of the key that answered; `policy`, `deadline`, `canceled` or `interrupted` when nobody did.',
+    description:
+      'Id of the key that answered; `policy`, `deadline`, `canceled` or `interrupted` for a request without an answer.',
   }),
 });
 
@@ -61,7 +62,7 @@ const spent = { usage: Usage, duration_ms: Type.Integer() };
 const Succeeded = Type.Object({ result: RunResult, ...spent });
 const Failed = Type.Object({ error: RunError, ...spent });
 
-/** Shape of `data` by event type: the vocabulary of the log. */
+/** Schema of `data` by event type. */
 export const eventData = {
   'run.queued': Type.Object({
     position: Type.Integer(),
@@ -69,14 +70,14 @@ export const eventData = {
   }),
   'run.started': Type.Object({ attempt: Type.Integer(), agent: Type.String(), model: Type.Optional(Type.String()) }),
   'run.waiting': Type.Object({ permission_id: Type.String() }),
-  /** Work goes on. With `attempt`: the one before was cut short, and the run waits for its turn to begin again as this one. */
+  /** The run continues. With `attempt`: the previous attempt was interrupted, and the run is queued for this one. */
   'run.resumed': Type.Object({
     cause: Type.String(),
     attempt: Type.Optional(Type.Integer()),
     detail: Type.Optional(Type.String()),
   }),
   'run.limit_near': Type.Object({
-    setting: Type.String({ description: 'The setting, or field of the request, whose limit is near.' }),
+    setting: Type.String({ description: 'Setting, or field of the request, with the limit.' }),
     detail: Type.String(),
   }),
   'step.started': Type.Object({ step: Step }),
@@ -118,10 +119,10 @@ export const eventData = {
 export type EventType = keyof typeof eventData;
 export type EventData = { [T in EventType]: Static<(typeof eventData)[T]> };
 
-/** What a producer hands to the log: an event before it has a place in it. */
+/** An event before it is appended to a log. */
 export type EventDraft = { [T in EventType]: { type: T; data: EventData[T] } }[EventType];
 
-/** An event of a run, durable and numbered 1, 2, 3 ... without a gap. */
+/** A durable event of a run, numbered 1, 2, 3 ... without gaps. */
 export type RunEvent = EventDraft & { seq: number; run_id: string; time: string };
 
 export const TERMINAL_EVENTS: ReadonlySet<string> = new Set<EventType>([
@@ -131,7 +132,7 @@ export const TERMINAL_EVENTS: ReadonlySet<string> = new Set<EventType>([
   'run.timed_out',
 ]);
 
-/** What a short chat is told as. */
+/** The events of a short chat. */
 export const exampleEvents: readonly RunEvent[] = (
   [
     { type: 'run.queued', data: { position: 1, estimated_wait_s: null } },
@@ -156,7 +157,7 @@ export const exampleEvents: readonly RunEvent[] = (
   ...event,
 }));
 
-/** Envelope as the wire shows it; `data` by type is in `eventData`. */
+/** Envelope of an event. `eventData` has the schemas of `data`. */
 export const Event = Type.Object(
   {
     seq: Type.Integer({ minimum: 1 }),

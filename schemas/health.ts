@@ -24,7 +24,7 @@ export const Ready = Type.Object(
     ],
   },
 );
-/** Where the other example of `Ready` would say the opposite. */
+/** Example of `Ready` for an unavailable server. */
 export const notReady = {
   status: 'unavailable',
   checks: [

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { TicketId } from './common.ts';
 
-/** What one clean-up did. */
+/** Report of a clean-up. */
 export const CleanUp = Type.Object(
   {
     events_of_runs: Type.Integer({ description: 'Runs whose events were deleted.' }),
@@ -10,11 +10,15 @@ export const CleanUp = Type.Object(
     audit_entries: Type.Integer(),
     mirrors_packed: Type.Integer(),
     mirrors_removed: Type.Integer(),
-    parked: Type.Array(TicketId, { description: 'Tickets whose files were removed until their next command.' }),
-    kept: Type.Array(Type.Object({ ticket_id: TicketId, reason: Type.String() }), {
-      description: 'Tickets that nobody works with and whose files stay, since they exist nowhere else.',
+    parked: Type.Array(TicketId, {
+      description: 'Tickets whose workspace was parked: its files were removed, and the next command restores them.',
     }),
-    free_mb: Type.Integer({ description: 'The least free space of DATA_DIR and TICKETS_ROOT afterwards, in MiB.' }),
+    kept: Type.Array(Type.Object({ ticket_id: TicketId, reason: Type.String() }), {
+      description: 'Idle tickets whose workspace was not parked, since its work exists nowhere else.',
+    }),
+    free_mb: Type.Integer({
+      description: 'Free space after the clean-up, in MiB: the lower value of DATA_DIR and TICKETS_ROOT.',
+    }),
   },
   {
     $id: 'CleanUp',

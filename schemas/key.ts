@@ -1,12 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { PageQuery, Time } from './common.ts';
 
-/** What a key may do. `chat`, `plan` and `dev` each include `read`; `metrics` includes nothing; `admin` includes all. */
+/** A permission of a key. */
 export const Scope = Type.Union(
   (['read', 'chat', 'plan', 'dev', 'metrics', 'admin'] as const).map((scope) => Type.Literal(scope)),
   {
     description:
-      '`chat`, `plan` and `dev` each include `read` and not one another; `metrics` is for `/metrics` alone; `admin` includes all.',
+      '`chat`, `plan` and `dev` each include `read`, but not each other. `metrics` only covers `/metrics`. `admin` includes all scopes.',
   },
 );
 export type Scope = Static<typeof Scope>;
@@ -23,14 +23,14 @@ const Repositories = Type.Array(
     minItems: 1,
     maxItems: 100,
     description:
-      'Repositories the key is limited to: `OWNER/REPO` or `OWNER/*`, without regard to case, with the host before it when it is not the first of ALLOWED_REPO_HOSTS.',
+      'Repositories that the key is limited to: `OWNER/REPO` or `OWNER/*`, without regard to case. A host other than the first of ALLOWED_REPO_HOSTS precedes the owner.',
     examples: [['acme/widgets', 'git.example.org/tools/*']],
   },
 );
 
 export const CreateKey = Type.Object(
   {
-    name: Type.String({ minLength: 1, maxLength: 100, description: 'What the key is for, or whose it is.' }),
+    name: Type.String({ minLength: 1, maxLength: 100, description: 'Purpose or owner of the key.' }),
     scopes: Type.Array(Scope, { minItems: 1, uniqueItems: true }),
     repositories: Type.Optional(Repositories),
     expires_at: Type.Optional(Time),
@@ -50,7 +50,7 @@ const fields = {
   repositories: Type.Optional(Type.Array(Type.String(), { description: '`HOST/OWNER/REPO` or `HOST/OWNER/*`.' })),
   created_at: Time,
   expires_at: Type.Optional(Time),
-  last_used_at: Type.Optional({ ...Time, description: 'To the minute.' }),
+  last_used_at: Type.Optional({ ...Time, description: 'Accurate to the minute.' }),
   revoked_at: Type.Optional(Time),
 };
 
@@ -67,7 +67,7 @@ export const Key = Type.Object(fields, { $id: 'Key' });
 export type Key = Static<typeof Key>;
 
 export const KeyCreated = Type.Object(
-  { ...fields, key: Type.String({ description: 'The key itself, `pw_<id>_<secret>`. It is shown this once.' }) },
+  { ...fields, key: Type.String({ description: 'The key, `pw_<id>_<secret>`. No other answer contains it.' }) },
   { $id: 'KeyCreated', examples: [{ ...example, key: 'pw_3f9a0c51d27e_SECRET' }] },
 );
 export type KeyCreated = Static<typeof KeyCreated>;

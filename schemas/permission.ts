@@ -23,7 +23,7 @@ const example = {
   command: 'npm test',
 };
 
-/** Something that an agent may do only when a person says so. */
+/** A tool call that waits, or waited, for the answer of a person. */
 export const Permission = Type.Object(
   {
     permission_id: PermissionId,

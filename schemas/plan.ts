@@ -28,11 +28,9 @@ export const PutPlan = Type.Object(
   { $id: 'PutPlan', additionalProperties: false, examples: [{ body: BODY }] },
 );
 
-/** The text is checked where it is used. */
+/** The route checks the text. */
 export const PutPlanHeaders = Type.Object({
-  'if-match': Type.Optional(
-    Type.String({ description: 'The `ETag` of the plan that was edited; required.', examples: ['"1"'] }),
-  ),
+  'if-match': Type.Optional(Type.String({ description: '`ETag` of the edited plan; required.', examples: ['"1"'] })),
 });
 
 export const ApprovePlan = Type.Object(

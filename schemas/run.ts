@@ -12,7 +12,7 @@ export const RunState = Type.Unsafe<RunState>({
 
 const Message = Type.String({ maxLength: 65_536, description: 'Required for `chat`.' });
 
-/** The seed's `POST /command`. */
+/** Body of `POST /command`, of the simple API. */
 export const Command = Type.Object(
   { ticket_id: TicketId, action: Action, message: Type.Optional(Message) },
   {
@@ -27,7 +27,7 @@ export const Budget = Type.Object(
   { tokens: upTo(1_000_000_000_000), turns: upTo(1_000_000), seconds: upTo(86_400) },
   {
     additionalProperties: false,
-    description: 'What the run may use at most; the limits of the server hold all the same.',
+    description: 'Maximum usage of the run. The limits of the server still apply.',
   },
 );
 export type Budget = Static<typeof Budget>;
@@ -62,12 +62,15 @@ export const RunError = Type.Object({
 });
 export type RunError = Static<typeof RunError>;
 
-/** What a run achieved: `text` of a chat, `plan_version` of a plan, the rest of a `dev`. */
+/** Result of a run: `text` of a `chat`, `plan_version` of a `make_plan`, the other fields of a `dev`. */
 export const RunResult = Type.Object({
   text: Type.Optional(Type.String()),
   plan_version: Type.Optional(Type.Integer()),
   cut_short: Type.Optional(
-    Type.String({ description: 'The limit near which the agent was asked to come to an end: it may not be all done.' }),
+    Type.String({
+      description:
+        'Limit that the run came close to. The server asked the agent to finish, so the work may be incomplete.',
+    }),
   ),
   commits: Type.Optional(Type.Array(Type.String(), { description: 'Commit ids, oldest first.' })),
   files_changed: Type.Optional(Type.Integer()),
@@ -88,7 +91,7 @@ const asked = {
 };
 const nothing = { input_tokens: 0, output_tokens: 0, cached_tokens: 0 };
 
-/** Of a run in the queue, and of one that is being canceled; the example of `Run` has ended. */
+/** Examples of a queued and a canceled run. The example of `Run` has succeeded. */
 export const queuedRun = {
   ...asked,
   state: 'queued',
@@ -119,13 +122,13 @@ export const Run = Type.Object(
     action: Action,
     message: Type.Optional(Type.String()),
     state: RunState,
-    attempt: Type.Integer({ description: 'How many times the run was started; 0 while it was never.' }),
+    attempt: Type.Integer({ description: 'Number of attempts; 0 before the first.' }),
     agent: Type.String(),
     queue_position: Type.Optional(Type.Integer({ description: '1 is next.' })),
     estimated_wait_s: Type.Optional(
       Type.Union([Type.Integer(), Type.Null()], {
         description:
-          'Seconds that a queued run will wait, judged by recent runs of its action; null when there are none.',
+          'Estimated wait of a queued run in seconds, based on recent runs of the same action; null without any.',
       }),
     ),
     plan_version: Type.Optional(Type.Integer()),

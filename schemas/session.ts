@@ -2,12 +2,14 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Time } from './common.ts';
 import { Scope } from './key.ts';
 
-/** Who looks at the dashboard, and what that one may do. */
+/** The caller that is signed in to the dashboard, and its permissions. */
 export const Session = Type.Object(
   {
-    signed_in: Type.Boolean({ description: 'Also true where no key is needed.' }),
+    signed_in: Type.Boolean({ description: 'Also true on a server that requires no key.' }),
     key_id: Type.Optional(
-      Type.String({ description: 'Id of the key; `environment` for API_KEY, `loopback` where no key is needed.' }),
+      Type.String({
+        description: 'Id of the key; `environment` for API_KEY, `loopback` on a server that requires no key.',
+      }),
     ),
     name: Type.Optional(Type.String({ description: 'Name of the key.' })),
     scopes: Type.Array(Scope),

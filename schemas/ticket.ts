@@ -6,7 +6,7 @@ export const RepoUrl = Type.String({
   minLength: 1,
   maxLength: 512,
   description:
-    'https://HOST/OWNER/REPO or git@HOST:OWNER/REPO, HOST one of ALLOWED_REPO_HOSTS; no credentials, port, query or fragment.',
+    'https://HOST/OWNER/REPO or git@HOST:OWNER/REPO, with a host of ALLOWED_REPO_HOSTS and without credentials, port, query or fragment.',
   examples: ['https://github.com/acme/widgets'],
 });
 
@@ -43,22 +43,20 @@ export type TicketState = 'creating' | 'ready' | 'deleting';
 export const TicketState = Type.Unsafe<TicketState>({
   type: 'string',
   enum: ['creating', 'ready', 'deleting'],
-  description: 'State of the workspace: being created, ready to work in, or being removed.',
+  description: '`creating` until the workspace exists, `ready` for commands, `deleting` until the ticket is gone.',
 });
 
-export type WorkspacePlace = 'present' | 'parked' | 'missing';
+export type WorkspaceState = 'present' | 'parked' | 'missing';
 export const Workspace = Type.Object({
-  place: Type.Unsafe<WorkspacePlace>({
+  place: Type.Unsafe<WorkspaceState>({
     type: 'string',
     enum: ['present', 'parked', 'missing'],
-    description: 'parked: the files were removed to save space, and come back with the next command.',
+    description: '`parked`: the files were removed to save space, and the next command restores them.',
   }),
-  kept: Type.Optional(
-    Type.String({ description: 'Why the last clean-up did not park it though nobody had worked with it for long.' }),
-  ),
+  kept: Type.Optional(Type.String({ description: 'Why the last clean-up did not park the idle workspace.' })),
 });
 
-/** Of a ticket that was just created; the example of `Ticket` has a pull request. */
+/** Example of a new ticket. The example of `Ticket` has a pull request. */
 export const newTicket = {
   ticket_id: 'REL-123',
   repo_url: 'https://github.com/acme/widgets',
@@ -96,7 +94,7 @@ export const Ticket = Type.Object(
     progress: Type.Optional(
       Type.Object(
         { stage: Type.String(), percent: Type.Integer({ minimum: 0, maximum: 100 }) },
-        { description: 'While it is being created: what git does, in its own words, such as `receiving objects`.' },
+        { description: 'During creation: progress of git, such as `receiving objects`.' },
       ),
     ),
     workspace: Type.Optional(Workspace),
@@ -121,11 +119,11 @@ export const TicketQuery = Type.Object(
 );
 
 export const DeleteTicketQuery = Type.Object(
-  { force: Type.Boolean({ default: false, description: 'Delete even when work has not been pushed.' }) },
+  { force: Type.Boolean({ default: false, description: 'Delete the ticket even if it has unpushed work.' }) },
   { additionalProperties: false },
 );
 
-/** The seed's answer to `POST /create_ticket`. */
+/** Answer to `POST /create_ticket`, of the simple API. */
 export const TicketCreated = Type.Object(
   {
     status: Type.Literal('ok'),
@@ -151,10 +149,10 @@ export const TicketCreated = Type.Object(
 export const TicketSynced = Type.Object(
   {
     ticket_id: TicketId,
-    updated: Type.Boolean({ description: 'Whether the branch has changed.' }),
+    updated: Type.Boolean({ description: 'Whether the branch changed.' }),
     head: Type.String({ description: 'Newest commit of the branch.' }),
     base: Type.String({ description: 'Newest commit of the base branch.' }),
-    notes: Type.Array(Type.String(), { description: 'For a person: what was left as it was, and why.' }),
+    notes: Type.Array(Type.String(), { description: 'For a person: what the sync left unchanged, and why.' }),
   },
   {
     $id: 'TicketSynced',
@@ -200,15 +198,15 @@ index 3c1f0d2..8a9b7e4 100644
 
 export const Diff = Type.Object(
   {
-    base: Type.String({ description: 'Commit the branch is compared with.' }),
+    base: Type.String({ description: 'Commit that the branch is compared with.' }),
     head: Type.String({ description: 'Newest commit of the branch.' }),
     files: Type.Array(FileChange, { description: 'At most 3,000 of them.' }),
     omitted_files: Type.Integer({
       minimum: 0,
       description:
-        'Changed files that are not in `files`: too many, too large, or in a repository within the repository.',
+        'Number of changed files that are not in `files`: beyond the maximum, too large, or in a nested repository.',
     }),
-    patch: Type.String({ description: 'Unified diff; cut at 5 MB, then `truncated` is true.' }),
+    patch: Type.String({ description: 'Unified diff, cut at 5 MB; `truncated` is true then.' }),
     truncated: Type.Boolean(),
   },
   {

@@ -7,8 +7,8 @@ const Counts = Type.Record(Type.String(), Type.Integer());
 export const UsageQuery = Type.Object(
   {
     by: Type.Unsafe<'day' | 'ticket' | 'key'>({ type: 'string', enum: ['day', 'ticket', 'key'], default: 'day' }),
-    from: Type.Optional({ ...Day, description: 'First day, in UTC; 30 days back without it.' }),
-    to: Type.Optional({ ...Day, description: 'Last day, in UTC; today without it.' }),
+    from: Type.Optional({ ...Day, description: 'First day, in UTC; 30 days ago by default.' }),
+    to: Type.Optional({ ...Day, description: 'Last day, in UTC; today by default.' }),
   },
   { additionalProperties: false },
 );
@@ -19,14 +19,14 @@ export const UsageItem = Type.Object({
   ticket_id: Type.Optional(Type.String()),
   key_id: Type.Optional(
     Type.Union([Type.String(), Type.Null()], {
-      description: '`environment` for API_KEY, `loopback` where no key is needed.',
+      description: '`environment` for API_KEY, `loopback` on a server that requires no key.',
     }),
   ),
   runs: Type.Integer(),
   runs_by_state: Counts,
   runs_by_action: Counts,
   ...Usage.properties,
-  duration_ms: Type.Integer({ description: 'Of all attempts at the runs, waiting in the queue left out.' }),
+  duration_ms: Type.Integer({ description: 'Duration of all attempts, without the time in the queue.' }),
 });
 export type UsageItem = Static<typeof UsageItem>;
 
@@ -34,7 +34,7 @@ export const UsageReport = Type.Object(
   {
     from: Day,
     to: Day,
-    items: Type.Array(UsageItem, { description: 'Days in their order; tickets and keys by tokens, most first.' }),
+    items: Type.Array(UsageItem, { description: 'Days in order; tickets and keys by tokens, highest first.' }),
   },
   {
     $id: 'UsageReport',

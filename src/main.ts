@@ -5,14 +5,14 @@ import { createRedactor } from './redaction/redactor.ts';
 
 const redactor = createRedactor();
 
-/** Starts the server from the environment and `.env`, and stops it gracefully on a signal; a second one forces it. */
+/** Starts the server with the environment and `.env`. A signal stops it gracefully, a second one at once. */
 async function main(): Promise<void> {
   const config = configOrExit();
   const app = await createServer({ config, parentEnv: process.env, redactor });
   const logger = app.log;
   closeWithGrace({ delay: config.SHUTDOWN_SECONDS * 1000, logger }, async ({ signal, err }) => {
-    if (err) logger.fatal({ err }, 'the server stops because of an error nobody caught');
-    else logger.info({ signal }, 'the server stops');
+    if (err) logger.fatal({ err }, 'stopping after an uncaught error');
+    else logger.info({ signal }, 'server stopping');
     await app.close();
   });
   await app.listen({ host: config.HOST, port: config.PORT });

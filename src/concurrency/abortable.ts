@@ -1,26 +1,28 @@
 import { AppError } from '../errors/app-error.ts';
 
 /**
- * Waits for work that itself goes on.
- * @throws AppError `canceled`, or the signal's reason when that is an AppError, as soon as the signal is aborted
+ * Waits for a promise until a signal is aborted. The task behind the promise continues.
+ * @throws AppError `canceled`, or the signal's reason if that is an AppError
  */
-export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  // Nobody waits for it after an abort.
-  work.catch(() => {});
+export async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  // After an abort, nothing else handles a rejection.
+  promise.catch(() => {});
   if (signal.aborted) throw canceled(signal);
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const onAbort = () => reject(canceled(signal));
   signal.addEventListener('abort', onAbort, { once: true });
   try {
-    return await Promise.race([work, aborted]);
+    return await Promise.race([promise, aborted]);
   } finally {
     signal.removeEventListener('abort', onAbort);
   }
 }
 
-/** The error of a call whose signal was aborted: the reason, when it is one of ours. */
+/** Returns the error of an aborted call: the signal's reason if that is an AppError. */
 export function canceled(signal: AbortSignal | undefined): AppError {
   const reason: unknown = signal?.reason;
-  return reason instanceof AppError ? reason : new AppError('canceled', 'The work was canceled.', { cause: reason });
+  return reason instanceof AppError
+    ? reason
+    : new AppError('canceled', 'The operation was canceled.', { cause: reason });
 }

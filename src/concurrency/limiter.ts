@@ -6,28 +6,28 @@ export function createLimiter(limit: number) {
   const waiting = new Set<() => void>();
   let running = 0;
 
-  function turn(signal: AbortSignal): Promise<void> {
+  function waitForSlot(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const start = () => {
-        leave();
+        stopWaiting();
         resolve();
       };
-      const giveUp = () => {
-        leave();
+      const onAbort = () => {
+        stopWaiting();
         reject(signal.reason);
       };
-      const leave = () => {
+      const stopWaiting = () => {
         waiting.delete(start);
-        signal.removeEventListener('abort', giveUp);
+        signal.removeEventListener('abort', onAbort);
       };
       waiting.add(start);
-      signal.addEventListener('abort', giveUp);
+      signal.addEventListener('abort', onAbort);
     });
   }
 
   return async function run<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
-    if (running >= limit) await turn(signal);
+    if (running >= limit) await waitForSlot(signal);
     else running += 1;
     try {
       return await task();

@@ -1,20 +1,22 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '../config/logger.ts';
 
-/** Pause after the store or a folder could not be changed, in milliseconds. */
-const RETRY_MS = 1000;
+const RETRY_INTERVAL_MS = 1000;
 
-export type BackgroundRetry = (ticketId: string, work: () => Promise<void>, closing: AbortSignal) => void;
+export type BackgroundRetry = (ticketId: string, task: () => Promise<void>, closing: AbortSignal) => void;
 
-/** Work without which a ticket would stay half created or half removed: until it works, or the next start does it. */
+/**
+ * Retries a task that completes the creation or the deletion of a ticket, until it succeeds or the server closes. The next
+ * start completes it then.
+ */
 export function createBackgroundRetry(logger: Logger): BackgroundRetry {
-  return function retryInBackground(ticketId, work, closing) {
-    pause(RETRY_MS, undefined, { signal: closing })
-      .then(work)
+  return function retryInBackground(ticketId, task, closing) {
+    pause(RETRY_INTERVAL_MS, undefined, { signal: closing })
+      .then(task)
       .catch((err) => {
         if (closing.aborted) return;
-        logger.warn({ err, ticket_id: ticketId }, 'a ticket is half created or half removed; this is tried again');
-        retryInBackground(ticketId, work, closing);
+        logger.warn({ err, ticket_id: ticketId }, 'failed to complete the creation or deletion of a ticket, retrying');
+        retryInBackground(ticketId, task, closing);
       });
   };
 }

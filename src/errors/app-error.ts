@@ -1,17 +1,17 @@
 import { ERROR_CODES, type ErrorCode } from './error-codes.ts';
 
 export type AppErrorOptions = {
-  /** What went wrong underneath; logged, never sent. */
+  /** The underlying error; logged, never sent. */
   cause?: unknown;
-  /** What mends this very case, when the table's remedy is too general. */
+  /** Replaces the remedy of the code when that is too general. */
   remedy?: string;
-  /** Seconds after which trying again makes sense (`Retry-After`). */
+  /** Seconds after which to retry (`Retry-After`). */
   retryAfter?: number;
-  /** Offending values, for validation. */
+  /** Invalid values. */
   errors?: { path: string; message: string }[];
 };
 
-/** An error with a stable code; everything a client or operator is told about it follows from the code. */
+/** An error with a stable code, which determines the status, the title and the usual remedy. */
 export class AppError extends Error {
   override readonly name = 'AppError';
   readonly code: ErrorCode;
@@ -19,7 +19,7 @@ export class AppError extends Error {
   readonly retryAfter: number | undefined;
   readonly errors: { path: string; message: string }[] | undefined;
 
-  /** @param detail one sentence for the person who reads it; holds no secret */
+  /** @param detail one sentence for a person, without secrets */
   constructor(code: ErrorCode, detail: string, options: AppErrorOptions = {}) {
     super(detail, { cause: options.cause });
     this.code = code;
@@ -41,23 +41,23 @@ export class AppError extends Error {
   }
 }
 
-/** Anything thrown, as an AppError: unknown things become `internal` with the original as cause. */
+/** Converts anything thrown into an AppError; an unknown error becomes the cause of an `internal` one. */
 export function toAppError(error: unknown): AppError {
   if (error instanceof AppError) return error;
   const storage = storageFailure(error);
   if (storage !== undefined) return storage;
-  return new AppError('internal', 'An unexpected error happened.', { cause: error });
+  return new AppError('internal', 'An unexpected error occurred.', { cause: error });
 }
 
-/** What Node (errno) and SQLite (https://www.sqlite.org/rescode.html) call a disk that takes nothing more. */
+/** Codes of Node (errno) and SQLite (https://www.sqlite.org/rescode.html) for a full disk. */
 const NO_SPACE = /^(?:ENOSPC|EDQUOT|SQLITE_FULL)$/;
 const NOT_WRITABLE = /^(?:EROFS|EIO|SQLITE_READONLY|SQLITE_IOERR|SQLITE_CANTOPEN)/;
 
-/** A full, read-only or failing disk, wherever it was met; undefined for all else. */
+/** Converts the errors of a full, read-only or failing disk; returns undefined for any other error. */
 export function storageFailure(error: unknown): AppError | undefined {
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
   const options = { cause: error, retryAfter: 30 };
   if (NO_SPACE.test(code)) return new AppError('disk_full', 'There is no space left on the disk.', options);
-  if (NOT_WRITABLE.test(code)) return new AppError('storage_unavailable', 'The disk could not be written.', options);
+  if (NOT_WRITABLE.test(code)) return new AppError('storage_unavailable', 'Writing to the disk failed.', options);
   return undefined;
 }

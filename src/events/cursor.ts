@@ -1,30 +1,31 @@
 import { Readable } from 'node:stream';
 import type { Watcher } from './event-log.ts';
 
-/** What a cursor reads: a position of its own in something that grows. */
+/** A growing log and the position of one reader in it. */
 export type Source<Entry> = {
-  /** What comes first in the stream. */
+  /** First text of the stream. */
   opening: string;
-  /** Calls the watcher when there is more, and when there will be nothing any more; until the returned function is called. */
+  /** Calls the watcher when the log grows or ends. Returns a function that stops the calls. */
   watch(watcher: Watcher): () => void;
-  /** Entries after the position, in order, at most `limit`; the position stays. */
+  /** Reads at most `limit` entries after the position, which stays the same. */
   read(limit: number): Promise<readonly Entry[]>;
-  /** Moves the position behind an entry; what to send of it, `undefined` when the stream is to end before it. */
+  /** Moves the position after an entry and returns its frame; returns `undefined` to end the stream before the entry. */
   take(entry: Entry): { frame: string; last?: boolean } | undefined;
 };
 
 export type Cursor = {
   stream: Readable;
   end: () => void;
-  /** Sends a comment, which keeps proxies open, while there is nothing else to send. */
+  /** Sends a comment while no frame is pending, so that proxies keep the connection open. */
   keepAlive: () => void;
 };
 
-/** Entries read at once. */
-const [SMALLEST_PAGE, LARGEST_PAGE] = [8, 256];
+/** Entries of one read. */
+const MIN_PAGE = 8;
+const MAX_PAGE = 256;
 
 /**
- * A stream of frames that reads on when its reader wants more, so that a stalled one holds no buffer.
+ * Creates a stream of frames that reads from its source on demand, so that a stalled client needs no buffer.
  * @param onClose called once, however the stream ends
  */
 export function createCursor<Entry>(source: Source<Entry>, onClose: () => void): Cursor {
@@ -32,7 +33,7 @@ export function createCursor<Entry>(source: Source<Entry>, onClose: () => void):
   let reading = false;
   let woken = false;
   let ended = false;
-  let page = LARGEST_PAGE;
+  let page = MAX_PAGE;
 
   const stream = new Readable({
     read() {
@@ -53,7 +54,7 @@ export function createCursor<Entry>(source: Source<Entry>, onClose: () => void):
     if (wanted && !reading && !ended) stream.push(':\n\n');
   }
 
-  /** Pushes what there is beyond the position for as long as the reader wants more. */
+  /** Pushes the entries after the position while the client wants more. */
   async function advance(): Promise<void> {
     woken = true;
     if (!wanted || reading || ended || stream.destroyed) return;
@@ -72,18 +73,18 @@ export function createCursor<Entry>(source: Source<Entry>, onClose: () => void):
     }
   }
 
-  /** What the reader does not want yet is read again later, not kept; so no more is read than it took last. */
+  /** Pushes entries while the client wants more. It reads the others again later, so the size of a page follows the demand. */
   function push(entries: readonly Entry[]): void {
     let taken = 0;
     for (const entry of entries) {
       woken = true;
       taken++;
-      const told = source.take(entry);
-      if (told !== undefined && told.frame !== '') wanted = stream.push(told.frame);
-      if (told === undefined || told.last === true) end();
+      const result = source.take(entry);
+      if (result !== undefined && result.frame !== '') wanted = stream.push(result.frame);
+      if (result === undefined || result.last === true) end();
       if (ended || !wanted) break;
     }
-    page = Math.min(LARGEST_PAGE, Math.max(SMALLEST_PAGE, taken * 2));
+    page = Math.min(MAX_PAGE, Math.max(MIN_PAGE, taken * 2));
   }
 
   function end(): void {

@@ -1,23 +1,23 @@
-/** Deepest nesting, and most values and keys. */
+/** Maximum nesting, and maximum number of values and keys. */
 export type JsonLimits = { depth: number; values: number };
 
 /**
- * For a request to a model, or an answer: schemas of tools and arguments of calls nest some twenty levels, and recursion over the
- * rest is safe; a conversation of a thousand calls of tools has some thirty thousand values.
+ * Limits for requests to a model and its answers. Tool schemas and arguments nest about twenty levels deep; recursion over 64
+ * levels is safe. A conversation with a thousand tool calls has about thirty thousand values.
  */
 const MODEL_LIMITS: JsonLimits = { depth: 64, values: 250_000 };
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
-/** Tells `[` and `{`, and `]` and `}`, apart in one bit each. */
+/** `[` and `{` differ in the bit CURLY, as `]` and `}` do. */
 const OPENING = 0x5b;
 const CLOSING = 0x5d;
 const CURLY = 0x20;
 
 /**
- * Bounds JSON before it is parsed, in one pass over its UTF-8 bytes as they arrive, in constant memory. It accepts text that is
- * not JSON: the parser rejects that.
+ * Checks the limits of JSON before it is parsed, in one pass over its UTF-8 bytes and in constant memory. It accepts text that is
+ * not JSON, which the parser rejects.
  */
 export function createJsonScan(limits: JsonLimits = MODEL_LIMITS) {
   let depth = 0;
@@ -25,7 +25,7 @@ export function createJsonScan(limits: JsonLimits = MODEL_LIMITS) {
   let inString = false;
   let isEscaped = false;
 
-  /** @returns the index behind the end of the string, or of the bytes */
+  /** Returns the index after the end of the string or of the bytes. */
   function skipString(bytes: Uint8Array, from: number): number {
     for (let index = from; index < bytes.length; index += 1) {
       const byte = bytes[index];
@@ -40,7 +40,7 @@ export function createJsonScan(limits: JsonLimits = MODEL_LIMITS) {
   }
 
   return {
-    /** @returns false once the text nests too deeply or holds too many values */
+    /** Returns false when the text exceeds a limit. */
     push(bytes: Uint8Array): boolean {
       let index = inString ? skipString(bytes, 0) : 0;
       while (index < bytes.length) {

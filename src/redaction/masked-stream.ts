@@ -2,70 +2,72 @@ import type { Matcher } from './matcher.ts';
 
 const MASK = '[redacted]';
 
-/** No ordinary text agrees with a key for so long: what is held of one is masked rather than let out. */
-const TELLING = 16;
+/** Ordinary text never shares so many characters with a secret: a longer partial secret is masked on flush. */
+const MIN_MASKED_PREFIX = 16;
 
-/** A text that comes in pieces and leaves with its secrets masked, wherever it is cut. */
+/** Masks secrets in a text that arrives in pieces, even if a secret is split between them. */
 export type MaskedStream = {
-  /** Takes a piece; gives out all but an end that may be the beginning of a secret. */
+  /** Takes a piece and returns the masked text. Holds back an end that may be the start of a secret. */
   push(text: string): string;
-  /** Gives out what was held. A secret that is begun and goes on afterwards is still masked from there on. */
+  /** Returns the held text. If a secret started in it, the continuation is still masked. */
   flush(): string;
-  /** Gives out what was held of a text that is complete. */
+  /** Returns the held text of a complete text. */
   end(): string;
-  /** One that goes on from here by itself. */
+  /** Returns an independent stream in the same state. */
   copy(): MaskedStream;
 };
 
-/** Place of a secret in the text that is held; `told` when its mask has been given out. */
-type Found = { from: number; to: number; told: boolean };
+/** Position of a secret in the held text. `masked`: its mask was already returned. */
+type Found = { from: number; to: number; masked: boolean };
 
 type State = {
   matcher: Matcher;
   state: number;
   held: string;
   found: readonly Found[];
-  /** The end of all text so far that may be the beginning of a secret, given out or not. */
-  begun: string;
+  /** The end of the text so far that may be the start of a secret, held or already returned. */
+  partial: string;
 };
 
-/** @param current gives the matcher to use from now on; it changes when a secret is learned */
+/** @param current returns the present matcher, which changes with the secrets */
 export function createMaskedStream(current: () => Matcher): MaskedStream {
-  return streamFrom(current, { matcher: current(), state: 0, held: '', found: [], begun: '' });
+  return streamFrom(current, { matcher: current(), state: 0, held: '', found: [], partial: '' });
 }
 
 function streamFrom(current: () => Matcher, start: State): MaskedStream {
-  let { matcher, state, held, begun } = start;
+  let { matcher, state, held, partial } = start;
   let found = [...start.found];
 
-  function renew(): void {
+  /** Moves to a newer matcher, in the state after `partial`. */
+  function updateMatcher(): void {
     const newest = current();
     if (newest === matcher) return;
     matcher = newest;
     state = 0;
-    for (let index = 0; index < begun.length; index += 1) state = matcher.next(state, begun.charCodeAt(index));
+    for (let index = 0; index < partial.length; index += 1) state = matcher.next(state, partial.charCodeAt(index));
   }
 
+  /** Adds the position of a secret and merges positions that overlap. */
   function add(from: number, to: number): void {
-    let whole: Found = { from: Math.max(0, from), to, told: false };
+    let whole: Found = { from: Math.max(0, from), to, masked: false };
     for (let last = found.at(-1); last !== undefined && last.to > whole.from; last = found.at(-1)) {
       found.pop();
-      whole = { from: Math.min(last.from, whole.from), to, told: last.told || whole.told };
+      whole = { from: Math.min(last.from, whole.from), to, masked: last.masked || whole.masked };
     }
     found.push(whole);
   }
 
-  /** Gives out the first `end` characters of what is held. */
+  /** Removes the first `end` characters from the held text and returns them masked. */
   function take(end: number): string {
     let out = '';
     let position = 0;
     const left: Found[] = [];
-    for (const { from, to, told } of found) {
+    for (const { from, to, masked } of found) {
       if (from < end) {
-        out += held.slice(position, from) + (told ? '' : MASK);
+        out += held.slice(position, from) + (masked ? '' : MASK);
         position = Math.min(to, end);
       }
-      if (to > end) left.push({ from: Math.max(0, from - end), to: to - end, told: told || from < end });
+      if (to > end) left.push({ from: Math.max(0, from - end), to: to - end, masked: masked || from < end });
     }
     out += held.slice(position, end);
     held = held.slice(end);
@@ -75,7 +77,7 @@ function streamFrom(current: () => Matcher, start: State): MaskedStream {
 
   return {
     push(text) {
-      renew();
+      updateMatcher();
       const before = held.length;
       held += text;
       for (let index = 0; index < text.length; index += 1) {
@@ -83,18 +85,18 @@ function streamFrom(current: () => Matcher, start: State): MaskedStream {
         const length = matcher.matched(state);
         if (length > 0) add(before + index + 1 - length, before + index + 1);
       }
-      const hold = matcher.begun(state);
-      begun = hold === 0 ? '' : (begun + text).slice(-hold);
+      const hold = matcher.partial(state);
+      partial = hold === 0 ? '' : (partial + text).slice(-hold);
       return take(Math.max(0, held.length - hold));
     },
 
     flush() {
-      if (held !== '' && begun.length >= TELLING) add(held.length - begun.length, held.length);
+      if (held !== '' && partial.length >= MIN_MASKED_PREFIX) add(held.length - partial.length, held.length);
       return take(held.length);
     },
 
     end: () => take(held.length),
 
-    copy: () => streamFrom(current, { matcher, state, held, found, begun }),
+    copy: () => streamFrom(current, { matcher, state, held, found, partial }),
   };
 }

@@ -2,16 +2,17 @@ import type { EventDraft } from '../../schemas/event.ts';
 import type { MaskedStream } from './masked-stream.ts';
 import type { Redactor } from './redactor.ts';
 
-/** Takes the events of one run, each as it comes, and gives the events to tell instead. */
+/** Redacts the events of one run, in their order. */
 export type EventRedaction = {
+  /** Returns the events to append instead. */
   redact(draft: EventDraft): EventDraft[];
-  /** One that goes on from here by itself. */
+  /** Returns an independent redaction in the same state. */
   copy(): EventRedaction;
 };
 
 /**
- * Masks secrets in the events of one run, also when one comes in pieces: an end of a message that may be the beginning
- * of a secret is held until the next event, of whatever type.
+ * Masks secrets in the events of one run, even if a secret is split between messages. The end of a message that may be the
+ * start of a secret is held back until the next event of any type.
  */
 export function redactEvents(redactor: Redactor): EventRedaction {
   return redactionFrom(redactor, { 'message.delta': redactor.stream(), 'thought.delta': redactor.stream() });

@@ -3,30 +3,29 @@ import { createMatcher, type Matcher } from './matcher.ts';
 import { MIN_SECRET_LENGTH, secretForms, secretLines } from './secret-forms.ts';
 
 /**
- * The one place that knows what must not leave the server, and in which forms (secret-forms.ts). A net below the walls,
- * not a wall: a secret that is reversed, encrypted or spelled out passes.
+ * Masks the secrets of the server, in the forms of secret-forms.ts, in everything that leaves it. It is a safety net behind the
+ * isolation: a secret that is reversed, encrypted or spelled out passes.
  */
 export type Redactor = {
   /**
-   * From now on, this is a secret too. Again is harmless; one that is too short is not looked for.
-   * @param until milliseconds since the epoch after which it opens nothing any more and may be forgotten
+   * Adds a secret. One that is too short to search for is ignored.
+   * @param until milliseconds since the epoch after which the secret is no longer valid and can be removed
    */
   addSecret(secret: string, until?: number): void;
-  /** What was learned so is no secret any more. */
   removeSecret(secret: string): void;
-  /** The text with every secret in it masked. */
+  /** Returns the text with every secret masked. */
   text(text: string): string;
-  /** The same value, or, when a string in it holds a secret, a copy in which it is masked. Keys stay as they are. */
+  /** Returns the value, or a masked copy if a string in it contains a secret. Keys of objects stay unchanged. */
   value<T extends object>(value: T): T;
-  /** JSON with the secrets in its strings masked: still JSON, which a mask in the middle of an escape would break. */
+  /** Masks secrets in the strings of a JSON text. It stays valid JSON: no mask splits an escape sequence. */
   json(text: string): string;
-  /** Masks a text that comes in pieces. */
+  /** Masks a text that arrives in pieces. */
   stream(): MaskedStream;
-  /** Looks for secrets in bytes that come in pieces: whether one has ended in this piece. */
+  /** Searches bytes that arrive in pieces. The function returns whether a secret ended in this piece. */
   search(): (bytes: Uint8Array) => boolean;
 };
 
-/** @param secrets what the server holds; undefined ones are not set */
+/** @param secrets secrets of the server; undefined ones are ignored */
 export function createRedactor(secrets: readonly (string | undefined)[] = []): Redactor {
   const known = new Map<string, number>();
   let matcher: Matcher = createMatcher([]);
@@ -34,14 +33,14 @@ export function createRedactor(secrets: readonly (string | undefined)[] = []): R
 
   function add(lines: readonly string[], until: number): void {
     for (const line of lines) known.set(line, until);
-    renew();
+    rebuild();
   }
 
-  function renew(): void {
+  function rebuild(): void {
     matcher = createMatcher([...known.keys()].flatMap(secretForms).filter((form) => form.length >= MIN_SECRET_LENGTH));
   }
 
-  function holds(text: string): boolean {
+  function contains(text: string): boolean {
     let state = 0;
     for (let index = 0; index < text.length; index += 1) {
       state = matcher.next(state, text.charCodeAt(index));
@@ -51,15 +50,15 @@ export function createRedactor(secrets: readonly (string | undefined)[] = []): R
   }
 
   function mask(text: string): string {
-    if (!holds(text)) return text;
+    if (!contains(text)) return text;
     const stream = createMaskedStream(current);
     return stream.push(text) + stream.end();
   }
 
-  function anyHolds(value: unknown): boolean {
-    if (typeof value === 'string') return holds(value);
+  function anyContains(value: unknown): boolean {
+    if (typeof value === 'string') return contains(value);
     if (typeof value !== 'object' || value === null) return false;
-    return Object.values(value).some(anyHolds);
+    return Object.values(value).some(anyContains);
   }
 
   function maskWithin(value: object): void {
@@ -70,7 +69,7 @@ export function createRedactor(secrets: readonly (string | undefined)[] = []): R
   }
 
   function maskedCopy<T extends object>(value: T): T {
-    if (!anyHolds(value)) return value;
+    if (!anyContains(value)) return value;
     const copy = structuredClone(value);
     maskWithin(copy);
     return copy;
@@ -91,14 +90,14 @@ export function createRedactor(secrets: readonly (string | undefined)[] = []): R
 
     removeSecret(secret) {
       for (const line of searchable(secret)) known.delete(line);
-      renew();
+      rebuild();
     },
 
     text: mask,
     value: maskedCopy,
 
     json(text) {
-      if (!holds(text)) return text;
+      if (!contains(text)) return text;
       try {
         const value: unknown = JSON.parse(text);
         if (typeof value !== 'object' || value === null) return mask(text);

@@ -1,13 +1,13 @@
-/** Shorter ones would be found in ordinary text. */
+/** A shorter secret would match ordinary text. */
 export const MIN_SECRET_LENGTH = 8;
 
-/** Of a secret of several lines, those that are as long as this are secrets of their own. */
-const SHORTEST_LINE = 32;
+/** Each line of at least this length of a multi-line secret is a secret itself. */
+const MIN_LINE_LENGTH = 32;
 
 /**
- * Every text that gives a secret away: as it is, and as what URLs, JSON, base64 and hexadecimal make of it. A form in
- * base64 is what all encodings have in common in which the secret begins at this place of a group of three bytes,
- * whatever stands before and after it (https://www.rfc-editor.org/rfc/rfc4648#section-4).
+ * Returns every text that reveals a secret: plain, and encoded for URLs, as JSON, in base64 and in hexadecimal. There is one base64
+ * form for each offset of the secret in a group of three bytes. It has only the characters that do not depend on the
+ * neighbouring bytes (https://www.rfc-editor.org/rfc/rfc4648#section-4).
  */
 export function secretForms(secret: string): string[] {
   const bytes = Buffer.from(secret);
@@ -24,18 +24,18 @@ export function secretForms(secret: string): string[] {
     bytes.toString('hex'),
     bytes.toString('hex').toUpperCase(),
   ];
-  // A search of bytes meets those of UTF-8.
+  // Byte searches meet the UTF-8 bytes.
   return [...new Set(forms.flatMap((text) => [text, Buffer.from(text).toString('latin1')]))];
 }
 
-/** A secret of one line is one; of several lines, such as a private key, each long one is, but not what frames all keys. */
+/** Splits a multi-line secret, such as a private key, into its long lines, without the lines that every key has. */
 export function secretLines(secret: string): string[] {
   const whole = secret.trim();
-  const lines = whole.split(/\s*\n\s*/).filter((line) => line.length >= SHORTEST_LINE && !line.startsWith('-----'));
+  const lines = whole.split(/\s*\n\s*/).filter((line) => line.length >= MIN_LINE_LENGTH && !line.startsWith('-----'));
   return whole.includes('\n') && lines.length > 0 ? lines : [whole];
 }
 
-/** Base64 of bytes that begin `offset` bytes into a group of three, without the characters that also hold other bits. */
+/** Encodes bytes at an offset in a group of three, without the characters that also encode neighbouring bytes. */
 function base64At(bytes: Buffer, offset: number): string {
   const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString('base64');
   return text.slice(Math.ceil((offset * 8) / 6), Math.floor(((offset + bytes.length) * 8) / 6));

@@ -1,7 +1,6 @@
 /**
- * Keeps the values of a label few: what comes from outside could be anything, and each new value costs memory here and in
- * every Prometheus for good.
- * @returns a function that gives the first `limit` well-formed values as they are, and `other` for all else
+ * Limits the values of a metric label that comes from outside: each value costs memory here and in every Prometheus.
+ * @returns maps the first `limit` well-formed values to themselves, and every other value to `other`
  */
 export function createLabelLimiter(limit: number): (value: string) => string {
   const known = new Set<string>();

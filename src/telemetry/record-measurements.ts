@@ -2,12 +2,12 @@ import { createLabelLimiter } from './label-limiter.ts';
 import { type Measurements, measurements } from './measurements.ts';
 import type { Metrics } from './metrics.ts';
 
-/** Models whose names become labels: an agent can ask for whatever it likes. */
+/** Model names that become labels. An agent can request any name. */
 const MAX_MODELS = 20;
 
 /**
- * Turns what modules measured into metrics.
- * @returns ends that
+ * Updates metrics from measurements.
+ * @returns stops the updates
  */
 export function recordMeasurements(metrics: Metrics): () => void {
   const modelLabel = createLabelLimiter(MAX_MODELS);

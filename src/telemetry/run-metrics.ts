@@ -2,18 +2,19 @@ import { type RunEvent, TERMINAL_EVENTS } from '../../schemas/event.ts';
 import type { Action } from '../../schemas/run.ts';
 import type { Metrics } from './metrics.ts';
 
-/** What is known of a run beyond its events. */
+/** Facts of a run that its events do not contain. */
 export type RunFacts = { action: Action; created_at: string; started_at: string | null };
 
-/** A run that is under way; `fresh` when its first attempt began before our eyes. */
-type Watched = { facts: Promise<RunFacts | undefined>; fresh: boolean; sign: boolean; text: boolean };
+/** An unfinished run. `fromStart`: its first attempt started in this process. */
+type Watched = { facts: Promise<RunFacts | undefined>; fromStart: boolean; output: boolean; text: boolean };
 
-const SIGNS: ReadonlySet<string> = new Set(['thought.delta', 'message.delta', 'tool.started', 'plan.entries']);
+/** The events that show output of the agent. */
+const OUTPUT: ReadonlySet<string> = new Set(['thought.delta', 'message.delta', 'tool.started', 'plan.entries']);
 
 /**
- * Derives metrics from the log of events. It is called with every batch that is appended, so for pieces of text, of which
- * there are most, it does next to nothing.
- * @param lookUp gives the facts of a run; asked once a run
+ * Derives metrics from events. The returned function takes every batch that is appended, so it does little for pieces of text,
+ * which most events are.
+ * @param lookUp reads the facts of a run; called once per run
  */
 export function createRunMetrics(metrics: Metrics, lookUp: (runId: string) => Promise<RunFacts | undefined>) {
   const open = new Map<string, Watched>();
@@ -21,15 +22,15 @@ export function createRunMetrics(metrics: Metrics, lookUp: (runId: string) => Pr
   function watch(runId: string): Watched {
     const watched = open.get(runId) ?? {
       facts: lookUp(runId).catch(() => undefined),
-      fresh: false,
-      sign: false,
+      fromStart: false,
+      output: false,
       text: false,
     };
     open.set(runId, watched);
     return watched;
   }
 
-  /** Observes the time from the request of the run to a moment. */
+  /** Observes the time from the request of the run to an event. */
   function sinceRequest({ facts }: Watched, histogram: Metrics['queueWait'], { time }: RunEvent): void {
     void facts.then((found) => {
       if (found === undefined) return;
@@ -46,7 +47,7 @@ export function createRunMetrics(metrics: Metrics, lookUp: (runId: string) => Pr
     void facts.then((found) => {
       if (found === undefined) return;
       metrics.runsEnded.inc({ action: found.action, outcome });
-      // One that was canceled in the queue took no time.
+      // A run that was canceled in the queue has no duration.
       if (found.started_at !== null) {
         metrics.runDuration.observe({ action: found.action, outcome }, duration_ms / 1000);
       }
@@ -54,17 +55,17 @@ export function createRunMetrics(metrics: Metrics, lookUp: (runId: string) => Pr
   }
 
   function observe(watched: Watched, event: RunEvent): void {
-    if (!watched.sign && SIGNS.has(event.type)) {
-      watched.sign = true;
-      if (watched.fresh) sinceRequest(watched, metrics.firstEvent, event);
+    if (!watched.output && OUTPUT.has(event.type)) {
+      watched.output = true;
+      if (watched.fromStart) sinceRequest(watched, metrics.firstEvent, event);
     }
     if (event.type === 'message.delta') {
       if (watched.text) return;
       watched.text = true;
-      if (watched.fresh) sinceRequest(watched, metrics.firstText, event);
+      if (watched.fromStart) sinceRequest(watched, metrics.firstText, event);
     } else if (event.type === 'run.started') {
-      watched.fresh = event.data.attempt === 1;
-      if (watched.fresh) sinceRequest(watched, metrics.queueWait, event);
+      watched.fromStart = event.data.attempt === 1;
+      if (watched.fromStart) sinceRequest(watched, metrics.queueWait, event);
     } else if (event.type === 'step.finished') {
       metrics.stepDuration.observe({ step: event.data.step }, event.data.duration_ms / 1000);
     } else if (TERMINAL_EVENTS.has(event.type)) {

@@ -7,10 +7,9 @@ import type { RunEvent } from '../../schemas/event.ts';
 import type { Logger } from '../config/logger.ts';
 import { makeSpans, type TracedRun } from './span-tree.ts';
 
-/** How long sending may take in milliseconds, with its repetitions. */
-const SEND_MS = 5000;
-/** How long a server that stops waits for it. */
-const CLOSE_MS = 1000;
+/** For an export with its retries. */
+const EXPORT_TIMEOUT_MS = 5000;
+const CLOSE_TIMEOUT_MS = 1000;
 /** `ExportResultCode.SUCCESS` of @opentelemetry/core. */
 const EXPORTED = 0;
 /** https://www.w3.org/TR/trace-context/#traceparent-header */
@@ -18,7 +17,7 @@ const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-
 
 export type RunTracer = ReturnType<typeof createRunTracer>;
 
-/** Sends traces of runs by OTLP over HTTP. One collector that does not answer costs the traces, and a line in the log. */
+/** Exports traces of runs by OTLP over HTTP. If the collector does not answer, traces are dropped and one warning is logged. */
 export function createRunTracer(options: {
   endpoint: string;
   headers: Readonly<Record<string, string>>;
@@ -28,10 +27,10 @@ export function createRunTracer(options: {
 }) {
   const { endpoint, headers, serviceName, version, logger } = options;
   const url = `${endpoint.replace(/\/+$/, '')}/v1/traces`;
-  const exporter = new OTLPTraceExporter({ url, headers: { ...headers }, timeoutMillis: SEND_MS });
+  const exporter = new OTLPTraceExporter({ url, headers: { ...headers }, timeoutMillis: EXPORT_TIMEOUT_MS });
   const processor = new BatchSpanProcessor({
-    exporter: telling(exporter, new URL(endpoint).origin, logger),
-    exportTimeoutMillis: SEND_MS,
+    exporter: withFailureLog(exporter, new URL(endpoint).origin, logger),
+    exportTimeoutMillis: EXPORT_TIMEOUT_MS,
     scheduledDelayMillis: 1000,
   });
   const resource = resourceFromAttributes({ 'service.name': serviceName, 'service.version': version });
@@ -39,12 +38,12 @@ export function createRunTracer(options: {
 
   return {
     /**
-     * Sends the trace of a run that has ended. Its id is the run's, so whoever knows the run finds the trace.
-     * @param traceparent header of the request that started the run, if it had one; the trace is linked to it
+     * Exports the trace of a finished run. The trace id is the run id without dashes.
+     * @param traceparent header of the request that started the run; the trace links to it
      */
     send(run: TracedRun, events: readonly RunEvent[], traceparent: string | undefined): void {
       const idGenerator = {
-        // A UUID is as long as the id of a trace.
+        // A UUID has the length of a trace id.
         generateTraceId: () => run.run_id.replaceAll('-', ''),
         generateSpanId: ids.generateSpanId,
       };
@@ -52,12 +51,12 @@ export function createRunTracer(options: {
       makeSpans(provider.getTracer('pullwright', version), run, events, linksTo(traceparent));
     },
 
-    /** Sends what is left, for a second at most. */
+    /** Exports pending traces, for at most a second. */
     async close(): Promise<void> {
-      const over = new AbortController();
+      const finished = new AbortController();
       const sent = processor.shutdown().catch(() => {});
-      await Promise.race([sent, pause(CLOSE_MS, undefined, { signal: over.signal }).catch(() => {})]);
-      over.abort();
+      await Promise.race([sent, pause(CLOSE_TIMEOUT_MS, undefined, { signal: finished.signal }).catch(() => {})]);
+      finished.abort();
     },
   };
 }
@@ -68,20 +67,20 @@ function linksTo(traceparent: string | undefined) {
   return [{ context: { traceId, spanId, traceFlags: TraceFlags.NONE, isRemote: true } }];
 }
 
-/** The exporter, with a line in the log when it begins to fail and one when it works again. */
-function telling(exporter: SpanExporter, collector: string, logger: Logger): SpanExporter {
+/** Wraps an exporter to log when exports start to fail, and when they succeed again. */
+function withFailureLog(exporter: SpanExporter, collector: string, logger: Logger): SpanExporter {
   let failing = false;
   return {
     export(spans, done) {
       exporter.export(spans, (result) => {
         const failed = result.code !== EXPORTED;
-        if (failed && !failing) logger.warn({ err: result.error, collector }, 'traces are not delivered');
-        if (!failed && failing) logger.info({ collector }, 'traces are delivered again');
+        if (failed && !failing) logger.warn({ err: result.error, collector }, 'failed to export traces');
+        if (!failed && failing) logger.info({ collector }, 'exporting traces again');
         failing = failed;
         done(result);
       });
     },
     shutdown: () => exporter.shutdown(),
-    ...(exporter.forceFlush ? { forceFlush: () => exporter.forceFlush?.() ?? Promise.resolve() } : {}),
+    forceFlush: async () => exporter.forceFlush?.(),
   };
 }

@@ -9,7 +9,7 @@ import {
 } from '@opentelemetry/api';
 import { type RunEvent, TERMINAL_EVENTS } from '../../schemas/event.ts';
 
-/** What a trace tells of a run beyond its events. */
+/** Attributes of a trace that the events of its run do not contain. */
 export type TracedRun = {
   run_id: string;
   ticket_id: string;
@@ -22,9 +22,9 @@ export type TracedRun = {
 const MAX_TITLE = 200;
 
 /**
- * Makes the spans of a run that has ended from its events, the root first: time in the queue, steps, and in them tool
- * calls and questions to people. What a crash of the server cut off ends where the next attempt begins.
- * @param tracer gives the first span the id of the trace
+ * Creates the spans of a finished run from its events, the root first: the wait in the queue, and the steps with their tool
+ * calls and permission requests. Spans that a crash of the server interrupted end at the start of the next attempt.
+ * @param tracer gives the first span the trace id
  */
 export function makeSpans(tracer: Tracer, run: TracedRun, events: readonly RunEvent[], links: Link[]): void {
   const root = tracer.startSpan(`run ${run.action}`, {
@@ -61,7 +61,7 @@ export function makeSpans(tracer: Tracer, run: TracedRun, events: readonly RunEv
     step = root;
   }
 
-  function note(event: RunEvent, name: string, attributes: Attributes): void {
+  function addSpanEvent(event: RunEvent, name: string, attributes: Attributes): void {
     step.addEvent(name, attributes, new Date(event.time));
   }
 
@@ -101,17 +101,17 @@ export function makeSpans(tracer: Tracer, run: TracedRun, events: readonly RunEv
         end(`permission ${event.data.permission_id}`, event);
         break;
       case 'usage.updated':
-        note(event, 'model call', { 'gen_ai.response.model': event.data.model ?? '', ...tokens(event.data) });
+        addSpanEvent(event, 'model call', { 'gen_ai.response.model': event.data.model ?? '', ...tokens(event.data) });
         break;
       case 'commit.created':
-        note(event, 'commit', { 'vcs.ref.head.revision': event.data.sha });
+        addSpanEvent(event, 'commit', { 'vcs.ref.head.revision': event.data.sha });
         break;
       case 'branch.pushed':
-        note(event, 'push', { 'vcs.ref.head.name': event.data.ref, 'vcs.ref.head.revision': event.data.sha });
+        addSpanEvent(event, 'push', { 'vcs.ref.head.name': event.data.ref, 'vcs.ref.head.revision': event.data.sha });
         break;
       case 'pull_request.opened':
       case 'pull_request.updated':
-        note(event, 'pull request', { 'vcs.change.id': String(event.data.number), 'url.full': event.data.url });
+        addSpanEvent(event, 'pull request', { 'vcs.change.id': String(event.data.number), 'url.full': event.data.url });
         break;
     }
     if (TERMINAL_EVENTS.has(event.type)) endRun(event);

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Diff, WorkspacePlace } from '../../schemas/ticket.ts';
+import type { Diff, WorkspaceState } from '../../schemas/ticket.ts';
 import { createSingleFlight } from '../concurrency/single-flight.ts';
 import type { GitOptions } from '../git/git.ts';
 import type { RefreshOptions } from '../mirrors/mirrors.ts';
@@ -83,7 +83,7 @@ function createReads(context: WorkspaceContext) {
       return { workspace, gitDir, mirror };
     },
 
-    async state(ticketId: string): Promise<WorkspacePlace> {
+    async state(ticketId: string): Promise<WorkspaceState> {
       const ticket = await findTicket(git, layout, ticketId);
       if (ticket === undefined) return 'missing';
       return ticket.parked ? 'parked' : 'present';

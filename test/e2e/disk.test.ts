@@ -78,7 +78,7 @@ t.test('a disk that becomes full while a ticket is created', { skip }, async (t)
   await fill(disks.path('small', 'ballast'));
   const { body } = await creating;
   t.equal(body.code, 'timed_out', 'what hindered the creation is told, not what hindered taking it back');
-  await server.logged((record) => /half created/.test(record.msg ?? ''));
+  await server.logged((record) => /failed to complete the creation/.test(record.msg ?? ''));
 
   const feed = frames(await fetch(new URL('/v1/events', server.url)));
   await feed.next();

@@ -55,7 +55,7 @@ t.test('what waiting does not mend ends the run at once, with a remedy', async (
   const day = 'GenerateRequestsPerDayPerProjectPerModel-FreeTier';
   for (const [words, error, expected] of [
     ['key gone', { status: 403 }, { code: 'agent_auth', remedy: /GEMINI_API_KEY/ }],
-    ['day over', { status: 429, quotaId: day, retryAfter: 1 }, { code: 'model_quota_exhausted', remedy: /renewed/ }],
+    ['day over', { status: 429, quotaId: day, retryAfter: 1 }, { code: 'model_quota_exhausted', remedy: /resets/ }],
     [
       'not for you',
       { status: 429, message: 'Quota exceeded for metric: x, limit: 0' },

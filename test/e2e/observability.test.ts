@@ -168,7 +168,7 @@ t.test('readiness tells what is missing', async (t) => {
     until: (event) => event.type === 'step.started' && event.data.step === 'agent',
   });
   server.process.kill('SIGTERM');
-  await server.logged(({ msg }) => msg === 'the server stops');
+  await server.logged(({ msg }) => msg === 'server stopping');
   t.strictSame(failing(await until(server, '/readyz', 503)), ['server'], 'it answers while it stops');
   t.equal((await call(server, 'GET', '/livez')).status, 200);
   t.equal((await call(server, 'GET', '/metrics')).status, 200);

@@ -104,7 +104,7 @@ t.test('a second signal forces the end', async (t) => {
   await call<Run>(server, 'POST', '/v1/tickets/K-3/runs', { action: 'chat', message: 'wait for ever' });
   await held('wait for ever');
   server.process.kill('SIGTERM');
-  await server.logged((record) => record.msg === 'the server stops');
+  await server.logged((record) => record.msg === 'server stopping');
   const { code } = await server.stop('SIGTERM');
   t.not(code, 0);
   await noneLeft(world.dir);

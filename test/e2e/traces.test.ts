@@ -169,6 +169,6 @@ t.test('a collector that does not answer hurts nobody', async (t) => {
     const { run: ended } = await run(server, 'D-1', { action: 'chat', message: 'what is it' });
     t.equal(ended.state, 'succeeded');
   }
-  await server.logged(({ msg }) => msg === 'traces are not delivered');
+  await server.logged(({ msg }) => msg === 'failed to export traces');
   t.match(await server.stop(), { code: 0 });
 });

@@ -321,6 +321,15 @@ t.test('docs/configuration.md is what the settings say', async (t) => {
   t.equal(status, 0, stderr);
 });
 
+t.test('the package of the client has the version and the libraries of the server', async (t) => {
+  const Package = Type.Object({ version: Type.String(), dependencies: Type.Record(Type.String(), Type.String()) });
+  const [server, client] = ['package.json', 'client/package.json'].map((file) =>
+    Value.Parse(Package, JSON.parse(read(file))),
+  );
+  t.equal(client?.version, server?.version);
+  t.match(server?.dependencies, client?.dependencies);
+});
+
 t.test('the lock file is complete for every platform, as npm ci demands', async (t) => {
   const Package = Type.Object({ optionalDependencies: Type.Optional(Type.Record(Type.String(), Type.String())) });
   const Lock = Type.Object({ packages: Type.Record(Type.String(), Package) });

@@ -214,7 +214,7 @@ t.test('the command line', async (t) => {
   t.match(await pullwright(['keys', 'revoke', 'x/y']), { code: 1, stderr: /key_id/ });
   t.match(await pullwright(['keys', 'list'], { PULLWRIGHT_API_KEY: 'not-the-right-one' }), {
     code: 4,
-    stderr: /not valid.*X-API-Key/,
+    stderr: /not valid.*PULLWRIGHT_API_KEY/,
   });
   t.match(await pullwright(['keys', 'list'], { PULLWRIGHT_URL: 'http://127.0.0.1:1' }), {
     code: 1,

@@ -81,7 +81,7 @@ t.test('URLs, bodies and their depth', async (t) => {
     return { status: response.status, body: problem };
   };
   const deep = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
-  t.match(await post(deep(17)), { status: 400, body: { detail: /nested more than 16 deep/ } });
+  t.match(await post(deep(17)), { status: 400, body: { detail: /nested more than 16 levels deep/ } });
   t.notMatch((await post(deep(16))).body.detail, /nested/);
   const brackets = { ticket_id: 'D-1', repo_url: 'x', description: `\\"${'['.repeat(1000)}` };
   t.match(

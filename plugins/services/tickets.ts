@@ -10,12 +10,11 @@ declare module 'fastify' {
 /** `app.tickets` and the routes of tickets. */
 export default fp(
   async (app) => {
-    const { config, store, workspaces, agents } = app;
-    const tickets = createTickets({ config, store, log: app.eventLog, workspaces, agents, logger: app.log });
+    const { config, store, workspaces, agents, runs } = app;
+    const tickets = createTickets({ config, store, log: app.eventLog, workspaces, agents, runs, logger: app.log });
+    // Before `onListen`, when the runs start, which work in these folders.
     await tickets.recover();
     app.decorate('tickets', tickets);
-    // The folders are in order now, and a server that cannot listen need not start any.
-    app.addHook('onListen', async () => agents.start());
   },
-  { name: 'tickets', dependencies: ['store', 'workspaces', 'agents'] },
+  { name: 'tickets', dependencies: ['store', 'workspaces', 'agents', 'runs'] },
 );

@@ -1,14 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { RunEvent } from '../../schemas/event.ts';
-import type { Run } from '../../schemas/run.ts';
 import type { Logger } from '../config/logger.ts';
 import type { Source } from '../events/cursor.ts';
 import type { Watcher } from '../events/event-log.ts';
 import { type Caller, sees } from '../keys/caller.ts';
 import type { Redactor } from '../redaction/redactor.ts';
+import type { RunEngine } from '../runs/run-engine.ts';
 import type { Change } from '../store/change-notifier.ts';
 import type { Store } from '../store/open-store.ts';
-import type { RunRow } from '../store/schema.ts';
 import { ticketKey } from '../store/tickets.ts';
 import type { Tickets } from '../tickets/tickets.ts';
 
@@ -36,8 +35,7 @@ type Gathered = {
 type Deps = {
   store: Pick<Store, 'changes' | 'overview'>;
   tickets: Pick<Tickets, 'views'>;
-  /** All at once: where runs stand in the queue is looked up a single time. */
-  viewsOfRuns(rows: readonly RunRow[]): Promise<Run[]>;
+  runs: Pick<RunEngine, 'views'>;
   redactor: Redactor;
   logger: Logger;
 };
@@ -47,7 +45,7 @@ type Deps = {
  * that was reached, so that many in a short time are one, and a reader that is too far behind, or comes from an earlier
  * process, is given a snapshot instead: that is always right.
  */
-export function createChangeFeed({ store, tickets, viewsOfRuns, redactor, logger }: Deps) {
+export function createChangeFeed({ store, tickets, runs: engine, redactor, logger }: Deps) {
   const epoch = randomBytes(6).toString('hex');
   const watchers = new Set<Watcher>();
   /** The newest entries, with places that follow one another up to `newest`. */
@@ -101,7 +99,7 @@ export function createChangeFeed({ store, tickets, viewsOfRuns, redactor, logger
     const views = await tickets.views(rows);
     const present = new Set(rows.map((row) => row.ticket_key));
     const runs = await store.overview.runs([...batch.runs]);
-    const states = await viewsOfRuns(runs);
+    const states = await engine.views(runs);
     const repositories = new Map(runs.map((run) => [run.run_id, run.repo_url]));
     return [
       ...[...batch.removed]
@@ -133,7 +131,7 @@ export function createChangeFeed({ store, tickets, viewsOfRuns, redactor, logger
   /** How things are now; what happens while it looks comes after it as a change. */
   async function takeSnapshot(repositories: readonly string[] | undefined): Promise<Entry> {
     const place = newest;
-    const runs = await viewsOfRuns(await store.overview.openRuns(repositories));
+    const runs = await engine.views(await store.overview.openRuns(repositories));
     const counts = await store.overview.counts(repositories);
     const queued = runs.filter(({ state }) => state === 'queued').length;
     const queue = { queued, running: runs.length - queued };

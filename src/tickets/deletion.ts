@@ -3,6 +3,7 @@ import { createKeyedMutex } from '../concurrency/keyed-mutex.ts';
 import type { TryAgain } from '../concurrency/retry-in-background.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
 import type { EventLog } from '../events/event-log.ts';
+import type { RunEngine } from '../runs/run-engine.ts';
 import type { Store } from '../store/open-store.ts';
 import { type TicketRow, ticketKey } from '../store/tickets.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
@@ -13,24 +14,24 @@ type Deps = {
   log: Pick<EventLog, 'forget'>;
   workspaces: Workspaces;
   agents: Pick<Agents, 'forget'>;
+  runs: Pick<RunEngine, 'cancelTicket'>;
   tryAgain: TryAgain;
 };
 
 /** Removal of tickets: marked first, and then finished, by the next start if need be. */
-export function createRemoval({ store, log, workspaces, agents, tryAgain }: Deps) {
+export function createRemoval({ store, log, workspaces, agents, runs, tryAgain }: Deps) {
   const oneAtATime = createKeyedMutex();
 
   /**
-   * Removes all there is of a ticket that is marked as being removed. One at a time: when the first is done, the id may be
-   * taken again, and what is there then is not to be removed by the others.
-   * @param cancelRuns ends its runs
+   * Deletes everything of a ticket in the state `deleting`. One deletion at a time: after the first one the id may belong to
+   * a new ticket, which the others must not touch.
    */
-  function finish(ticketId: string, cancelRuns?: (ticketId: string) => Promise<void>): Promise<void> {
+  function finish(ticketId: string): Promise<void> {
     return oneAtATime(ticketKey(ticketId), undefined, async () => {
       const marked = await store.tickets.get(ticketId);
       if (marked?.state !== 'deleting') return;
       const { ticket_id, repo_url } = marked;
-      await cancelRuns?.(ticket_id);
+      await runs.cancelTicket(ticket_id);
       await agents.forget(ticket_id);
       await workspaces.remove(ticket_id, repo_url);
       const runIds = await store.runs.idsOf(ticket_id);
@@ -54,15 +55,9 @@ export function createRemoval({ store, log, workspaces, agents, tryAgain }: Deps
     /**
      * Removes a ticket.
      * @param force also with runs that have not ended, and with work that would be lost
-     * @param cancelRuns ends the runs of a ticket
      * @throws AppError `ticket_busy`, `unpushed_work`, `ticket_not_found` when another removal was faster
      */
-    async remove(
-      ticket: TicketRow,
-      force: boolean,
-      cancelRuns: (ticketId: string) => Promise<void>,
-      closing: AbortSignal,
-    ): Promise<void> {
+    async start(ticket: TicketRow, force: boolean, closing: AbortSignal): Promise<void> {
       const { ticket_id, ticket_key, state } = ticket;
       if (state === 'creating') {
         throw new AppError('ticket_busy', `Ticket ${ticket_id} is being created.`, { retryAfter: 5 });
@@ -75,7 +70,7 @@ export function createRemoval({ store, log, workspaces, agents, tryAgain }: Deps
         await whileThere(store, ticket, () => checkPushed(ticket_id));
       }
       if (!(await store.tickets.startRemoval(ticket_id, force, lastRun))) throw busy();
-      const work = () => finish(ticket_id, cancelRuns);
+      const work = () => finish(ticket_id);
       await work().catch((error) => {
         tryAgain(ticket_id, work, closing);
         throw error;

@@ -8,6 +8,7 @@ import type { EventLog } from '../events/event-log.ts';
 import { ticketBranch, validateBranchName } from '../git/branch-name.ts';
 import type { GitProgress } from '../git/progress.ts';
 import { parseRepoUrl, type RepoRef } from '../git/repo-url.ts';
+import type { RunEngine } from '../runs/run-engine.ts';
 import type { Store } from '../store/open-store.ts';
 import { type NewTicket, type TicketRow, ticketKey } from '../store/tickets.ts';
 import { TREE_REFUSALS } from '../workspaces/scan/tree-limits.ts';
@@ -33,6 +34,7 @@ type Deps = {
   log: Pick<EventLog, 'forget'>;
   workspaces: Workspaces;
   agents: Pick<Agents, 'forget' | 'giveSpare' | 'adopt'>;
+  runs: Pick<RunEngine, 'cancelTicket'>;
   logger: Logger;
 };
 
@@ -46,9 +48,9 @@ export type CreatedTicket = {
 };
 
 /** Tickets and their workspaces: a ticket is `ready` exactly when its workspace is whole. */
-export function createTickets({ config, store, log, workspaces, agents, logger }: Deps) {
+export function createTickets({ config, store, log, workspaces, agents, runs, logger }: Deps) {
   const tryAgain = createTryAgain(logger);
-  const removal = createRemoval({ store, log, workspaces, agents, tryAgain });
+  const removal = createRemoval({ store, log, workspaces, agents, runs, tryAgain });
   /** How far the checkouts that are under way are, by the key of the ticket. */
   const checkingOut = new Map<string, GitProgress>();
 
@@ -290,16 +292,10 @@ export function createTickets({ config, store, log, workspaces, agents, logger }
     /**
      * Removes a ticket: workspace, conversation, plans, runs and events. The branch on GitHub stays.
      * @param force also with runs that have not ended, and with work that would be lost
-     * @param cancelRuns ends the runs of a ticket
      * @throws AppError `ticket_not_found`, `ticket_busy`, `unpushed_work`
      */
-    async remove(
-      ticketId: string,
-      force: boolean,
-      cancelRuns: (ticketId: string) => Promise<void>,
-      closing: AbortSignal,
-    ): Promise<void> {
-      await removal.remove(await row(ticketId), force, cancelRuns, closing);
+    async delete(ticketId: string, force: boolean, closing: AbortSignal): Promise<void> {
+      await removal.start(await row(ticketId), force, closing);
     },
   };
 }

@@ -1,20 +1,22 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '../config/logger.ts';
 
-/** Pause after the store or a folder could not be changed, in milliseconds. */
-const RETRY_MS = 1000;
+const RETRY_INTERVAL_MS = 1000;
 
-export type TryAgain = (ticketId: string, work: () => Promise<void>, closing: AbortSignal) => void;
+export type RetryInBackground = (ticketId: string, work: () => Promise<void>, closing: AbortSignal) => void;
 
-/** Work without which a ticket would stay half created or half removed: until it works, or the next start does it. */
-export function createTryAgain(logger: Logger): TryAgain {
-  return function tryAgain(ticketId, work, closing) {
-    pause(RETRY_MS, undefined, { signal: closing })
+/**
+ * Retries work without which a ticket would stay half created or half deleted, until it succeeds or the server stops. The
+ * next start of the server finishes it then.
+ */
+export function createBackgroundRetry(logger: Logger): RetryInBackground {
+  return function retry(ticketId, work, closing) {
+    pause(RETRY_INTERVAL_MS, undefined, { signal: closing })
       .then(work)
       .catch((err) => {
         if (closing.aborted) return;
-        logger.warn({ err, ticket_id: ticketId }, 'a ticket is half created or half removed; this is tried again');
-        tryAgain(ticketId, work, closing);
+        logger.warn({ err, ticket_id: ticketId }, 'ticket is half created or half deleted, retrying');
+        retry(ticketId, work, closing);
       });
   };
 }

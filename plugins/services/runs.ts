@@ -23,7 +23,7 @@ export default fp(
       permissions,
       redactor,
       logger: app.log,
-      mayStart: async () => (await disk.problem()) === undefined,
+      canStart: async () => (await disk.problem()) === undefined,
     });
     app.decorate('runs', runs);
     // Not before the address is taken: a server that cannot listen must not touch the runs of another one.

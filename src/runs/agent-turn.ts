@@ -2,7 +2,6 @@ import type { EventDraft } from '../../schemas/event.ts';
 import type { Usage } from '../../schemas/run.ts';
 import type { AgentMode } from '../agents/agent-definition.ts';
 import type { Agents } from '../agents/agents.ts';
-import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
@@ -12,6 +11,7 @@ import { createAnswer } from './answer.ts';
 import { watchSilence } from './inactivity-timer.ts';
 import type { Permissions } from './permissions.ts';
 import { repeatedFailureNote, wrapUpNote } from './prompts.ts';
+import type { ActionDeps } from './run-context.ts';
 import { runLimits } from './run-limits.ts';
 import type { Progress, RunWriter } from './run-writer.ts';
 
@@ -28,7 +28,7 @@ export type Turn = {
 };
 
 type Deps = {
-  config: Config;
+  config: ActionDeps['config'];
   store: Store;
   workspaces: Workspaces;
   agents: Agents;

@@ -11,9 +11,20 @@ import type { Workspaces } from '../workspaces/workspaces.ts';
 import type { Permissions } from './permissions.ts';
 import type { RunWriter } from './run-writer.ts';
 
-/** What the actions work with. */
+/** The services that actions use. */
 export type ActionDeps = {
-  config: Config;
+  config: Pick<
+    Config,
+    | 'AGENT_SILENCE_SECONDS'
+    | 'ALLOWED_REPO_HOSTS'
+    | 'MAX_TOKENS_PER_KEY_PER_DAY'
+    | 'MAX_TOKENS_PER_RUN'
+    | 'MAX_TURNS_PER_RUN'
+    | 'REQUIRE_PLAN_APPROVAL'
+    | 'RUN_TIMEOUT_SECONDS'
+    | 'VERIFY_ATTEMPTS'
+    | 'VERIFY_COMMAND'
+  >;
   store: Store;
   workspaces: Workspaces;
   sandbox: Sandbox;
@@ -24,5 +35,5 @@ export type ActionDeps = {
   redactor: Redactor;
 };
 
-/** The run that an action carries out: one attempt of it. */
+/** The attempt that an action belongs to. */
 export type RunContext = { run: RunRow; ticket: TicketRow; writer: RunWriter; signal: AbortSignal };

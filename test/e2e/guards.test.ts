@@ -98,7 +98,7 @@ t.test('what an agent gives away leaves in no event, answer, log, commit or pull
     isClean(t, answer.body, `the problem of ${path}`);
   }
   isClean(t, log, 'the log');
-  t.match(log, /"run ended"/);
+  t.match(log, /"run finished"/);
 });
 
 t.test('a commit with a secret is refused, and the work is kept', async (t) => {

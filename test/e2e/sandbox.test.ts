@@ -74,7 +74,7 @@ t.test('SANDBOX=none is said, and the key stays in the server all the same', asy
     { data: { level: 'warn', text: /^SANDBOX=none/ } },
   );
   t.equal(seen.at(-1)?.type, 'run.succeeded');
-  t.match(await server.logged(({ msg }) => msg === 'run ended'), { sandbox: 'none', run_id: body.run_id });
+  t.match(await server.logged(({ msg }) => msg === 'run finished'), { sandbox: 'none', run_id: body.run_id });
 });
 
 t.test('the runs of a key share what it may use in a day', async (t) => {

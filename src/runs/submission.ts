@@ -1,0 +1,60 @@
+import type { Action, Budget, Run } from '../../schemas/run.ts';
+import type { Agents } from '../agents/agents.ts';
+import type { Config } from '../config/load-config.ts';
+import { AppError } from '../errors/app-error.ts';
+import type { Store } from '../store/open-store.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { QueueEstimates } from './queue-estimates.ts';
+import type { RunQueries } from './run-queries.ts';
+import { toRun } from './run-view.ts';
+
+export type SubmitRequest = {
+  ticketId: string;
+  action: Action;
+  message?: string | undefined;
+  agent?: string | undefined;
+  budget?: Budget | undefined;
+  /** Id of the caller's key. */
+  keyId: string;
+  /** Record of the request's Idempotency-Key. If it already started a run, that run is returned. */
+  idempotencyId?: string | undefined;
+};
+
+type SubmitContext = {
+  config: Pick<Config, 'AGENT' | 'MAX_QUEUED_RUNS' | 'MAX_RUNS_PER_KEY'>;
+  store: Pick<Store, 'runs' | 'tickets'>;
+  agents: Pick<Agents, 'has'>;
+  dispatcher: Dispatcher;
+  estimates: QueueEstimates;
+  queries: RunQueries;
+  stopping: AbortSignal;
+};
+
+/** As `RunEngine.submit`. */
+export async function submitRun(context: SubmitContext, request: SubmitRequest): Promise<Run> {
+  const { config, store, agents, dispatcher, estimates, queries, stopping } = context;
+  const { action, keyId, idempotencyId, budget, agent = config.AGENT } = request;
+  if (stopping.aborted) {
+    throw new AppError('shutting_down', 'The server is shutting down and accepts no new runs.', { retryAfter: 10 });
+  }
+  const message = request.message?.trim() ? request.message : undefined;
+  if (action === 'chat' && message === undefined) {
+    throw new AppError('message_required', 'The action chat needs a message.', {
+      errors: [{ path: '/message', message: 'is required for chat' }],
+    });
+  }
+  if (!agents.has(agent)) throw new AppError('agent_not_found', `There is no agent ${JSON.stringify(agent)}.`);
+  const ticket = await store.tickets.get(request.ticketId);
+  if (ticket === undefined) throw new AppError('ticket_not_found', `There is no ticket ${request.ticketId}.`);
+  const enqueued = store.runs.enqueue({
+    ...{ ticketId: ticket.ticket_id, action, message, agent, keyId, idempotencyId, budget },
+    maxQueued: config.MAX_QUEUED_RUNS,
+    maxOfKey: config.MAX_RUNS_PER_KEY,
+    waitAt: await estimates.estimatorOf(action),
+  });
+  // Before the write is committed, so that one transaction queues and claims the run.
+  dispatcher.dispatch();
+  const { row, place } = await enqueued;
+  if (place === undefined) return queries.view(row);
+  return toRun(row, { queue_position: place.position, estimated_wait_s: place.estimated_wait_s });
+}

@@ -1,13 +1,10 @@
 import type { RunResult } from '../../schemas/run.ts';
-import type { Config } from '../config/load-config.ts';
-import type { Logger } from '../config/logger.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
-import type { EventLog } from '../events/event-log.ts';
 import type { RunRow } from '../store/schema.ts';
 import { actions } from './actions.ts';
 import { type Outcome, requeue, terminalChange } from './outcomes.ts';
 import { retryUntilPersisted } from './retry-write.ts';
-import type { ActionDeps } from './run-context.ts';
+import type { AttemptDeps } from './run-context.ts';
 import { outOfTime, timeLimit } from './run-limits.ts';
 import { createRunWriter, type RunWriter } from './run-writer.ts';
 
@@ -19,14 +16,6 @@ export type Attempt = {
   controller: AbortController;
   /** The outcome is decided and being persisted: an abort has no effect. */
   finalizing: boolean;
-};
-
-type AttemptDeps = ActionDeps & {
-  config: Pick<Config, 'MAX_RUN_OUTPUT_MB' | 'RUN_MAX_ATTEMPTS'>;
-  log: EventLog;
-  logger: Logger;
-  hidePaths: (text: string) => string;
-  stopping: AbortSignal;
 };
 
 /** Executes an attempt: afterwards its run is final or queued for the next attempt. Never rejects. */

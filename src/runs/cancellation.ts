@@ -1,17 +1,13 @@
 import type { Run } from '../../schemas/run.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
-import type { EventLog } from '../events/event-log.ts';
-import { FencedError, type RunStore } from '../store/runs.ts';
+import { FencedError } from '../store/runs.ts';
 import type { RunRow } from '../store/schema.ts';
-import type { Dispatcher } from './dispatcher.ts';
+import type { EngineContext } from './engine-context.ts';
 import { terminalChange } from './outcomes.ts';
-import type { RunQueries } from './run-queries.ts';
-
-type FinishContext = { log: EventLog; hidePaths: (text: string) => string };
-type CancelContext = FinishContext & { store: { runs: RunStore }; dispatcher: Dispatcher; queries: RunQueries };
+import type { AttemptDeps } from './run-context.ts';
 
 /** As `RunEngine.cancel`. */
-export async function cancelRun(context: CancelContext, runId: string): Promise<Run> {
+export async function cancelRun(context: EngineContext, runId: string): Promise<Run> {
   const { store, dispatcher, queries } = context;
   for (;;) {
     const row = await queries.row(runId);
@@ -39,7 +35,7 @@ export async function cancelRun(context: CancelContext, runId: string): Promise<
 }
 
 /** As `RunEngine.cancelTicket`. */
-export async function cancelRunsOfTicket(context: CancelContext, ticketId: string): Promise<void> {
+export async function cancelRunsOfTicket(context: EngineContext, ticketId: string): Promise<void> {
   for (const { run_id } of await context.store.runs.unfinished(ticketId)) {
     await cancelRun(context, run_id).catch((error) => {
       if (toAppError(error).code !== 'run_finished') throw error;
@@ -52,7 +48,7 @@ export async function cancelRunsOfTicket(context: CancelContext, ticketId: strin
  * Finishes a run that has no running attempt.
  * @throws FencedError when the run was claimed or finished since it was read
  */
-export async function failRun({ log, hidePaths }: FinishContext, row: RunRow, error: AppError): Promise<void> {
+export async function failRun({ log, hidePaths }: AttemptDeps, row: RunRow, error: AppError): Promise<void> {
   const run = { action: row.action, progress: JSON.parse(row.progress), usage: JSON.parse(row.usage) };
   const { event, patch } = terminalChange({ error }, run, row.duration_ms, hidePaths);
   await log.append(row.run_id, row.attempt, [event], patch);

@@ -1,34 +1,18 @@
 import type { Run } from '../../schemas/run.ts';
 import { createPathHider } from '../config/hide-paths.ts';
-import type { Config } from '../config/load-config.ts';
-import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
-import type { EventLog } from '../events/event-log.ts';
 import { executeAttempt } from './attempts.ts';
 import { cancelRun, cancelRunsOfTicket } from './cancellation.ts';
 import { createDispatcher } from './dispatcher.ts';
 import { createQueueEstimates } from './queue-estimates.ts';
 import { recoverRuns } from './recovery.ts';
-import type { ActionDeps } from './run-context.ts';
+import type { AttemptDeps } from './run-context.ts';
 import { createRunQueries } from './run-queries.ts';
 import { type SubmitRequest, submitRun } from './submission.ts';
 
 export type RunEngine = ReturnType<typeof createRunEngine>;
 
-type EngineDeps = ActionDeps & {
-  config: Pick<
-    Config,
-    | 'AGENT'
-    | 'DATA_DIR'
-    | 'MAX_CONCURRENT_RUNS'
-    | 'MAX_QUEUED_RUNS'
-    | 'MAX_RUNS_PER_KEY'
-    | 'MAX_RUN_OUTPUT_MB'
-    | 'RUN_MAX_ATTEMPTS'
-    | 'TICKETS_ROOT'
-  >;
-  log: EventLog;
-  logger: Logger;
+type EngineDeps = Omit<AttemptDeps, 'hidePaths' | 'stopping'> & {
   /** Returns whether new work may start; if not, queued runs wait. */
   canStart: () => Promise<boolean>;
 };

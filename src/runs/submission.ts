@@ -1,11 +1,6 @@
 import type { Action, Budget, Run } from '../../schemas/run.ts';
-import type { Agents } from '../agents/agents.ts';
-import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
-import type { Store } from '../store/open-store.ts';
-import type { Dispatcher } from './dispatcher.ts';
-import type { QueueEstimates } from './queue-estimates.ts';
-import type { RunQueries } from './run-queries.ts';
+import type { EngineContext } from './engine-context.ts';
 import { toRun } from './run-view.ts';
 
 export type SubmitRequest = {
@@ -20,18 +15,8 @@ export type SubmitRequest = {
   idempotencyId?: string | undefined;
 };
 
-type SubmitContext = {
-  config: Pick<Config, 'AGENT' | 'MAX_QUEUED_RUNS' | 'MAX_RUNS_PER_KEY'>;
-  store: Pick<Store, 'runs' | 'tickets'>;
-  agents: Pick<Agents, 'has'>;
-  dispatcher: Dispatcher;
-  estimates: QueueEstimates;
-  queries: RunQueries;
-  stopping: AbortSignal;
-};
-
 /** As `RunEngine.submit`. */
-export async function submitRun(context: SubmitContext, request: SubmitRequest): Promise<Run> {
+export async function submitRun(context: EngineContext, request: SubmitRequest): Promise<Run> {
   const { config, store, agents, dispatcher, estimates, queries, stopping } = context;
   const { action, keyId, idempotencyId, budget, agent = config.AGENT } = request;
   if (stopping.aborted) {

@@ -6,7 +6,7 @@ const HEADING = /^#{1,6} \S/m;
  * @param segments texts of the turn, split where the agent called tools
  * @returns Markdown, or `undefined` when there is no heading, and so no plan
  */
-export function planText(segments: readonly string[]): string | undefined {
+export function extractPlan(segments: readonly string[]): string | undefined {
   const said = segments.findLast((segment) => HEADING.test(segment));
   if (said === undefined) return undefined;
   const fenced = /^(`{3,}|~{3,})(?:markdown|md)?\n(#[\s\S]*?)\n\1/m.exec(said)?.[2];

@@ -8,20 +8,20 @@ import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/schema.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 import { createAnswer } from './answer.ts';
-import { watchSilence } from './inactivity-timer.ts';
+import { createInactivityTimer } from './inactivity-timer.ts';
 import type { Permissions } from './permissions.ts';
-import { repeatedFailureNote, wrapUpNote } from './prompts.ts';
+import { repeatedFailureHint, wrapUpHint } from './prompts.ts';
 import type { ActionDeps } from './run-context.ts';
 import { runLimits } from './run-limits.ts';
 import type { Progress, RunWriter } from './run-writer.ts';
 
-/** Longest call of a tool that is told, in characters. */
-const MAX_CALL = 300;
+/** Longest description of a tool call in a log event, in characters. */
+const MAX_CALL_CHARS = 300;
 
 export type Turn = {
   run: RunRow;
   mode: AgentMode;
-  /** The prompt; given the earlier conversation when the agent does not remember it. */
+  /** Returns the prompt, with the earlier exchanges if the agent has lost the conversation. */
   prompt: (conversation: { request: string; answer: string }[]) => string;
   writer: RunWriter;
   signal: AbortSignal;
@@ -37,10 +37,10 @@ type Deps = {
 };
 
 /**
- * One prompt to the ticket's agent, in the ticket's conversation; its updates become events of the run. Near a limit of
- * the run, the agent is asked to come to an end; one that falls silent is ended.
- * @returns what the agent said, one text for each stretch between tool calls
- * @throws AppError what the agent or its model could not do; the signal's reason when aborted
+ * Sends one prompt to the ticket's agent, in the ticket's conversation, and emits its updates as events of the run. Near a
+ * limit of the run, a hint asks the agent to finish. An inactive agent is aborted.
+ * @returns the answer, one text for each stretch between tool calls
+ * @throws AppError an error of the agent or its model; the signal's reason when aborted
  */
 export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
   const { config, store, workspaces, agents, permissions, redactor } = deps;
@@ -51,12 +51,12 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
   ]);
   const before = writer.usage;
   const answer = createAnswer();
-  const silent = new AbortController();
-  const silence = watchSilence(config.AGENT_SILENCE_SECONDS, (error) => silent.abort(error));
+  const inactive = new AbortController();
+  const inactivity = createInactivityTimer(config.AGENT_SILENCE_SECONDS, (error) => inactive.abort(error));
 
   const onEvent = (draft: EventDraft): void => {
-    silence.hear(draft);
-    answer.take(draft);
+    inactivity.touch(draft);
+    answer.add(draft);
     if (draft.type === 'usage.updated') {
       const total = add(before, draft.data);
       writer.setUsage(total);
@@ -78,37 +78,37 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     ...(sessionId === undefined ? {} : { sessionId }),
     text: async (continued) => turn.prompt(continued ? [] : await earlierExchanges(store, run)),
     limits: await runLimits(config, store, run, spent),
-    signal: AbortSignal.any([turn.signal, silent.signal]),
+    signal: AbortSignal.any([turn.signal, inactive.signal]),
     onEvent,
     drained: writer.drained,
-    ask: (question, ended) => silence.hold(() => ask(question, ended)),
+    ask: (question, ended) => inactivity.suspend(() => ask(question, ended)),
     onSession(id) {
       writer.setSession(id);
-      silence.hearCall();
+      inactivity.touchModel();
     },
     onCall() {
-      silence.hearCall();
+      inactivity.touchModel();
       writer.addTurn();
     },
-    onWait: silence.expect,
+    onWait: inactivity.extend,
     onLimitNear(limit) {
-      // Once, also when several turns of the agent come near it.
+      // One event, even if several turns come near the same limit.
       if (writer.progress.cutShort?.setting !== limit.setting) writer.emit({ type: 'run.limit_near', data: limit });
       writer.progress.cutShort ??= limit;
-      return wrapUpNote(run.action, turn.mode, limit);
+      return wrapUpHint(run.action, turn.mode, limit);
     },
     onRepeatedFailure(whole, times) {
-      // Masked before it is cut, which could leave the half of a secret.
-      const call = redactor.text(whole).slice(0, MAX_CALL);
-      const text = `The agent was told that the same call failed ${times} times in a row: ${call}`;
+      // Redacted first: a cut could leave half of a secret.
+      const call = redactor.text(whole).slice(0, MAX_CALL_CHARS);
+      const text = `The same call failed ${times} times in a row, so the agent got a hint: ${call}`;
       onEvent({ type: 'log', data: { level: 'warn', text } });
-      return repeatedFailureNote(call, times);
+      return repeatedFailureHint(call, times);
     },
   });
-  const { stopReason } = await asked.finally(silence.end);
+  const { stopReason } = await asked.finally(inactivity.stop);
   await writer.save();
   if (stopReason !== 'end_turn') {
-    throw new AppError('agent_stopped', `The agent stopped before it was done (${stopReason}).`);
+    throw new AppError('agent_stopped', `The agent stopped early (${stopReason}).`);
   }
   return answer.segments().map(redactor.text);
 }

@@ -12,7 +12,7 @@ const look = {
   usage: { input: 400, output: 100 },
 };
 
-const NEAR_ITS_LIMIT = /Note of the server: this run nears its limit/;
+const NEAR_ITS_LIMIT = /Note from the server: this run nears its limit/;
 
 t.test('the server says what its sandbox is, and a run ends with its budget', async (t) => {
   const server = await startServer(t, world, { MAX_TOKENS_PER_RUN: '900', EGRESS_ALLOW: 'registry.example.org' });

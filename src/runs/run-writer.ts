@@ -54,8 +54,7 @@ export function createRunWriter(
   written: number,
   onFailure: (error: unknown) => void,
 ) {
-  const maxSize = config.MAX_RUN_OUTPUT_MB * MIB;
-  let size = written;
+  const isWithinLimit = createSizeLimit(config, written, onFailure);
   let pendingBytes = 0;
   let pending: EventDraft[] = [];
   let patch: RunPatch = {};
@@ -78,9 +77,7 @@ export function createRunWriter(
       clearTimeout(timer);
       timer = undefined;
       const [drafts, changes] = [pending, patch];
-      pending = [];
-      pendingBytes = 0;
-      patch = {};
+      [pending, pendingBytes, patch] = [[], 0, {}];
       try {
         await log.append(row.run_id, row.attempt, drafts, { ...changes, duration_ms: Math.round(spentMs()) });
       } catch (error) {
@@ -97,14 +94,10 @@ export function createRunWriter(
     await writing;
   }
 
-  /** Counts the bytes of an event. Returns whether the run may record it. */
-  function admit({ type }: EventDraft, bytes: number): boolean {
-    const within = size <= maxSize;
-    if (!within && AGENT_EVENTS.has(type)) return false;
-    size += bytes;
-    pendingBytes += bytes;
-    if (within && size > maxSize) onFailure(outputLimit(config));
-    return true;
+  function admit(draft: EventDraft, bytes: number): boolean {
+    const admitted = isWithinLimit(draft, bytes);
+    if (admitted) pendingBytes += bytes;
+    return admitted;
   }
 
   const writer = {
@@ -170,18 +163,7 @@ export function createRunWriter(
     },
 
     /** Runs a step between its two events; its changes of `progress` are durable when this resolves. */
-    async step<T>(step: Step, work: () => Promise<T>): Promise<T> {
-      const started = performance.now();
-      const before = JSON.stringify(progress);
-      writer.emit({ type: 'step.started', data: { step } });
-      const value = await work();
-      const duration_ms = Math.round(performance.now() - started);
-      const after = JSON.stringify(progress);
-      writer.emit({ type: 'step.finished', data: { step, duration_ms } });
-      // Without progress there is nothing to wait for: a later attempt repeats the step.
-      if (after !== before) await writer.save({ progress: after });
-      return value;
-    },
+    step: <T>(step: Step, work: () => Promise<T>): Promise<T> => runStep(writer, step, work),
   };
   return writer;
 }
@@ -193,6 +175,42 @@ function joinText(last: EventDraft | undefined, draft: EventDraft): { draft: Eve
   return { draft: { type: draft.type, data: { text: last.data.text + draft.data.text } }, added: draft.data.text };
 }
 
-function outputLimit({ MAX_RUN_OUTPUT_MB: limit }: Pick<Config, 'MAX_RUN_OUTPUT_MB'>): AppError {
-  return new AppError('output_limit', `The output of the run exceeds the ${limit} MiB that MAX_RUN_OUTPUT_MB allows.`);
+/**
+ * Returns a function that counts the bytes of an event, and returns whether the run may record it.
+ * @param onExceeded called once
+ */
+function createSizeLimit(
+  { MAX_RUN_OUTPUT_MB: limit }: Pick<Config, 'MAX_RUN_OUTPUT_MB'>,
+  written: number,
+  onExceeded: (error: AppError) => void,
+) {
+  const maxSize = limit * MIB;
+  let size = written;
+  return ({ type }: EventDraft, bytes: number): boolean => {
+    const within = size <= maxSize;
+    if (!within && AGENT_EVENTS.has(type)) return false;
+    size += bytes;
+    if (within && size > maxSize) {
+      const detail = `The output of the run exceeds the ${limit} MiB that MAX_RUN_OUTPUT_MB allows.`;
+      onExceeded(new AppError('output_limit', detail));
+    }
+    return true;
+  };
+}
+
+async function runStep<T>(
+  { progress, emit, save }: Pick<RunWriter, 'progress' | 'emit' | 'save'>,
+  step: Step,
+  work: () => Promise<T>,
+): Promise<T> {
+  const started = performance.now();
+  const before = JSON.stringify(progress);
+  emit({ type: 'step.started', data: { step } });
+  const value = await work();
+  const duration_ms = Math.round(performance.now() - started);
+  const after = JSON.stringify(progress);
+  emit({ type: 'step.finished', data: { step, duration_ms } });
+  // Without progress there is nothing to wait for: a later attempt repeats the step.
+  if (after !== before) await save({ progress: after });
+  return value;
 }

@@ -36,7 +36,7 @@ t.test('near its limit the agent is asked to come to an end, and what it did is 
   const near = events.filter(({ type }) => type === 'run.limit_near');
   t.match(near, [{ data: { setting: 'MAX_TURNS_PER_RUN', detail: '3 turns are used of 4' } }]);
   const [pull] = github.pulls('acme/duration');
-  t.match(pull?.body, /not be all of the plan.*`MAX_TURNS_PER_RUN`/);
+  t.match(pull?.body, /may be incomplete.*`MAX_TURNS_PER_RUN`/);
   const asked = gemini.requests.findLast(({ prompt }) => WRAP_UP.test(prompt));
   t.match(asked?.prompt, /consistent state that compiles/);
   t.match(JSON.stringify(asked?.body.contents), /Action: dev[\s\S]*a\.txt[\s\S]*c\.txt/, 'it knows what it did');

@@ -1,5 +1,5 @@
 import { parseRepoUrl } from '../../git/repo-url.ts';
-import { createGhApi, type GhAnswer } from '../../github/gh-api.ts';
+import { createGhApi, type GhResponse } from '../../github/gh-api.ts';
 import { githubFailure } from '../../github/github-failure.ts';
 import { createTokenSource } from '../../github/token.ts';
 import { createRedactor } from '../../redaction/redactor.ts';
@@ -24,7 +24,7 @@ export function githubChecks({ config, env, repo }: Surroundings): Check[] {
       name: 'github login',
       async run() {
         const got = await answer;
-        if (got.kind !== 'answer' || got.status !== 200) throw githubFailure(login, got);
+        if (got.kind !== 'response' || got.status !== 200) throw githubFailure(login, got);
         return ok(isApp ? `the app ${config.GITHUB_APP_ID}` : `${field(got.body, 'login')} at ${login.host}`);
       },
     },
@@ -48,7 +48,7 @@ export function githubChecks({ config, env, repo }: Surroundings): Check[] {
         const { host, owner, name } = parseRepoUrl(repo, config.ALLOWED_REPO_HOSTS);
         const route = `repos/${owner}/${name}`;
         const got = await get(host, route);
-        if (got.kind !== 'answer' || got.status !== 200) throw githubFailure({ host, method: 'GET', route }, got);
+        if (got.kind !== 'response' || got.status !== 200) throw githubFailure({ host, method: 'GET', route }, got);
         // An app's answer has no permissions; pushing tells.
         if (field(field(got.body, 'permissions'), 'push') === true) return ok(`${owner}/${name} may be pushed to`);
         if (isApp)
@@ -63,8 +63,8 @@ export function githubChecks({ config, env, repo }: Surroundings): Check[] {
 }
 
 /** How much this machine's clock is ahead, by the `Date` header, which is exact to a second. */
-function secondsOff(answer: GhAnswer, asked: number): number | undefined {
-  if (answer.kind !== 'answer') return undefined;
+function secondsOff(answer: GhResponse, asked: number): number | undefined {
+  if (answer.kind !== 'response') return undefined;
   const told = Date.parse(answer.headers.date ?? '');
   if (Number.isNaN(told)) return undefined;
   const now = Date.now();

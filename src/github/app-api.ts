@@ -3,9 +3,8 @@ import { type RequestOptions, request as requestPlain } from 'node:http';
 import { Agent, request as requestTls } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { rootCertificates } from 'node:tls';
-import type { Config } from '../config/load-config.ts';
 import { type GhApi, type GhRequest, type GhResponse, parseJson } from './gh-api.ts';
-import type { Environment } from './types.ts';
+import type { Environment, GitHubConfig } from './types.ts';
 
 const TIMEOUT_MS = 30_000;
 
@@ -14,11 +13,7 @@ const TIMEOUT_MS = 30_000;
  * `Bearer` only. Uses the same socket, proxy and certificates as gh. Retries nothing.
  * @param deps `jwt` returns the credential of one request
  */
-export function createAppApi(deps: {
-  config: Pick<Config, 'GITHUB_HTTP_UNIX_SOCKET'>;
-  parentEnv: Environment;
-  jwt: () => string;
-}): GhApi {
+export function createAppApi(deps: { config: GitHubConfig; parentEnv: Environment; jwt: () => string }): GhApi {
   const { config, parentEnv, jwt } = deps;
   const socketPath = config.GITHUB_HTTP_UNIX_SOCKET;
 
@@ -30,8 +25,9 @@ export function createAppApi(deps: {
         : requestPlain(target, { ...options, protocol: 'http:', socketPath });
     outgoing.on('error', reject);
     outgoing.on('response', (response) => {
-      const headers: Record<string, string> = {};
-      for (const [name, value] of Object.entries(response.headers)) headers[name] = String(value);
+      const headers = Object.fromEntries(
+        Object.entries(response.headers).map(([name, value]) => [name, String(value)]),
+      );
       const respond = (content: string) =>
         resolve({ kind: 'response', status: response.statusCode ?? 0, headers, body: parseJson(content) });
       text(response).then(respond, reject);

@@ -1,14 +1,13 @@
 import { sign } from 'node:crypto';
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { createAppApi } from './app-api.ts';
 import type { GhRequest } from './gh-api.ts';
 import { githubFailure } from './github-failure.ts';
-import type { Environment } from './types.ts';
+import type { Environment, GitHubConfig } from './types.ts';
 import { withRetries } from './with-retries.ts';
 
 /** The least permissions for pushing a branch and opening a pull request. Without `workflows`, GitHub rejects changes to them. */
@@ -27,14 +26,7 @@ const Installations = Type.Array(Type.Object({ id: Type.Integer({ minimum: 1 }) 
  * and throws AppError `github_auth`, `github_forbidden`, `github_rate_limited` or `github_failed`
  */
 export function createAppToken(deps: {
-  config: Pick<
-    Config,
-    | 'GITHUB_APP_ID'
-    | 'GITHUB_APP_INSTALLATION_ID'
-    | 'GITHUB_APP_PRIVATE_KEY'
-    | 'GITHUB_HOST'
-    | 'GITHUB_HTTP_UNIX_SOCKET'
-  >;
+  config: GitHubConfig;
   parentEnv: Environment;
   redactor: Pick<Redactor, 'learn'>;
   logger?: Pick<Logger, 'warn'>;

@@ -6,7 +6,7 @@ import { CHILD_MARK } from '../config/child-mark.ts';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import { plainLine } from './plain-line.ts';
-import type { Environment, TokenSource } from './types.ts';
+import type { Environment, GitHubConfig, TokenSource } from './types.ts';
 
 export type GhRequest = {
   /** Host of the repository, such as `github.com`. */
@@ -48,7 +48,7 @@ const MAX_OUTPUT_CHARS = 10_000_000;
  * reason when aborted
  */
 export function createGhApi(deps: {
-  config: Pick<Config, 'DATA_DIR' | 'GITHUB_HTTP_UNIX_SOCKET'>;
+  config: GitHubConfig & Pick<Config, 'DATA_DIR'>;
   parentEnv: Environment;
   token: TokenSource;
 }): GhApi {

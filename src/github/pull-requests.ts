@@ -1,13 +1,14 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import type { PullRequest } from '../../schemas/ticket.ts';
+import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { RepoRef } from '../git/repo-url.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { createGhApi, type GhRequest, type GhResponse } from './gh-api.ts';
 import { githubFailure, isRefusedFor } from './github-failure.ts';
-import type { Environment, TokenSource } from './types.ts';
+import type { Environment, GitHubConfig, TokenSource } from './types.ts';
 import { pause, withRetries } from './with-retries.ts';
 
 export type PullRequestRequest = {
@@ -52,7 +53,7 @@ const MAX_BODY = 65_536;
 
 /** The parts of GitHub that the server uses, through `gh api`. */
 export function createGitHub(deps: {
-  config: Parameters<typeof createGhApi>[0]['config'];
+  config: GitHubConfig & Pick<Config, 'DATA_DIR'>;
   parentEnv: Environment;
   token: TokenSource;
   redactor: Pick<Redactor, 'text'>;

@@ -1,9 +1,8 @@
 import { execa } from 'execa';
-import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { createAppToken } from './app-token.ts';
-import type { Environment, TokenSource } from './types.ts';
+import type { Environment, GitHubConfig, TokenSource } from './types.ts';
 
 const MAX_AGE_MS = 60_000;
 const TIMEOUT_MS = 15_000;
@@ -29,7 +28,7 @@ const TOKEN_VARIABLES = ['GH_TOKEN', 'GITHUB_TOKEN', 'GH_ENTERPRISE_TOKEN', 'GIT
  * @param deps `parentEnv` is the environment of the server
  */
 export function createTokenSource(deps: {
-  config: Parameters<typeof createAppToken>[0]['config'] & Pick<Config, 'GITHUB_TOKEN'>;
+  config: GitHubConfig;
   parentEnv: Environment;
   redactor: Pick<Redactor, 'learn'>;
   logger?: Pick<Logger, 'warn'>;

@@ -11,15 +11,7 @@ import type { Workspaces } from '../workspaces/workspaces.ts';
 import type { DiskGuard } from './disk-guard.ts';
 
 export type CleanUpDeps = {
-  config: Pick<
-    Config,
-    | 'RETAIN_AUDIT_DAYS'
-    | 'RETAIN_CONVERSATIONS_DAYS'
-    | 'RETAIN_EVENTS_DAYS'
-    | 'RETAIN_RUNS_DAYS'
-    | 'RETAIN_RUNS_PER_TICKET'
-    | 'RETAIN_WORKSPACES_DAYS'
-  >;
+  config: Pick<Config, keyof Config & `RETAIN_${string}`>;
   store: Pick<Store, 'changes' | 'housekeeping' | 'idempotency' | 'runs'>;
   log: Pick<EventLog, 'forget'>;
   workspaces: Pick<Workspaces, 'upkeep'>;

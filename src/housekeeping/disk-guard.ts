@@ -12,13 +12,7 @@ export type DiskState = {
   problem: AppError | undefined;
 };
 
-export type DiskGuard = {
-  /** Checks the file systems of both folders. */
-  check(): Promise<DiskState>;
-  checkFolder(name: 'DATA_DIR' | 'TICKETS_ROOT'): Promise<DiskState>;
-  /** Returns why no new work may start: `disk_full` or `storage_unavailable`. Caches a check without a problem for MAX_AGE_MS. */
-  problem(): Promise<AppError | undefined>;
-};
+export type DiskGuard = ReturnType<typeof createDiskGuard>;
 
 const MIB = 1024 ** 2;
 const RETRY_SECONDS = 60;
@@ -26,7 +20,7 @@ const RETRY_SECONDS = 60;
 const MAX_AGE_MS = 20;
 
 /** Reserves the last free space of DATA_DIR and TICKETS_ROOT for running work, which needs it to finish. */
-export function createDiskGuard(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'MIN_FREE_DISK_MB'>): DiskGuard {
+export function createDiskGuard(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'MIN_FREE_DISK_MB'>) {
   const { MIN_FREE_DISK_MB: required } = config;
 
   async function checkFolder(name: 'DATA_DIR' | 'TICKETS_ROOT'): Promise<DiskState> {
@@ -45,6 +39,7 @@ export function createDiskGuard(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'
     }
   }
 
+  /** Checks the file systems of both folders. */
   async function check(): Promise<DiskState> {
     const [data, tickets] = await Promise.all([checkFolder('DATA_DIR'), checkFolder('TICKETS_ROOT')]);
     return {
@@ -59,7 +54,8 @@ export function createDiskGuard(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'
   return {
     check,
     checkFolder,
-    async problem() {
+    /** Returns why no new work may start: `disk_full` or `storage_unavailable`. */
+    async problem(): Promise<AppError | undefined> {
       const now = performance.now();
       if (last === undefined || now - last.at > MAX_AGE_MS) last = { at: now, state: check() };
       const { problem } = await last.state;

@@ -116,14 +116,8 @@ async function promptAgent(
       prompt: (conversation) =>
         commandPrompt({
           action: mode === 'write' ? 'dev' : run.action === 'chat' ? 'chat' : 'make_plan',
-          ticket: {
-            ticketId: ticket.ticket_id,
-            title: ticket.title,
-            description: ticket.description,
-            branch: ticket.branch,
-            baseBranch: ticket.base_branch,
-          },
-          message: run.message ?? undefined,
+          ticket,
+          message: run.message,
           isRetry: run.attempt > 1,
           plan,
           conversation,

@@ -5,7 +5,7 @@ import { actions } from './actions.ts';
 import { type Outcome, requeue, terminalChange } from './outcomes.ts';
 import { retryUntilPersisted } from './retry-write.ts';
 import type { AttemptDeps } from './run-context.ts';
-import { outOfTime, timeLimit } from './run-limits.ts';
+import { timeLimit, timeLimitExceeded } from './run-limits.ts';
 import { createRunWriter, type RunWriter } from './run-writer.ts';
 
 const NO_SANDBOX = 'SANDBOX=none: the agent runs without isolation, with all rights of the server on this machine.';
@@ -26,7 +26,7 @@ export async function executeAttempt(deps: AttemptDeps, attempt: Attempt): Promi
   const written = row.attempt === 1 ? 0 : await store.events.size(row.run_id).catch(() => 0);
   const writer = createRunWriter(deps, row, written, (error) => controller.abort(error));
   const timeLeftMs = Math.max(0, timeLimit(config, row).limit * 1000 - writer.spentMs());
-  const timeout = setTimeout(() => controller.abort(outOfTime(config, row)), timeLeftMs);
+  const timeout = setTimeout(() => controller.abort(timeLimitExceeded(config, row)), timeLeftMs);
   const { signal } = controller;
   let outcome: Outcome;
   try {

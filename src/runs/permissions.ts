@@ -19,15 +19,12 @@ type Count = { open: number; requested: number; refused: boolean };
 type Resolve = (decision: Decision, by: string) => Promise<void>;
 
 /** Permissions: tool calls that wait for a person's answer. */
-export function createPermissions({
-  config,
-  store,
-  log,
-}: {
+export function createPermissions(deps: {
   config: Pick<Config, 'PERMISSION_TIMEOUT_SECONDS'>;
   store: Store;
   log: EventLog;
 }) {
+  const { config, store, log } = deps;
   const open = new Map<string, Resolve>();
   const counts = new WeakMap<RunWriter, Count>();
 

@@ -1,10 +1,11 @@
 import type { Action } from '../../schemas/run.ts';
+import type { TicketRow } from '../store/tickets.ts';
 
 export type PromptInput = {
   action: Action;
-  ticket: { ticketId: string; title: string | null; description: string | null; branch: string; baseBranch: string };
+  ticket: TicketRow;
   /** The person's message. */
-  message?: string | undefined;
+  message: string | null;
   /** Whether an earlier attempt at the run was interrupted. */
   isRetry?: boolean | undefined;
   /** The plan to carry out (`dev`), or the newest plan, to be replaced (`make_plan`). */
@@ -30,7 +31,7 @@ export function commandPrompt(input: PromptInput): string {
     fence('ticket', ticketText(ticket)),
     conversation?.length ? fence('conversation-so-far', conversationText(conversation)) : '',
     plan ? fence(`plan-version-${plan.version}`, plan.body) : '',
-    message === undefined ? '' : fence('message', message),
+    message === null ? '' : fence('message', message),
     CLOSING[action],
   ];
   return parts.filter((part) => part !== '').join('\n\n');
@@ -110,10 +111,10 @@ const CLOSING: Record<Action, string> = {
   dev: 'When you are done, summarize in a few sentences what you changed, how you checked it, and what a reviewer should look at.',
 };
 
-function ticketText(ticket: PromptInput['ticket']): string {
+function ticketText(ticket: TicketRow): string {
   return [
-    `Ticket: ${ticket.ticketId}`,
-    `Branch: ${ticket.branch} (from ${ticket.baseBranch})`,
+    `Ticket: ${ticket.ticket_id}`,
+    `Branch: ${ticket.branch} (from ${ticket.base_branch})`,
     ...(ticket.title === null ? [] : [`Title: ${ticket.title}`]),
     ...(ticket.description === null ? [] : ['', ticket.description]),
   ].join('\n');

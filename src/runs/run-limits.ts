@@ -47,7 +47,7 @@ export function timeLimit(config: TimeConfig, run: RunRow): Pick<Limit, 'setting
   return { setting: 'RUN_TIMEOUT_SECONDS', unit: 'seconds', limit: config.RUN_TIMEOUT_SECONDS };
 }
 
-export function outOfTime(config: TimeConfig, run: RunRow): AppError {
+export function timeLimitExceeded(config: TimeConfig, run: RunRow): AppError {
   const { setting, limit } = timeLimit(config, run);
   return new AppError('timed_out', `The run took longer than the ${limit} s that ${setting} allows.`);
 }

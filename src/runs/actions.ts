@@ -92,7 +92,7 @@ async function prepareWorkspace(deps: ActionDeps, { run, ticket, writer, signal 
         return;
       }
       if (!SYNC_ERRORS.has(error.code)) throw error;
-      // The files of a parked ticket may be missing still.
+      // A parked ticket may have no files yet.
       if ((await deps.workspaces.upkeep.place(run.ticket_id)) !== 'present') throw error;
       writer.emit({
         type: 'log',

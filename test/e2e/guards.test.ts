@@ -166,7 +166,7 @@ t.test('attributes that hide changes are named', async (t) => {
   const warnings = seen.flatMap((event) =>
     event.type === 'log' && event.data.level === 'warn' ? [event.data.text] : [],
   );
-  t.match(warnings, [/folded.*\.gitattributes: \*\.ts linguist-generated/]);
+  t.match(warnings, [/hide changes.*\.gitattributes: \*\.ts linguist-generated/]);
   const named = /## Hidden from review\n\n.*\n\n- \.gitattributes: \\\*\.ts linguist-generated\n/;
   t.match(github.pulls('acme/duration').at(-1)?.body, named);
 

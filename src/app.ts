@@ -141,10 +141,10 @@ export async function buildApp(options: AppOptions) {
   await app.register(sandbox);
   await app.register(workspaces);
   await app.register(agents, { definitions: options.agents });
-  await app.register(tickets);
   await app.register(plans);
   await app.register(permissions);
   await app.register(runs);
+  await app.register(tickets);
   await app.register(housekeeping);
   await app.register(readiness);
 

@@ -25,7 +25,7 @@ data: ${JSON.stringify(queuedRun)}
 /** Streams changes of tickets and runs. */
 export const feedRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { store, tickets, runs, redactor } = app;
-  const feed = createChangeFeed({ store, tickets, viewsOfRuns: runs.views, redactor, logger: app.log });
+  const feed = createChangeFeed({ store, tickets, runs, redactor, logger: app.log });
   app.addHook('onClose', () => feed.close());
 
   app.get(

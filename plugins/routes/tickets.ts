@@ -86,8 +86,7 @@ export const ticketRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const { ticket_id } = request.params;
-      const cancelRuns = (ticketId: string) => app.runs.cancelTicket(ticketId);
-      await tickets.remove(ticket_id, request.query.force, cancelRuns, app.closing);
+      await tickets.delete(ticket_id, request.query.force, app.closing);
       return reply.code(204).send(null);
     },
   );

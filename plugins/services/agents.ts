@@ -24,6 +24,8 @@ export default fp(
       throw new Error(`AGENT is ${JSON.stringify(config.AGENT)}, which is not an agent. Set it to gemini.`);
     }
     app.decorate('agents', agents);
+    // The tickets plugin has recovered the folders by now. A server that cannot listen starts no agent.
+    app.addHook('onListen', async () => agents.start());
     app.addHook('onClose', () => agents.close());
   },
   { name: 'agents', dependencies: ['config', 'redaction', 'sandbox', 'openapi'] },

@@ -29,7 +29,7 @@ export default fp(
     );
     app.addHook('onListen', async () => housekeeper.start());
     app.addHook('preClose', () => housekeeper.stop());
-    app.addHook('onClose', () => app.backups.settled());
+    app.addHook('onClose', () => app.backups.whenIdle());
   },
   { name: 'housekeeping', dependencies: ['store', 'sandbox', 'workspaces', 'agents', 'runs', 'disk', 'openapi'] },
 );

@@ -12,5 +12,5 @@ export default fp(
   async (app) => {
     app.decorate('plans', createPlans(app.store));
   },
-  { name: 'plans', dependencies: ['store', 'tickets', 'workspaces', 'agents', 'openapi'] },
+  { name: 'plans', dependencies: ['store'] },
 );

@@ -49,7 +49,7 @@ function createReadiness(app: FastifyInstance): () => Promise<Readiness> {
 
   const folder = (name: string, setting: 'DATA_DIR' | 'TICKETS_ROOT') =>
     check(name, 'The folder is not writable, or its disk is nearly full.', async () => {
-      const { problem } = await app.disk.lookAt(setting);
+      const { problem } = await app.disk.checkFolder(setting);
       if (problem !== undefined) throw problem;
     });
 

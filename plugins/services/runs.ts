@@ -23,7 +23,7 @@ export default fp(
       permissions,
       redactor,
       logger: app.log,
-      mayStart: async () => (await disk.problem()) === undefined,
+      canStart: async () => (await disk.problem()) === undefined,
     });
     app.decorate('runs', runs);
     // Only once the server listens: a server that cannot listen must not resume runs of another one.

@@ -10,12 +10,13 @@ declare module 'fastify' {
 /** Decorates `app.tickets`. */
 export default fp(
   async (app) => {
-    const { config, store, workspaces, agents } = app;
-    const tickets = createTickets({ config, store, log: app.eventLog, workspaces, agents, logger: app.log });
+    const { config, store, workspaces, agents, runs } = app;
+    const tickets = createTickets({ config, store, log: app.eventLog, workspaces, agents, runs, logger: app.log });
+    // Before `onListen`, when the runs start, which work in these folders.
     await tickets.recover();
     app.decorate('tickets', tickets);
     // After the recovery, and only once the server listens.
     app.addHook('onListen', async () => agents.start());
   },
-  { name: 'tickets', dependencies: ['store', 'workspaces', 'agents'] },
+  { name: 'tickets', dependencies: ['store', 'workspaces', 'agents', 'runs'] },
 );

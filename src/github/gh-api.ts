@@ -6,7 +6,7 @@ import { CHILD_MARK } from '../config/child-mark.ts';
 import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import { plainLine } from './plain-line.ts';
-import type { Environment, TokenSource } from './types.ts';
+import type { Environment, GitHubConfig, TokenSource } from './types.ts';
 
 export type GhRequest = {
   /** Host of the repository, such as `github.com`. */
@@ -18,15 +18,15 @@ export type GhRequest = {
   signal: AbortSignal;
 };
 
-/** What came back: an HTTP answer of any status (`body` undefined when it is not JSON), or none and why. */
-export type GhAnswer =
-  | { kind: 'answer'; status: number; headers: Readonly<Record<string, string>>; body: unknown }
+/** An HTTP response of any status (`body` is undefined unless it is JSON), or why there is none. */
+export type GhResponse =
+  | { kind: 'response'; status: number; headers: Readonly<Record<string, string>>; body: unknown }
   | { kind: 'unreachable'; reason: string };
 
-export type GhApi = (request: GhRequest) => Promise<GhAnswer>;
+export type GhApi = (request: GhRequest) => Promise<GhResponse>;
 
-/** What gh needs of the server's environment to be found and to reach the network the way the operator set it up. */
-const FORWARDED = [
+/** Variables that gh gets from the environment of the server. */
+const FORWARDED_VARIABLES = [
   CHILD_MARK,
   'PATH',
   'SSL_CERT_FILE',
@@ -37,18 +37,21 @@ const FORWARDED = [
   'no_proxy',
 ];
 
-const TIMEOUT_SECONDS = 60;
-const MAX_ANSWER_CHARACTERS = 10_000_000;
+const TIMEOUT_MS = 60_000;
+const MAX_OUTPUT_CHARS = 10_000_000;
 
 /**
- * Sends single REST requests to GitHub through `gh api`, each in a process of its own that knows nothing of the
- * operator's gh configuration. The token is in the environment of that process only. Nothing is tried twice.
- * @param deps `DATA_DIR/gh` becomes the private configuration folder of gh; `parentEnv` gives PATH, proxy and
- * certificate variables
- * @returns a function that gives GitHub's answer; it throws `github_auth` when there is no token, `github_failed` when
- * gh is not installed, and the signal's reason when aborted
+ * Sends REST requests to GitHub through `gh api`, one process each, without the operator's gh configuration: gh uses
+ * `DATA_DIR/gh`. Only the environment of that process holds the token. Retries nothing.
+ * @param deps `parentEnv` has PATH and the variables of proxy and certificates
+ * @returns a function that throws `github_auth` without a token, `github_failed` when gh is not installed, and the signal's
+ * reason when aborted
  */
-export function createGhApi(deps: { config: Config; parentEnv: Environment; token: TokenSource }): GhApi {
+export function createGhApi(deps: {
+  config: GitHubConfig & Pick<Config, 'DATA_DIR'>;
+  parentEnv: Environment;
+  token: TokenSource;
+}): GhApi {
   const { config, parentEnv, token } = deps;
   const configDir = join(config.DATA_DIR, 'gh');
   const emptyDir = join(configDir, 'empty');
@@ -80,12 +83,12 @@ export function createGhApi(deps: { config: Config; parentEnv: Environment; toke
       ...(body === undefined ? { stdin: 'ignore' } : { input: JSON.stringify(body) }),
       env: { ...environment(parentEnv, configDir), ...credentials(host, secret) },
       extendEnv: false,
-      // gh looks for a repository in its working directory.
+      // Without a repository, which gh would read.
       cwd: emptyDir,
       reject: false,
       stripFinalNewline: false,
-      maxBuffer: MAX_ANSWER_CHARACTERS,
-      timeout: TIMEOUT_SECONDS * 1000,
+      maxBuffer: MAX_OUTPUT_CHARS,
+      timeout: TIMEOUT_MS,
       cancelSignal: signal,
       killDescendants: true,
       killSignal: 'SIGKILL',
@@ -93,25 +96,25 @@ export function createGhApi(deps: { config: Config; parentEnv: Environment; toke
 
     signal.throwIfAborted();
     if (result.code === 'ENOENT' || result.code === 'EACCES') {
-      throw new AppError('github_failed', 'The gh command cannot be started; it seems not to be installed.', {
+      throw new AppError('github_failed', 'The gh command cannot be started. It may not be installed.', {
         cause: result,
         remedy: 'Install the GitHub CLI, https://cli.github.com, and put gh in the PATH of the server.',
       });
     }
-    if (result.timedOut) return { kind: 'unreachable', reason: `no answer within ${TIMEOUT_SECONDS} seconds` };
-    if (result.isMaxBuffer) return { kind: 'unreachable', reason: 'the answer is too large' };
-    // The exit code and the words on stderr differ between versions of gh; the status line does not.
-    return parseAnswer(result.stdout) ?? { kind: 'unreachable', reason: plainLine(result.stderr) || 'no answer' };
+    if (result.timedOut) return { kind: 'unreachable', reason: `no response within ${TIMEOUT_MS / 1000} seconds` };
+    if (result.isMaxBuffer) return { kind: 'unreachable', reason: 'the response is too large' };
+    // The status line decides: exit codes and messages differ between versions of gh.
+    return parseOutput(result.stdout) ?? { kind: 'unreachable', reason: plainLine(result.stderr) || 'no response' };
   };
 }
 
-/** A file without `version` would be rewritten by newer versions of gh. JSON strings are YAML strings. */
+/** Newer versions of gh rewrite a file without `version`. JSON strings are valid YAML. */
 function configFile(socket: string | undefined): string {
   return `version: "1"\n${socket === undefined ? '' : `http_unix_socket: ${JSON.stringify(socket)}\n`}`;
 }
 
 function environment(parentEnv: Environment, configDir: string): Record<string, string> {
-  const forwarded = FORWARDED.flatMap((name) => {
+  const forwarded = FORWARDED_VARIABLES.flatMap((name) => {
     const value = parentEnv[name];
     return value === undefined ? [] : [[name, value]];
   });
@@ -128,7 +131,7 @@ function environment(parentEnv: Environment, configDir: string): Record<string, 
   };
 }
 
-/** gh reads GH_TOKEN for github.com and GH_ENTERPRISE_TOKEN for any other host; for *.ghe.com it depends on its version. */
+/** gh reads GH_TOKEN for github.com and GH_ENTERPRISE_TOKEN for other hosts; for *.ghe.com it depends on the version. */
 function credentials(host: string, token: string): Record<string, string> {
   return {
     GH_HOST: host,
@@ -137,8 +140,8 @@ function credentials(host: string, token: string): Record<string, string> {
   };
 }
 
-/** Output of `gh api -i`: a status line (HTTP/2 has no reason phrase), headers, an empty line, the body. */
-function parseAnswer(output: string): GhAnswer | undefined {
+/** Parses the output of `gh api -i`: status line (HTTP/2 has no reason phrase), headers, empty line, body. */
+function parseOutput(output: string): GhResponse | undefined {
   const [, status, head, text] =
     /^HTTP\/[\d.]+ (\d{3})[^\r\n]*\r?\n((?:[^\r\n]+\r?\n)*)\r?\n([\s\S]*)$/.exec(output) ?? [];
   if (status === undefined || head === undefined || text === undefined) return undefined;
@@ -147,10 +150,11 @@ function parseAnswer(output: string): GhAnswer | undefined {
     const colon = line.indexOf(':');
     if (colon > 0) headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
   }
-  return { kind: 'answer', status: Number(status), headers, body: parseJson(text) };
+  return { kind: 'response', status: Number(status), headers, body: parseJson(text) };
 }
 
-function parseJson(text: string): unknown {
+/** Returns undefined for anything but JSON. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

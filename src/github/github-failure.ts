@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { AppError } from '../errors/app-error.ts';
-import type { GhAnswer, GhRequest } from './gh-api.ts';
+import type { GhRequest, GhResponse } from './gh-api.ts';
 import { plainLine } from './plain-line.ts';
 
 const ErrorBody = Type.Object({
@@ -17,30 +17,34 @@ const ErrorBody = Type.Object({
   ),
 });
 
-/** GitHub asks to wait at least a minute when it names no time. */
-const UNNAMED_WAIT_SECONDS = 60;
+/** GitHub's rule for a rate limit without a time. */
+const DEFAULT_WAIT_SECONDS = 60;
 
 /**
- * Seconds to wait when the answer says that the rate is limited, else undefined.
+ * Returns the seconds to wait after a response about a rate limit, and undefined after any other.
  * https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
  */
-export function rateLimitSeconds(answer: GhAnswer): number | undefined {
-  if (answer.kind !== 'answer' || (answer.status !== 403 && answer.status !== 429)) return undefined;
-  const { 'retry-after': retryAfter, 'x-ratelimit-remaining': remaining, 'x-ratelimit-reset': reset } = answer.headers;
+export function rateLimitSeconds(response: GhResponse): number | undefined {
+  if (response.kind !== 'response' || (response.status !== 403 && response.status !== 429)) return undefined;
+  const {
+    'retry-after': retryAfter,
+    'x-ratelimit-remaining': remaining,
+    'x-ratelimit-reset': reset,
+  } = response.headers;
   if (retryAfter !== undefined && /^\d+$/.test(retryAfter)) return Number(retryAfter);
   if (remaining === '0' && reset !== undefined && /^\d+$/.test(reset)) {
-    // Compared with GitHub's own clock: this machine's may be wrong.
-    const now = Date.parse(answer.headers.date ?? '') || Date.now();
+    // By the clock of GitHub: that of this machine may be wrong.
+    const now = Date.parse(response.headers.date ?? '') || Date.now();
     return Math.max(0, Math.ceil(Number(reset) - now / 1000));
   }
-  const limited = answer.status === 429 || /rate limit|abuse/i.test(errorBody(answer)?.message ?? '');
-  return limited ? UNNAMED_WAIT_SECONDS : undefined;
+  const limited = response.status === 429 || /rate limit|abuse/i.test(errorBody(response)?.message ?? '');
+  return limited ? DEFAULT_WAIT_SECONDS : undefined;
 }
 
-/** Whether a 422 says so: some message matches, or the field is named as invalid. */
-export function isRefusedFor(answer: GhAnswer, reason: RegExp | { invalidField: string }): boolean {
-  if (answer.kind !== 'answer' || answer.status !== 422) return false;
-  const errors = errorBody(answer)?.errors ?? [];
+/** Returns whether the response is a 422 with an error message that matches, or with an invalid field. */
+export function isRefusedFor(response: GhResponse, reason: RegExp | { invalidField: string }): boolean {
+  if (response.kind !== 'response' || response.status !== 422) return false;
+  const errors = errorBody(response)?.errors ?? [];
   return errors.some(({ message, field, code }) =>
     reason instanceof RegExp
       ? message !== undefined && reason.test(message)
@@ -48,36 +52,35 @@ export function isRefusedFor(answer: GhAnswer, reason: RegExp | { invalidField: 
   );
 }
 
-/** An answer that is not a success, as the error it means for the person who asked. */
-export function githubFailure(request: Pick<GhRequest, 'host' | 'method' | 'route'>, answer: GhAnswer): AppError {
+/** Converts an unsuccessful response to an AppError. */
+export function githubFailure(request: Pick<GhRequest, 'host' | 'method' | 'route'>, response: GhResponse): AppError {
   const { host, method, route } = request;
-  const asked = `${method} ${route.replace(/\?.*/, '')}`;
-  if (answer.kind === 'unreachable') {
-    return new AppError('github_failed', `${host} was not reached (${answer.reason}).`, {
+  if (response.kind === 'unreachable') {
+    return new AppError('github_failed', `${host} was not reached (${response.reason}).`, {
       remedy: 'Check the network, the proxy and the certificates of the server, then try again.',
     });
   }
-  const said = `${host} answered ${answer.status} to ${asked}${words(answer)}.`;
-  const seconds = rateLimitSeconds(answer);
-  if (seconds !== undefined) return new AppError('github_rate_limited', said, { retryAfter: Math.max(1, seconds) });
-  if (answer.status === 401) return new AppError('github_auth', said);
-  if (answer.status === 403) return new AppError('github_forbidden', said);
-  // A repository that was readable a moment ago: GitHub hides missing write access behind 404.
-  if (answer.status === 404) return new AppError(method === 'GET' ? 'repo_not_found' : 'github_forbidden', said);
-  if (isRefusedFor(answer, /no commits between/i)) {
-    return new AppError('no_changes', 'The branch holds no commit that the base branch does not have.');
+  const detail = `${host} answered ${response.status} to ${method} ${route.replace(/\?.*/, '')}${reasonsOf(response)}.`;
+  const seconds = rateLimitSeconds(response);
+  if (seconds !== undefined) return new AppError('github_rate_limited', detail, { retryAfter: Math.max(1, seconds) });
+  if (response.status === 401) return new AppError('github_auth', detail);
+  if (response.status === 403) return new AppError('github_forbidden', detail);
+  // The repository was readable before: GitHub hides missing write access behind a 404.
+  if (response.status === 404) return new AppError(method === 'GET' ? 'repo_not_found' : 'github_forbidden', detail);
+  if (isRefusedFor(response, /no commits between/i)) {
+    return new AppError('no_changes', 'The branch has no commits that are not in the base branch.');
   }
-  if (isRefusedFor(answer, { invalidField: 'base' })) return new AppError('base_branch_not_found', said);
-  return new AppError('github_failed', said);
+  if (isRefusedFor(response, { invalidField: 'base' })) return new AppError('base_branch_not_found', detail);
+  return new AppError('github_failed', detail);
 }
 
-function words(answer: GhAnswer): string {
-  const body = errorBody(answer);
+function reasonsOf(response: GhResponse): string {
+  const body = errorBody(response);
   if (body === undefined) return '';
   const reasons = (body.errors ?? []).map(({ message, field, code }) => message ?? `${field} ${code}`);
   return `: ${plainLine([body.message, ...reasons].join('; ')).replace(/\.$/, '')}`;
 }
 
-function errorBody(answer: GhAnswer): Static<typeof ErrorBody> | undefined {
-  return answer.kind === 'answer' && Value.Check(ErrorBody, answer.body) ? answer.body : undefined;
+function errorBody(response: GhResponse): Static<typeof ErrorBody> | undefined {
+  return response.kind === 'response' && Value.Check(ErrorBody, response.body) ? response.body : undefined;
 }

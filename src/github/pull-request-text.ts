@@ -3,55 +3,55 @@ import { plainLine } from './plain-line.ts';
 
 export type PullRequestFacts = {
   ticketId: string;
-  /** The ticket's title, or the goal of its plan. */
+  /** Title of the ticket, or goal of its plan. */
   subject?: string | undefined;
   plan?: { version: number; body: string } | undefined;
   /** Oldest first. */
   commits: readonly { sha: string; subject: string }[];
-  /** What the agent said at its end. */
+  /** The last answer of the agent. */
   summary?: string | undefined;
-  /** Files that were changed too, but may not be committed. */
+  /** Changed files that PROTECTED_PATHS excludes from the commit. */
   heldBack?: readonly string[] | undefined;
-  /** Attributes of files, as in `.gitattributes`, by which changes are not shown for review. */
+  /** New lines of `.gitattributes` that hide changes from review. */
   hiding?: readonly string[] | undefined;
-  /** The limit near which the agent was asked to come to an end. */
+  /** The limit that made the agent finish early. */
   cutShort?: string | undefined;
-  /** The command that succeeded before the commit; absent when none is configured. */
+  /** The check command that succeeded before the commit; undefined if none is configured. */
   check?: readonly string[] | undefined;
 };
 
-/** GitHub takes 65,536 characters; the rest is for the marker and for what people add. */
+/** GitHub accepts 65,536 characters; the difference is for the markers and for text of people. */
 const MAX_BODY = 60_000;
 const MAX_TITLE = 256;
 const MAX_SUMMARY = 15_000;
 const MAX_COMMITS = 100;
 const MAX_LINES = 50;
 
-const HELD_BACK = 'The agent changed these files too. They are protected, so the changes are not in this pull request:';
+const HELD_BACK = 'The agent also changed these protected files. Their changes are not in this pull request:';
 const HIDING =
-  'These lines of attributes are new here. GitHub folds the changes of the files that they name, so open each of them:';
+  'This pull request adds these git attributes. GitHub collapses the diffs of the files that they match, so expand each:';
 
 /**
  * Composes the title (one line, at most 256 characters) and the text (Markdown, at most 60,000 characters) of a ticket's
- * pull request. Everything that an agent, a client or a repository wrote is inert, and quoted or listed so that it cannot
- * pass for the server's own words.
+ * pull request. Foreign text (of agents, clients and repositories) is inert, and quoted or listed, so that nobody takes it
+ * for text of the server.
  */
 export function pullRequestText(facts: PullRequestFacts, redact: Redact): { title: string; body: string } {
   const { ticketId, subject, plan, commits, summary = '', heldBack = [], hiding = [], cutShort, check } = facts;
   const title = inertLine(`${ticketId}: ${subject?.trim() || 'changes'}`, redact, MAX_TITLE);
-  const said = inertQuote(summary, redact, MAX_SUMMARY);
+  const quotedSummary = inertQuote(summary, redact, MAX_SUMMARY);
   const before = [
-    `Ticket \`${ticketId}\`${plan === undefined ? '' : `, carried out after plan ${plan.version}`}. The changes were made by a coding agent; please review them like any other contribution.`,
+    `Ticket \`${ticketId}\`${plan === undefined ? '' : `, implemented according to plan ${plan.version}`}. A coding agent made these changes; please review them like any other contribution.`,
     ...(cutShort === undefined
       ? []
       : [
-          `**This may not be all of the plan**: the agent was asked to come to an end when the run came near \`${cutShort}\`.`,
+          `**These changes may be incomplete**: the server asked the agent to finish, because the run neared its limit \`${cutShort}\`.`,
         ]),
-    ...(said === '' ? [] : ['## What the agent says', said]),
+    ...(quotedSummary === '' ? [] : ['## Summary by the agent', quotedSummary]),
   ];
   const after = [
     '## Commits',
-    listOf(commits, MAX_COMMITS, ({ sha, subject }) => `${sha.slice(0, 12)} ${listed(subject, redact)}`),
+    listOf(commits, MAX_COMMITS, ({ sha, subject }) => `${sha.slice(0, 12)} ${escapeItem(subject, redact)}`),
     ...section('Held back', HELD_BACK, heldBack, redact),
     ...section('Hidden from review', HIDING, hiding, redact),
     '## How this was checked',
@@ -68,19 +68,19 @@ function planSection(plan: PullRequestFacts['plan'], redact: Redact, space: numb
   return [summary, inertQuote(plan.body, redact, space - frame), '</details>'];
 }
 
-function section(title: string, words: string, lines: readonly string[], redact: Redact): string[] {
+function section(title: string, intro: string, lines: readonly string[], redact: Redact): string[] {
   if (lines.length === 0) return [];
-  return [`## ${title}`, words, listOf(lines, MAX_LINES, (line) => listed(line, redact))];
+  return [`## ${title}`, intro, listOf(lines, MAX_LINES, (line) => escapeItem(line, redact))];
 }
 
-function listOf<T>(items: readonly T[], most: number, show: (item: T) => string): string {
-  const lines = items.slice(0, most).map((item) => `- ${show(item)}`);
-  if (items.length > most) lines.push(`- and ${items.length - most} more`);
+function listOf<T>(items: readonly T[], max: number, show: (item: T) => string): string {
+  const lines = items.slice(0, max).map((item) => `- ${show(item)}`);
+  if (items.length > max) lines.push(`- and ${items.length - max} more`);
   return lines.join('\n');
 }
 
-/** Foreign text as one line in which no character is Markdown. */
-function listed(text: string, redact: Redact): string {
+/** Escapes foreign text as one line without Markdown. */
+function escapeItem(text: string, redact: Redact): string {
   return inertItem(text, redact, 100)
     .replace(/[\\`*_[\]<~|$]/g, '\\$&')
     .replace(/^[-+>#=]/, '\\$&')
@@ -89,9 +89,9 @@ function listed(text: string, redact: Redact): string {
 
 function checkText(check: readonly string[] | undefined): string {
   if (check === undefined) {
-    return 'The server has no check command configured, so nothing was run on these changes before they were pushed.';
+    return 'The server has no check command configured, so nothing checked these changes before the push.';
   }
-  // A fence that is longer than any run of backticks in the command cannot be closed by it.
+  // Longer than any run of backticks in the command, which could close the fence.
   const command = plainLine(check.join(' '), 500);
   const fence = '`'.repeat(Math.max(2, ...[...command.matchAll(/`+/g)].map(([run]) => run.length)) + 1);
   return `This command succeeded in the workspace before the changes were committed:\n\n${fence}\n${command}\n${fence}`;

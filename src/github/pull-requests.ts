@@ -6,16 +6,16 @@ import type { Logger } from '../config/logger.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { RepoRef } from '../git/repo-url.ts';
 import type { Redactor } from '../redaction/redactor.ts';
-import { createGhApi, type GhAnswer, type GhRequest } from './gh-api.ts';
+import { createGhApi, type GhRequest, type GhResponse } from './gh-api.ts';
 import { githubFailure, isRefusedFor } from './github-failure.ts';
-import type { Environment, TokenSource } from './types.ts';
+import type { Environment, GitHubConfig, TokenSource } from './types.ts';
 import { pause, withRetries } from './with-retries.ts';
 
 export type PullRequestRequest = {
   repo: RepoRef;
-  /** Recognises the ticket's own pull request among others. */
+  /** Identifies the ticket's own pull request among others. */
   ticketId: string;
-  /** Branch of the ticket, already pushed to the repository. */
+  /** Branch of the ticket, which is pushed already. */
   head: string;
   base: string;
   title: string;
@@ -26,10 +26,10 @@ export type PullRequestRequest = {
 
 export type GitHub = {
   /**
-   * Makes sure that the ticket has exactly one open pull request with this title and text, however often it is called
-   * and whatever was lost on the way: looks, creates, and looks again when it is not certain what happened.
-   * In an existing one, what people wrote around the server's part of the text stays. One that a person opened for the
-   * branch is given back as it is.
+   * Ensures that the ticket has exactly one open pull request with this title and text. Idempotent, even after a lost
+   * response: lists the pull requests, creates one, and lists them again if the result is uncertain. In an existing pull
+   * request, text of people around the server's part stays. A pull request that a person opened for the branch stays
+   * unchanged.
    * @throws AppError `no_changes`, `github_auth`, `github_forbidden`, `repo_not_found`, `base_branch_not_found`,
    * `github_rate_limited` (with `retryAfter`), `github_failed`; the signal's reason when aborted
    */
@@ -46,14 +46,14 @@ const Pull = Type.Object({
 });
 type Pull = Static<typeof Pull>;
 
-const ROUNDS = 3;
+const MAX_CREATE_ATTEMPTS = 3;
 
-/** Longest text that GitHub takes. */
+/** Longest text that GitHub accepts, in characters. */
 const MAX_BODY = 65_536;
 
-/** GitHub as the server uses it, through `gh api`. */
+/** The parts of GitHub that the server uses, through `gh api`. */
 export function createGitHub(deps: {
-  config: Config;
+  config: GitHubConfig & Pick<Config, 'DATA_DIR'>;
   parentEnv: Environment;
   token: TokenSource;
   redactor: Pick<Redactor, 'text'>;
@@ -62,17 +62,17 @@ export function createGitHub(deps: {
   const { redactor } = deps;
   const api = withRetries(createGhApi(deps), deps.logger);
 
-  async function ask<Schema extends TSchema>(schema: Schema, request: GhRequest): Promise<Static<Schema>> {
-    return understood(schema, request, await api(request));
+  async function send<Schema extends TSchema>(schema: Schema, request: GhRequest): Promise<Static<Schema>> {
+    return parseResponse(schema, request, await api(request));
   }
 
   return {
-    async ensurePullRequest({ repo, ticketId, head, base, signal, ...words }) {
+    async ensurePullRequest({ repo, ticketId, head, base, signal, ...text }) {
       const { host } = repo;
-      const title = redactor.text(words.title);
-      const body = redactor.text(words.body);
-      // A renamed or transferred repository still answers to its old name, but its pull requests are under the new one.
-      const { full_name: fullName } = await ask(Repository, {
+      const title = redactor.text(text.title);
+      const body = redactor.text(text.body);
+      // A renamed or transferred repository redirects from its old name, but its pull requests need the new one.
+      const { full_name: fullName } = await send(Repository, {
         host,
         method: 'GET',
         route: `repos/${encodeURIComponent(repo.owner)}/${encodeURIComponent(repo.name)}`,
@@ -80,7 +80,7 @@ export function createGitHub(deps: {
       });
       const pulls = `repos/${fullName}/pulls`;
       const query = new URLSearchParams({ state: 'open', head: `${fullName.split('/')[0]}:${head}`, per_page: '100' });
-      const look: GhRequest = { host, method: 'GET', route: `${pulls}?${query}`, signal };
+      const list: GhRequest = { host, method: 'GET', route: `${pulls}?${query}`, signal };
       const part = markedPart(ticketId, body);
       const create: GhRequest = { host, method: 'POST', route: pulls, body: { title, head, base, body: part }, signal };
       const found = (pull: Pull, created: boolean) => ({
@@ -89,52 +89,59 @@ export function createGitHub(deps: {
         created,
       });
 
-      let last: GhAnswer | undefined;
-      let answerLost = false;
+      let last: GhResponse | undefined;
+      let responseLost = false;
       for (let round = 0; ; round++) {
-        const open = (await ask(Type.Array(Pull), look)).filter((pull) => pull.head.ref === head);
+        const open = (await send(Type.Array(Pull), list)).filter((pull) => pull.head.ref === head);
         const ours = open.find((pull) => findPart(pull.body, ticketId) !== undefined);
         if (ours !== undefined) {
           const wanted = { title, body: withPart(ours.body ?? '', ticketId, part) };
           if (wanted.title !== ours.title || wanted.body !== ours.body) {
-            await ask(Pull, { host, method: 'PATCH', route: `${pulls}/${ours.number}`, body: wanted, signal });
+            await send(Pull, { host, method: 'PATCH', route: `${pulls}/${ours.number}`, body: wanted, signal });
           }
-          return found(ours, answerLost);
+          return found(ours, responseLost);
         }
         const theirs = open.find((pull) => pull.base.ref === base);
         if (theirs !== undefined) return found(theirs, false);
 
-        if (last !== undefined && round === ROUNDS) throw githubFailure(create, last);
+        if (last !== undefined && round === MAX_CREATE_ATTEMPTS) throw githubFailure(create, last);
         last = await api(create);
-        if (!isUncertain(last)) return found(understood(Pull, create, last), true);
-        answerLost ||= last.kind === 'unreachable' || last.status >= 500;
+        if (!isUncertain(last)) return found(parseResponse(Pull, create, last), true);
+        responseLost ||= last.kind === 'unreachable' || last.status >= 500;
         await pause((round + 1) / 2, signal);
       }
     },
   };
 }
 
-/** Answers after which only a look tells whether there is a pull request, or that a moment may mend. */
-function isUncertain(answer: GhAnswer): boolean {
+/** Returns whether the pull request may exist after this response, or a retry may succeed. */
+function isUncertain(response: GhResponse): boolean {
   return (
-    answer.kind === 'unreachable' ||
-    answer.status >= 500 ||
-    isRefusedFor(answer, /already exists/i) ||
-    // A branch can take a moment from the push until the API knows it.
-    isRefusedFor(answer, { invalidField: 'head' })
+    response.kind === 'unreachable' ||
+    response.status >= 500 ||
+    isRefusedFor(response, /already exists/i) ||
+    // The API may not see a pushed branch for a moment.
+    isRefusedFor(response, { invalidField: 'head' })
   );
 }
 
-function understood<Schema extends TSchema>(schema: Schema, request: GhRequest, answer: GhAnswer): Static<Schema> {
-  if (answer.kind === 'unreachable' || answer.status >= 300) throw githubFailure(request, answer);
-  if (Value.Check(schema, answer.body)) return answer.body;
-  throw new AppError('github_failed', `${request.host} answered ${request.method} in a form that is not understood.`);
+function parseResponse<Schema extends TSchema>(
+  schema: Schema,
+  request: GhRequest,
+  response: GhResponse,
+): Static<Schema> {
+  if (response.kind === 'unreachable' || response.status >= 300) throw githubFailure(request, response);
+  if (Value.Check(schema, response.body)) return response.body;
+  throw new AppError(
+    'github_failed',
+    `${request.host} answered ${request.method} ${request.route.replace(/\?.*/, '')} in an unknown format.`,
+  );
 }
 
 const END = '<!-- /pullwright -->';
 const startOf = (ticketId: string) => `<!-- pullwright:ticket=${ticketId} -->`;
 
-/** The server's part of the text, between two comments that GitHub does not show. */
+/** Wraps the server's part of the text in two comments, which GitHub does not show. */
 function markedPart(ticketId: string, body: string): string {
   return `${startOf(ticketId)}\n${body}\n${END}`;
 }
@@ -147,8 +154,8 @@ function findPart(text: string | null, ticketId: string): { from: number; to: nu
 }
 
 function withPart(text: string, ticketId: string, part: string): string {
-  const place = findPart(text, ticketId);
-  if (place === undefined) return text;
-  const changed = text.slice(0, place.from) + part + text.slice(place.to);
+  const found = findPart(text, ticketId);
+  if (found === undefined) return text;
+  const changed = text.slice(0, found.from) + part + text.slice(found.to);
   return changed.length <= MAX_BODY ? changed : text;
 }

@@ -1,14 +1,13 @@
 import { execa } from 'execa';
-import type { Config } from '../config/load-config.ts';
 import type { Logger } from '../config/logger.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import { createAppToken } from './app-token.ts';
-import type { Environment, TokenSource } from './types.ts';
+import type { Environment, GitHubConfig, TokenSource } from './types.ts';
 
-const CACHE_MILLISECONDS = 60_000;
-const TIMEOUT_MILLISECONDS = 15_000;
+const MAX_AGE_MS = 60_000;
+const TIMEOUT_MS = 15_000;
 
-/** What leads gh to the operator's own login, in a file or in the keyring of the session. */
+/** Variables by which gh finds the operator's login, in a file or in the keyring of the session. */
 const LOGIN_VARIABLES = [
   'PATH',
   'HOME',
@@ -18,18 +17,18 @@ const LOGIN_VARIABLES = [
   'DBUS_SESSION_BUS_ADDRESS',
 ];
 
-/** gh would take these for any host of their kind. */
+/** Variables that gh uses for any host of their kind. */
 const TOKEN_VARIABLES = ['GH_TOKEN', 'GITHUB_TOKEN', 'GH_ENTERPRISE_TOKEN', 'GITHUB_ENTERPRISE_TOKEN'];
 
 /**
- * Where the GitHub token comes from: for GITHUB_HOST the GitHub App or the setting GITHUB_TOKEN, and else the login of
- * the gh command itself (`gh auth token`), asked for at most once a minute and host. gh missing or not logged in gives
- * undefined. A token never goes to another host than the one it is for.
- * @param deps `parentEnv` is the server's environment, which leads gh to the operator's login
- * @returns the source; it throws what app-token.ts does
+ * Returns the source of GitHub tokens. The first of these applies; a token is never sent to another host:
+ * 1. for GITHUB_HOST, the GitHub App (whose errors it throws) or GITHUB_TOKEN;
+ * 2. the operator's login of gh (`gh auth token`), read at most once a minute and host;
+ * 3. undefined, when gh is missing or not logged in.
+ * @param deps `parentEnv` is the environment of the server
  */
 export function createTokenSource(deps: {
-  config: Config;
+  config: GitHubConfig;
   parentEnv: Environment;
   redactor: Pick<Redactor, 'addSecret'>;
   logger?: Pick<Logger, 'warn'>;
@@ -39,23 +38,23 @@ export function createTokenSource(deps: {
   const cache = new Map<string, { until: number; token: Promise<string | undefined> }>();
 
   return async (host) => {
-    const isOurs = host === config.GITHUB_HOST;
-    if (isOurs && appToken !== undefined) return appToken();
-    if (isOurs && config.GITHUB_TOKEN !== undefined) return config.GITHUB_TOKEN;
+    const isDefaultHost = host === config.GITHUB_HOST;
+    if (isDefaultHost && appToken !== undefined) return appToken();
+    if (isDefaultHost && config.GITHUB_TOKEN !== undefined) return config.GITHUB_TOKEN;
     const cached = cache.get(host);
     if (cached !== undefined && performance.now() < cached.until) return cached.token;
-    const token = askGh(host, parentEnv, isOurs).then((found) => {
+    const token = readGhToken(host, parentEnv, isDefaultHost).then((found) => {
       if (found !== undefined) redactor.addSecret(found);
       return found;
     });
-    cache.set(host, { until: performance.now() + CACHE_MILLISECONDS, token });
+    cache.set(host, { until: performance.now() + MAX_AGE_MS, token });
     return token;
   };
 }
 
-async function askGh(host: string, parentEnv: Environment, isOurs: boolean): Promise<string | undefined> {
+async function readGhToken(host: string, parentEnv: Environment, isDefaultHost: boolean): Promise<string | undefined> {
   const env: Record<string, string> = { GH_PROMPT_DISABLED: '1', GH_NO_UPDATE_NOTIFIER: '1', GH_TELEMETRY: 'false' };
-  for (const name of isOurs ? [...LOGIN_VARIABLES, ...TOKEN_VARIABLES] : LOGIN_VARIABLES) {
+  for (const name of isDefaultHost ? [...LOGIN_VARIABLES, ...TOKEN_VARIABLES] : LOGIN_VARIABLES) {
     const value = parentEnv[name];
     if (value !== undefined) env[name] = value;
   }
@@ -65,7 +64,7 @@ async function askGh(host: string, parentEnv: Environment, isOurs: boolean): Pro
     cwd: '/',
     stdin: 'ignore',
     reject: false,
-    timeout: TIMEOUT_MILLISECONDS,
+    timeout: TIMEOUT_MS,
     killDescendants: true,
     killSignal: 'SIGKILL',
   });

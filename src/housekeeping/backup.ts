@@ -14,26 +14,26 @@ import { copyTree } from '../trees/copy-tree.ts';
 import { failureReason } from '../workspaces/maintenance/backup-ticket.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 
-/** What a backup says of itself, in its first file. */
+/** The first file of a backup. */
 export const Manifest = Type.Object({
   format: Type.Literal('pullwright-backup-1'),
-  version: Type.String({ description: 'Of the server that made it.' }),
+  version: Type.String({ description: 'Version of the server that took the backup.' }),
   created_at: Type.String(),
   tickets: Type.Array(Type.String()),
-  /** What could not be kept. */
+  /** Parts that could not be read. */
   left_out: Type.Array(Type.Object({ ticket_id: Type.String(), what: Type.String() })),
 });
 export type Manifest = Static<typeof Manifest>;
 export const MANIFEST = 'manifest.json';
 
-/** How long a backup waits for a reader that takes nothing of it: meanwhile there is no other, and it fills the disk. */
+/** How long a backup waits for a stalled reader. Meanwhile it blocks other backups and occupies disk space. */
 const READER_TIMEOUT_MS = 60_000;
 
 export type Backups = ReturnType<typeof createBackups>;
 
 /**
- * Backups of everything: the store, each ticket's git directory with its uncommitted work, the mirrors these borrow from,
- * and the conversations. The work of the server goes on meanwhile; what was acknowledged before is in it.
+ * Takes backups of the store, each ticket's git directory with its uncommitted work, the mirrors they borrow from, and the
+ * conversations. The server works on meanwhile. A backup holds everything acknowledged before it started.
  */
 export function createBackups(deps: {
   config: Pick<Config, 'DATA_DIR'>;
@@ -43,10 +43,10 @@ export function createBackups(deps: {
   logger?: Logger;
 }) {
   const { config, store, workspaces, confine, logger } = deps;
-  /** Resolves when the present backup and its staging are gone. */
-  let present: Promise<void> | undefined;
+  /** Resolves when the running backup has finished and its staging folder is removed. */
+  let running: Promise<void> | undefined;
 
-  /** Each by itself: one that an agent has made unreadable keeps none of the others out. */
+  /** Copies each conversation on its own: an agent may make its own unreadable, but not those of others. */
   async function copyConversations(folder: string, signal: AbortSignal | undefined): Promise<Manifest['left_out']> {
     const conversations = join(config.DATA_DIR, 'conversations');
     const leftOut: Manifest['left_out'] = [];
@@ -56,10 +56,10 @@ export function createBackups(deps: {
       await mkdir(copy);
       try {
         const entries = await copyTree(confine, join(conversations, ticket_id), copy, signal);
-        if (entries > 0) leftOut.push({ ticket_id, what: `${entries} entries of its conversation` });
+        if (entries > 0) leftOut.push({ ticket_id, what: `${entries} entries of the conversation` });
       } catch (error) {
         signal?.throwIfAborted();
-        leftOut.push({ ticket_id, what: `its conversation: ${failureReason(error)}` });
+        leftOut.push({ ticket_id, what: `the conversation: ${failureReason(error)}` });
         await rm(copy, { recursive: true, force: true });
       }
     }
@@ -68,7 +68,7 @@ export function createBackups(deps: {
 
   async function stage(folder: string, signal: AbortSignal | undefined): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    // The store first: what it knows of is in the git directories that are copied later, like after a crash.
+    // The store first, as after a crash: the git directories, copied later, contain all commits that it names.
     await store.copyTo(join(folder, 'pullwright.db'));
     await chmod(join(folder, 'pullwright.db'), 0o600);
     const { tickets, leftOut } = await workspaces.maintenance.backup(folder, signal);
@@ -88,65 +88,66 @@ export function createBackups(deps: {
     try {
       await rm(folder, { recursive: true, force: true });
     } catch (err) {
-      // The next start tries again.
-      logger?.warn({ err }, 'staging of a backup could not be removed');
+      // The next start removes it.
+      logger?.warn({ err }, 'failed to remove backup staging folder');
     }
   }
 
   return {
     /**
      * Takes a backup.
-     * @param signal ends it before its first byte
-     * @returns a tar archive, compressed with gzip; it ends when it is read to its end, destroyed, or not read for a minute
-     * @throws AppError `backup_under_way`, `disk_full`, and the reason of the signal
+     * @param signal aborts the backup until its first byte
+     * @returns a tar archive, compressed with gzip; destroyed when it is not read for READER_TIMEOUT_MS
+     * @throws AppError `backup_under_way`, `disk_full`; the reason of the signal
      */
     async take(signal?: AbortSignal): Promise<Readable> {
-      // Only now: it would take megabytes of a server that nobody asks for a copy.
+      // Imported on demand: it takes megabytes of memory.
       const { create } = await import('tar');
-      if (present !== undefined) throw new AppError('backup_under_way', 'A backup is being taken.', { retryAfter: 30 });
+      if (running !== undefined)
+        throw new AppError('backup_under_way', 'Another backup is running.', { retryAfter: 30 });
       const { promise, resolve } = Promise.withResolvers<void>();
-      present = promise;
+      running = promise;
       const folder = join(config.DATA_DIR, 'staging', randomUUID());
-      const over = async () => {
+      const finish = async () => {
         await remove(folder);
-        present = undefined;
+        running = undefined;
         resolve();
       };
       try {
         await stage(folder, signal);
       } catch (error) {
-        await over();
+        await finish();
         throw error;
       }
       const names = (await readdir(folder)).filter((name) => name !== MANIFEST);
       const archive = create({ cwd: folder, gzip: { level: 1 }, portable: true, strict: true }, [MANIFEST, ...names]);
-      // The reader is told; one who has left must not leave an error that nobody catches.
+      // The reader gets the error; if it has left, nothing else would catch it.
       archive.on('error', () => {});
-      const timer = setTimeout(() => stream.destroy(stalled()), READER_TIMEOUT_MS);
-      const stream = Readable.from(passOn(archive, timer)).once('close', async () => {
+      const timer = setTimeout(() => stream.destroy(readerStalled()), READER_TIMEOUT_MS);
+      const stream = Readable.from(readChunks(archive, timer)).once('close', async () => {
         clearTimeout(timer);
-        await over();
-        // What it has open keeps its space until it was read.
+        await finish();
+        // Its open files occupy disk space until they are read.
         archive.resume();
       });
       return stream;
     },
 
-    /** Resolves when no backup is being taken, and nothing is left of the last one. */
-    async settled(): Promise<void> {
-      await present;
+    /** Resolves when no backup is running and no staging folder is left. */
+    async whenIdle(): Promise<void> {
+      await running;
     },
   };
 }
 
-/** Passes an archive on piece by piece, as its reader asks for them; each starts the timer again. */
-async function* passOn(archive: AsyncIterable<Buffer>, timer: NodeJS.Timeout): AsyncGenerator<Buffer> {
-  for await (const piece of archive) {
+/** Yields the chunks of an archive on demand; each restarts the timer. */
+async function* readChunks(archive: AsyncIterable<Buffer>, timer: NodeJS.Timeout): AsyncGenerator<Buffer> {
+  for await (const chunk of archive) {
     timer.refresh();
-    yield piece;
+    yield chunk;
   }
 }
 
-function stalled(): AppError {
+function readerStalled(): AppError {
   return new AppError('request_timeout', 'The backup was not read for a minute.');
 }

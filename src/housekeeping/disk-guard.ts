@@ -4,33 +4,26 @@ import { AppError } from '../errors/app-error.ts';
 import { diskSpace } from '../files/disk-space.ts';
 
 export type DiskState = {
-  /** The least free space of the folders, in MiB. */
+  /** Free space in MiB, of the folder that has less. */
   freeMb: number;
   /** Whether clean-up should make room. */
   low: boolean;
-  /** What keeps new work out; undefined when there is nothing. */
+  /** Why no new work may start. */
   problem: AppError | undefined;
 };
 
-export type DiskGuard = {
-  /** Looks at the file systems now. */
-  look(): Promise<DiskState>;
-  /** The same for the file system of one folder. */
-  lookAt(name: 'DATA_DIR' | 'TICKETS_ROOT'): Promise<DiskState>;
-  /** Why new work must not begin, if so: `disk_full` or `storage_unavailable`. While nothing is wrong, what is asked for in one go is one look. */
-  problem(): Promise<AppError | undefined>;
-};
+export type DiskGuard = ReturnType<typeof createDiskGuard>;
 
 const MIB = 1024 ** 2;
 const RETRY_SECONDS = 60;
-/** A request that starts a run asks, and the run right after it, in milliseconds. */
-const SAME_LOOK_MS = 20;
+/** A request that starts a run needs the same check as the dispatcher right after it. */
+const MAX_AGE_MS = 20;
 
-/** Watches the free space of DATA_DIR and TICKETS_ROOT: what is under way needs the last of it to end properly. */
-export function createDiskGuard(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'MIN_FREE_DISK_MB'>): DiskGuard {
-  const { MIN_FREE_DISK_MB: wanted } = config;
+/** Reserves the last free space of DATA_DIR and TICKETS_ROOT for running work, which needs it to finish. */
+export function createDiskGuard(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT' | 'MIN_FREE_DISK_MB'>) {
+  const { MIN_FREE_DISK_MB: required } = config;
 
-  async function lookAt(name: 'DATA_DIR' | 'TICKETS_ROOT'): Promise<DiskState> {
+  async function checkFolder(name: 'DATA_DIR' | 'TICKETS_ROOT'): Promise<DiskState> {
     const folder = config[name];
     try {
       const { free } = await diskSpace(folder);
@@ -38,16 +31,17 @@ export function createDiskGuard(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'
       await access(folder, constants.W_OK);
       return {
         freeMb,
-        low: freeMb < 2 * wanted,
-        problem: freeMb < wanted ? tooLittle(name, freeMb, wanted) : undefined,
+        low: freeMb < 2 * required,
+        problem: freeMb < required ? diskFull(name, freeMb, required) : undefined,
       };
     } catch (cause) {
       return { freeMb: 0, low: false, problem: unwritable(name, cause) };
     }
   }
 
-  async function look(): Promise<DiskState> {
-    const [data, tickets] = await Promise.all([lookAt('DATA_DIR'), lookAt('TICKETS_ROOT')]);
+  /** Checks the file systems of both folders. */
+  async function check(): Promise<DiskState> {
+    const [data, tickets] = await Promise.all([checkFolder('DATA_DIR'), checkFolder('TICKETS_ROOT')]);
     return {
       freeMb: Math.min(data.freeMb, tickets.freeMb),
       low: data.low || tickets.low,
@@ -58,30 +52,31 @@ export function createDiskGuard(config: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'
   let last: { at: number; state: Promise<DiskState> } | undefined;
 
   return {
-    look,
-    lookAt,
-    async problem() {
+    check,
+    checkFolder,
+    /** Returns why no new work may start: `disk_full` or `storage_unavailable`. */
+    async problem(): Promise<AppError | undefined> {
       const now = performance.now();
-      if (last === undefined || now - last.at > SAME_LOOK_MS) last = { at: now, state: look() };
+      if (last === undefined || now - last.at > MAX_AGE_MS) last = { at: now, state: check() };
       const { problem } = await last.state;
-      // What is mended is to be seen at once.
+      // A problem is not cached: the next check must see that it is fixed.
       if (problem !== undefined) last = undefined;
       return problem;
     },
   };
 }
 
-function tooLittle(name: string, freeMb: number, wanted: number): AppError {
-  return new AppError('disk_full', `${name} has ${freeMb} MiB of free space, and new work needs ${wanted}.`, {
-    remedy: `Free space in the file system of ${name}, or lower MIN_FREE_DISK_MB.`,
+function diskFull(name: string, freeMb: number, required: number): AppError {
+  return new AppError('disk_full', `${name} has ${freeMb} MiB of free space, but new work needs ${required} MiB.`, {
+    remedy: `Free up space in the file system of ${name}, or lower MIN_FREE_DISK_MB.`,
     retryAfter: RETRY_SECONDS,
   });
 }
 
 function unwritable(name: string, cause: unknown): AppError {
-  return new AppError('storage_unavailable', `${name} cannot be written.`, {
+  return new AppError('storage_unavailable', `${name} is not writable.`, {
     cause,
-    remedy: `Make the file system of ${name} writable again for the user of the server.`,
+    remedy: `Make the file system of ${name} writable for the user of the server.`,
     retryAfter: RETRY_SECONDS,
   });
 }

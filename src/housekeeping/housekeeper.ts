@@ -5,55 +5,56 @@ import type { DiskGuard } from './disk-guard.ts';
 
 export type Housekeeper = ReturnType<typeof createHousekeeper>;
 
-const HOUR_MS = 3_600_000;
-const LOOK_MS = 10_000;
-/** Between two clean-ups of a disk that stays low: what could be removed is. */
-const LOW_PAUSE_MS = 300_000;
+const CLEAN_UP_INTERVAL_MS = 3_600_000;
+/** Interval while disk space stays low: an earlier clean-up would find nothing new. */
+const LOW_DISK_INTERVAL_MS = 300_000;
+const CHECK_INTERVAL_MS = 10_000;
 
-/** Cleans up every hour, and sooner when the disk gets full; says when it is, and when that is over. */
+/** Cleans up every hour, and more often while disk space is low. Logs when new work is refused, and when no longer. */
 export function createHousekeeper(deps: Omit<CleanUpDeps, 'closing'> & { disk: DiskGuard; logger: Logger }) {
   const { disk, logger } = deps;
   const closing = new AbortController();
-  let underWay: Promise<CleanUp> | undefined;
-  let endedAt = Date.now();
+  let running: Promise<CleanUp> | undefined;
+  let finishedAt = Date.now();
   let timer: NodeJS.Timeout | undefined;
-  let told: string | undefined;
+  let reportedCode: string | undefined;
 
-  /** Cleans up now; who comes while that is under way shares it. */
+  /** Cleans up now. Concurrent callers share one clean-up. */
   function run(): Promise<CleanUp> {
-    underWay ??= cleanUp({ ...deps, closing: closing.signal }).finally(() => {
-      underWay = undefined;
-      endedAt = Date.now();
+    running ??= cleanUp({ ...deps, closing: closing.signal }).finally(() => {
+      running = undefined;
+      finishedAt = Date.now();
     });
-    return underWay;
+    return running;
   }
 
-  async function look(): Promise<void> {
-    const { freeMb, low, problem } = await disk.look();
-    if (problem !== undefined && told === undefined) {
-      logger.error({ free_mb: freeMb, err: problem }, 'new work is refused');
+  async function check(): Promise<void> {
+    const { freeMb, low, problem } = await disk.check();
+    if (problem !== undefined && reportedCode === undefined) {
+      logger.error({ free_mb: freeMb, err: problem }, 'refusing new work');
     }
-    if (problem === undefined && told !== undefined) logger.info({ free_mb: freeMb }, 'new work is taken again');
-    told = problem?.code;
-    const sinceLast = Date.now() - endedAt;
-    if (sinceLast >= HOUR_MS || (low && sinceLast >= LOW_PAUSE_MS)) await run();
+    if (problem === undefined && reportedCode !== undefined)
+      logger.info({ free_mb: freeMb }, 'accepting new work again');
+    reportedCode = problem?.code;
+    const sinceLast = Date.now() - finishedAt;
+    if (sinceLast >= CLEAN_UP_INTERVAL_MS || (low && sinceLast >= LOW_DISK_INTERVAL_MS)) await run();
   }
 
-  function lookLater(): void {
+  function schedule(): void {
     timer = setTimeout(() => {
-      look()
-        .catch((err) => logger.error({ err }, 'the clean-up failed'))
-        .finally(() => closing.signal.aborted || lookLater());
-    }, LOOK_MS).unref();
+      check()
+        .catch((err) => logger.error({ err }, 'clean-up failed'))
+        .finally(() => closing.signal.aborted || schedule());
+    }, CHECK_INTERVAL_MS).unref();
   }
 
   return {
     run,
-    start: lookLater,
+    start: schedule,
     async stop(): Promise<void> {
       closing.abort();
       clearTimeout(timer);
-      await underWay?.catch(() => {});
+      await running?.catch(() => {});
     },
   };
 }

@@ -6,20 +6,17 @@ import type { Config } from '../config/load-config.ts';
 import { checkStore, UNFINISHED_RESTORE } from '../store/store-file.ts';
 import { MANIFEST, Manifest } from './backup.ts';
 
-/**
- * What an empty folder may hold: what Node compiled of Pullwright in the Docker image, for which it makes a folder before any
- * code runs, and what file systems have in their root, which a volume is.
- */
-const NOTHING = new Set(['compile-cache', 'lost+found']);
+/** Entries of a folder that counts as empty: Node's compile cache in the Docker image, and a folder in the root of a volume. */
+const IGNORED_ENTRIES = new Set(['compile-cache', 'lost+found']);
 
-/** Why a backup could not be read or restored, in words for the person who asked for it. */
+/** An error whose message is for the person who restores. */
 export class BackupError extends Error {
   override readonly name = 'BackupError';
 }
 
 /**
- * Puts a backup into empty folders. A restore that is cut short leaves a mark with which no server starts.
- * @param file made by `Backups.take`
+ * Restores a backup into empty folders. An interrupted restore leaves a marker file, with which no server starts.
+ * @param file a backup of `Backups.take`
  * @throws BackupError
  */
 export async function restoreBackup(
@@ -27,23 +24,23 @@ export async function restoreBackup(
   { DATA_DIR, TICKETS_ROOT }: Pick<Config, 'DATA_DIR' | 'TICKETS_ROOT'>,
 ): Promise<Manifest> {
   const manifest = await readManifest(file);
-  await refuseFull('DATA_DIR', DATA_DIR);
-  await refuseFull('TICKETS_ROOT', TICKETS_ROOT);
+  await checkEmpty('DATA_DIR', DATA_DIR);
+  await checkEmpty('TICKETS_ROOT', TICKETS_ROOT);
   await mkdir(DATA_DIR, { recursive: true, mode: 0o700 });
-  const mark = join(DATA_DIR, UNFINISHED_RESTORE);
-  await writeFile(mark, `of ${file}, begun ${new Date().toISOString()}\n`, { flag: 'wx', flush: true });
+  const marker = join(DATA_DIR, UNFINISHED_RESTORE);
+  await writeFile(marker, `of ${file}, started ${new Date().toISOString()}\n`, { flag: 'wx', flush: true });
 
   await extract({ file, cwd: DATA_DIR, strict: true, filter: (_path, entry) => isPlain(entry) });
   const fault = checkStore(DATA_DIR);
   if (fault !== undefined) throw new BackupError(`The store in ${file} is damaged: ${fault}.`);
-  await pointToMirrors(DATA_DIR);
+  await updateAlternates(DATA_DIR);
   await rm(join(DATA_DIR, MANIFEST));
-  await rm(mark);
+  await rm(marker);
   return manifest;
 }
 
 /**
- * What a backup says of itself; reads the whole file, so that a damaged one is noticed.
+ * Reads the manifest of a backup, and the rest of the file to detect damage.
  * @throws BackupError
  */
 export async function readManifest(file: string): Promise<Manifest> {
@@ -61,12 +58,12 @@ export async function readManifest(file: string): Promise<Manifest> {
     const manifest: unknown = JSON.parse(Buffer.concat(chunks).toString());
     if (Value.Check(Manifest, manifest)) return manifest;
   } catch (error) {
-    throw new BackupError(`${file} cannot be read as a backup: ${error instanceof Error ? error.message : error}.`);
+    throw new BackupError(`${file} is not a readable backup: ${error instanceof Error ? error.message : error}.`);
   }
   throw new BackupError(`${file} is not a backup that this version can restore.`);
 }
 
-async function refuseFull(name: string, folder: string): Promise<void> {
+async function checkEmpty(name: string, folder: string): Promise<void> {
   const names = await readdir(folder).catch((error): string[] => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
     throw error;
@@ -74,12 +71,12 @@ async function refuseFull(name: string, folder: string): Promise<void> {
   if (names.includes(UNFINISHED_RESTORE)) {
     throw new BackupError(`${name} (${folder}) holds a restore that was not finished. Empty it and restore again.`);
   }
-  if (names.every((entry) => NOTHING.has(entry))) return;
+  if (names.every((entry) => IGNORED_ENTRIES.has(entry))) return;
   throw new BackupError(`${name} (${folder}) is not empty. Restore into empty folders.`);
 }
 
-/** Git directories name the mirror whose objects they borrow by its absolute path. */
-async function pointToMirrors(dataDir: string): Promise<void> {
+/** Updates the absolute paths of the mirrors from which git directories borrow objects. */
+async function updateAlternates(dataDir: string): Promise<void> {
   const gitDirs = join(dataDir, 'gitdirs');
   for (const name of await readdir(gitDirs)) {
     const alternates = join(gitDirs, name, 'objects', 'info', 'alternates');

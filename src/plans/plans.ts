@@ -5,11 +5,11 @@ import type { PlanRow } from '../store/plans.ts';
 
 export type Plans = ReturnType<typeof createPlans>;
 
-/** Plans are versions that only grow in number: a person's edit and the agent's next plan each add one. */
+/** Plans of tickets, in numbered versions: an edit of a person and a plan of the agent each add the next version. */
 export function createPlans(store: Pick<Store, 'plans' | 'tickets'>) {
   return {
     /**
-     * The newest plan of a ticket, or the named version.
+     * Returns the newest plan of a ticket, or one version.
      * @throws AppError `ticket_not_found`, `plan_not_found`
      */
     async get(ticketId: string, version?: number): Promise<Plan> {
@@ -26,8 +26,8 @@ export function createPlans(store: Pick<Store, 'plans' | 'tickets'>) {
 
     /**
      * Saves a person's edit as the next version.
-     * @param expected the version the person edited
-     * @throws AppError `plan_version_mismatch` when another version came meanwhile
+     * @param expected the version that the person edited
+     * @throws AppError `plan_version_mismatch` when it is not the newest
      */
     async edit(ticketId: string, body: string, expected: number): Promise<Plan> {
       const newest = await this.get(ticketId);
@@ -35,20 +35,20 @@ export function createPlans(store: Pick<Store, 'plans' | 'tickets'>) {
       if (row === undefined) {
         throw new AppError(
           'plan_version_mismatch',
-          `The edit was made from plan ${expected}; the newest is ${newest.version}.`,
+          `The edit is based on plan ${expected}, but plan ${newest.version} is the newest.`,
         );
       }
       return toPlan(row);
     },
 
-    /** Saves what the agent wrote as the next version; a run saves one, and gets that one back however often it tries. */
+    /** Saves the agent's plan as the next version. Idempotent for each run. */
     async save(ticketId: string, body: string, runId: string): Promise<Plan> {
       const row = await store.plans.add(ticketId, { body, author: 'agent', runId });
       if (row === undefined) throw new AppError('internal', 'The plan was not saved.');
       return toPlan(row);
     },
 
-    /** What a run saved. */
+    /** Returns the plan that a run saved. */
     async ofRun(ticketId: string, runId: string): Promise<Plan | undefined> {
       const row = await store.plans.ofRun(ticketId, runId);
       return row && toPlan(row);
@@ -62,14 +62,14 @@ export function createPlans(store: Pick<Store, 'plans' | 'tickets'>) {
       const newest = await this.get(ticketId);
       const row = await store.plans.approve(ticketId, version);
       if (row === undefined) {
-        throw new AppError('plan_stale', `Plan ${version} is not the newest; plan ${newest.version} is.`);
+        throw new AppError('plan_stale', `Plan ${version} is not the newest, plan ${newest.version} is.`);
       }
       return toPlan(row);
     },
 
     /**
-     * The plan that `dev` carries out: the newest, which must be approved when approval is required.
-     * @throws AppError `plan_not_approved` when approval is required and the newest plan has none
+     * Returns the plan that `dev` carries out, which is the newest.
+     * @throws AppError `plan_not_approved` when approval is required and the newest plan is missing or not approved
      */
     async forDev(ticketId: string, requireApproval: boolean): Promise<Plan | undefined> {
       const newest = await store.plans.get(ticketId);

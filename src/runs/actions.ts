@@ -3,17 +3,17 @@ import type { Action, RunResult } from '../../schemas/run.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { ErrorCode } from '../errors/error-codes.ts';
 import { parseRepoUrl } from '../git/repo-url.ts';
-import { planText } from '../plans/plan-text.ts';
+import { extractPlan } from '../plans/plan-text.ts';
 import { TREE_REFUSALS } from '../workspaces/scan/tree-limits.ts';
 import { takeTurn } from './agent-turn.ts';
-import { keepingWork, unfinishedReason } from './checkpoints.ts';
-import { commandPrompt, PLAN_AGAIN_PROMPT } from './prompts.ts';
+import { leftoverReason, withCheckpoint } from './checkpoints.ts';
+import { commandPrompt, PLAN_RETRY_PROMPT } from './prompts.ts';
 import { publish } from './publish.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
 import { verify } from './verify.ts';
 
-/** What keeps the base branch out, and leaves the workspace as it was. */
-const ONLY_NOT_BROUGHT_IN: ReadonlySet<ErrorCode> = new Set([
+/** Errors of a sync that leave the workspace as it was: the run continues without the newest base branch. */
+const SYNC_ERRORS: ReadonlySet<ErrorCode> = new Set([
   'merge_conflict',
   ...TREE_REFUSALS,
   'base_branch_not_found',
@@ -28,7 +28,7 @@ const ONLY_NOT_BROUGHT_IN: ReadonlySet<ErrorCode> = new Set([
   'github_failed',
 ]);
 
-/** Each action carries out a claimed run and returns its result; it throws an AppError when it cannot. */
+/** Each action executes a claimed run and returns its result, or throws an AppError. */
 export const actions: Record<Action, (deps: ActionDeps, context: RunContext) => Promise<RunResult>> = {
   chat,
   make_plan: makePlan,
@@ -39,7 +39,7 @@ async function chat(deps: ActionDeps, context: RunContext): Promise<RunResult> {
   const { progress } = context.writer;
   if (progress.agent !== undefined) return { text: progress.agent.text, ...cutShort(context) };
   await prepareWorkspace(deps, context);
-  const segments = await askAgent(deps, context, 'read', undefined);
+  const segments = await promptAgent(deps, context, 'read', undefined);
   return { text: segments.join('\n\n'), ...cutShort(context) };
 }
 
@@ -56,10 +56,10 @@ async function dev(deps: ActionDeps, context: RunContext): Promise<RunResult> {
   await prepareWorkspace(deps, context);
   const plan = await pinPlan(deps, context);
   if (writer.progress.commit === undefined) {
-    await keepingWork(deps, context, async () => {
+    await withCheckpoint(deps, context, async () => {
       if (writer.progress.agent === undefined) {
-        const unfinished = await unfinishedReason(deps, context);
-        await askAgent(deps, context, 'write', plan, unfinished);
+        const leftover = await leftoverReason(deps, context);
+        await promptAgent(deps, context, 'write', plan, leftover);
       }
       await verify(deps, context);
     });
@@ -67,19 +67,19 @@ async function dev(deps: ActionDeps, context: RunContext): Promise<RunResult> {
   return { ...(await publish(deps, context, plan)), ...cutShort(context) };
 }
 
-/** Whether the agent was asked to come to an end before it was done. */
+/** Names the limit that made the agent finish early, if any. */
 function cutShort({ writer }: RunContext): Pick<RunResult, 'cut_short'> {
   const limit = writer.progress.cutShort;
   return limit === undefined ? {} : { cut_short: limit.setting };
 }
 
-/** Brings the workspace up to date, or makes it anew. What only keeps the base branch out is said and does not stop the command. */
+/** Syncs the workspace, or creates it again if it is lost. Logs the errors that only prevent a merge of the base branch. */
 async function prepareWorkspace(deps: ActionDeps, { run, ticket, writer, signal }: RunContext): Promise<void> {
   const onProgress = ({ stage, percent }: { stage: string; percent: number }) =>
     writer.emit({ type: 'log', data: { level: 'info', text: `${stage}: ${percent}%` } });
   await writer.step('workspace', async () => {
     try {
-      // What is committed is to stand on what is there now; who asks a question waits for the agent only.
+      // A commit needs the newest base branch. A chat answers sooner without a fetch.
       const [fresh, staleOk] = [run.action === 'dev', run.action === 'chat'];
       const { notes } = await deps.workspaces.sync(run.ticket_id, { signal, onProgress, fresh, staleOk });
       for (const note of notes) writer.emit({ type: 'log', data: { level: 'info', text: note } });
@@ -91,23 +91,23 @@ async function prepareWorkspace(deps: ActionDeps, { run, ticket, writer, signal 
         await deps.workspaces.create(request, { signal, onProgress });
         return;
       }
-      if (!ONLY_NOT_BROUGHT_IN.has(error.code)) throw error;
-      // Of a parked ticket, the files may not be there yet.
+      if (!SYNC_ERRORS.has(error.code)) throw error;
+      // A parked ticket may have no files yet.
       if ((await deps.workspaces.state(run.ticket_id)) !== 'present') throw error;
       writer.emit({
         type: 'log',
-        data: { level: 'warn', text: `The base branch was not brought in: ${error.message}` },
+        data: { level: 'warn', text: `The base branch was not merged: ${error.message}` },
       });
     }
   });
 }
 
-async function askAgent(
+async function promptAgent(
   deps: ActionDeps,
   { run, ticket, writer, signal }: RunContext,
   mode: 'read' | 'write',
   plan: Pick<Plan, 'version' | 'body'> | undefined,
-  unfinished?: string | undefined,
+  leftover?: string | undefined,
 ): Promise<string[]> {
   return writer.step('agent', async () => {
     const segments = await takeTurn(deps, {
@@ -116,23 +116,17 @@ async function askAgent(
       prompt: (conversation) =>
         commandPrompt({
           action: mode === 'write' ? 'dev' : run.action === 'chat' ? 'chat' : 'make_plan',
-          ticket: {
-            ticketId: ticket.ticket_id,
-            title: ticket.title,
-            description: ticket.description,
-            branch: ticket.branch,
-            baseBranch: ticket.base_branch,
-          },
-          message: run.message ?? undefined,
-          again: run.attempt > 1,
+          ticket,
+          message: run.message,
+          isRetry: run.attempt > 1,
           plan,
           conversation,
-          unfinished,
+          leftover,
         }),
       writer,
       signal,
     });
-    // A plan that dev makes first is not the end of dev's own agent step.
+    // The plan that a dev run makes first does not finish its own agent step.
     if (mode === 'write' || run.action !== 'dev') writer.progress.agent = { text: segments.join('\n\n') };
     return segments;
   });
@@ -144,11 +138,11 @@ async function writePlan(deps: ActionDeps, context: RunContext): Promise<Plan> {
   if (saved !== undefined) return recordPlan(context, saved);
   const newest = await deps.store.plans.get(run.ticket_id);
   const { agent } = writer.progress;
-  let body = planText(agent === undefined ? await askAgent(deps, context, 'read', newest) : [agent.text]);
+  let body = extractPlan(agent === undefined ? await promptAgent(deps, context, 'read', newest) : [agent.text]);
   if (body === undefined) {
-    body = planText(await takeTurn(deps, { run, mode: 'read', prompt: () => PLAN_AGAIN_PROMPT, writer, signal }));
+    body = extractPlan(await takeTurn(deps, { run, mode: 'read', prompt: () => PLAN_RETRY_PROMPT, writer, signal }));
   }
-  if (body === undefined) throw new AppError('plan_empty', 'The agent ended its turn without a plan.');
+  if (body === undefined) throw new AppError('plan_empty', 'The agent finished its turn without a plan.');
   return recordPlan(context, await deps.plans.save(run.ticket_id, body, run.run_id));
 }
 
@@ -158,10 +152,7 @@ async function recordPlan({ writer }: RunContext, plan: Plan): Promise<Plan> {
   return plan;
 }
 
-/**
- * The plan of this run: the one it was pinned to or wrote in an earlier attempt, the newest that may be carried out, or a
- * new one.
- */
+/** Returns the plan of an earlier attempt, else the newest plan that `dev` may carry out, else a new plan. */
 async function pinPlan(deps: ActionDeps, context: RunContext): Promise<Plan> {
   const { run, writer } = context;
   if (run.plan_version !== null) return deps.plans.get(run.ticket_id, run.plan_version);

@@ -4,30 +4,30 @@ import type { AgentMode } from '../agents/agent-definition.ts';
 import type { Agents } from '../agents/agents.ts';
 import type { TurnListener, TurnNotification } from '../agents/turn/listener.ts';
 import type { PromptRequest } from '../agents/turn/run-turn.ts';
-import type { Config } from '../config/load-config.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Redactor } from '../redaction/redactor.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/schema.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
 import { createAnswer } from './answer.ts';
-import { watchSilence } from './inactivity-timer.ts';
+import { createInactivityTimer } from './inactivity-timer.ts';
 import type { Permissions } from './permissions.ts';
-import { repeatedFailureNote, wrapUpNote } from './prompts.ts';
+import { repeatedFailureHint, wrapUpHint } from './prompts.ts';
+import type { ActionDeps } from './run-context.ts';
 import { runLimits } from './run-limits.ts';
 import type { Progress, RunWriter } from './run-writer.ts';
 
 export type Turn = {
   run: RunRow;
   mode: AgentMode;
-  /** The prompt; given the earlier conversation when the agent does not remember it. */
+  /** Returns the prompt, with the earlier exchanges if the agent has lost the conversation. */
   prompt: (conversation: { request: string; answer: string }[]) => string;
   writer: RunWriter;
   signal: AbortSignal;
 };
 
 type Deps = {
-  config: Config;
+  config: ActionDeps['config'];
   store: Store;
   workspaces: Workspaces;
   agents: Agents;
@@ -36,10 +36,10 @@ type Deps = {
 };
 
 /**
- * One prompt to the ticket's agent, in the ticket's conversation; its updates become events of the run. Near a limit of
- * the run, the agent is asked to come to an end; one that falls silent is ended.
- * @returns what the agent said, one text for each stretch between tool calls
- * @throws AppError what the agent or its model could not do; the signal's reason when aborted
+ * Sends one prompt to the ticket's agent, in the ticket's conversation, and emits its updates as events of the run. Near a
+ * limit of the run, a hint asks the agent to finish. An inactive agent is aborted.
+ * @returns the answer, one text for each stretch between tool calls
+ * @throws AppError an error of the agent or its model; the signal's reason when aborted
  */
 export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
   const { config, store, workspaces, agents, permissions, redactor } = deps;
@@ -50,12 +50,12 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
   ]);
   const before = writer.usage;
   const answer = createAnswer();
-  const silent = new AbortController();
-  const silence = watchSilence(config.AGENT_SILENCE_SECONDS, (error) => silent.abort(error));
+  const inactive = new AbortController();
+  const inactivity = createInactivityTimer(config.AGENT_SILENCE_SECONDS, (error) => inactive.abort(error));
 
   const onEvent = (draft: EventDraft): void => {
-    silence.hear(draft);
-    answer.take(draft);
+    inactivity.touch(draft);
+    answer.add(draft);
     if (draft.type === 'usage.updated') {
       const total = add(before, draft.data);
       writer.setUsage(total);
@@ -71,28 +71,28 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     switch (notification.type) {
       case 'session':
         writer.setSession(notification.sessionId);
-        silence.hearCall();
+        inactivity.touchModel();
         break;
       case 'event':
         onEvent(notification.draft);
         break;
       case 'modelCall':
-        silence.hearCall();
+        inactivity.touchModel();
         writer.addTurn();
         break;
       case 'retry':
-        silence.expect(notification.waitSeconds);
+        inactivity.extend(notification.waitSeconds);
         break;
       case 'limitNear': {
         const { limit } = notification;
-        // Once, also when several turns of the agent come near it.
+        // One event, even if several turns come near the same limit.
         if (writer.progress.cutShort?.setting !== limit.setting) writer.emit({ type: 'run.limit_near', data: limit });
         writer.progress.cutShort ??= limit;
         break;
       }
       case 'repeatedFailure': {
         const { call, times } = notification;
-        const text = `The agent was told that the same call failed ${times} times in a row: ${call}`;
+        const text = `The same call failed ${times} times in a row, so the agent got a hint: ${call}`;
         onEvent({ type: 'log', data: { level: 'warn', text } });
       }
     }
@@ -109,20 +109,20 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     text: async (continued) => turn.prompt(continued ? [] : await earlierExchanges(store, run)),
     limits: await runLimits(config, store, run, spent),
     hints: {
-      limitNear: (limit) => wrapUpNote(run.action, turn.mode, limit),
-      repeatedFailure: repeatedFailureNote,
+      limitNear: (limit) => wrapUpHint(run.action, turn.mode, limit),
+      repeatedFailure: repeatedFailureHint,
     },
-    signal: AbortSignal.any([turn.signal, silent.signal]),
+    signal: AbortSignal.any([turn.signal, inactive.signal]),
   };
   const listener: TurnListener = {
     notify,
-    ask: (question, ended) => silence.hold(() => ask(question, ended)),
+    ask: (question, ended) => inactivity.suspend(() => ask(question, ended)),
     drained: writer.drained,
   };
-  const { stopReason } = await agents.prompt(request, listener).finally(silence.end);
+  const { stopReason } = await agents.prompt(request, listener).finally(inactivity.stop);
   await writer.save();
   if (stopReason !== 'end_turn') {
-    throw new AppError('agent_stopped', `The agent stopped before it was done (${stopReason}).`);
+    throw new AppError('agent_stopped', `The agent stopped early (${stopReason}).`);
   }
   return answer.segments().map(redactor.text);
 }

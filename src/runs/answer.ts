@@ -1,21 +1,21 @@
 import type { EventDraft } from '../../schemas/event.ts';
 
-/** Longest answer of a turn that is kept as a whole, in characters: as much as a plan may have. */
-const MAX_ANSWER = 262_144;
+/** Longest answer that is kept whole, as long as the longest plan. */
+const MAX_ANSWER_CHARS = 262_144;
 
 /**
- * Collects what an agent says in a turn, one text for each stretch between tool calls. Of a very long one the last words are
- * kept; the events of the run have them all.
+ * Collects the text of a turn, one segment for each stretch between tool calls. Keeps the end of a longer text; the events of
+ * the run hold all of it.
  */
 export function createAnswer() {
   const segments: string[] = [];
   let length = 0;
-  let talking = false;
+  let isOpen = false;
 
-  function cut(): void {
-    while (length > MAX_ANSWER) {
+  function trim(): void {
+    while (length > MAX_ANSWER_CHARS) {
       const [first = ''] = segments;
-      const kept = first.slice(length - MAX_ANSWER);
+      const kept = first.slice(length - MAX_ANSWER_CHARS);
       length += kept.length - first.length;
       if (kept === '' && segments.length > 1) segments.shift();
       else segments[0] = kept;
@@ -23,23 +23,21 @@ export function createAnswer() {
   }
 
   return {
-    /** Takes an event of the turn. */
-    take(draft: EventDraft): void {
+    add(draft: EventDraft): void {
       if (draft.type === 'message.delta') {
         const { text } = draft.data;
-        segments.push((talking ? (segments.pop() ?? '') : '') + text);
+        segments.push((isOpen ? (segments.pop() ?? '') : '') + text);
         length += text.length;
-        talking = true;
-        // Not with each piece: to cut takes as long as all of it.
-        if (length > 2 * MAX_ANSWER) cut();
+        isOpen = true;
+        // Not for each delta: it copies the whole text.
+        if (length > 2 * MAX_ANSWER_CHARS) trim();
       } else if (draft.type === 'tool.started') {
-        talking = false;
+        isOpen = false;
       }
     },
 
-    /** Returns the texts so far. */
     segments(): string[] {
-      cut();
+      trim();
       return segments;
     },
   };

@@ -2,14 +2,11 @@ import { AppError, toAppError } from '../errors/app-error.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
 import type { Progress } from './run-writer.ts';
 
-/** After these, what was canceled or cut short by a stop is only said: it must be quick. */
+/** Errors after which the run must finish quickly, without a checkpoint. */
 const NO_CHECKPOINT: ReadonlySet<string> = new Set(['canceled', 'interrupted']);
 
-/**
- * Carries out work of an agent that may write. When it cannot be brought to its end, what is in the workspace is kept as a
- * checkpoint too, so that it outlasts whatever becomes of the workspace.
- */
-export async function keepingWork<T>(deps: ActionDeps, context: RunContext, work: () => Promise<T>): Promise<T> {
+/** Runs agent work that writes files. If it fails, saves the workspace as a checkpoint, which outlives the workspace. */
+export async function withCheckpoint<T>(deps: ActionDeps, context: RunContext, work: () => Promise<T>): Promise<T> {
   const { writer, signal } = context;
   try {
     return await work();
@@ -25,26 +22,26 @@ export async function keepingWork<T>(deps: ActionDeps, context: RunContext, work
 
 async function saveCheckpoint(deps: ActionDeps, { run, signal }: RunContext): Promise<string | undefined> {
   try {
-    // What ended the run already does not end this.
+    // An aborted signal finished the run; it must not abort the checkpoint too.
     const options = signal.aborted ? {} : { signal };
-    const made = await deps.workspaces.checkpoint(run.ticket_id, run.run_id, options);
-    if (made === undefined) return undefined;
-    return `The work so far is kept in the workspace, and as ${made.ref} (${made.sha.slice(0, 12)}). The next dev goes on from there.`;
+    const saved = await deps.workspaces.checkpoint(run.ticket_id, run.run_id, options);
+    if (saved === undefined) return undefined;
+    return `The work so far is kept in the workspace, and as ${saved.ref} (${saved.sha.slice(0, 12)}). The next dev continues from there.`;
   } catch (error) {
-    // The error of the run is the one to tell.
-    const words = error instanceof AppError ? error.message : 'an unexpected error';
-    return `The work so far is kept in the workspace; it could not be kept as a checkpoint: ${words}`;
+    // Only logged: the error of the run is the one to report.
+    const detail = error instanceof AppError ? error.message : 'an unexpected error';
+    return `The work so far is kept in the workspace, but the checkpoint failed: ${detail}`;
   }
 }
 
 /**
- * Why work that is not committed lies in the workspace, when an earlier run of the ticket left it there.
+ * Explains uncommitted work that an earlier run left in the workspace.
  * @returns the title of that run's error in lower case; undefined when there is no such work
  */
-export async function unfinishedReason(deps: ActionDeps, { run, signal }: RunContext): Promise<string | undefined> {
+export async function leftoverReason(deps: ActionDeps, { run, signal }: RunContext): Promise<string | undefined> {
   const { ticket_id: ticketId } = run;
-  const ended = await deps.store.runs.recentFinished(ticketId, 20);
-  const last = ended.findLast(({ action }) => action === 'dev');
+  const earlier = await deps.store.runs.recentFinished(ticketId, 20);
+  const last = earlier.findLast(({ action }) => action === 'dev');
   if (last === undefined || last.error === null) return undefined;
   const { commit }: Progress = JSON.parse(last.progress);
   const { dirty } = await deps.workspaces.status(ticketId, { signal });

@@ -2,101 +2,100 @@ import type { Logger } from '../config/logger.ts';
 import type { RunStore } from '../store/runs.ts';
 import type { Attempt } from './attempts.ts';
 
-/** Pause after the store failed, or while nothing may be started, in milliseconds. */
-const RETRY_MS = 1000;
+/** Pause after an error of the store, or while no run may start. */
+const RETRY_INTERVAL_MS = 1000;
 
-export type Job = Attempt & { done: Promise<void> };
+export type Dispatcher = ReturnType<typeof createDispatcher>;
+
+type RunningAttempt = Attempt & { done: Promise<void> };
 
 /**
- * Takes runs from the queue while there is room, and holds those that are under way.
- * @param mayStart whether there is space for new work; queued runs wait until there is
- * @param carryOut one attempt, to its end; never rejects
+ * Claims queued runs and starts their attempts, at most `maxConcurrent` at once.
+ * @param execute executes one attempt; never rejects
  */
 export function createDispatcher(
   deps: {
-    store: { runs: Pick<RunStore, 'claim'> };
+    runs: Pick<RunStore, 'claim'>;
     logger: Logger;
-    maxAtOnce: number;
-    mayStart: () => Promise<boolean>;
+    maxConcurrent: number;
+    /** Returns whether new work may start; if not, queued runs wait. */
+    canStart: () => Promise<boolean>;
+    stopping: AbortSignal;
   },
-  carryOut: (attempt: Attempt) => Promise<void>,
+  execute: (attempt: Attempt) => Promise<void>,
 ) {
-  const { store, logger, maxAtOnce, mayStart } = deps;
-  const jobs = new Map<string, Job>();
-  let pumping: Promise<void> | undefined;
-  let pumpAgain = false;
-  let stopping = false;
-  let later: NodeJS.Timeout | undefined;
-  let holding = false;
+  const { runs, logger, maxConcurrent, canStart, stopping } = deps;
+  const attempts = new Map<string, RunningAttempt>();
+  let dispatching: Promise<void> | undefined;
+  let isRequested = false;
+  let timer: NodeJS.Timeout | undefined;
+  let isPaused = false;
 
-  /** Starts queued runs while there is room. */
-  function pump(): void {
-    // What is under way may have looked at the queue before the caller changed it.
-    pumpAgain = true;
-    pumping ??= startQueued()
+  /** Starts queued runs while there is capacity. Returns at once. */
+  function dispatch(): void {
+    // A running dispatch may have read the queue before the caller changed it, so it reads it once more.
+    isRequested = true;
+    dispatching ??= startQueued()
       .catch((error) => {
-        logger.error({ err: error }, 'the queue could not be read');
-        pumpLater();
+        logger.error({ err: error }, 'failed to read the queue');
+        dispatchLater();
       })
       .finally(() => {
-        pumping = undefined;
-        if (pumpAgain) pump();
+        dispatching = undefined;
+        if (isRequested) dispatch();
       });
   }
 
-  function pumpLater(): void {
-    clearTimeout(later);
-    later = setTimeout(pump, RETRY_MS).unref();
+  function dispatchLater(): void {
+    clearTimeout(timer);
+    timer = setTimeout(dispatch, RETRY_INTERVAL_MS).unref();
   }
 
-  /** Whether queued runs must wait; if so, this is looked at again soon. */
+  /** Returns whether queued runs must wait, and checks again later if so. */
   async function mustWait(): Promise<boolean> {
-    const hold = !(await mayStart());
-    if (hold && !holding) logger.warn({}, 'queued runs wait until there is disk space');
-    if (!hold && holding) logger.info({}, 'queued runs are started again');
-    holding = hold;
-    if (hold) pumpLater();
-    return hold;
+    const wait = !(await canStart());
+    if (wait && !isPaused) logger.warn({}, 'queued runs paused: not enough disk space');
+    if (!wait && isPaused) logger.info({}, 'queued runs resumed');
+    isPaused = wait;
+    if (wait) dispatchLater();
+    return wait;
   }
 
   async function startQueued(): Promise<void> {
-    while (pumpAgain) {
-      pumpAgain = false;
-      while (!stopping && jobs.size < maxAtOnce) {
-        if ((await mustWait()) || stopping) break;
-        const row = await store.runs.claim();
+    while (isRequested) {
+      isRequested = false;
+      while (!stopping.aborted && attempts.size < maxConcurrent) {
+        if ((await mustWait()) || stopping.aborted) break;
+        const row = await runs.claim();
         if (row === undefined) break;
-        const attempt: Attempt = { row, controller: new AbortController(), leaving: false };
-        const job = Object.assign(attempt, { done: carryOut(attempt).finally(() => leave(job)) });
-        jobs.set(row.run_id, job);
+        const attempt: Attempt = { row, controller: new AbortController(), finalizing: false };
+        const running = Object.assign(attempt, { done: execute(attempt).finally(() => remove(running)) });
+        attempts.set(row.run_id, running);
       }
     }
   }
 
-  function leave(job: Job): void {
-    // The next attempt of the same run may be there already.
-    if (jobs.get(job.row.run_id) === job) jobs.delete(job.row.run_id);
-    pump();
+  function remove(attempt: RunningAttempt): void {
+    // The next attempt of the same run may have started already.
+    if (attempts.get(attempt.row.run_id) === attempt) attempts.delete(attempt.row.run_id);
+    dispatch();
   }
 
   return {
-    pump,
+    dispatch,
 
-    /** The attempt that is under way at a run. */
-    job: (runId: string): Job | undefined => jobs.get(runId),
+    /** Returns the running attempt of a run. */
+    attemptOf: (runId: string): RunningAttempt | undefined => attempts.get(runId),
 
-    isStopping: () => stopping,
-
-    /** Takes no more runs, gives those under way `graceMs` to end, then aborts them for a reason and waits. */
-    async stop(graceMs: number, reason: Error): Promise<void> {
-      stopping = true;
-      clearTimeout(later);
-      await pumping;
-      const all = Promise.all([...jobs.values()].map((job) => job.done));
-      const timer = setTimeout(() => {
-        for (const job of jobs.values()) job.controller.abort(reason);
+    /** Waits for all attempts, to be called after `stopping`. Aborts those that take longer than `graceMs`. */
+    async drain(graceMs: number, reason: Error): Promise<void> {
+      clearTimeout(timer);
+      await dispatching;
+      const all = Promise.all([...attempts.values()].map((attempt) => attempt.done));
+      const grace = setTimeout(() => {
+        for (const attempt of attempts.values()) attempt.controller.abort(reason);
       }, graceMs);
-      await all.finally(() => clearTimeout(timer));
+      await all.finally(() => clearTimeout(grace));
     },
   };
 }

@@ -1,70 +1,69 @@
 import type { EventDraft } from '../../schemas/event.ts';
 import { AppError } from '../errors/app-error.ts';
 
-/** Running tool calls that are remembered. */
+/** Running tool calls that the timer tracks. */
 const MAX_TOOLS = 1000;
 
-export type Silence = ReturnType<typeof watchSilence>;
+export type InactivityTimer = ReturnType<typeof createInactivityTimer>;
 
 /**
- * Ends what says nothing any more. An agent is silent when it neither tells of anything nor calls its model, while no
- * tool call of it is under way: those take as long as they take, within the time of the run. Waiting that was announced
- * does not count, nor does the time in which a person is asked.
- * @param onSilence called once, after `seconds` of silence
+ * Detects an agent that neither emits an event nor calls its model for a period. These times do not count:
+ * - a running tool call, which only the time limit of the run ends;
+ * - an announced wait (`extend`);
+ * - a permission that waits for a person (`suspend`).
+ * @param onTimeout called once, after `seconds` of inactivity
  */
-export function watchSilence(seconds: number, onSilence: (error: AppError) => void) {
+export function createInactivityTimer(seconds: number, onTimeout: (error: AppError) => void) {
   const tools = new Set<string>();
-  let holds = 0;
+  let suspensions = 0;
   let timer: NodeJS.Timeout | undefined;
 
-  function listen(extraSeconds = 0): void {
+  function arm(extraSeconds = 0): void {
     clearTimeout(timer);
-    if (tools.size > 0 || holds > 0) return;
-    timer = setTimeout(fallSilent, (seconds + extraSeconds) * 1000);
+    if (tools.size > 0 || suspensions > 0) return;
+    timer = setTimeout(expire, (seconds + extraSeconds) * 1000);
   }
 
-  function fallSilent(): void {
-    const detail = `The agent and its model said nothing for ${seconds} s (AGENT_SILENCE_SECONDS).`;
-    const remedy = 'Try again; raise AGENT_SILENCE_SECONDS if the model thinks for that long.';
-    onSilence(new AppError('timed_out', detail, { remedy }));
+  function expire(): void {
+    const detail = `The agent and its model were inactive for ${seconds} s (AGENT_SILENCE_SECONDS).`;
+    const remedy = 'Try again. Raise AGENT_SILENCE_SECONDS if the model needs more time.';
+    onTimeout(new AppError('timed_out', detail, { remedy }));
   }
 
   return {
-    /** The agent told something. */
-    hear(event: EventDraft): void {
+    /** Restarts the timer after an event of the agent. */
+    touch(event: EventDraft): void {
       if (event.type === 'tool.started' || event.type === 'tool.updated') {
         const { tool_call_id, status } = event.data;
         if (status === 'completed' || status === 'failed') tools.delete(tool_call_id);
         else if (tools.size < MAX_TOOLS) tools.add(tool_call_id);
       }
-      listen();
+      arm();
     },
 
-    /** The agent calls its model, so it is done with its tools, also with those whose end it did not tell. */
-    hearCall(): void {
+    /** Restarts the timer after a call of the model. All tools have finished then, even those without an event. */
+    touchModel(): void {
       tools.clear();
-      listen();
+      arm();
     },
 
-    /** A call is tried again after some seconds. */
-    expect(waitSeconds: number): void {
-      listen(waitSeconds);
-    },
+    /** Adds the seconds until a call is retried. */
+    extend: (waitSeconds: number): void => arm(waitSeconds),
 
-    /** Does not count the time that a task takes: a person is asked, for example. */
-    async hold<T>(task: () => Promise<T>): Promise<T> {
-      holds += 1;
-      listen();
+    /** Suspends the timer during a task. */
+    async suspend<T>(task: () => Promise<T>): Promise<T> {
+      suspensions += 1;
+      arm();
       try {
         return await task();
       } finally {
-        holds -= 1;
-        listen();
+        suspensions -= 1;
+        arm();
       }
     },
 
-    end(): void {
-      holds += 1;
+    stop(): void {
+      suspensions += 1;
       clearTimeout(timer);
     },
   };

@@ -12,9 +12,10 @@ import type { ActionDeps, RunContext } from './run-context.ts';
 import type { Progress } from './run-writer.ts';
 
 /**
- * Commits what the agent changed, pushes the branch and ensures the pull request. Each step that an earlier attempt
- * finished is left out; what the steps find decides, not what the agent said.
- * @throws AppError `no_changes` or `protected_paths` when there is nothing to publish, `secret_in_diff`, or what git or GitHub refused
+ * Commits the agent's changes, pushes the branch and opens or updates the pull request. Skips the steps that an earlier
+ * attempt finished. The state of the workspace decides, not the agent's answer.
+ * @throws AppError `no_changes` or `protected_paths` when there is nothing to publish, `secret_in_diff`, or an error of git or
+ * GitHub
  */
 export async function publish(deps: ActionDeps, context: RunContext, plan: Plan): Promise<RunResult> {
   const commit = await commitWork(deps, context, plan);
@@ -45,7 +46,7 @@ async function ensurePullRequest(deps: ActionDeps, { run, ticket, writer, signal
     const commits = await deps.workspaces.commits(run.ticket_id);
     const hiding = await deps.workspaces.hidingAttributes(run.ticket_id);
     if (hiding.length > 0) {
-      const text = `Changes may be folded when they are reviewed, by new lines of attributes: ${listPaths(hiding, 20)}.`;
+      const text = `New lines of git attributes may hide changes from review: ${listPaths(hiding, 20)}.`;
       writer.emit({ type: 'log', data: { level: 'warn', text } });
     }
     const facts: PullRequestFacts = {
@@ -93,12 +94,12 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer, signal }: Run
     };
     const { commit, heldBack, notes } = await deps.workspaces.commit(run.ticket_id, text, { signal });
     if (heldBack.length > 0) {
-      notes.push(`Held back, since PROTECTED_PATHS covers it: ${listPaths(heldBack, 20)}. It stays in the workspace.`);
+      notes.push(`Held back by PROTECTED_PATHS: ${listPaths(heldBack, 20)}. The changes stay in the workspace.`);
       progress.heldBack = heldBack;
     }
     for (const note of notes) writer.emit({ type: 'log', data: { level: 'warn', text: note } });
-    const own = commit ?? (await unrecorded(deps, run, signal));
-    const made = own ?? (await unpublished(deps, run.ticket_id, signal));
+    const own = commit ?? (await findUnrecorded(deps, run, signal));
+    const made = own ?? (await findUnpublished(deps, run.ticket_id, signal));
     if (made === undefined) throw nothingToPublish(heldBack);
     progress.commit = made;
     if (own !== undefined) {
@@ -110,11 +111,8 @@ async function commitWork(deps: ActionDeps, { run, ticket, writer, signal }: Run
 }
 
 function nothingToPublish(heldBack: readonly string[]): AppError {
-  if (heldBack.length === 0) return new AppError('no_changes', 'The agent ended its turn without changing a file.');
-  return new AppError(
-    'protected_paths',
-    `The agent changed only what may not be committed: ${listPaths(heldBack, 20)}.`,
-  );
+  if (heldBack.length === 0) return new AppError('no_changes', 'The agent finished its turn without changing a file.');
+  return new AppError('protected_paths', `The agent changed protected files only: ${listPaths(heldBack, 20)}.`);
 }
 
 function commitOf(run: RunRow): string | undefined {
@@ -122,8 +120,8 @@ function commitOf(run: RunRow): string | undefined {
   return progress.commit?.sha;
 }
 
-/** The commit that an earlier attempt of this run made just before it was cut short. */
-async function unrecorded(deps: ActionDeps, { ticket_id, run_id }: RunRow, signal: AbortSignal) {
+/** Returns the commit of an earlier attempt that was interrupted before it recorded the commit. */
+async function findUnrecorded(deps: ActionDeps, { ticket_id, run_id }: RunRow, signal: AbortSignal) {
   const commits = await deps.workspaces.commits(ticket_id);
   const made = commits.findLast((commit) => commit.runId === run_id);
   if (made === undefined) return undefined;
@@ -131,8 +129,8 @@ async function unrecorded(deps: ActionDeps, { ticket_id, run_id }: RunRow, signa
   return { sha: made.sha, subject: made.subject, filesChanged: files.length + omitted_files };
 }
 
-/** A commit that an earlier run made and could not publish. */
-async function unpublished(deps: ActionDeps, ticketId: string, signal: AbortSignal) {
+/** Returns the last commit of the branch if an earlier run failed to publish it. */
+async function findUnpublished(deps: ActionDeps, ticketId: string, signal: AbortSignal) {
   const [status, commits, run] = await Promise.all([
     deps.workspaces.status(ticketId, { signal }),
     deps.workspaces.commits(ticketId),
@@ -140,7 +138,7 @@ async function unpublished(deps: ActionDeps, ticketId: string, signal: AbortSign
   ]);
   const last = commits.at(-1);
   if (last === undefined) return undefined;
-  // Others may have pushed to the branch since.
+  // Its commit may be gone: other people push to the branch too.
   const unfinished = run !== undefined && run.state !== 'succeeded' && commits.some(({ sha }) => sha === commitOf(run));
   if (!status.unpushed && !unfinished) return undefined;
   const { files, omitted_files } = await deps.workspaces.diff(ticketId, { signal });

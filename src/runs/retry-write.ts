@@ -2,17 +2,17 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '../config/logger.ts';
 import { FencedError } from '../store/runs.ts';
 
-/** Pause after the store failed, in milliseconds. */
-const RETRY_MS = 1000;
+const RETRY_INTERVAL_MS = 1000;
 
 /**
- * Repeats a write of a run without which its ticket would be blocked, until it works: a full disk passes.
- * @returns whether it was written: not when another attempt has taken over, or the server stops, whose next start finds
- * the run as it is
+ * Retries a write that a run cannot do without until it succeeds: a full disk, for example, recovers.
+ * @returns false when the run has a newer attempt, has finished or was deleted, or when the server stops; its next start
+ * recovers the run
  */
-export async function untilWritten(
+export async function retryUntilPersisted(
   write: () => Promise<unknown>,
-  { isStopping, logger }: { isStopping: () => boolean; logger: Logger },
+  stopping: AbortSignal,
+  logger: Logger,
 ): Promise<boolean> {
   for (;;) {
     try {
@@ -20,12 +20,12 @@ export async function untilWritten(
       return true;
     } catch (error) {
       if (error instanceof FencedError) {
-        logger.warn({}, 'the run was taken over, ended or removed meanwhile');
+        logger.warn({}, 'run outcome is void: newer attempt, finished or deleted');
         return false;
       }
-      logger.error({ err: error }, 'what becomes of the run could not be recorded');
-      if (isStopping()) return false;
-      await pause(RETRY_MS);
+      logger.error({ err: error }, 'failed to persist run outcome');
+      if (stopping.aborted) return false;
+      await pause(RETRY_INTERVAL_MS);
     }
   }
 }

@@ -1,198 +1,83 @@
-import type { Action, Budget, Run, RunState } from '../../schemas/run.ts';
+import type { Run } from '../../schemas/run.ts';
 import { createPathHider } from '../config/hide-paths.ts';
-import type { Logger } from '../config/logger.ts';
-import { AppError, toAppError } from '../errors/app-error.ts';
-import type { EventLog } from '../events/event-log.ts';
-import { FencedError } from '../store/runs.ts';
-import type { RunRow } from '../store/schema.ts';
-import { type Attempt, createAttempts } from './attempts.ts';
+import { AppError } from '../errors/app-error.ts';
+import { executeAttempt } from './attempts.ts';
+import { cancelRun, cancelRunsOfTicket } from './cancellation.ts';
 import { createDispatcher } from './dispatcher.ts';
-import { backInQueue, ending } from './outcomes.ts';
-import { createWaiting } from './queue-estimates.ts';
-import { untilWritten } from './retry-write.ts';
-import type { ActionDeps } from './run-context.ts';
-import { toRun } from './run-view.ts';
+import { createQueueEstimates } from './queue-estimates.ts';
+import { recoverRuns } from './recovery.ts';
+import type { AttemptDeps } from './run-context.ts';
+import { createRunQueries } from './run-queries.ts';
+import { type SubmitRequest, submitRun } from './submission.ts';
 
 export type RunEngine = ReturnType<typeof createRunEngine>;
 
-type EngineDeps = ActionDeps & {
-  log: EventLog;
-  logger: Logger;
-  /** Whether new work may begin now; what is queued waits until it may. */
-  mayStart: () => Promise<boolean>;
+type EngineDeps = Omit<AttemptDeps, 'hidePaths' | 'stopping'> & {
+  /** Returns whether new work may start; if not, queued runs wait. */
+  canStart: () => Promise<boolean>;
 };
 
-/** Takes runs from the queue, carries each out in one or more attempts, and sees to it that each ends with a terminal event. */
+/**
+ * Runs: commands to an agent, each executed in one or more attempts. The states of a run and their transitions:
+ *
+ *     (none)  → queued     `submit` (`run.queued`)
+ *     queued  → running    the dispatcher claims the run and increments `attempt` (`run.started`)
+ *     running → waiting    the agent requests a permission (`run.waiting`)
+ *     waiting → running    all requested permissions are resolved (`run.resumed`)
+ *     active  → queued     requeue: the agent crashed or the server stopped, and attempts are left (`run.resumed`)
+ *     active  → succeeded  the action returned a result (`run.succeeded`)
+ *     active  → failed     the action failed, or its last attempt was interrupted (`run.failed`)
+ *     active  → timed_out  a time limit expired (`run.timed_out`)
+ *     active  → canceled   `cancel` aborted the attempt (`run.canceled`)
+ *     queued  → canceled   `cancel` (`run.canceled`)
+ *
+ * An active run is `running` or `waiting`; the last four states are final. The attempt number is the fence of all writes:
+ * once the run is requeued and claimed again, or final, the store rejects writes of the old attempt with a FencedError.
+ */
 export function createRunEngine(deps: EngineDeps) {
-  const { config, store, log, agents, logger, mayStart } = deps;
-  const waiting = createWaiting(store, config);
-  const hidePaths = createPathHider(config);
+  const { config, store, logger, canStart } = deps;
+  const estimates = createQueueEstimates(store.runs, config.MAX_CONCURRENT_RUNS);
+  const queries = createRunQueries(store.runs, estimates);
+  const stopping = new AbortController();
+  const attemptDeps = { ...deps, hidePaths: createPathHider(config), stopping: stopping.signal };
   const dispatcher = createDispatcher(
-    { store, logger, maxAtOnce: config.MAX_CONCURRENT_RUNS, mayStart },
-    (attempt: Attempt): Promise<void> => carryOut(attempt),
+    { runs: store.runs, logger, maxConcurrent: config.MAX_CONCURRENT_RUNS, canStart, stopping: stopping.signal },
+    (attempt) => executeAttempt(attemptDeps, attempt),
   );
-  const carryOut = createAttempts({ ...deps, isStopping: dispatcher.isStopping });
-
-  async function views(rows: readonly RunRow[]): Promise<Run[]> {
-    const places = await waiting.placesOf(rows);
-    return rows.map((row) => toRun(row, places.get(row.run_id)));
-  }
-
-  /** Ends a run that no attempt is under way at. */
-  async function endNow(row: RunRow, error: AppError): Promise<void> {
-    const run = { action: row.action, progress: JSON.parse(row.progress), usage: JSON.parse(row.usage) };
-    const { event, patch } = ending({ error }, run, row.duration_ms, hidePaths);
-    await log.append(row.run_id, row.attempt, [event], patch);
-  }
-
-  /** What becomes of a run that another server left behind. */
-  async function takeUp(row: RunRow): Promise<void> {
-    if (row.cancel_requested_at !== null) return endNow(row, canceled());
-    const change = backInQueue(row, 'server restart', config.RUN_MAX_ATTEMPTS);
-    if (change === undefined) {
-      return endNow(row, new AppError('interrupted', 'The server stopped while the run was under way.'));
-    }
-    await log.append(row.run_id, row.attempt, [change.event], change.patch);
-  }
+  const context = { ...attemptDeps, dispatcher, estimates, queries };
+  const { row, get, list, views } = queries;
 
   return {
-    /**
-     * Puts a command into the queue.
-     * @throws AppError `message_required`, `agent_not_found`, `ticket_not_found`, `ticket_busy`, `too_many_runs`, `queue_full`, `shutting_down`
-     */
-    async submit(request: {
-      ticketId: string;
-      action: Action;
-      message?: string | undefined;
-      agent?: string | undefined;
-      budget?: Budget | undefined;
-      /** Who starts it. */
-      keyId: string;
-      /** Record of the request's Idempotency-Key: a run that it started before is the answer. */
-      idempotencyId?: string | undefined;
-    }): Promise<Run> {
-      if (dispatcher.isStopping())
-        throw new AppError('shutting_down', 'The server takes no new runs.', { retryAfter: 10 });
-      const message = request.message?.trim() ? request.message : undefined;
-      if (request.action === 'chat' && message === undefined) {
-        throw new AppError('message_required', 'The action chat needs a message.', {
-          errors: [{ path: '/message', message: 'is required for chat' }],
-        });
-      }
-      const agent = request.agent ?? config.AGENT;
-      if (!agents.has(agent)) throw new AppError('agent_not_found', `There is no agent ${JSON.stringify(agent)}.`);
-      const ticket = await store.tickets.get(request.ticketId);
-      if (ticket === undefined) throw new AppError('ticket_not_found', `There is no ticket ${request.ticketId}.`);
-      const estimateWait = await waiting.waitOf(request.action);
-      const enqueued = store.runs.enqueue({
-        ticketId: ticket.ticket_id,
-        action: request.action,
-        message,
-        agent,
-        keyId: request.keyId,
-        idempotencyId: request.idempotencyId,
-        budget: request.budget,
-        maxQueued: config.MAX_QUEUED_RUNS,
-        maxOpenPerKey: config.MAX_RUNS_PER_KEY,
-        estimateWait,
-      });
-      // Before that is written: where there is room, the run is queued and taken by one transaction.
-      dispatcher.pump();
-      const { row, queued } = await enqueued;
-      if (queued === undefined) return this.view(row);
-      return toRun(row, { queue_position: queued.position, estimated_wait_s: queued.estimated_wait_s });
-    },
-
-    /** @throws AppError `run_not_found` */
-    async get(runId: string): Promise<Run> {
-      return this.view(await this.row(runId));
-    },
-
-    /** @throws AppError `run_not_found` */
-    async row(runId: string): Promise<RunRow> {
-      const row = await store.runs.get(runId);
-      if (row === undefined) throw new AppError('run_not_found', `There is no run ${runId}.`);
-      return row;
-    },
-
-    async list(query: {
-      ticketId?: string;
-      cursor?: string;
-      limit: number;
-      state?: RunState;
-      /** Repositories of the runs, as `HOST/OWNER/NAME` or `HOST/OWNER/*` in lower case; all without it. */
-      repositories?: readonly string[] | undefined;
-    }) {
-      const page = await store.runs.list(query);
-      return { items: await views(page.items), next_cursor: page.nextCursor };
-    },
-
-    /** Stored runs as clients see them. */
+    row,
+    get,
+    list,
     views,
 
-    async view(row: RunRow): Promise<Run> {
-      return toRun(row, (await waiting.placesOf([row])).get(row.run_id));
-    },
+    /**
+     * Queues a run.
+     * @throws AppError `message_required`, `agent_not_found`, `ticket_not_found`, `ticket_busy`, `too_many_runs`, `queue_full`, `shutting_down`
+     */
+    submit: (request: SubmitRequest): Promise<Run> => submitRun(context, request),
 
     /**
-     * Ends a run: a queued one at once, a running one as soon as its agent and git commands are ended.
+     * Cancels a run: a queued one at once, an active one as soon as its agent and its git commands have exited.
      * @throws AppError `run_not_found`, `run_finished`
      */
-    async cancel(runId: string): Promise<Run> {
-      for (;;) {
-        const row = await this.row(runId);
-        if (row.finished_at !== null) throw new AppError('run_finished', `Run ${runId} has ended: ${row.state}.`);
-        const job = dispatcher.job(runId);
-        if (job?.leaving === false) {
-          // At once, also when the wish cannot be written: what fills the disk may be the run itself.
-          job.controller.abort(canceled());
-          if (await store.runs.recordCancelRequest(runId)) return this.view(row);
-          const ended = await this.get(runId);
-          if (ended.state === 'canceled') return ended;
-          continue;
-        }
-        try {
-          // One that is just being put back into the queue is canceled there.
-          await job?.done;
-          if (job !== undefined) continue;
-          await endNow(row, canceled());
-          return await this.get(runId);
-        } catch (error) {
-          // It was claimed between the look and the write: look again.
-          if (!(error instanceof FencedError)) throw error;
-        }
-      }
-    },
+    cancel: (runId: string): Promise<Run> => cancelRun(context, runId),
 
-    /** Cancels every run of a ticket and waits for their ends. */
-    async cancelTicket(ticketId: string): Promise<void> {
-      for (const row of await store.runs.listOpen(ticketId)) {
-        await this.cancel(row.run_id).catch((error) => {
-          if (toAppError(error).code !== 'run_finished') throw error;
-        });
-        await dispatcher.job(row.run_id)?.done;
-      }
-    },
+    /** Cancels every run of a ticket; resolves when none is active. */
+    cancelTicket: (ticketId: string): Promise<void> => cancelRunsOfTicket(context, ticketId),
 
-    /**
-     * After a start: puts runs that were under way back into the queue, or ends them when they were begun too often or were to
-     * be canceled.
-     */
+    /** Recovers the runs of the last server and starts the dispatcher. */
     async start(): Promise<void> {
-      const { isStopping } = dispatcher;
-      for (const row of await store.runs.listInterrupted()) {
-        const about = logger.child({ run_id: row.run_id, ticket_id: row.ticket_id });
-        await untilWritten(() => takeUp(row), { isStopping, logger: about });
-      }
-      dispatcher.pump();
+      await recoverRuns(context);
+      dispatcher.dispatch();
     },
 
-    /** Takes no more runs, gives those under way `graceMs` to end, then puts them back into the queue for the next start. */
-    stop: (graceMs: number): Promise<void> =>
-      dispatcher.stop(graceMs, new AppError('interrupted', 'The server was stopped while the run was under way.')),
+    /** Claims no more runs, gives the active ones `graceMs` to finish, then requeues them for the next start. */
+    async stop(graceMs: number): Promise<void> {
+      stopping.abort();
+      await dispatcher.drain(graceMs, new AppError('interrupted', 'The server was stopped during the run.'));
+    },
   };
-}
-
-function canceled(): AppError {
-  return new AppError('canceled', 'The run was canceled by request.');
 }

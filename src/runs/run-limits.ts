@@ -5,14 +5,18 @@ import type { Limit } from '../model-proxy/limits.ts';
 import type { Store } from '../store/open-store.ts';
 import type { RunRow } from '../store/schema.ts';
 
-/** What a run has used so far. */
+/** The resources that a run has used. */
 export type Spent = { usage: Usage; turns: number; seconds: number };
 
+type TimeConfig = Pick<Config, 'RUN_TIMEOUT_SECONDS'>;
+type LimitConfig = TimeConfig & Pick<Config, 'MAX_TOKENS_PER_RUN' | 'MAX_TURNS_PER_RUN' | 'MAX_TOKENS_PER_KEY_PER_DAY'>;
+
 /**
- * What a run may use from now on. Runs of a key that are under way at once each see what was used when their turn began.
+ * Returns the limits of a run and what it has used of each. The daily tokens of a key are read once: concurrent runs of
+ * the key do not see what the others use from then on.
  */
 export async function runLimits(
-  config: Config,
+  config: LimitConfig,
   store: Pick<Store, 'runs'>,
   run: RunRow,
   spent: Spent,
@@ -34,8 +38,8 @@ export async function runLimits(
   return limits;
 }
 
-/** How long a run may take, all its attempts together. */
-export function timeLimit(config: Config, run: RunRow): Pick<Limit, 'setting' | 'limit'> & { unit: 'seconds' } {
+/** Returns the time limit of a run, for all its attempts together. */
+export function timeLimit(config: TimeConfig, run: RunRow): Pick<Limit, 'setting' | 'limit'> & { unit: 'seconds' } {
   const { seconds } = budgetOf(run);
   if (seconds !== undefined && seconds < config.RUN_TIMEOUT_SECONDS) {
     return { setting: 'budget.seconds', unit: 'seconds', limit: seconds };
@@ -43,8 +47,7 @@ export function timeLimit(config: Config, run: RunRow): Pick<Limit, 'setting' | 
   return { setting: 'RUN_TIMEOUT_SECONDS', unit: 'seconds', limit: config.RUN_TIMEOUT_SECONDS };
 }
 
-/** The error of a run that took longer than it may. */
-export function outOfTime(config: Config, run: RunRow): AppError {
+export function timeLimitExceeded(config: TimeConfig, run: RunRow): AppError {
   const { setting, limit } = timeLimit(config, run);
   return new AppError('timed_out', `The run took longer than the ${limit} s that ${setting} allows.`);
 }

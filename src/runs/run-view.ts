@@ -2,11 +2,11 @@ import type { Run, RunError } from '../../schemas/run.ts';
 import { type AppError, toAppError } from '../errors/app-error.ts';
 import type { RunRow } from '../store/schema.ts';
 
-/** Where a queued run stands. */
-export type Place = Required<Pick<Run, 'queue_position' | 'estimated_wait_s'>>;
+/** The position of a queued run, and the estimate of its wait. */
+export type QueuePosition = Required<Pick<Run, 'queue_position' | 'estimated_wait_s'>>;
 
-/** A stored run as clients see it. */
-export function toRun(row: RunRow, place?: Place): Run {
+/** Converts a stored run to the view that clients see. */
+export function toRun(row: RunRow, position?: QueuePosition): Run {
   return {
     run_id: row.run_id,
     ticket_id: row.ticket_id,
@@ -15,7 +15,7 @@ export function toRun(row: RunRow, place?: Place): Run {
     state: row.state,
     attempt: row.attempt,
     agent: row.agent,
-    ...place,
+    ...position,
     ...(row.plan_version === null ? {} : { plan_version: row.plan_version }),
     ...(row.budget === null ? {} : { budget: JSON.parse(row.budget) }),
     usage: JSON.parse(row.usage),
@@ -27,7 +27,7 @@ export function toRun(row: RunRow, place?: Place): Run {
   };
 }
 
-/** An error as the terminal event and the run show it. */
+/** Converts an error to the form of the terminal event and of the run. */
 export function toRunError(error: unknown, hidePaths: (text: string) => string): RunError {
   const known: AppError = toAppError(error);
   return {

@@ -6,9 +6,9 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const DEFAULT_DAYS = 30;
 
 /**
- * What the runs of some days have used, by day, ticket or key.
- * @param repositories the tickets to count, as `HOST/OWNER/NAME` or `HOST/OWNER/*` in lower case; all without it
- * @throws AppError `invalid_request` when the days end before they begin
+ * Sums the usage of runs by day, ticket or key.
+ * @param repositories of the tickets to count, as `HOST/OWNER/NAME` or `HOST/OWNER/*` in lower case; all if undefined
+ * @throws AppError `invalid_request` when `to` is before `from`
  */
 export async function usageReport(
   store: UsageStore,
@@ -16,10 +16,10 @@ export async function usageReport(
   repositories: readonly string[] | undefined,
 ): Promise<UsageReport> {
   const last = to ?? dayOf(Date.now());
-  // Before 1970 there was no run, and the days of some years have no name of ten letters.
+  // Not before 1970: some years do not have four digits.
   const first = from ?? dayOf(Math.max(0, Date.parse(last) - (DEFAULT_DAYS - 1) * DAY_MS));
   if (first > last) {
-    throw new AppError('invalid_request', `The days end (${last}) before they begin (${first}).`, {
+    throw new AppError('invalid_request', `The last day (${last}) is before the first (${first}).`, {
       errors: [
         from === undefined
           ? { path: '/to', message: `must be at least ${first}` }

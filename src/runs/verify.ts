@@ -4,11 +4,11 @@ import { takeTurn } from './agent-turn.ts';
 import { verifyFailedPrompt } from './prompts.ts';
 import type { ActionDeps, RunContext } from './run-context.ts';
 
-const OUTPUT_CHARACTERS = 16_384;
+const MAX_OUTPUT_BYTES = 16_384;
 
 /**
- * Runs the operator's check command in the workspace; what it complains of is given back to the agent.
- * @throws AppError `verify_failed` when the last try fails too; the work stays in the workspace
+ * Runs the check command in the workspace. After a failure, prompts the agent to fix the cause and runs the command again.
+ * @throws AppError `verify_failed` after VERIFY_ATTEMPTS failures; the work stays in the workspace
  */
 export async function verify(deps: ActionDeps, { run, writer, signal }: RunContext): Promise<void> {
   const { VERIFY_COMMAND: command, VERIFY_ATTEMPTS: attempts, RUN_TIMEOUT_SECONDS } = deps.config;
@@ -23,17 +23,16 @@ export async function verify(deps: ActionDeps, { run, writer, signal }: RunConte
         writable: true,
         git: { dir: gitDir, mirror },
         timeoutMs: RUN_TIMEOUT_SECONDS * 1000,
-        maxOutputBytes: OUTPUT_CHARACTERS,
+        maxOutputBytes: MAX_OUTPUT_BYTES,
         signal,
         onDenied: (text) => writer.emit({ type: 'log', data: { level: 'warn', text } }),
       });
       if (check.code === 0) return;
       writer.emit({ type: 'log', data: { level: 'warn', text: check.output } });
-      const said = describeFailure(check);
       if (attempt >= attempts) {
         throw new AppError(
           'verify_failed',
-          `The check command ${said} ${attempt} times. The work is kept in the workspace.`,
+          `The check command ${describeFailure(check)} ${attempt} times. The work is kept in the workspace.`,
         );
       }
       const prompt = () => verifyFailedPrompt(command, check.code, check.output);

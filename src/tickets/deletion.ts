@@ -1,91 +1,67 @@
-import type { Agents } from '../agents/agents.ts';
-import { createKeyedMutex } from '../concurrency/keyed-mutex.ts';
-import type { BackgroundRetry } from '../concurrency/retry-in-background.ts';
 import { AppError, toAppError } from '../errors/app-error.ts';
-import type { EventLog } from '../events/event-log.ts';
-import type { Store } from '../store/open-store.ts';
-import { type TicketRow, ticketKey } from '../store/tickets.ts';
+import { ticketKey } from '../store/tickets.ts';
 import type { Workspaces } from '../workspaces/workspaces.ts';
-import { whileThere } from './while-there.ts';
+import { beingCreated, withExistingTicket } from './existing-ticket.ts';
+import type { TicketContext } from './ticket-context.ts';
 
-type Deps = {
-  store: Store;
-  log: Pick<EventLog, 'closeRun'>;
-  workspaces: Workspaces;
-  agents: Pick<Agents, 'purge'>;
-  retryInBackground: BackgroundRetry;
-};
-
-/** Removal of tickets: marked first, and then finished, by the next start if need be. */
-export function createRemoval({ store, log, workspaces, agents, retryInBackground }: Deps) {
-  const oneAtATime = createKeyedMutex();
-
-  /**
-   * Removes all there is of a ticket that is marked as being removed. One at a time: when the first is done, the id may be
-   * taken again, and what is there then is not to be removed by the others.
-   * @param cancelRuns ends its runs
-   */
-  function finish(ticketId: string, cancelRuns?: (ticketId: string) => Promise<void>): Promise<void> {
-    return oneAtATime(ticketKey(ticketId), undefined, async () => {
-      const marked = await store.tickets.get(ticketId);
-      if (marked?.state !== 'deleting') return;
-      const { ticket_id, repo_url } = marked;
-      await cancelRuns?.(ticket_id);
-      await agents.purge(ticket_id);
-      await workspaces.remove(ticket_id, repo_url);
-      const runIds = await store.runs.listIds(ticket_id);
-      await store.tickets.delete(ticket_id);
-      for (const runId of runIds) log.closeRun(runId);
-    });
+/** As `Tickets.delete`. The state `deleting` is persisted first, so that the next start can finish the deletion. */
+export async function deleteTicket(
+  context: TicketContext,
+  ticketId: string,
+  force: boolean,
+  closing: AbortSignal,
+): Promise<void> {
+  const { store, workspaces, queries, retryInBackground } = context;
+  const row = await queries.row(ticketId);
+  const { ticket_id, ticket_key, state } = row;
+  if (state === 'creating') throw beingCreated(ticket_id);
+  const busy = () => new AppError('ticket_busy', `Ticket ${ticket_id} has unfinished runs.`);
+  const lastRun = (await store.runs.newestByTicket([ticket_key])).get(ticket_key)?.run_id ?? '';
+  if (!force) {
+    if ((await store.runs.listOpen(ticket_id)).length > 0) throw busy();
+    // Checked before the new state is persisted: nothing is checked when the next start finishes a deletion.
+    await withExistingTicket(store, row, () => checkPushed(workspaces, ticket_id));
   }
-
-  /** @throws AppError `unpushed_work` when something would be lost */
-  async function checkPushed(ticketId: string): Promise<void> {
-    if (!(await hasWorkspace(workspaces, ticketId))) return;
-    const { dirty, unpushed } = await workspaces.status(ticketId);
-    if (!dirty && !unpushed) return;
-    const what = dirty ? 'changes that were not committed' : 'commits that were not pushed';
-    throw new AppError('unpushed_work', `The workspace of ${ticketId} holds ${what}.`);
-  }
-
-  return {
-    finish,
-
-    /**
-     * Removes a ticket.
-     * @param force also with runs that have not ended, and with work that would be lost
-     * @param cancelRuns ends the runs of a ticket
-     * @throws AppError `ticket_busy`, `unpushed_work`, `ticket_not_found` when another removal was faster
-     */
-    async remove(
-      ticket: TicketRow,
-      force: boolean,
-      cancelRuns: (ticketId: string) => Promise<void>,
-      closing: AbortSignal,
-    ): Promise<void> {
-      const { ticket_id, ticket_key, state } = ticket;
-      if (state === 'creating') {
-        throw new AppError('ticket_busy', `Ticket ${ticket_id} is being created.`, { retryAfter: 5 });
-      }
-      const busy = () => new AppError('ticket_busy', `Ticket ${ticket_id} has runs that have not ended.`);
-      const lastRun = (await store.runs.newestByTicket([ticket_key])).get(ticket_key)?.run_id ?? '';
-      if (!force) {
-        if ((await store.runs.listOpen(ticket_id)).length > 0) throw busy();
-        // Before it is marked: from then on it is removed, by the next start if need be, and nobody asks again.
-        await whileThere(store, ticket, () => checkPushed(ticket_id));
-      }
-      if (!(await store.tickets.markDeleting(ticket_id, force, lastRun))) throw busy();
-      const work = () => finish(ticket_id, cancelRuns);
-      await work().catch((error) => {
-        retryInBackground(ticket_id, work, closing);
-        throw error;
-      });
-    },
-  };
+  if (!(await store.tickets.markDeleting(ticket_id, force, lastRun))) throw busy();
+  const finish = () => finishDeletion(context, ticket_id);
+  await finish().catch((error) => {
+    retryInBackground(ticket_id, finish, closing);
+    throw error;
+  });
 }
 
-/** Whether a ticket's workspace is whole. */
-export async function hasWorkspace(workspaces: Pick<Workspaces, 'paths'>, ticketId: string): Promise<boolean> {
+/**
+ * Deletes everything of a ticket in the state `deleting`. One deletion at a time: after the first one the id may belong to
+ * a new ticket, which the others must not touch.
+ */
+export function finishDeletion(
+  { store, log, workspaces, agents, runs, deletionLock }: TicketContext,
+  ticketId: string,
+): Promise<void> {
+  return deletionLock(ticketKey(ticketId), undefined, async () => {
+    const row = await store.tickets.get(ticketId);
+    if (row?.state !== 'deleting') return;
+    const { ticket_id, repo_url } = row;
+    await runs.cancelTicket(ticket_id);
+    await agents.purge(ticket_id);
+    await workspaces.remove(ticket_id, repo_url);
+    const runIds = await store.runs.listIds(ticket_id);
+    await store.tickets.delete(ticket_id);
+    for (const runId of runIds) log.closeRun(runId);
+  });
+}
+
+/** @throws AppError `unpushed_work` */
+async function checkPushed(workspaces: Workspaces, ticketId: string): Promise<void> {
+  if (!(await hasWorkspace(workspaces, ticketId))) return;
+  const { dirty, unpushed } = await workspaces.status(ticketId);
+  if (!dirty && !unpushed) return;
+  const work = dirty ? 'uncommitted changes' : 'unpushed commits';
+  throw new AppError('unpushed_work', `The workspace of ${ticketId} has ${work}.`);
+}
+
+/** Returns whether the workspace of a ticket is complete. */
+export async function hasWorkspace(workspaces: Workspaces, ticketId: string): Promise<boolean> {
   try {
     await workspaces.paths(ticketId);
     return true;

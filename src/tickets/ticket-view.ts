@@ -3,15 +3,15 @@ import type { GitProgress } from '../git/progress.ts';
 import type { RunRow } from '../store/schema.ts';
 import type { TicketRow } from '../store/tickets.ts';
 
-/** What the view of a ticket needs besides its row. */
-export type Beside = {
+/** The parts of a view that the row does not hold. */
+export type TicketFacts = {
   lastRun: RunRow | undefined;
   planVersion: number | undefined;
   progress: GitProgress | undefined;
 };
 
-/** A stored ticket as clients see it. */
-export function toTicket(row: TicketRow, { lastRun, planVersion, progress }: Beside): Ticket {
+/** Converts a stored ticket to the view that clients see. */
+export function toTicket(row: TicketRow, { lastRun, planVersion, progress }: TicketFacts): Ticket {
   return {
     ticket_id: row.ticket_id,
     repo_url: row.repo_url,

@@ -1,14 +1,13 @@
 import type { Ticket } from '../../schemas/ticket.ts';
 import type { Change, ChangeNotifier } from '../store/change-notifier.ts';
 
-/** Longest time in milliseconds for which a view is good: what a person does to a folder is told by nobody. */
-const FRESH_MS = 1000;
+/** Longest time for which a view is valid, in milliseconds: no event reports what a person does to a folder. */
+const MAX_AGE_MS = 1000;
 
-/** How many views are kept. */
-const KEPT = 1000;
+const MAX_VIEWS = 1000;
 
-/** What of a run a ticket does not show, and what a busy run consists of. */
-const UNSEEN = new Set<string>([
+/** Events of a run that change nothing in the view of its ticket. They are nearly all events of a busy run. */
+const INVISIBLE_EVENTS = new Set<string>([
   'message.delta',
   'thought.delta',
   'tool.started',
@@ -17,39 +16,38 @@ const UNSEEN = new Set<string>([
   'log',
 ]);
 
-type Remembered = { at: number; view: Promise<Ticket> };
-
 /**
- * Keeps the views of tickets that were looked up until something changes, so that asking often costs no query and no look
- * at the disk.
- * @param look makes the view of a ticket
+ * Caches the views of tickets until the store changes, so that frequent reads cost neither queries nor disk access.
+ * @param load makes the view of a ticket
  */
-export function rememberViews(changes: ChangeNotifier, look: (ticketId: string) => Promise<Ticket>) {
-  const views = new Map<string, Remembered>();
+export function createViewCache(changes: ChangeNotifier, load: (ticketId: string) => Promise<Ticket>) {
+  const views = new Map<string, { at: number; view: Promise<Ticket> }>();
 
-  // A change of a run does not name its ticket, and is rare beside what runs say.
+  // All views: a change of a run does not name its ticket, and visible changes are rare.
   changes.watch((change) => {
-    if (isSeen(change)) views.clear();
+    if (isVisible(change)) views.clear();
   });
 
   return {
     get(key: string, ticketId: string): Promise<Ticket> {
       const now = performance.now();
-      const known = views.get(key);
-      if (known !== undefined && now - known.at < FRESH_MS) return known.view;
-      const view = look(ticketId);
-      if (views.size >= KEPT) views.clear();
-      // Before it is looked up: a change that comes meanwhile takes it away again.
+      const cached = views.get(key);
+      if (cached !== undefined && now - cached.at < MAX_AGE_MS) return cached.view;
+      const view = load(ticketId);
+      if (views.size >= MAX_VIEWS) views.clear();
+      // Cached while it loads, so that a change in the meantime evicts it.
       views.set(key, { at: now, view });
       view.catch(() => views.delete(key));
       return view;
     },
 
-    /** To be called after a change that is not one of the store. */
+    /** Evicts all views, after a change outside the store. */
     clear: () => views.clear(),
   };
 }
 
-function isSeen(change: Change): boolean {
-  return change.type !== 'run' || change.events.length === 0 || change.events.some(({ type }) => !UNSEEN.has(type));
+function isVisible(change: Change): boolean {
+  return (
+    change.type !== 'run' || change.events.length === 0 || change.events.some(({ type }) => !INVISIBLE_EVENTS.has(type))
+  );
 }

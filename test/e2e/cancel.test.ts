@@ -12,7 +12,7 @@ const server = await startServer(t, world, {
   VERIFY_COMMAND: '["sh","-c","test ! -e wait-for-ever || sleep 100000"]',
 });
 const PLAN = '# Notes\n\n## Goal\n\nNotes.';
-const NOT_COMMITTED = /not committed and stays in the workspace/;
+const NOT_COMMITTED = /Nothing is committed; changes stay in the workspace/;
 const write = (file_path: string) => ({ calls: [{ name: 'write_file', args: { file_path, content: 'x\n' } }] });
 const shell = (command: string) => ({ calls: [{ name: 'run_shell_command', args: { command } }] });
 
@@ -83,7 +83,7 @@ t.test('while it is pushed', async (t) => {
   const reached = github.hang({ match: /receive-pack/ });
   const runId = await dev('C-6', [write('DONE.md'), { text: 'Done.' }]);
   await reached;
-  t.match(await cancel(t, runId), { data: { error: { detail: /Commit \w{12} stays on the branch/ } } });
+  t.match(await cancel(t, runId), { data: { error: { detail: /Commit \w{12} is on the branch/ } } });
   t.ok((await events(server, runId)).some((event) => event.type === 'commit.created'));
 });
 
@@ -91,7 +91,9 @@ t.test('while the pull request is made', async (t) => {
   const reached = github.hang({ match: /POST .*\/pulls$/ });
   const runId = await dev('C-7', [write('DONE.md'), { text: 'Done.' }]);
   await reached;
-  t.match(await cancel(t, runId), { data: { error: { detail: /Commit \w{12} is pushed; its pull request/ } } });
+  t.match(await cancel(t, runId), {
+    data: { error: { detail: /Commit \w{12} is pushed, but may have no pull request/ } },
+  });
 });
 
 t.test('a ticket works on after a cancel', async (t) => {

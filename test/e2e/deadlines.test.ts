@@ -18,7 +18,7 @@ const shell = (command: string) => ({ calls: [{ name: 'run_shell_command', args:
 const git = (folder: string, ...args: string[]) =>
   execFileSync('git', ['--git-dir', join(world.dir, folder), ...args], { encoding: 'utf8' }).trim();
 const logged = (seen: readonly RunEvent[]) => seen.flatMap((event) => (event.type === 'log' ? [event.data.text] : []));
-const WRAP_UP = /Note of the server: this run nears its limit \(MAX_TURNS_PER_RUN: 3 of 4 turns used\)/;
+const WRAP_UP = /Note from the server: this run nears its limit \(MAX_TURNS_PER_RUN: 3 turns are used of 4\)/;
 
 /** A ticket with a plan. */
 async function planned(ticket_id: string): Promise<void> {
@@ -36,7 +36,7 @@ t.test('near its limit the agent is asked to come to an end, and what it did is 
   const near = events.filter(({ type }) => type === 'run.limit_near');
   t.match(near, [{ data: { setting: 'MAX_TURNS_PER_RUN', detail: '3 of 4 turns used' } }]);
   const [pull] = github.pulls('acme/duration');
-  t.match(pull?.body, /not be all of the plan.*`MAX_TURNS_PER_RUN`/);
+  t.match(pull?.body, /may be incomplete.*`MAX_TURNS_PER_RUN`/);
   const asked = gemini.requests.findLast(({ prompt }) => WRAP_UP.test(prompt));
   t.match(asked?.prompt, /consistent state that compiles/);
   t.match(JSON.stringify(asked?.body.contents), /Action: dev[\s\S]*a\.txt[\s\S]*c\.txt/, 'it knows what it did');
@@ -92,7 +92,7 @@ t.test('a chat answers with what it knows', async (t) => {
 t.test('an agent whose model hangs is ended when it has been silent for too long', async (t) => {
   gemini.on('think forever', [{ text: 'Hm', hang: true }]);
   const { run: ended } = await run(server, 'DL-1', { action: 'chat', message: 'think forever' });
-  const detail = 'The agent and its model said nothing for 3 s (AGENT_SILENCE_SECONDS).';
+  const detail = 'The agent and its model were inactive for 3 s (AGENT_SILENCE_SECONDS).';
   t.match(ended, { state: 'timed_out', error: { code: 'timed_out', detail, remedy: /AGENT_SILENCE_SECONDS/ } });
   await gemini.waitFor(({ prompt, state }) => prompt.includes('think forever') && state === 'abandoned');
 });
@@ -110,16 +110,16 @@ t.test('a long tool call and announced waiting are no silence', async (t) => {
 t.test('a call that fails again and again is told to the agent, which goes on', async (t) => {
   const read = { calls: [{ name: 'read_file', args: { file_path: 'nowhere.md' } }] };
   gemini.on('read it', [read, read, read, { text: 'never said' }]);
-  gemini.on(/Note of the server: this call failed 3 times in a row/, [{ text: 'There is no such file.' }]);
+  gemini.on(/Note from the server: this call failed 3 times in a row/, [{ text: 'There is no such file.' }]);
   const { run: ended, events } = await run(server, 'DL-1', { action: 'chat', message: 'read it' });
   t.match(ended, { state: 'succeeded', result: { text: 'There is no such file.' } });
-  const words = 'The agent was told that the same call failed 3 times in a row: read_file {"file_path":"nowhere.md"}';
+  const words = 'The same call failed 3 times in a row, so the agent got a hint: read_file {"file_path":"nowhere.md"}';
   t.equal(logged(events).filter((text) => text === words).length, 1);
 });
 
 t.test('a request may make the limits tighter, and not wider', async (t) => {
   const look = { calls: [{ name: 'list_directory', args: { dir_path: '.' } }] };
-  gemini.on(/on a budget|Note of the server: this run nears/, [look, look, look, look, look, look]);
+  gemini.on(/on a budget|Note from the server: this run nears/, [look, look, look, look, look, look]);
   const withBudget = (budget: object) => run(server, 'DL-1', { action: 'chat', message: 'on a budget', budget });
   t.match((await withBudget({ turns: 2 })).run, {
     budget: { turns: 2 },

@@ -47,7 +47,7 @@ t.test('a disk that is full', { skip }, async (t) => {
   t.match((await call(server, 'GET', `/v1/runs/${body.run_id}`)).body, { state: 'running' });
 
   gemini.release();
-  await server.logged((record) => record.msg === 'what becomes of the run could not be recorded');
+  await server.logged((record) => record.msg === 'failed to persist run outcome');
   t.equal((await call(server, 'GET', '/livez')).status, 200, 'the server lives');
 
   await rm(disks.path('small', 'ballast'));
@@ -128,7 +128,7 @@ t.test('a queue while the disk is nearly full', { skip }, async (t) => {
   await truncate(ballast, (await stat(ballast)).size - 8 * 1024 ** 2);
   gemini.release();
   t.match((await events(server, first.body.run_id)).at(-1), { type: 'run.succeeded' }, 'what is under way ends');
-  await server.logged((record) => record.msg === 'queued runs wait until there is disk space');
+  await server.logged((record) => record.msg === 'queued runs paused: not enough disk space');
   t.match((await call(server, 'GET', `/v1/runs/${second.body.run_id}`)).body, { state: 'queued' });
 
   await rm(ballast);

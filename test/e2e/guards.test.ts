@@ -98,7 +98,7 @@ t.test('what an agent gives away leaves in no event, answer, log, commit or pull
     isClean(t, answer.body, `the problem of ${path}`);
   }
   isClean(t, log, 'the log');
-  t.match(log, /"run ended"/);
+  t.match(log, /"run finished"/);
 });
 
 t.test('a commit with a secret is refused, and the work is kept', async (t) => {
@@ -166,7 +166,7 @@ t.test('attributes that hide changes are named', async (t) => {
   const warnings = seen.flatMap((event) =>
     event.type === 'log' && event.data.level === 'warn' ? [event.data.text] : [],
   );
-  t.match(warnings, [/folded.*\.gitattributes: \*\.ts linguist-generated/]);
+  t.match(warnings, [/hide changes.*\.gitattributes: \*\.ts linguist-generated/]);
   const named = /## Hidden from review\n\n.*\n\n- \.gitattributes: \\\*\.ts linguist-generated\n/;
   t.match(github.pulls('acme/duration').at(-1)?.body, named);
 

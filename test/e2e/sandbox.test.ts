@@ -12,7 +12,7 @@ const look = {
   usage: { input: 400, output: 100 },
 };
 
-const NEAR_ITS_LIMIT = /Note of the server: this run nears its limit/;
+const NEAR_ITS_LIMIT = /Note from the server: this run nears its limit/;
 
 t.test('the server says what its sandbox is, and a run ends with its budget', async (t) => {
   const server = await startServerProcess(t, world, {
@@ -77,7 +77,7 @@ t.test('SANDBOX=none is said, and the key stays in the server all the same', asy
     { data: { level: 'warn', text: /^SANDBOX=none/ } },
   );
   t.equal(seen.at(-1)?.type, 'run.succeeded');
-  t.match(await server.logged(({ msg }) => msg === 'run ended'), { sandbox: 'none', run_id: body.run_id });
+  t.match(await server.logged(({ msg }) => msg === 'run finished'), { sandbox: 'none', run_id: body.run_id });
 });
 
 t.test('the runs of a key share what it may use in a day', async (t) => {

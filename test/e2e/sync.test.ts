@@ -63,7 +63,7 @@ t.test('what keeps the base branch out and changes nothing does not keep from a 
   const { run: asked, events: log } = await run(server, 'S-1', { action: 'chat', message: 'all the same?' });
   t.equal(asked.state, 'succeeded');
   const told = log.flatMap((event) => (event.type === 'log' && event.data.level === 'warn' ? [event.data.text] : []));
-  t.match(told, [/not brought in: .*NEWS\.md/]);
+  t.match(told, [/not merged: .*NEWS\.md/]);
 });
 
 t.test('no turn is paid for in a workspace that cannot be moved, or is not on its branch', async (t) => {

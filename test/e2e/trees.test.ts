@@ -41,7 +41,7 @@ t.test('a ticket goes on at its commit when the new base cannot be checked out',
     const { run: asked, events: log } = await run(server, 'OLD-1', { action: 'chat', message: 'all the same?' });
     t.equal(asked.state, 'succeeded');
     const warnings = log.flatMap(({ type, data }) => (type === 'log' && data.level === 'warn' ? [data.text] : []));
-    t.match(warnings, [/^The base branch was not brought in: /]);
+    t.match(warnings, [/^The base branch was not merged: /]);
     objects.commit([readme]);
     t.match(await call(server, 'POST', '/v1/tickets/OLD-1/sync'), { status: 200, body: { updated: true } });
   }

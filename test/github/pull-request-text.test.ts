@@ -17,7 +17,7 @@ const facts: PullRequestFacts = {
 t.test('tells the reader what was done, after which plan, and how it was checked', async (t) => {
   const { title, body } = pullRequestText(facts);
   t.equal(title, 'REL-123: Add a colour to widgets');
-  t.match(body, /^Ticket `REL-123`, carried out after plan 3\./);
+  t.match(body, /^Ticket `REL-123`, implemented according to plan 3\./);
   t.match(body, '\n> I added the field and a test.\n');
   t.match(body, '<details>\n<summary>Plan 3</summary>\n\n> # Goal\n');
   t.match(body, '> const a: Array<·string> = [];\n> ```\n\n</details>');
@@ -28,7 +28,7 @@ t.test('tells the reader what was done, after which plan, and how it was checked
   const bare = pullRequestText({ ticketId: 'R-1', commits: [] });
   t.equal(bare.title, 'R-1: changes');
   t.match(bare.body, 'no check command configured');
-  t.notMatch(bare.body, /<details>|What the agent says/);
+  t.notMatch(bare.body, /<details>|Summary by the agent/);
 });
 
 const HOSTILE: Readonly<Record<string, string>> = {
@@ -64,7 +64,7 @@ for (const [name, text] of Object.entries(HOSTILE)) {
       t.ok(part.isWellFormed());
     }
     const [, summary = '', plan = ''] =
-      /## What the agent says\n\n([\s\S]*?)\n\n<details>\n<summary>Plan 1<\/summary>\n\n([\s\S]*?)\n\n<\/details>/.exec(
+      /## Summary by the agent\n\n([\s\S]*?)\n\n<details>\n<summary>Plan 1<\/summary>\n\n([\s\S]*?)\n\n<\/details>/.exec(
         body,
       ) ?? [];
     for (const quote of [summary, plan])

@@ -181,7 +181,7 @@ t.test('says what GitHub holds against it', async (t) => {
   t.match(await refusal({ head: 'behind' }), { code: 'no_changes' });
   t.match(await refusal({ head: 'never-pushed' }), { code: 'github_failed', message: /422.*head invalid/ });
   standIn.failNext({ match: /^GET/, status: 200, body: '<html>A portal</html>' });
-  t.match(await refusal(), { code: 'github_failed', message: /not understood/ });
+  t.match(await refusal(), { code: 'github_failed', message: /unknown format/ });
   standIn.failNext({ match: /^GET/, status: 500, times: 10 });
   t.match(await refusal(), { code: 'github_failed', message: /answered 500/, retryable: true });
 });

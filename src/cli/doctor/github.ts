@@ -1,5 +1,5 @@
 import { parseRepoUrl } from '../../git/repo-url.ts';
-import { createGhApi, type GhAnswer } from '../../github/gh-api.ts';
+import { createGhApi, type GhResponse } from '../../github/gh-api.ts';
 import { githubFailure } from '../../github/github-failure.ts';
 import { createTokenSource } from '../../github/token.ts';
 import { createRedactor } from '../../redaction/redactor.ts';
@@ -24,7 +24,7 @@ export function githubChecks({ config, env, repo }: CheckContext): Check[] {
       name: 'github login',
       async run() {
         const got = await answer;
-        if (got.kind !== 'answer' || got.status !== 200) throw githubFailure(login, got);
+        if (got.kind !== 'response' || got.status !== 200) throw githubFailure(login, got);
         return ok(isApp ? `the app ${config.GITHUB_APP_ID}` : `${field(got.body, 'login')} at ${login.host}`);
       },
     },
@@ -48,7 +48,7 @@ export function githubChecks({ config, env, repo }: CheckContext): Check[] {
         const { host, owner, name } = parseRepoUrl(repo, config.ALLOWED_REPO_HOSTS);
         const route = `repos/${owner}/${name}`;
         const got = await get(host, route);
-        if (got.kind !== 'answer' || got.status !== 200) throw githubFailure({ host, method: 'GET', route }, got);
+        if (got.kind !== 'response' || got.status !== 200) throw githubFailure({ host, method: 'GET', route }, got);
         if (field(field(got.body, 'permissions'), 'push') === true) return ok(`the token can push to ${owner}/${name}`);
         // The answer to an app has no permissions.
         if (isApp)
@@ -66,8 +66,8 @@ export function githubChecks({ config, env, repo }: CheckContext): Check[] {
 }
 
 /** Returns how many seconds this clock is ahead of the `Date` header, which has a resolution of a second. */
-function clockSkewSeconds(answer: GhAnswer, requestedAt: number): number | undefined {
-  if (answer.kind !== 'answer') return undefined;
+function clockSkewSeconds(answer: GhResponse, requestedAt: number): number | undefined {
+  if (answer.kind !== 'response') return undefined;
   const date = Date.parse(answer.headers.date ?? '');
   if (Number.isNaN(date)) return undefined;
   const now = Date.now();

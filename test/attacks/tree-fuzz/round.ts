@@ -143,7 +143,7 @@ async function leaveBackup(round: Round): Promise<void> {
   await asking;
   const staged = await leftInStaging(round);
   if (staged.length > 0) violations.push(`a backup goes on ${CANCEL_MS} ms after its reader left: ${staged}`);
-  await server.app.backups.settled();
+  await server.app.backups.whenIdle();
 }
 
 /** @returns its file */
@@ -166,7 +166,7 @@ async function takeBackup(round: Round, seeds: readonly number[]): Promise<strin
     if (what.includes(world.dir)) violations.push(`${ticket_id}: the backup names a folder of the server: ${what}`);
   }
   count('backup', 'ok');
-  await server.app.backups.settled();
+  await server.app.backups.whenIdle();
   await checkEmptyStaging(round);
   if (seeds.length === 0) return undefined;
   return file;

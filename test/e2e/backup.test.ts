@@ -17,7 +17,7 @@ import SQLite from 'better-sqlite3';
 import t from 'tap';
 import type { RunEvent } from '../../schemas/event.ts';
 import type { Run } from '../../schemas/run.ts';
-import { call, events, run, said } from '../helpers/client.ts';
+import { agentText, call, events, run } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin } from '../helpers/keys.ts';
 import { makeWorld, REPO, type ServerProcess, startServerProcess, type World } from '../helpers/server.ts';
 
@@ -165,7 +165,7 @@ t.test('restored elsewhere, everything is there', async (t) => {
 
   gemini.on('second', [{ text: 'welcome back' }]);
   const more = await run(server, 'B-1', { action: 'chat', message: 'second' }, asAdmin);
-  t.equal(said(more.events), 'welcome back');
+  t.equal(agentText(more.events), 'welcome back');
   const folder = join(place.TICKETS_ROOT ?? '', 'B-1');
   const git = (...args: string[]) =>
     execFileSync('git', ['-c', 'safe.directory=*', '-C', folder, ...args], { encoding: 'utf8' });

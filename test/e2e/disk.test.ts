@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import t, { type Test } from 'tap';
 import type { Run } from '../../schemas/run.ts';
-import { call, events, frames, run, said } from '../helpers/client.ts';
+import { agentText, call, events, frames, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 import { makeSmallDisks, noSmallDisks } from '../helpers/small-disks.ts';
 
@@ -59,7 +59,11 @@ t.test('a disk that is full', { skip }, async (t) => {
   );
   t.match(whole.at(-1), { type: 'run.failed', data: { error: { code: 'disk_full', retryable: true } } });
   gemini.on('again', [{ text: 'here I am' }]);
-  t.equal(said((await run(server, 'D-1', { action: 'chat', message: 'again' })).events), 'here I am', 'work goes on');
+  t.equal(
+    agentText((await run(server, 'D-1', { action: 'chat', message: 'again' })).events),
+    'here I am',
+    'work goes on',
+  );
 
   await server.stop('SIGKILL');
   for (const file of ['pullwright.db', 'pullwright.db-wal']) {
@@ -132,7 +136,7 @@ t.test('a queue while the disk is nearly full', { skip }, async (t) => {
   t.match((await call(server, 'GET', `/v1/runs/${second.body.run_id}`)).body, { state: 'queued' });
 
   await rm(ballast);
-  t.equal(said(await events(server, second.body.run_id)), 'here I am', 'it is started without being asked');
+  t.equal(agentText(await events(server, second.body.run_id)), 'here I am', 'it is started without being asked');
   await server.stop();
 });
 

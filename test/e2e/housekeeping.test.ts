@@ -6,9 +6,9 @@ import t from 'tap';
 import type { CleanUp } from '../../schemas/housekeeping.ts';
 import type { RunList } from '../../schemas/run.ts';
 import { readManifest } from '../../src/housekeeping/restore.ts';
-import { age, daysAgo, inStore } from '../helpers/age.ts';
-import { call, run, said } from '../helpers/client.ts';
+import { agentText, call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
+import { backdate, daysAgo, inStore } from '../helpers/store.ts';
 import { commitEntries } from '../workspaces/world.ts';
 
 const PLAN = '# Notes\n\n## Goal\n\nNotes.';
@@ -22,7 +22,7 @@ t.test('events, runs, conversations and audit entries go when they are old', asy
   const chat = { action: 'chat', message: 'ask' };
   const old = [await run(server, 'O-1', chat), await run(server, 'O-1', chat)].map((ended) => ended.run.run_id);
   await server.stop();
-  age(world, 400);
+  backdate(world, 400);
   inStore(world, (store) => {
     const entry = `insert into audit (time, actor, address, method, operation, status) values (?, 'a', '', 'POST', 'x', 200)`;
     store.prepare(entry).run(daysAgo(40));
@@ -45,7 +45,7 @@ t.test('events, runs, conversations and audit entries go when they are old', asy
 
   server = await startServerProcess(t, world, { RETAIN_AUDIT_DAYS: '30' });
   const fresh = [await run(server, 'O-1', chat), await run(server, 'O-1', chat)];
-  t.equal(said(fresh[1]?.events ?? []), 'answer', 'the ticket goes on');
+  t.equal(agentText(fresh[1]?.events ?? []), 'answer', 'the ticket goes on');
   t.match(
     (await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body,
     { events_of_runs: 0, runs: 1, conversations: 0, audit_entries: 0 },
@@ -92,7 +92,7 @@ t.test('what a ticket goes on from is kept, however old it is and however many r
 
   const idsOf = async (ticket: string) =>
     (await call<RunList>(server, 'GET', `/v1/tickets/${ticket}/runs`)).body.items.map(({ run_id }) => run_id);
-  age(world, 2, 'AGE');
+  backdate(world, 2, 'AGE');
   server = await startServerProcess(t, world, { RETAIN_RUNS_DAYS: '1', RETAIN_RUNS_PER_TICKET: '0' });
   t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { runs: 2 }, 'by age');
   t.strictSame((await idsOf('AGE')).slice(1), needed.get('AGE'));
@@ -133,8 +133,8 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
   const diff = (await call(server, 'GET', '/v1/tickets/PUSHED/diff')).body;
   const files = readdirSync(folder('PUSHED')).sort();
   await server.stop();
-  age(world, 31);
-  age(world, 29, 'YOUNG');
+  backdate(world, 31);
+  backdate(world, 29, 'YOUNG');
 
   server = await startServerProcess(t, world);
   const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
@@ -161,7 +161,7 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
   t.ok(existsSync(folder('YOUNG', 'package.json')), 'a workspace that is there is not parked');
   gemini.on('still there', [{ text: 'yes' }]);
   const back = await run(server, 'PUSHED', { action: 'chat', message: 'still there?' });
-  t.equal(said(back.events), 'yes', 'the next command brings it back');
+  t.equal(agentText(back.events), 'yes', 'the next command brings it back');
   t.strictSame(readdirSync(folder('PUSHED')).sort(), files);
   t.equal(readFileSync(folder('PUSHED', 'NOTES.md'), 'utf8'), 'notes\n');
   t.equal(
@@ -184,7 +184,7 @@ t.test('a low disk parks young workspaces too, and removes mirrors nobody borrow
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-2', repo_url: 'https://github.com/acme/other' });
   await call(server, 'DELETE', '/v1/tickets/L-2');
   await server.stop();
-  age(world, 1);
+  backdate(world, 1);
   t.equal(readdirSync(join(world.dir, 'data', 'mirrors')).length, 2);
 
   server = await startServerProcess(t, world, { MIN_FREE_DISK_MB: '90000000' });
@@ -222,7 +222,7 @@ t.test('a cluttered mirror is packed, and loses nothing', async (t) => {
     'then it is left alone',
   );
   world.gemini.on('fine', [{ text: 'yes' }]);
-  t.equal(said((await run(server, 'G-1', { action: 'chat', message: 'fine?' })).events), 'yes');
+  t.equal(agentText((await run(server, 'G-1', { action: 'chat', message: 'fine?' })).events), 'yes');
   await server.stop();
 
   const half = join(mirrors, readdirSync(mirrors)[0] ?? '', 'objects', 'pack', '.tmp-4711-pack-0123.pack');
@@ -239,7 +239,7 @@ t.test('a ticket whose record cannot be read keeps no other from being parked or
     await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
   }
   await server.stop();
-  age(world, 31);
+  backdate(world, 31);
   writeFileSync(join(world.dir, 'data', 'gitdirs', 'B-1.git', 'pullwright.json'), '{"ticket_');
   server = await startServerProcess(t, world);
   const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
@@ -263,7 +263,7 @@ t.test('files in the folder of a submodule are neither parked nor deleted', asyn
   const file = join(world.dir, 'tickets', 'SUB-1', 'vendor', 'lib', 'mine.txt');
   writeFileSync(file, 'mine\n');
   await server.stop();
-  age(world, 31);
+  backdate(world, 31);
   server = await startServerProcess(t, world);
   const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
   t.match(body, { parked: [], kept: [{ ticket_id: 'SUB-1', reason: /submodule/ }] });

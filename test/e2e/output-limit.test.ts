@@ -4,7 +4,7 @@ import t from 'tap';
 import type { RunEvent } from '../../schemas/event.ts';
 import { SCRIPTED_GEMINI } from '../agents/scripted.ts';
 import { lacking } from '../attacks/client-arena.ts';
-import { call, run, said } from '../helpers/client.ts';
+import { agentText, call, run } from '../helpers/client.ts';
 import { noneLeft } from '../helpers/processes.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
@@ -110,7 +110,7 @@ t.test('of a very long answer the result has the end, and the events have all', 
     { repeat: { times: 8, pad: 100_000, line: text('agent_message_chunk') } },
     { say: 'the end' },
   ]);
-  t.equal(said(events).length, 800_007);
+  t.equal(agentText(events).length, 800_007);
   t.equal(ended.result?.text?.length, 262_144);
   t.match(ended.result?.text, /xthe end$/);
 });

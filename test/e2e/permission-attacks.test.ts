@@ -6,7 +6,7 @@ import { buildApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
 import { scripted } from '../agents/scripted.ts';
-import { call, events, said } from '../helpers/client.ts';
+import { agentText, call, events } from '../helpers/client.ts';
 import { makeWorld, REPO, TOKEN } from '../helpers/server.ts';
 
 /** The server with an agent that does what the message of its command says, however little that is allowed. */
@@ -92,7 +92,7 @@ t.test('one answer is for one request, however the agent names them', async (t) 
   }
   const seen = await events(server, runId);
   t.strictSame(
-    JSON.parse(said(seen)),
+    JSON.parse(agentText(seen)),
     [
       ['permission-1', 'once'],
       ['permission-2', 'no'],
@@ -131,7 +131,7 @@ t.test('a flood is rejected, and answers make room again', async (t) => {
   t.equal(last?.command, 'last');
   await answer(runId, last?.permission_id ?? '', 'allow');
   const seen = await events(server, runId);
-  const outcomes = /^(\[\[.*?\]\])/.exec(said(seen))?.[1] ?? '[]';
+  const outcomes = /^(\[\[.*?\]\])/.exec(agentText(seen))?.[1] ?? '[]';
   const granted = JSON.parse(outcomes).filter(([, outcome]: string[]) => outcome === 'once');
   t.equal(granted.length, 10);
   t.equal(only(seen, 'permission.requested').length, 11);
@@ -162,18 +162,18 @@ t.test('nobody is asked what could not be allowed, not be judged, or is not done
   const seen = await events(server, runId, { until: ({ type }) => type === 'permission.requested' });
   t.same(only(seen, 'permission.requested'), []);
   t.same(
-    JSON.parse(said(seen)).map(([, outcome]: string[]) => outcome),
+    JSON.parse(agentText(seen)).map(([, outcome]: string[]) => outcome),
     ['no', 'cancelled', 'cancelled', 'cancelled', 'no', 'no', 'no', 'no'],
   );
   t.ok(only(seen, 'permission.resolved').every((event) => JSON.stringify(event).includes('"by":"policy"')));
 
   const reader = await events(server, await play([{ permissions: [request({})] }], 'chat'));
-  t.equal(said(reader), '[["permission-1","no"]]', 'chat asks nobody');
+  t.equal(agentText(reader), '[["permission-1","no"]]', 'chat asks nobody');
 
   const noWay = await play([{ permissions: [request({ kind: 'other' }, once ? [once] : [])] }]);
   const [question] = await questions(noWay, 1);
   await answer(noWay, question?.permission_id ?? '', 'reject');
-  t.equal(said(await events(server, noWay)), '[["permission-1","cancelled"]]', 'without an option to reject');
+  t.equal(agentText(await events(server, noWay)), '[["permission-1","cancelled"]]', 'without an option to reject');
 });
 
 t.test('what is asked hides nothing and holds no secret', async (t) => {

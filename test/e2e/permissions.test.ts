@@ -3,7 +3,7 @@ import t from 'tap';
 import type { EventType, RunEvent } from '../../schemas/event.ts';
 import type { Permission } from '../../schemas/permission.ts';
 import type { Run } from '../../schemas/run.ts';
-import { call, events, frames, run, said } from '../helpers/client.ts';
+import { agentText, call, events, frames, run } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { noneLeft } from '../helpers/processes.ts';
 import { makeWorld, REPO, type ServerProcess, startServerProcess } from '../helpers/server.ts';
@@ -180,7 +180,7 @@ t.test('without an answer it is rejected at the deadline, and /command says how 
   ]);
   const unanswered = { data: { decision: 'reject', by: 'deadline' } };
   t.match(only(seen, 'permission.resolved'), [unanswered, unanswered, unanswered]);
-  t.match(said(seen), /Then not\./, 'the agent goes on');
+  t.match(agentText(seen), /Then not\./, 'the agent goes on');
   const [question] = only(seen, 'permission.requested');
   const late = question?.type === 'permission.requested' ? question.data.permission_id : '';
   t.match(await answer(`/v1/runs/${runId}/permissions/${late}`, 'allow'), {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { call, run, said } from '../helpers/client.ts';
+import { agentText, call, run } from '../helpers/client.ts';
 import { LAUNCHER } from '../helpers/command.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
@@ -25,7 +25,7 @@ t.test('agents work under hard limits that are lower than theirs', async (t) => 
   t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-1', repo_url: REPO })).status, 201);
   const ended = await run(server, 'L-1', { action: 'chat', message: 'hello' });
   t.match(ended.run, { state: 'succeeded' });
-  t.equal(said(ended.events), 'Good day.');
+  t.equal(agentText(ended.events), 'Good day.');
   t.match(await call(server, 'GET', '/v1/agents'), { body: { items: [{ healthy: true }] } });
   await server.stop();
 });

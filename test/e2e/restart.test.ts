@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
-import { call, events, run, said } from '../helpers/client.ts';
+import { agentText, call, events, run } from '../helpers/client.ts';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
@@ -47,7 +47,7 @@ t.test('kill -9 in the middle of a chat', async (t) => {
     whole.map((event) => event.seq),
     whole.map((_, index) => index + 1),
   );
-  t.equal(said(await events(server, waiting.body.run_id)), 'they lived on', 'the queue is kept');
+  t.equal(agentText(await events(server, waiting.body.run_id)), 'they lived on', 'the queue is kept');
   t.match((await call(server, 'GET', '/v1/tickets/K-1')).body, { state: 'ready', last_run: { state: 'succeeded' } });
   await server.stop();
 });

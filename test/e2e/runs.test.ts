@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
-import { call, events, run, said } from '../helpers/client.ts';
+import { agentText, call, events, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
@@ -41,9 +41,9 @@ t.test('two tickets run at once, and a busy ticket queues', async (t) => {
 
   gemini.release();
   const log = await events(server, second.body.run_id);
-  t.equal(said(log), 'A-1 second');
-  t.equal(said(await events(server, first.body.run_id)), 'A-1 first');
-  t.equal(said(await events(server, other.body.run_id)), 'A-2 first');
+  t.equal(agentText(log), 'A-1 second');
+  t.equal(agentText(await events(server, first.body.run_id)), 'A-1 first');
+  t.equal(agentText(await events(server, other.body.run_id)), 'A-2 first');
   const [before, after] = await Promise.all(
     [first, second].map(async ({ body }) => (await call<Run>(server, 'GET', `/v1/runs/${body.run_id}`)).body),
   );
@@ -119,7 +119,7 @@ t.test('cancel', async (t) => {
 
   gemini.on('still there', [{ text: 'yes' }]);
   t.equal(
-    said((await run(server, 'A-1', { action: 'chat', message: 'still there?' })).events),
+    agentText((await run(server, 'A-1', { action: 'chat', message: 'still there?' })).events),
     'yes',
     'the ticket goes on',
   );

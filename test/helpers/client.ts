@@ -72,6 +72,6 @@ export async function run(
 }
 
 /** What the agent said in a run. */
-export function said(seen: readonly RunEvent[]): string {
+export function agentText(seen: readonly RunEvent[]): string {
   return seen.map((event) => (event.type === 'message.delta' ? event.data.text : '')).join('');
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { lacking } from '../attacks/client-arena.ts';
 import { call } from '../helpers/client.ts';
-import { openRaw } from '../helpers/raw.ts';
+import { openRaw } from '../helpers/raw-http.ts';
 import { makeWorld, REPO, type ServerProcess, startServerProcess, type World } from '../helpers/server.ts';
 import { wrapGit } from '../helpers/wrap-git.ts';
 

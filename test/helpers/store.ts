@@ -13,7 +13,7 @@ export function inStore<T>(world: Pick<World, 'dir'>, work: (store: SQLite.Datab
 }
 
 /** Makes all that happened in tickets so far happen days ago. The server is stopped. */
-export function age(world: Pick<World, 'dir'>, days: number, tickets = '%'): void {
+export function backdate(world: Pick<World, 'dir'>, days: number, tickets = '%'): void {
   const time = daysAgo(days);
   inStore(world, (store) => {
     store.prepare('update runs set finished_at = ? where ticket_id like ?').run(time, tickets);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { lacking } from '../attacks/client-arena.ts';
-import { call, run, said } from '../helpers/client.ts';
+import { agentText, call, run } from '../helpers/client.ts';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
 import { type LogRecord, makeWorld, REPO, type ServerProcess, startServerProcess } from '../helpers/server.ts';
 
@@ -47,7 +47,7 @@ t.test('the first command of a new ticket finds an agent that waited', async (t)
   const second = await server.logged(({ msg, pid }) => msg === 'spare agent ready' && pid !== first.pid);
   t.equal((await create(server, 'NEW-2')).status, 201);
   t.match(await logs(server, 'spare agent claimed', { ticket_id: 'NEW-2' }), { pid: second.pid });
-  t.equal(said((await chat(server, 'NEW-2', 'read it')).events), 'Read.');
+  t.equal(agentText((await chat(server, 'NEW-2', 'read it')).events), 'Read.');
   t.match((await call(server, 'GET', '/metrics')).body, /agent_starts_total\{agent="gemini",kind="spare"\} 2\n/);
   t.notMatch((await call(server, 'GET', '/metrics')).body, /kind="cold"/);
 

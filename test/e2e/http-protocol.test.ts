@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { call } from '../helpers/client.ts';
-import { type RawAnswer, sendRaw } from '../helpers/raw.ts';
+import { type RawAnswer, sendRaw } from '../helpers/raw-http.ts';
 import { makeWorld, startServer } from '../helpers/server.ts';
 
 const world = await makeWorld(t);

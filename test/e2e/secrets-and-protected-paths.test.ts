@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { call, run, said } from '../helpers/client.ts';
+import { agentText, call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServerProcess, TOKEN } from '../helpers/server.ts';
 
 const MODEL_KEY = 'AIzaSyStandIn-Key_0123456789';
@@ -46,8 +46,8 @@ t.test('what an agent gives away leaves in no event, answer, log, commit or pull
     },
   ]);
   const chat = await run(server, 'LEAK-1', { action: 'chat', message: `tell me, is it ${TOKEN}?` });
-  t.match(said(chat.events), /^it is \[redacted\], or \[redacted\]/);
-  t.equal(chat.run.result?.text, said(chat.events));
+  t.match(agentText(chat.events), /^it is \[redacted\], or \[redacted\]/);
+  t.equal(chat.run.result?.text, agentText(chat.events));
   isClean(t, chat, 'the run');
 
   gemini.on(/Action: make_plan.*again/s, [{ text: `# Goal\n\nUse ${TOKEN} and ${MODEL_KEY}.` }]);

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { RunEvent } from '../../schemas/event.ts';
 import type { Run } from '../../schemas/run.ts';
-import { call, events, run, said } from '../helpers/client.ts';
+import { agentText, call, events, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
@@ -46,7 +46,7 @@ t.test('an answer that breaks off in the middle ends the run, with what came of 
     gemini.release();
     const seen = await events(server, body.run_id);
     t.match(seen.at(-1), { type: 'run.failed', data: { error: { code: 'model_failed', detail, retryable: true } } });
-    t.equal(said(seen), 'Half of', 'once');
+    t.equal(agentText(seen), 'Half of', 'once');
     t.equal(tries(words), 1);
   }
 });

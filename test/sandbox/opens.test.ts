@@ -6,7 +6,7 @@ import type { Edit } from '../attacks/take-away.ts';
 import { call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, type Server, type World } from '../helpers/server.ts';
 import { backdate } from '../helpers/store.ts';
-import { giveTo, SERVER_USERS, type ServerUser, startServerAs } from '../helpers/users.ts';
+import { chownTo, SERVER_USERS, type ServerUser, startServerAs } from '../helpers/users.ts';
 import { commitEntries } from '../workspaces/world.ts';
 import { breaches } from './breaches.ts';
 import { type FileCall, fileCalls, readTrace, straceCommand } from './file-calls.ts';
@@ -46,7 +46,7 @@ async function setTheStage(t: Test, user: ServerUser, edits: readonly Edit[] = [
       servers += 1;
       const log = join(world.dir, `trace-${servers}`);
       await writeFile(log, '');
-      giveTo(user, log);
+      chownTo(user, log);
       const all = { SANDBOX: 'bubblewrap', ...env, ...settings };
       const server = await startServerAs(t, world, user, all, nodeArgs, straceCommand(log));
       return {

@@ -11,7 +11,7 @@ import type { ModelRequest } from '../../standins/gemini-request.ts';
 import type { ToolCall, Turn } from '../../standins/gemini-script.ts';
 import { closeServer, listenOnPort } from '../../standins/loopback.ts';
 import { processesIn } from '../helpers/processes.ts';
-import { giveTo, type ServerUser } from '../helpers/users.ts';
+import { chownTo, type ServerUser } from '../helpers/users.ts';
 import {
   AGENT_ATTACKS,
   type AgentArena,
@@ -60,7 +60,7 @@ export async function createAgentArena(
     await mkdir(join(dir, name, '..'), { recursive: true });
     await writeFile(join(dir, name), content);
   }
-  giveTo(user, join(dir, 'home'), join(dir, 'outside'), join(dir, '.env'));
+  chownTo(user, join(dir, 'home'), join(dir, 'outside'), join(dir, '.env'));
   const command = [...user.prefix, process.execPath, '-e', 'setInterval(() => {}, 1e6)', 'canary-of-argv'];
   const [program = '', ...args] = command;
   const decoy = spawn(program, args, {

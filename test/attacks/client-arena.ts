@@ -8,7 +8,7 @@ import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
 import { call } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { type Owner, REPO, type Server, type World } from '../helpers/server.ts';
-import { giveTo, type ServerUser, startServerAs } from '../helpers/users.ts';
+import { chownTo, type ServerUser, startServerAs } from '../helpers/users.ts';
 import type { Conditions } from './conditions.ts';
 
 export type ClientArena = {
@@ -73,7 +73,7 @@ export async function enterArena(
   const folder = join(world.dir, `server-${servers}`);
   const folders = { DATA_DIR: join(folder, 'data'), TICKETS_ROOT: join(folder, 'tickets') };
   for (const each of Object.values(folders)) await mkdir(each, { recursive: true });
-  giveTo(user, folder);
+  chownTo(user, folder);
   const evil = await startEvil(t);
   const edits = conditions.flatMap((condition) => condition.edits ?? []);
   const nodeArgs = conditions.flatMap((condition) => condition.nodeArgs ?? []);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { call, run } from '../helpers/client.ts';
 import { makeWorld } from '../helpers/server.ts';
-import { giveTo, SERVER_USERS, type ServerUser, startServerAs } from '../helpers/users.ts';
+import { chownTo, SERVER_USERS, type ServerUser, startServerAs } from '../helpers/users.ts';
 import { type Entry, TOKEN } from '../workspaces/world.ts';
 import { type Arena, createArenas } from './git-arena.ts';
 
@@ -96,7 +96,7 @@ for (const user of SERVER_USERS) {
         });
         t.equal(made.status, 201);
         const arena = await arenas.enter(repository, `ticket_${ticketId}`, join(world.dir, 'tickets', ticketId));
-        giveTo(user, join(world.dir, 'arena'));
+        chownTo(user, join(world.dir, 'arena'));
         t.strictSame(
           await arenas.damage(arena, arenas.refsOfOthers(arena)),
           ['kept the work out'],
@@ -140,7 +140,7 @@ async function setTheStage(t: Test, user: ServerUser) {
   await mkdir(join(world.dir, 'arena'));
   const arenas = await createArenas(join(world.dir, 'arena'), world.github, join(world.dir, 'gh'));
   t.teardown(() => arenas.close());
-  giveTo(user, join(world.dir, 'arena'));
+  chownTo(user, join(world.dir, 'arena'));
   // Nothing is held back, such as .gitmodules, so that it is git that the attacks meet.
   const settings = { SANDBOX: 'bubblewrap', GITHUB_TOKEN: TOKEN, HOME: arenas.home, PROTECTED_PATHS: 'none' };
   return { world, arenas, server: await startServerAs(t, world, user, settings) };

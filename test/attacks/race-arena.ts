@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { call, events, run } from '../helpers/client.ts';
 import { makeWorld, type Owner, REPO } from '../helpers/server.ts';
-import { giveTo, type ServerUser, startServerAs } from '../helpers/users.ts';
+import { chownTo, type ServerUser, startServerAs } from '../helpers/users.ts';
 import { lacking } from './client-arena.ts';
 import { type RaceArena, swapping } from './race-attacks.ts';
 import type { Edit } from './take-away.ts';
@@ -30,7 +30,7 @@ export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit
   const outside = join(dir, 'outside');
   await mkdir(outside);
   await keepSecret(outside);
-  giveTo(user, outside);
+  chownTo(user, outside);
   const server = await startServerAs(t, world, user, { ...SETTINGS, ...env }, nodeArgs);
   const other = join(dir, 'tickets/O-1');
   for (const ticket_id of ['O-1', 'R-1']) await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });

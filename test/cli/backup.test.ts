@@ -17,8 +17,8 @@ const cache = join(world.env.DATA_DIR ?? '', 'compile-cache');
 const server = await startServer(t, world, { API_KEY: ADMIN_KEY, NODE_COMPILE_CACHE: cache });
 await call(server, 'POST', '/v1/tickets', { ticket_id: 'B-1', repo_url: REPO }, asAdmin);
 
-/** The settings of the server are in the `.env` of its folder, with the port that it has. */
-function describeServer({ dir, env }: World, port: string): void {
+/** Writes the settings of the server, with its actual port, to `.env`. */
+function writeSettings({ dir, env }: World, port: string): void {
   const lines = Object.entries({ ...env, PORT: port, API_KEY: ADMIN_KEY }).map(([name, value]) => `${name}=${value}\n`);
   writeFileSync(join(dir, '.env'), lines.join(''));
 }
@@ -29,8 +29,8 @@ async function backup(name: string, env: Record<string, string> = {}) {
   return { ...ended, written: existsSync(file) || existsSync(`${file}.part`) };
 }
 
-t.test('the server of the settings is the one that is saved', async (t) => {
-  describeServer(world, new URL(server.url).port);
+t.test('`backup` saves the server of the settings', async (t) => {
+  writeSettings(world, new URL(server.url).port);
   const saved = await backup('server.tar.gz');
   t.match(saved, { code: 0, written: true }, saved.stderr);
   t.match(JSON.parse(saved.stdout), { tickets: 1 });
@@ -38,12 +38,12 @@ t.test('the server of the settings is the one that is saved', async (t) => {
   await server.stop();
 });
 
-t.test('the folders are read only where nothing listens that has these settings', async (t) => {
+t.test('`backup` reads the folders only when no server with these settings listens', async (t) => {
   const elsewhere = await backup('elsewhere', { PULLWRIGHT_URL: 'http://127.0.0.1:1' });
   t.match(elsewhere, { code: 1, stderr: /No server answers at http:\/\/127\.0\.0\.1:1\./, written: false });
 
   const broken = createServer((request) => request.socket.destroy());
-  describeServer(world, new URL(await listen(t, broken)).port);
+  writeSettings(world, new URL(await listen(t, broken)).port);
   const cut = await backup('cut');
   t.match(cut, { code: 1, stderr: /The connection to http:\S+ failed: /, written: false });
   await closeServer(broken);
@@ -52,7 +52,7 @@ t.test('the folders are read only where nothing listens that has these settings'
 });
 
 t.test(
-  'a backup is restored into new volumes, where Node has put its compile cache, as in the Docker image',
+  '`restore` fills new volumes that hold only lost+found and a compile cache, as in the Docker image',
   async (t) => {
     const data = join(world.dir, 'restored', 'data');
     const env = {
@@ -64,7 +64,7 @@ t.test(
     const restore = () => pullwright(t, world, ['restore', join(world.dir, 'server.tar.gz'), '--json'], { env });
     const restored = await restore();
     t.match(restored, { code: 0, stdout: /"tickets":1/ }, restored.stderr);
-    t.ok(existsSync(env.NODE_COMPILE_CACHE), 'it was there');
+    t.ok(existsSync(env.NODE_COMPILE_CACHE), 'Node has put its compile cache into DATA_DIR');
     t.match(await restore(), { code: 1, stderr: /is not empty/ });
 
     const names: string[] = [];
@@ -73,7 +73,7 @@ t.test(
     t.same(
       names.filter((name) => name.includes('cache')),
       [],
-      'no cache is saved',
+      'the backup holds no cache',
     );
   },
 );

@@ -17,15 +17,15 @@ const env = { PULLWRIGHT_URL: server.url, PULLWRIGHT_API_KEY: ADMIN_KEY };
 const command = (...args: string[]) => pullwright(t, world, args, { env });
 const lines = (text: string) => text.split('\n').filter((line) => line !== '');
 
-t.test('from ticket to pull request', async (t) => {
+t.test('the commands take a ticket to a pull request', async (t) => {
   const created = await command('ticket', 'create', 'REL-123', REPO, '--title', 'Round half up');
   t.match(created, { code: 0, stdout: 'REL-123\n', stderr: /branch ticket_REL-123/ });
   t.match(await command('ticket', 'list'), { code: 0, stdout: /^REL-123\t-\thttps:\S+\t-\tRound half up\n$/ });
 
   const chat = await command('chat', 'REL-123', 'Where', 'does it come from?');
   t.match(chat, { code: 0, stdout: /It comes from `format`/, stderr: /\[read\] src\/format\.ts/ });
-  t.notMatch(chat.stdout, /\[read\]/, 'stdout has the words of the agent only');
-  t.notMatch(`${chat.stdout}${chat.stderr}`, '\u001b', 'nothing is drawn where no terminal is');
+  t.notMatch(chat.stdout, /\[read\]/, 'stdout holds only the text of the agent');
+  t.notMatch(`${chat.stdout}${chat.stderr}`, '\u001b', 'no escape sequences without a terminal');
 
   t.match(await command('plan', 'REL-123'), { code: 0, stderr: /plan saved as version 1/ });
   t.match(await command('plan', 'show', 'REL-123'), {
@@ -59,14 +59,14 @@ t.test('from ticket to pull request', async (t) => {
   t.same(
     lines(logs.stdout).map((line) => JSON.parse(line)),
     events,
-    'the log is what was streamed',
+    '`logs` prints the streamed events',
   );
   t.match(await command('logs', '-f', 'REL-123'), { code: 0, stderr: /pull request opened/ });
   t.match(await command('cancel', 'REL-123'), { code: 1, stderr: /has finished already: succeeded/ });
   t.match(await command('ticket', 'sync', 'REL-123'), { code: 0, stderr: /up to date/ });
 });
 
-t.test('a plan is edited, compared, and nothing that was typed is lost', async (t) => {
+t.test('`plan edit` keeps the typed text when another version was saved meanwhile', async (t) => {
   const editor = join(world.dir, 'editor');
   writeFileSync(
     editor,
@@ -92,7 +92,7 @@ t.test('a plan is edited, compared, and nothing that was typed is lost', async (
   t.match(await command('plan', 'approve', 'REL-123', '--version', '2'), { code: 1, stderr: /newest/ });
 });
 
-t.test('what leaves the stream leaves the run alone; cancel ends it', async (t) => {
+t.test('SIGINT leaves the run active, and `cancel` ends it', async (t) => {
   await command('ticket', 'create', 'HOLD-1', REPO);
   world.gemini.on(/Action: chat.*HOLD-1/s, [{ text: 'I begin.\n\n', hang: true }]);
   const chat = startCommand(t, world.dir, ['chat', 'HOLD-1', 'one that never ends'], env);
@@ -106,14 +106,14 @@ t.test('what leaves the stream leaves the run alone; cancel ends it', async (t) 
   t.match(await follow.ended, { code: 3, stderr: /canceled/ });
 });
 
-t.test('logs tell why a run failed', async (t) => {
+t.test('`logs` prints why a run failed', async (t) => {
   await command('ticket', 'create', 'FAIL-1', REPO);
   world.gemini.on('fail please', [{ error: { status: 401 } }]);
   t.match(await command('chat', 'FAIL-1', 'fail please'), { code: 1, stderr: /The run failed: .*key/ });
   t.match(await command('logs', 'FAIL-1'), { code: 0, stderr: /The run failed: .*key/ });
 });
 
-t.test('a reader that has enough ends the command, not the run', async (t) => {
+t.test('a closed pipe ends the command but not the run', async (t) => {
   const sh = spawn('sh', ['-c', `"$@" | head -c 1`, 'sh', process.execPath, LAUNCHER, 'diff', 'REL-123'], {
     env: { PATH: process.env.PATH, ...env },
   });
@@ -135,8 +135,8 @@ t.test('a reader that has enough ends the command, not the run', async (t) => {
   t.match(await command('logs', '-f', 'FAIL-1'), { code: 0, stdout: /Second\./ });
 });
 
-t.test('how far a checkout is, on a terminal only', async (t) => {
-  // A server that never gets further than 45 % until the progress was seen.
+t.test('`ticket create` shows the progress of a checkout only on a terminal', async (t) => {
+  // The server stays at 45 % until the test has seen the progress.
   let seen = () => {};
   const progress = new Promise<void>((resolve) => {
     seen = resolve;
@@ -159,20 +159,20 @@ t.test('how far a checkout is, on a terminal only', async (t) => {
   const { code, shown } = await terminal.ended;
   t.equal(code, 0);
   t.match(shown, /Checking out \S+: receiving objects 45 %[\s\S]*SLOW-1\r\n/);
-  t.notMatch(shown, '\u001b[3', 'NO_COLOR is heard');
+  t.notMatch(shown, '\u001b[3', 'NO_COLOR is respected');
   const piped = await pullwright(t, world, create, { env: { PULLWRIGHT_URL: url } });
   t.match(piped, { code: 0, stdout: 'SLOW-1\n', stderr: /^Checked out on branch [^\n]*\n$/ });
 });
 
-t.test('refusals, mistakes and their exit codes', async (t) => {
+t.test('each kind of failure has its exit code and message', async (t) => {
   t.match(await command('tickte'), { code: 2, stdout: '', stderr: /Did you mean ticket\?/ });
   t.match(await command('runs', '--limit', 'none'), { code: 2, stderr: /whole number/ });
   t.match(await command('plan', 'diff', 'REL-123', 'first'), { code: 2, stderr: /whole number/ });
   const noFile = await command('plan', 'edit', 'REL-123', '--file', 'no-such-file');
   t.match(noFile, { code: 1, stdout: '', stderr: /^no-such-file cannot be read: .*\n$/ });
   const missing = await command('ticket', 'show', 'NONE-1');
-  t.match(missing, { code: 1, stdout: '', stderr: /NONE-1.*pullwright ticket list/ }, 'a command to type');
-  t.notMatch(missing.stderr, /\/v1\//, 'and no route');
+  t.match(missing, { code: 1, stdout: '', stderr: /NONE-1.*pullwright ticket list/ }, 'the message names a command');
+  t.notMatch(missing.stderr, /\/v1\//, 'the message names no route');
   const anonymous = await pullwright(t, world, ['runs'], { env: { ...env, PULLWRIGHT_API_KEY: '' } });
   t.match(anonymous, { code: 4, stderr: /Set PULLWRIGHT_API_KEY/ });
   const reader = await makeKey(server, { scopes: ['read'] });
@@ -180,14 +180,14 @@ t.test('refusals, mistakes and their exit codes', async (t) => {
     env: { ...env, PULLWRIGHT_API_KEY: reader.key },
   });
   t.match(refused, { code: 4, stderr: /scope/ });
-  const nobody = await pullwright(t, world, ['runs'], { env: { PULLWRIGHT_URL: 'http://127.0.0.1:1' } });
-  t.match(nobody, { code: 1, stderr: /No server answers at http:\/\/127\.0\.0\.1:1/ });
+  const unreachable = await pullwright(t, world, ['runs'], { env: { PULLWRIGHT_URL: 'http://127.0.0.1:1' } });
+  t.match(unreachable, { code: 1, stderr: /No server answers at http:\/\/127\.0\.0\.1:1/ });
 
   const signOn = createServer((_request, response) => response.setHeader('content-type', 'text/html').end('Sign on'));
   const strange = { env: { PULLWRIGHT_URL: await listen(t, signOn) } };
   for (const args of [['runs'], ['logs', '-f', '019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c'], ['backup', 'signed-on']]) {
-    const told = await pullwright(t, world, args, strange);
-    t.match(told, {
+    const outcome = await pullwright(t, world, args, strange);
+    t.match(outcome, {
       code: 1,
       stdout: '',
       stderr: /^The answer did not come from a Pullwright server \(status 200\)\.\n$/,
@@ -196,7 +196,7 @@ t.test('refusals, mistakes and their exit codes', async (t) => {
   t.notOk(existsSync(join(world.dir, 'signed-on')));
 });
 
-t.test('completion', async (t) => {
+t.test('`completion` prints shell scripts, and `complete` lists candidates', async (t) => {
   t.match(await command('completion', 'bash'), { code: 0, stdout: /complete -o default -F _pullwright/ });
   t.match(await command('completion', 'tcsh'), { code: 2, stderr: /bash, zsh, fish/ });
   t.match(lines((await command('complete', '--', 'ticket')).stdout), ['create', 'list', 'show', 'sync', 'delete']);
@@ -204,7 +204,7 @@ t.test('completion', async (t) => {
   t.match(lines((await command('complete', '--', 'runs', '--state')).stdout), ['queued', 'running', 'waiting']);
 });
 
-t.test('init writes .env for its owner only, and keeps what is there', async (t) => {
+t.test('`init` writes .env for its owner only and keeps other settings', async (t) => {
   const dir = t.testdir({ '.env': 'LOG_LEVEL=warn\nGEMINI_API_KEY=old\n' });
   const input = 'new-key\n\n8123\ny\n';
   t.match(await pullwright(t, { dir }, ['init'], { input }), { code: 0, stdout: '', stderr: /pullwright doctor/ });
@@ -213,7 +213,7 @@ t.test('init writes .env for its owner only, and keeps what is there', async (t)
   t.equal(statSync(join(dir, '.env')).mode & 0o777, 0o600);
 });
 
-t.test('who leaves init leaves .env as it was', async (t) => {
+t.test('`init` leaves .env unchanged when it is interrupted', async (t) => {
   const before = 'GEMINI_API_KEY=works\n';
   for (const key of ['\u0003', '\u0004']) {
     const dir = t.testdir({ '.env': before });

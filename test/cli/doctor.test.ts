@@ -6,7 +6,7 @@ import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 const world = await makeWorld(t);
 const KEY = world.env.GEMINI_API_KEY ?? '';
 
-/** What the doctor finds, with settings changed. */
+/** Runs `pullwright doctor` with changed settings and returns its checks. */
 async function doctor(settings: Record<string, string | undefined> = {}, ...args: string[]) {
   const ended = await pullwright(t, world, ['doctor', '--json', ...args], { env: { ...world.env, ...settings } });
   const { ok, checks } = JSON.parse(ended.stdout);
@@ -16,7 +16,7 @@ async function doctor(settings: Record<string, string | undefined> = {}, ...args
   return { ...ended, ok, of: (name: string) => named.get(name), names: [...named.keys()] };
 }
 
-t.test('all is well', async (t) => {
+t.test('`doctor` passes on a complete setup', async (t) => {
   const found = await doctor({}, '--repo', REPO);
   t.match(found, { code: 0, ok: true, stderr: '' });
   t.same(
@@ -33,7 +33,7 @@ t.test('all is well', async (t) => {
   t.notMatch(`${found.stdout}${found.stderr}`, KEY, 'the key is not printed');
 });
 
-t.test('each fault is told with what mends it', async (t) => {
+t.test('`doctor` reports each failure with a remedy', async (t) => {
   const calls = world.gemini.requests.length;
   const found = await doctor({ GITHUB_TOKEN: 'ghp_not_one', GOOGLE_GEMINI_BASE_URL: 'http://127.0.0.1:1' });
   t.match(found, { code: 1, ok: false });

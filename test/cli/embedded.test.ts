@@ -7,10 +7,10 @@ import { pullwright } from '../helpers/command.ts';
 import { processesIn } from '../helpers/processes.ts';
 import { makeWorld, REPO } from '../helpers/server.ts';
 
-t.test('a command without a server starts one, where there are settings for it', async (t) => {
+t.test('a command starts a server when none answers and settings exist', async (t) => {
   const world = await makeWorld(t);
   world.gemini.script(sampleScripts);
-  // Where nothing answers.
+  // No server answers on port 1.
   const env = { PATH: process.env.PATH, PORT: '1' };
   t.match(await pullwright(t, { dir: t.testdir({}) }, ['runs'], { env }), { code: 1, stderr: /pullwright init/ });
 
@@ -20,11 +20,11 @@ t.test('a command without a server starts one, where there are settings for it',
   const command = (...args: string[]) => pullwright(t, world, args, { env: settings });
   t.match(await command('ticket', 'create', 'REL-123', REPO), { code: 0, stdout: 'REL-123\n', stderr: /starting one/ });
   t.match(await command('chat', 'REL-123', 'Where?'), { code: 0, stdout: /It comes from `format`/ });
-  t.match(await command('runs'), { code: 0, stdout: /\tREL-123\tchat\tsucceeded\t/ }, 'what was done is kept');
-  t.same(processesIn(world.dir), [], 'nothing is left running');
+  t.match(await command('runs'), { code: 0, stdout: /\tREL-123\tchat\tsucceeded\t/ }, 'the run is stored');
+  t.same(processesIn(world.dir), [], 'no process remains');
 });
 
-t.test('what agents write cannot steer a terminal', async (t) => {
+t.test('`printable` makes terminal control sequences visible', async (t) => {
   t.equal(printable('a\u001b]52;c;aGk=\u0007b\rc'), 'a␛]52;c;aGk=␇b␍c');
   t.equal(printable('\u009b2Jx\u202ey'), '\ufffd2Jx\ufffdy');
   t.equal(printable('a\tb\r\nc\n'), 'a\tb\nc\n');

@@ -9,7 +9,7 @@ import { ADMIN_KEY } from '../helpers/keys.ts';
 import { listen } from '../helpers/listen.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
-/** The client as a bundler makes it for browsers; what it lacks there is an error. */
+/** Bundles the client for browsers and asserts that it imports nothing of Node. */
 async function bundle(): Promise<string> {
   const missing: string[] = [];
   const result = await build({
@@ -37,7 +37,7 @@ async function bundle(): Promise<string> {
   t.same(missing, [], 'nothing of Node is imported');
   const [made] = Array.isArray(result) ? result : [result];
   const [chunk] = made !== undefined && 'output' in made ? made.output : [];
-  if (chunk?.type !== 'chunk') throw new Error('there is no bundle');
+  if (chunk?.type !== 'chunk') throw new Error('the build has no chunk');
   return chunk.code;
 }
 
@@ -55,7 +55,7 @@ t.test('the client works in a page of another origin', async (t) => {
   const server = await startServer(t, world, { API_KEY: ADMIN_KEY, CORS_ORIGINS: origin });
   const { page, faults } = await browse(t, origin);
   await page.goto('/');
-  const told = await page.evaluate(
+  const answer = await page.evaluate(
     async ({ baseUrl, apiKey, repo_url }) => {
       const path = '/client.js';
       const client: ReturnType<typeof createClient> = (await import(path)).createClient({ baseUrl, apiKey });
@@ -72,7 +72,7 @@ t.test('the client works in a page of another origin', async (t) => {
     },
     { baseUrl: server.url, apiKey: ADMIN_KEY, repo_url: REPO },
   );
-  t.match(told, /It comes from `format`/);
+  t.match(answer, /It comes from `format`/);
   t.same(
     faults.filter((fault) => !fault.startsWith(`request: ${server.url}/`)),
     [],

@@ -9,7 +9,7 @@ import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 const RUN = '019a9f3c-7c1a-7b44-9d0e-0c4e2f9a1b2c';
 
-/** A server that answers request after request as told; it notes what each resumed after. */
+/** Starts a server that plays one answer per request. `resumed` holds the Last-Event-ID of each request. */
 async function scripted(t: Test, ...answers: ((response: ServerResponse) => void)[]) {
   const resumed: (string | undefined)[] = [];
   const server = createServer((request: IncomingMessage, response) => {
@@ -38,7 +38,7 @@ async function all(events: AsyncIterable<RunEvent>): Promise<number[]> {
   return seen;
 }
 
-t.test('a broken stream goes on after the last event; each comes once', async (t) => {
+t.test('a broken stream resumes after the last event and yields each event once', async (t) => {
   const { client, resumed } = await scripted(
     t,
     // Cut in the middle of a frame.
@@ -46,9 +46,9 @@ t.test('a broken stream goes on after the last event; each comes once', async (t
     refuse(503),
     refuse(429, { 'retry-after': '0' }),
     (response) => response.destroy(),
-    // Something on the way, in the server's place.
+    // A proxy answers instead of the server.
     (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Sign on</h1>'),
-    // A clean end that is not that of the run.
+    // The stream ends before the run does.
     (response) => open(response).end(frame(3)),
     (response) => open(response).write(frame(4) + frame(5, 'run.succeeded')),
   );
@@ -59,29 +59,29 @@ t.test('a broken stream goes on after the last event; each comes once', async (t
   t.same(states, ['open', 'lost', 'lost', 'lost', 'lost', 'lost', 'open', 'lost', 'open']);
 });
 
-t.test('what is refused for good is not asked for again', async (t) => {
+t.test('the client does not retry a permanent refusal', async (t) => {
   for (const status of [401, 403, 404, 410]) {
     const { client, resumed } = await scripted(t, refuse(status));
     await t.rejects(all(client.runs.stream(RUN)), { name: 'PullwrightError', status, code: 'c', message: 'd' });
     t.equal(resumed.length, 1);
   }
   const { client } = await scripted(t, (response) => response.writeHead(204).end());
-  t.same(await all(client.runs.stream(RUN, { after: 7 })), [], 'a run that has no more ends the stream');
+  t.same(await all(client.runs.stream(RUN, { after: 7 })), [], 'the stream ends when the run has no more events');
 });
 
-t.test('a page that something on the way answers with is told from an answer of the server', async (t) => {
+t.test('the client rejects an HTML page of a proxy with not_pullwright', async (t) => {
   const page = (response: ServerResponse) =>
     response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Sign on</h1>');
-  const told = { name: 'PullwrightError', code: 'not_pullwright', status: 200 };
+  const expected = { name: 'PullwrightError', code: 'not_pullwright', status: 200 };
   const { client, resumed } = await scripted(t, page, page, page);
-  await t.rejects(unwrap(client.GET('/v1/tickets')), told);
+  await t.rejects(unwrap(client.GET('/v1/tickets')), expected);
   const states: string[] = [];
-  await t.rejects(all(client.runs.stream(RUN, { onConnection: ({ state }) => states.push(state) })), told);
+  await t.rejects(all(client.runs.stream(RUN, { onConnection: ({ state }) => states.push(state) })), expected);
   t.same(states, []);
-  t.equal(resumed.length, 2, 'it is not asked for again');
+  t.equal(resumed.length, 2, 'the client does not retry');
 });
 
-t.test('Retry-After is waited for, and an abort ends the waiting', async (t) => {
+t.test('the client waits for Retry-After, and an abort ends the wait', async (t) => {
   const { client, resumed } = await scripted(t, refuse(503, { 'retry-after': '3600' }));
   const leaving = new AbortController();
   const onConnection = (connection: { state: string; retryMs?: number }) => {
@@ -93,7 +93,7 @@ t.test('Retry-After is waited for, and an abort ends the waiting', async (t) => 
   t.equal(resumed.length, 1);
 });
 
-t.test('`error` is a problem of the server; any other failure is thrown', async (t) => {
+t.test('`error` holds a problem of the server, and the client throws any other failure', async (t) => {
   const proxy = (type: string, body: string) => (response: ServerResponse) =>
     response.writeHead(502, { 'content-type': type }).end(body);
   const { client } = await scripted(t, refuse(404), proxy('text/html', '<h1>Bad'), proxy('application/json', '{}'));
@@ -104,21 +104,21 @@ t.test('`error` is a problem of the server; any other failure is thrown', async 
   for (const type of ['HTML', 'JSON']) await t.rejects(get(), { code: 'not_pullwright', status: 502 }, type);
 });
 
-t.test('a connection that fell silent is given up; comments are a sign of life', async (t) => {
-  // Time is turned by hand: after 30 s a comment comes, after 45 s more without anything the connection is given up.
+t.test('the client drops an inactive connection, and comments count as activity', async (t) => {
+  // The test moves the clock: a comment arrives after 30 s, and the client drops the connection 45 s later.
   mock.timers.enable({ apis: ['setTimeout'] });
   t.teardown(() => mock.timers.reset());
-  const turnOn = new EventEmitter();
+  const control = new EventEmitter();
   const { baseUrl, resumed } = await scripted(
     t,
     (response) => {
       open(response).write(frame(1));
-      turnOn.on('comment', () => response.write(':\n\n'));
+      control.on('comment', () => response.write(':\n\n'));
     },
     (response) => open(response).end(frame(2, 'run.succeeded')),
   );
   const read = new EventEmitter();
-  const listening: typeof fetch = async (input, init) => {
+  const observedFetch: typeof fetch = async (input, init) => {
     const response = await fetch(input, init);
     const body = response.body?.pipeThrough(
       new TransformStream({
@@ -130,8 +130,8 @@ t.test('a connection that fell silent is given up; comments are a sign of life',
     );
     return new Response(body ?? null, response);
   };
-  const patient = createClient({ baseUrl: baseUrl, fetch: listening });
-  const events = patient.runs.stream(RUN, {
+  const client = createClient({ baseUrl: baseUrl, fetch: observedFetch });
+  const events = client.runs.stream(RUN, {
     onConnection: ({ state }) => {
       if (state === 'lost') setImmediate(() => mock.timers.tick(60_000));
     },
@@ -139,17 +139,17 @@ t.test('a connection that fell silent is given up; comments are a sign of life',
   t.match(await events.next(), { value: { seq: 1 } });
   const next = events.next();
   mock.timers.tick(30_000);
-  const heard = once(read, 'bytes');
-  turnOn.emit('comment');
-  await heard;
+  const arrived = once(read, 'bytes');
+  control.emit('comment');
+  await arrived;
   mock.timers.tick(30_000);
-  t.equal(resumed.length, 1, 'the comment was heard');
+  t.equal(resumed.length, 1, 'the comment kept the connection');
   mock.timers.tick(15_000);
   t.match(await next, { value: { seq: 2 } });
   t.same(resumed, ['0', '1']);
 });
 
-t.test('with the real server: types, data, refusals, changes', async (t) => {
+t.test('the client works with the real server: runs, changes and refusals', async (t) => {
   const world = await makeWorld(t);
   world.gemini.script(sampleScripts);
   const server = await startServer(t, world);

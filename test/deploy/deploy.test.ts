@@ -19,7 +19,7 @@ const unknownSettings = (names: string[]) => names.filter((name) => !(name in Se
 const nodeMajor = packageJson.devDependencies.node.split('.')[0];
 const secondsOf = (text: string) => Number(/^(\d+)s?$/.exec(text)?.[1]);
 
-/** Stages of a Dockerfile, each the instructions from its FROM on; comments left out, continued lines joined. */
+/** Splits a Dockerfile into stages at each FROM. Drops comments and joins continued lines. */
 function stages(dockerfile: string): [name: string, text: string][][] {
   const lines = dockerfile.replace(/^\s*#.*\n/gm, '').replace(/\\\n\s*/g, '');
   const found: [string, string][][] = [];
@@ -40,11 +40,11 @@ const imageEnv = Object.fromEntries(
   ),
 );
 
-t.test("the image is of a fixed Node version, the project's own", async (t) => {
+t.test('the image has the Node.js version of the project', async (t) => {
   for (const [[, from = ''] = []] of all) t.match(from, new RegExp(`^node:${nodeMajor}-[a-z-]+( AS \\w+)?$`));
 });
 
-t.test('the image brings the programs that the server runs, and its own files', async (t) => {
+t.test('the image holds the files and programs of the server', async (t) => {
   for (const name of ['git', 'gh', 'bubblewrap', 'ripgrep', 'ca-certificates', 'tini'])
     t.match(textsOf('RUN').join(), ` ${name} `);
   const copied = textsOf('COPY')
@@ -54,12 +54,12 @@ t.test('the image brings the programs that the server runs, and its own files', 
   t.same(
     copied.filter((path) => !existsSync(at(path))),
     [],
-    'all that is copied exists',
+    'every copied path exists',
   );
   t.same(textsOf('CMD'), ['["node", "src/main.ts"]']);
 });
 
-t.test('each stage holds what its files import', async (t) => {
+t.test('each stage holds the imports of its files', async (t) => {
   const filesIn = (path: string): string[] =>
     statSync(at(path)).isDirectory()
       ? readdirSync(at(path), { recursive: true, encoding: 'utf8' })
@@ -84,7 +84,7 @@ t.test('each stage holds what its files import', async (t) => {
   }
 });
 
-t.test('nothing gets into the image that is not named', async (t) => {
+t.test('.dockerignore excludes all but the copied files', async (t) => {
   const lines = read('.dockerignore')
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'));
@@ -109,7 +109,7 @@ t.test('the container does not run as root and holds no secret', async (t) => {
   t.notMatch(JSON.stringify(all), /KEY=|TOKEN=|PASSWORD/);
 });
 
-t.test('the server in the image can be reached from outside, and so needs an API key', async (t) => {
+t.test('the server in the image listens on all addresses, so it needs an API key', async (t) => {
   const { NODE_ENV: _, NODE_COMPILE_CACHE: __, ...settings } = imageEnv;
   t.match(load(settings), {
     HOST: '0.0.0.0',
@@ -119,7 +119,7 @@ t.test('the server in the image can be reached from outside, and so needs an API
   t.same(textsOf('EXPOSE'), [imageEnv.PORT]);
 });
 
-t.test('the health check tells a server that answers from one that does not', async (t) => {
+t.test('the health check fails unless the server answers with success', async (t) => {
   const [program = '', ...args] = Value.Parse(
     Type.Array(Type.String()),
     JSON.parse(/CMD (\[.*\])$/.exec(textsOf('HEALTHCHECK')[0] ?? '')?.[1] ?? ''),
@@ -162,7 +162,7 @@ const Compose = Type.Object({
 });
 
 t.test(
-  'compose publishes on loopback, keeps what matters, and gives no more rights than the sandbox needs',
+  'docker-compose.yml publishes on loopback, keeps data in volumes and grants what the sandbox needs',
   async (t) => {
     const text = read('docker-compose.yml');
     const { services, volumes } = Value.Parse(Compose, parse(text));
@@ -175,7 +175,7 @@ t.test(
 
     t.match(pullwright.image, /:(?!latest$)[\w.-]+$/);
     t.same(unknownSettings(Object.keys(pullwright.environment)), []);
-    t.match(API_KEY, /^\$\{API_KEY:\?.+\}$/, 'compose itself asks for the key');
+    t.match(API_KEY, /^\$\{API_KEY:\?.+\}$/, 'compose requires the key');
     t.same(pullwright.ports, [`127.0.0.1:${settings.PORT}:${settings.PORT}`]);
     const mounted = pullwright.volumes.map((volume) => volume.split(':'));
     t.same(
@@ -185,7 +185,7 @@ t.test(
     t.same(
       mounted.map(([name]) => name),
       Object.keys(volumes),
-      'the volumes are named ones',
+      'the volumes are named',
     );
     t.ok(secondsOf(pullwright.stop_grace_period) > settings.SHUTDOWN_SECONDS);
     t.same(pullwright.security_opt.toSorted(), [
@@ -199,17 +199,17 @@ t.test(
   },
 );
 
-/** One volume for both folders, and a check of health that anybody may ask for. */
-function outlives(t: Test, mountPath: string, path: string, env: Record<string, string>): void {
+/** Asserts that one volume holds both folders and that the health check needs no key. */
+function assertDeployable(t: Test, mountPath: string, path: string, env: Record<string, string>): void {
   t.same(unknownSettings(Object.keys(env)), []);
   const { DATA_DIR, TICKETS_ROOT, HOST } = load({ ...env, HOST: '0.0.0.0', API_KEY: 'k'.repeat(16) });
   t.equal(HOST, imageEnv.HOST);
   t.not(DATA_DIR, TICKETS_ROOT);
   for (const folder of [DATA_DIR, TICKETS_ROOT]) t.equal(dirname(folder), mountPath);
-  t.equal(path, '/livez', 'which is answered while agents cannot start, too');
+  t.equal(path, '/livez', '/livez answers even when agents cannot start');
 }
 
-t.test('railway.json has fields of its reference, and ends one server before the next', async (t) => {
+t.test('railway.json matches its reference and stops one server before the next starts', async (t) => {
   const Seconds = Type.Integer({ minimum: 0 });
   const Railway = Type.Object(
     {
@@ -236,12 +236,12 @@ t.test('railway.json has fields of its reference, and ends one server before the
   const { deploy } = Value.Decode(Railway, JSON.parse(read('deploy/railway.json')));
   const [, DATA_DIR = '', TICKETS_ROOT = ''] =
     /`DATA_DIR=(\S+)`\s+and\s+`TICKETS_ROOT=(\S+)`/.exec(read('docs/deploy.md')) ?? [];
-  outlives(t, '/data', deploy.healthcheckPath, { DATA_DIR, TICKETS_ROOT });
+  assertDeployable(t, '/data', deploy.healthcheckPath, { DATA_DIR, TICKETS_ROOT });
   t.ok(deploy.drainingSeconds > load({}).SHUTDOWN_SECONDS);
-  t.same(textsOf('VOLUME'), [], 'Railway builds no image with volumes of its own');
+  t.same(textsOf('VOLUME'), [], 'Railway refuses an image with VOLUME');
 });
 
-t.test('render.yaml has fields of its reference, and no secret', async (t) => {
+t.test('render.yaml matches its reference and holds no secret', async (t) => {
   const Variable = Type.Union([
     Type.Object({ key: Type.String(), value: Type.String() }, { additionalProperties: false }),
     Type.Object({ key: Type.String(), generateValue: Type.Literal(true) }, { additionalProperties: false }),
@@ -277,10 +277,10 @@ t.test('render.yaml has fields of its reference, and no secret', async (t) => {
     [],
   );
   const { DATA_DIR = '', TICKETS_ROOT = '' } = given;
-  outlives(t, disk.mountPath, healthCheckPath, { DATA_DIR, TICKETS_ROOT });
+  assertDeployable(t, disk.mountPath, healthCheckPath, { DATA_DIR, TICKETS_ROOT });
 });
 
-t.test('the systemd unit leaves the sandbox working and the keys out of the environment', async (t) => {
+t.test('the systemd unit allows the sandbox and passes keys as credentials', async (t) => {
   const lines = read('deploy/pullwright.service')
     .split('\n')
     .filter((line) => /^\w+=/.test(line));
@@ -305,7 +305,7 @@ t.test('the systemd unit leaves the sandbox working and the keys out of the envi
   t.same(values('ExecStart'), ['/opt/pullwright/node_modules/.bin/node src/main.ts']);
   t.notMatch(values('User'), [/^(root|0|)$/]);
   t.ok(secondsOf(values('TimeoutStopSec')[0] ?? '') > load({}).SHUTDOWN_SECONDS);
-  t.match(values('Delegate')[0], /memory.*pids.*cpu/, 'the server may make cgroups');
+  t.match(values('Delegate')[0], /memory.*pids.*cpu/, 'the server may create cgroups');
   t.same([values('DelegateSubgroup'), values('OOMPolicy')], [['pullwright.server'], ['continue']]);
   const breaking =
     /^(RestrictNamespaces|PrivateUsers|Protect(ControlGroups|Hostname|Proc|KernelTunables|KernelLogs)|ProcSubset|MemoryDenyWriteExecute)=/;
@@ -315,7 +315,7 @@ t.test('the systemd unit leaves the sandbox working and the keys out of the envi
   );
 });
 
-t.test('docs/configuration.md is what the settings say', async (t) => {
+t.test('docs/configuration.md is generated from the current settings', async (t) => {
   const args = [fileURLToPath(at('scripts/configuration-docs.ts')), '--check'];
   const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   t.equal(status, 0, stderr);
@@ -330,7 +330,7 @@ t.test('the package of the client has the version and the libraries of the serve
   t.match(server?.dependencies, client?.dependencies);
 });
 
-t.test('the lock file is complete for every platform, as npm ci demands', async (t) => {
+t.test('the lock file lists the optional packages of every platform', async (t) => {
   const Package = Type.Object({ optionalDependencies: Type.Optional(Type.Record(Type.String(), Type.String())) });
   const Lock = Type.Object({ packages: Type.Record(Type.String(), Package) });
   const { packages } = Value.Parse(Lock, JSON.parse(read('package-lock.json')));
@@ -339,8 +339,8 @@ t.test('the lock file is complete for every platform, as npm ci demands', async 
       const parents = path
         .split('/node_modules/')
         .map((_, index, parts) => parts.slice(0, index + 1).join('/node_modules/'));
-      const places = ['', ...parents].map((parent) => `${parent === '' ? '' : `${parent}/`}node_modules/${name}`);
-      return !places.some((place) => place in packages);
+      const candidates = ['', ...parents].map((parent) => `${parent === '' ? '' : `${parent}/`}node_modules/${name}`);
+      return !candidates.some((candidate) => candidate in packages);
     }),
   );
   t.same(missing, []);

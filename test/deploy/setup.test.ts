@@ -13,7 +13,7 @@ function setup(args: string[], env: Record<string, string> = {}, script = SETUP)
   return spawnSync(process.execPath, [script, ...args], { encoding: 'utf8', env: { ...process.env, ...env } });
 }
 
-/** A PATH that holds the named programs of this machine and scripts of the test. */
+/** Makes a PATH with the named programs of this machine and the given scripts. */
 function pathOf(folder: string, programs: string[], scripts: Record<string, string> = {}): string {
   for (const name of programs) {
     const found = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim();
@@ -25,11 +25,11 @@ function pathOf(folder: string, programs: string[], scripts: Record<string, stri
   return folder;
 }
 
-t.test('finds nothing missing in a checkout that is set up', async (t) => {
+t.test('setup --check passes in a complete checkout', async (t) => {
   t.match(setup(['--check']), { status: 0, stderr: 'Setup is complete; nothing is missing.\n' });
 });
 
-t.test('names what is missing and the command that installs it', async (t) => {
+t.test('setup --check names missing programs and the command that installs them', async (t) => {
   const PATH = pathOf(t.testdir({}), ['git'], { 'apt-get': 'exit 1', gh: 'echo gh version 2.4.0' });
   const { status, stderr } = setup(['--check'], { PATH, SANDBOX: 'auto' });
   t.equal(status, 1);
@@ -39,7 +39,7 @@ t.test('names what is missing and the command that installs it', async (t) => {
   t.notMatch(setup(['--check'], { PATH, SANDBOX: 'none' }).stderr, 'bubblewrap', 'not needed without a sandbox');
 });
 
-t.test('installs what is missing where it may', async (t) => {
+t.test('setup installs missing programs when it has permission', async (t) => {
   const folder = t.testdir({});
   const install = `echo "$@" >>'${folder}/log'; case "$*" in *install*) echo "#!/bin/sh\necho gh version 2.50.0" >'${folder}/gh'; chmod +x '${folder}/gh';; esac`;
   const PATH = pathOf(folder, ['git', 'env', 'true', 'chmod'], {
@@ -52,7 +52,7 @@ t.test('installs what is missing where it may', async (t) => {
   t.equal(status, 0);
 });
 
-t.test('says so when the package manager does not help', async (t) => {
+t.test('setup fails with a link when the package manager fails', async (t) => {
   const PATH = pathOf(t.testdir({}), ['git', 'env', 'true'], {
     'apt-get': 'exit 1',
     sudo: '[ "$1" = -n ] && shift; exec "$@"',
@@ -63,7 +63,7 @@ t.test('says so when the package manager does not help', async (t) => {
   });
 });
 
-t.test('runs nothing in a checkout that is not set up, and says what to do', async (t) => {
+t.test('setup runs no script in an incomplete checkout and names the remedy', async (t) => {
   const folder = t.testdir({ 'package-lock.json': '{"packages": {}}', 'main.ts': 'console.log("ran")' });
   mkdirSync(join(folder, 'scripts'));
   copyFileSync(SETUP, join(folder, 'scripts/setup.mjs'));
@@ -74,7 +74,7 @@ t.test('runs nothing in a checkout that is not set up, and says what to do', asy
   );
 });
 
-t.test('hands arguments, signals and the exit code on to the program', async (t) => {
+t.test('setup passes arguments, signals and the exit code through', async (t) => {
   const folder = t.testdir({
     'echo.ts': 'const args: string[] = process.argv.slice(2); console.log(JSON.stringify(args)); process.exit(7);',
     'wait.ts': 'process.on("SIGTERM", () => process.exit(9)); setInterval(() => {}, 1000); console.log("ready");',
@@ -94,7 +94,7 @@ t.test('hands arguments, signals and the exit code on to the program', async (t)
   t.same(await once(child, 'exit'), [9, null]);
 });
 
-t.test('works in a folder whose name has a space and a letter that is not ASCII', async (t) => {
+t.test('the server works in a folder whose name has spaces and non-ASCII letters', async (t) => {
   const checkout = join(t.testdir({}), 'ein Büro 100%');
   for (const name of ['package.json', 'tsconfig.json', 'client', 'dashboard', 'plugins', 'schemas', 'scripts', 'src']) {
     const filter = (path: string) => !path.endsWith('dashboard/dist');
@@ -118,11 +118,11 @@ t.test('works in a folder whose name has a space and a letter that is not ASCII'
     page = await fetch(`${url}/dashboard/`);
     server.kill();
   }
-  t.equal(page?.status, 200, 'the server finds the page');
+  t.equal(page?.status, 200, 'the server serves the dashboard');
   t.same(await ended, [0, null]);
 });
 
-t.test('asks for a script after --, and knows its options', async (t) => {
+t.test('setup refuses unknown options and a missing script after --', async (t) => {
   t.match(setup(['--']), { status: 1, stderr: /^Usage/ });
   t.match(setup(['--checks']), { status: 1, stderr: /^Usage/ });
 });

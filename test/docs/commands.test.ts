@@ -12,11 +12,11 @@ import { ADMIN_KEY, asAdmin } from '../helpers/keys.ts';
 import { makeWorld, REPO, startServer, TOKEN } from '../helpers/server.ts';
 import { blocksOf, commandsOf, createShell, makeCheckout } from './shell.ts';
 
-/** What is not executed here, and why. Everything else in a block of `sh` is. */
+/** Commands of `sh` blocks that this test does not execute, each with the reason. */
 const NOT_EXECUTED = new Map([
   ['git clone https://github.com/pullwright/pullwright && cd pullwright', 'github.com is not reached from here'],
-  ['npm run demo', 'a step of its own in .ci/run'],
-  ['npm test', 'is what runs this'],
+  ['npm run demo', 'a separate step in .ci/run'],
+  ['npm test', 'runs this test'],
   ['docker compose up --build --detach', 'no Docker here; test/deploy/deploy.test.ts reads the files'],
   ['docker compose exec pullwright pullwright doctor', 'no Docker here'],
   ['docker compose exec pullwright pullwright backup /data/backup.tar.gz', 'no Docker here'],
@@ -25,7 +25,7 @@ const NOT_EXECUTED = new Map([
   ['npm run bench', 'half an hour'],
   ['npm run bench -- relay deliveries', 'minutes'],
   ['npm run bench -- agent-servers', 'installs 0.9 GB'],
-  ['npm run bench -- --short', 'a minute, and a step of its own where it is wanted'],
+  ['npm run bench -- --short', 'a minute, and a separate step'],
   ['npm run bench -- get-ticket --profile /tmp/p', 'minutes'],
   ['npm run bench -- --write', 'half an hour, and it changes a page'],
   ['npm run test:faults -- --runs 200 --seed 1', 'an hour; test/faults/faults.test.ts runs some of them'],
@@ -39,7 +39,7 @@ const pages = [
     .map((name) => `docs/${name}`),
 ];
 const found = new Set<string>();
-/** The blocks of docs/api.md before and from the one that exports a key. */
+/** The blocks of docs/api.md, split at the one that exports a key. */
 const apiBlocks = splitAt('docs/api.md', 'export PULLWRIGHT_API_KEY');
 
 function splitAt(page: string, command: string) {
@@ -48,28 +48,28 @@ function splitAt(page: string, command: string) {
   return { withoutKey: blocks.slice(0, at), withKey: blocks.slice(at) };
 }
 
-type Place = {
+type Context = {
   shell: ReturnType<typeof createShell>;
   url: string;
-  /** What a reader puts in the place of a word of the page. */
+  /** Replacements for words of the page. */
   words: Record<string, string | (() => Promise<string>)>;
 };
 
-/** Executes the commands of a page, or those from a block on; each must succeed. */
-async function execute(t: Test, page: string, place: Place, blocks = blocksOf(page)): Promise<void> {
+/** Executes the commands of a page, or of the given blocks; each must succeed. */
+async function execute(t: Test, page: string, context: Context, blocks = blocksOf(page)): Promise<void> {
   for (const block of blocks.filter(({ language }) => language === 'sh')) {
     for (const written of commandsOf(block)) {
       const command = written.replace(/\s+#.*$/, '');
       found.add(command);
       if (NOT_EXECUTED.has(command)) continue;
-      const { code, stdout, stderr } = await place.shell.run(await filledIn(command, place));
+      const { code, stdout, stderr } = await context.shell.run(await filledIn(command, context));
       t.equal(code, 0, `${page}:${block.line} ${command}`, { stdout, stderr });
-      t.notMatch(stdout, /^data: Error/m, 'the stream tells of no failure');
+      t.notMatch(stdout, /^data: Error/m, 'the stream has no Error line');
     }
   }
 }
 
-async function filledIn(command: string, { url, words }: Place): Promise<string> {
+async function filledIn(command: string, { url, words }: Context): Promise<string> {
   let text = command.replaceAll('localhost:8000', new URL(url).host);
   for (const [word, value] of Object.entries(words)) {
     if (text.includes(word)) text = text.replaceAll(word, typeof value === 'string' ? value : await value());
@@ -77,7 +77,7 @@ async function filledIn(command: string, { url, words }: Place): Promise<string>
   return text;
 }
 
-t.test('README.md, then the API, CLI, limits and client pages: from a clone to the pull request', async (t) => {
+t.test('the commands of README.md and of the API, CLI, limits and client pages succeed', async (t) => {
   const world = await makeWorld(t);
   world.gemini.script(sampleScripts);
   const { DATA_DIR: _, TICKETS_ROOT: __, GITHUB_TOKEN: ___, GEMINI_API_KEY: key = '', ...env } = world.env;
@@ -94,7 +94,7 @@ t.test('README.md, then the API, CLI, limits and client pages: from a clone to t
     .slice(0, start + 1)
     .flatMap(commandsOf)
     .reverse();
-  t.equal(serve, 'npm start', 'the server is started last');
+  t.equal(serve, 'npm start', '`npm start` comes last');
   for (const command of others.reverse().map((command) => command.replace(/\s+#.*$/, ''))) {
     found.add(command);
     if (NOT_EXECUTED.has(command)) continue;
@@ -103,7 +103,7 @@ t.test('README.md, then the API, CLI, limits and client pages: from a clone to t
   found.add(serve);
   const url = await setUp.serve(serve);
   const shell = createShell(t, cwd, { ...env, PORT: new URL(url).port, EDITOR: editor });
-  // docs/workspaces.md has it for a person who is root.
+  // docs/workspaces.md has this command for a person who is root.
   t.match(await shell.run("git config --global --add safe.directory '*'"), { code: 0 });
 
   await execute(t, 'README.md', { shell, url, words: { 'YOU/REPO': 'acme/duration' } }, blocks.slice(start + 1));
@@ -139,13 +139,13 @@ t.test('README.md, then the API, CLI, limits and client pages: from a clone to t
   t.match(await shell.run('node program.ts'), { code: 0, stdout: /It comes from `format`/ }, 'docs/client.md');
 });
 
-t.test('docs/api.md, docs/operations.md, docs/observability.md: with a key', async (t) => {
+t.test('the commands of docs/api.md, docs/operations.md and docs/observability.md succeed with a key', async (t) => {
   const world = await makeWorld(t);
   const server = await startServer(t, world, { API_KEY: ADMIN_KEY });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'REL-123', repo_url: REPO }, asAdmin);
   const cwd = makeCheckout(join(world.dir, 'pullwright'));
   for (const folder of ['backups', 'srv']) mkdirSync(join(world.dir, folder));
-  const place = {
+  const context = {
     shell: createShell(t, cwd, { PULLWRIGHT_URL: server.url, PULLWRIGHT_API_KEY: ADMIN_KEY }),
     url: server.url,
     words: {
@@ -158,12 +158,12 @@ t.test('docs/api.md, docs/operations.md, docs/observability.md: with a key', asy
       },
     },
   };
-  await execute(t, 'docs/api.md', place, apiBlocks.withKey);
-  await execute(t, 'docs/operations.md', place);
-  await execute(t, 'docs/observability.md', place);
+  await execute(t, 'docs/api.md', context, apiBlocks.withKey);
+  await execute(t, 'docs/operations.md', context);
+  await execute(t, 'docs/observability.md', context);
 });
 
-t.test('docs/permissions.md: with an agent that asks', async (t) => {
+t.test('the commands of docs/permissions.md succeed with an agent that asks', async (t) => {
   const world = await makeWorld(t);
   world.gemini.script(sampleScripts);
   const server = await startServer(t, world, { ASK_PERMISSION: 'execute' });
@@ -176,7 +176,7 @@ t.test('docs/permissions.md: with an agent that asks', async (t) => {
   t.equal((await events(server, dev.body.run_id)).at(-1)?.type, 'run.succeeded');
 });
 
-t.test('blocks of settings are settings', async (t) => {
+t.test('each `ini` block loads as settings', async (t) => {
   for (const page of pages) {
     for (const { line, text } of blocksOf(page).filter(({ language }) => language === 'ini')) {
       t.doesNotThrow(() => loadConfig({}, join(t.testdir({ '.env': text }), '.env')), `${page}:${line}`);
@@ -184,7 +184,7 @@ t.test('blocks of settings are settings', async (t) => {
   }
 });
 
-t.test('every command of the pages was met', async (t) => {
+t.test('each command of the pages was executed or is in NOT_EXECUTED', async (t) => {
   for (const page of pages) {
     for (const block of blocksOf(page)) {
       if (block.language === '')
@@ -199,5 +199,5 @@ t.test('every command of the pages was met', async (t) => {
   const written = new Set(
     pages.flatMap((page) => blocksOf(page).flatMap(commandsOf)).map((text) => text.replace(/\s+#.*$/, '')),
   );
-  for (const command of NOT_EXECUTED.keys()) t.ok(written.has(command), `still written somewhere: ${command}`);
+  for (const command of NOT_EXECUTED.keys()) t.ok(written.has(command), `a page still has ${command}`);
 });

@@ -15,7 +15,7 @@ type Document = {
 
 const openapi: Document = JSON.parse(readFileSync(new URL('../../docs/openapi.json', import.meta.url), 'utf8'));
 
-// A discriminator is OpenAPI's, not JSON Schema's.
+// `strict` would refuse `discriminator`, a keyword of OpenAPI but not of JSON Schema.
 const ajv = new Ajv2020({ strict: false, allErrors: true });
 addFormats.default(ajv);
 ajv.addSchema(openapi, 'openapi');
@@ -29,9 +29,9 @@ function token(name: string): string {
   return encodeURIComponent(name.replaceAll('~', '~0').replaceAll('/', '~1'));
 }
 
-function fits(t: Test, pointer: string, value: unknown, what: string): void {
+function fits(t: Test, pointer: string, value: unknown, about: string): void {
   const valid = ajv.validate({ $ref: `openapi#${pointer}` }, value);
-  t.ok(valid, what, { errors: ajv.errors });
+  t.ok(valid, about, { errors: ajv.errors });
 }
 
 function examplesOf({ example, examples = {} }: Content): unknown[] {
@@ -49,7 +49,7 @@ function framesOf(stream: string): EventSourceMessage[] {
   return frames;
 }
 
-t.test('each request and each answer has examples, and they fit their schemas', async (t) => {
+t.test('each request and response has examples that match their schemas', async (t) => {
   t.ok(operations.length > 30);
   for (const { at, operation } of operations) {
     const { operationId, requestBody, responses } = operation;
@@ -58,18 +58,19 @@ t.test('each request and each answer has examples, and they fit their schemas', 
       [`${at}/requestBody`, requestBody?.content],
       ...answers.map(([status, answer]) => [`${at}/responses/${status}`, answer.content] as const),
     ] as const;
-    for (const [place, content = {}] of contents) {
+    for (const [pointer, content = {}] of contents) {
       for (const [type, media] of Object.entries(content)) {
         if (type === 'application/gzip') continue;
         const examples = examplesOf(media);
-        t.not(examples.length, 0, `${operationId}: ${place} ${type} has an example`);
-        for (const example of examples) fits(t, `${place}/content/${token(type)}/schema`, example, `${place} ${type}`);
+        t.not(examples.length, 0, `${operationId}: ${pointer} ${type} has an example`);
+        for (const example of examples)
+          fits(t, `${pointer}/content/${token(type)}/schema`, example, `${pointer} ${type}`);
       }
     }
   }
 });
 
-t.test('the example of an error has its status', async (t) => {
+t.test('each error example has its HTTP status', async (t) => {
   for (const { operation } of operations) {
     const { operationId, responses } = operation;
     for (const [status, { content }] of Object.entries(responses)) {
@@ -81,7 +82,7 @@ t.test('the example of an error has its status', async (t) => {
   }
 });
 
-t.test('the frames of the streams are what the streams send', async (t) => {
+t.test('the stream examples hold frames that match their schemas', async (t) => {
   const streamOf = (operationId: string) => {
     const found = operations.find(({ operation }) => operation.operationId === operationId);
     return framesOf(String(found?.operation.responses['200']?.content?.['text/event-stream']?.example));

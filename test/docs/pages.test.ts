@@ -21,7 +21,7 @@ const routes = new Set(
 );
 
 for (const page of pages) {
-  t.test(`${page}: its links resolve`, async (t) => {
+  t.test(`the links of ${page} resolve`, async (t) => {
     const links = read(page).matchAll(/\]\(([^)\s]+)\)|(?:src|srcset)="([^"]+)"/g);
     for (const [, link, image] of links) {
       const target = (link ?? image ?? '').replace(/#.*/, '');
@@ -38,12 +38,12 @@ t.test('docs/api.md names routes that exist', async (t) => {
 });
 
 for (const page of ['docs/architecture.md', 'CONTRIBUTING.md', 'AGENTS.md']) {
-  t.test(`${page}: the files and folders that it names exist`, async (t) => {
+  t.test(`the files and folders that ${page} names exist`, async (t) => {
     const named = read(page).matchAll(
       /`((?:src|plugins|schemas|client|dashboard|standins|test|bench|scripts|docs)\/[^\s`<]*)`/g,
     );
     for (const [, path = ''] of named) {
-      // NAME, RESOURCE and the like stand for what a reader adds.
+      // Capitals such as NAME are placeholders.
       if (!/[A-Z]{4}|[*{]/.test(path)) t.ok(existsSync(new URL(path, root)), path);
     }
   });

@@ -2,7 +2,7 @@ import t from 'tap';
 import { browse } from '../helpers/browser.ts';
 import { makeWorld, startServer } from '../helpers/server.ts';
 
-t.test('/docs shows the routes with their examples, and asks no other server for anything', async (t) => {
+t.test('/docs shows routes with examples and loads nothing from other servers', async (t) => {
   const server = await startServer(t, await makeWorld(t));
   const { page, faults } = await browse(t, server.url);
   await page.goto('/docs/');
@@ -13,7 +13,7 @@ t.test('/docs shows the routes with their examples, and asks no other server for
   await command.locator('button').first().click();
   await command.getByText('data: __END__').first().waitFor();
   t.same(
-    // The page hides its icons by a style that its policy refuses, which is not to be seen.
+    // The policy blocks an inline style of the page, without a visible effect.
     faults.filter((fault) => !fault.startsWith('Applying inline style')),
     [],
   );

@@ -7,12 +7,12 @@ import { fileURLToPath } from 'node:url';
 import type { Owner } from '../helpers/server.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-/** What a checkout has of one who works in it. */
+/** Local files of a checkout that are not part of the project. */
 const NOT_THE_PROJECT = new Set(['.env', '.git', '.tap', 'data', 'tickets']);
 
 export type Block = { language: string; line: number; text: string };
 
-/** The fenced blocks of a page (https://spec.commonmark.org/0.31.2/#fenced-code-blocks). */
+/** Returns the fenced blocks of a page (https://spec.commonmark.org/0.31.2/#fenced-code-blocks). */
 export function blocksOf(page: string): Block[] {
   const markdown = readFileSync(join(ROOT, page), 'utf8');
   return [...markdown.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].map(({ index, 1: language = '', 2: text = '' }) => ({
@@ -22,7 +22,7 @@ export function blocksOf(page: string): Block[] {
   }));
 }
 
-/** The commands of a block: a line each, with those that continue it; no comments of their own line. */
+/** Returns the commands of a block. Joins continued lines and skips comment lines. */
 export function commandsOf(block: Block): string[] {
   return block.text
     .replaceAll(/\\\n\s*/g, '')
@@ -31,7 +31,7 @@ export function commandsOf(block: Block): string[] {
     .filter((line) => line !== '' && !line.startsWith('#'));
 }
 
-/** A folder that looks like a checkout to what is run in it, and keeps what that writes. */
+/** Makes a folder of links to the checkout, so that commands write into this folder. */
 export function makeCheckout(folder: string): string {
   mkdirSync(folder);
   for (const name of readdirSync(ROOT)) {
@@ -42,7 +42,7 @@ export function makeCheckout(folder: string): string {
 
 let shells = 0;
 
-/** A shell that a person types one command after the other into; what they export stays. */
+/** Creates a shell session that keeps exported variables from command to command. */
 export function createShell(t: Owner, cwd: string, env: Record<string, string>) {
   const variables = Object.entries({
     PATH: `${join(ROOT, 'node_modules/.bin')}:${process.env.PATH}`,
@@ -52,7 +52,7 @@ export function createShell(t: Owner, cwd: string, env: Record<string, string>) 
 
   const session = `.session-${++shells}`;
 
-  // tap hands every child a loader of its own through the environment; `env -i` keeps it out of the commands.
+  // tap passes its loader to child processes through the environment; `env -i` keeps it out of the commands.
   function start(script: string) {
     const child = spawn('env', ['-i', ...variables, 'bash', '-o', 'pipefail', '-c', script], {
       cwd,
@@ -68,7 +68,7 @@ export function createShell(t: Owner, cwd: string, env: Record<string, string>) 
   }
 
   return {
-    /** Runs a command to its end. For curl, an answer with an error is a failure, as a reader would take it for one. */
+    /** Runs a command and waits for its exit. curl fails on an error status. */
     async run(command: string): Promise<{ code: unknown; stdout: string; stderr: string }> {
       const { child, ended } = start(`
         curl() { command curl --fail-with-body "$@"; }
@@ -81,18 +81,18 @@ export function createShell(t: Owner, cwd: string, env: Record<string, string>) 
       return { code, stdout, stderr };
     },
 
-    /** Starts a server, which goes on until the test is over; gives where it listens. */
+    /** Starts a server that runs until the test ends, and returns its URL. */
     async serve(command: string): Promise<string> {
       const { child } = start(`exec ${command}`);
-      let told = '';
+      let output = '';
       for await (const chunk of child.stdout.setEncoding('utf8')) {
-        told += chunk;
-        const [, url] = /Server listening at (http:[^"\s]+)/.exec(told) ?? [];
+        output += chunk;
+        const [, url] = /Server listening at (http:[^"\s]+)/.exec(output) ?? [];
         if (url === undefined) continue;
         child.stdout.resume();
         return url;
       }
-      throw new Error(`${command} has ended: ${told}${await text(child.stderr)}`);
+      throw new Error(`${command} exited: ${output}${await text(child.stderr)}`);
     },
   };
 }

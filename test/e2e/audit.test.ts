@@ -16,10 +16,10 @@ const settings = { API_KEY: ADMIN_KEY, TRUST_PROXY: '127.0.0.1', AUTH_FAILURES_P
 type Page = { items: AuditEntry[]; next_cursor: string | null };
 const audit = async (server: Server, query = '') =>
   (await call<Page>(server, 'GET', `/v1/audit${query}`, undefined, asAdmin)).body;
-/** Entries without what differs from run to run. */
+/** Strips the fields that differ from run to run. */
 const facts = (items: AuditEntry[]) => items.map(({ seq, time, ...entry }) => entry);
 
-t.test('who did what to what, from where, with which outcome', async (t) => {
+t.test('the audit log records caller, address, operation, target and outcome', async (t) => {
   const server = await startServer(t, world, settings);
   world.gemini.on('what is it', [{ text: 'A library.' }]);
   const key = await makeKey(server, { scopes: ['chat'] });
@@ -31,8 +31,8 @@ t.test('who did what to what, from where, with which outcome', async (t) => {
   const ask = { action: 'chat', message: 'what is it' };
   const run = await call<Run>(server, 'POST', '/v1/tickets/U-1/runs', ask, from);
   await events(server, run.body.run_id, { headers: from });
-  const seed = await send('POST', '/command', { ticket_id: 'U-1', ...ask });
-  const seedRun = seed.headers.get('x-run-id') ?? '';
+  const command = await send('POST', '/command', { ticket_id: 'U-1', ...ask });
+  const commandRun = command.headers.get('x-run-id') ?? '';
   await send('GET', '/v1/tickets/U-1');
   await send('POST', '/v1/tickets/NONE-1/runs', ask);
   await send('POST', '/v1/tickets', { ticket_id: 'U-1' });
@@ -47,19 +47,19 @@ t.test('who did what to what, from where, with which outcome', async (t) => {
 
   const here = { actor: key.key_id, address: '198.51.100.7' };
   const operator = { actor: 'environment', address: '127.0.0.1' };
-  const nobody = { actor: 'anonymous', address: '127.0.0.1', status: 401, code: 'unauthorized' };
+  const anonymous = { actor: 'anonymous', address: '127.0.0.1', status: 401, code: 'unauthorized' };
   const post = { ...here, method: 'POST' };
   t.strictSame(facts((await audit(server)).items).reverse(), [
     { ...operator, method: 'POST', operation: 'createKey', status: 201, key_id: key.key_id },
     { ...post, operation: 'createTicket', status: 201, ticket_id: 'U-1' },
     { ...post, operation: 'createRun', status: 202, ticket_id: 'U-1', run_id: run.body.run_id },
-    { ...post, operation: 'sendCommand', status: 200, ticket_id: 'U-1', run_id: seedRun },
+    { ...post, operation: 'sendCommand', status: 200, ticket_id: 'U-1', run_id: commandRun },
     { ...post, operation: 'createRun', status: 404, ticket_id: 'NONE-1', code: 'ticket_not_found' },
     { ...post, operation: 'createTicket', status: 400, ticket_id: 'U-1', code: 'invalid_request' },
     { ...here, method: 'PUT', operation: 'putPlan', status: 403, ticket_id: 'U-1', code: 'forbidden_scope' },
     { ...here, method: 'GET', operation: 'listKeys', status: 403, code: 'forbidden_scope' },
-    { ...nobody, method: 'GET', operation: 'getTicket', ticket_id: 'U-1' },
-    { ...nobody, method: 'DELETE', operation: 'deleteTicket', ticket_id: 'x'.repeat(64) },
+    { ...anonymous, method: 'GET', operation: 'getTicket', ticket_id: 'U-1' },
+    { ...anonymous, method: 'DELETE', operation: 'deleteTicket', ticket_id: 'x'.repeat(64) },
     { ...operator, method: 'DELETE', operation: 'deleteTicket', status: 204, ticket_id: 'U-1' },
     { ...operator, method: 'DELETE', operation: 'revokeKey', status: 204, key_id: key.key_id },
     { ...here, method: 'GET', operation: 'listTickets', status: 401, code: 'unauthorized' },
@@ -75,7 +75,7 @@ t.test('who did what to what, from where, with which outcome', async (t) => {
     paged.push(...page.items);
     if (page.next_cursor === null) break;
   }
-  t.strictSame(paged, (await audit(server)).items, 'pages leave nothing out');
+  t.strictSame(paged, (await audit(server)).items, 'the pages together hold every entry');
   t.strictSame(
     paged.map(({ seq }) => seq),
     paged.map((_, index) => paged.length - index),
@@ -84,7 +84,7 @@ t.test('who did what to what, from where, with which outcome', async (t) => {
   await server.stop();
 });
 
-t.test('a flood without a key does not fill the store', async (t) => {
+t.test('the audit log has no entry for a request without a key beyond the failure limit', async (t) => {
   const server = await startServer(t, world, settings);
   const before = (await audit(server)).items.length;
   const flood = Array.from({ length: 50 }, () =>
@@ -95,11 +95,11 @@ t.test('a flood without a key does not fill the store', async (t) => {
   await server.stop();
 });
 
-t.test('nor do floods with a key, or with a name that is not served', async (t) => {
+t.test('the audit log has no entry for a request beyond the rate limit of a key or an address', async (t) => {
   const limits = { KEY_RATE_LIMIT_PER_MINUTE: '5', RATE_LIMIT_PER_MINUTE: '7' };
   const server = await startServer(t, world, { ...settings, ...limits });
   const { headers } = await makeKey(server, { scopes: ['admin'] });
-  // `fetch` does not let its caller name another host.
+  // `fetch` does not allow another Host header.
   const remove = async (headers: Record<string, string>): Promise<number | undefined> => {
     const sent = request(new URL('/v1/tickets/FLOOD-1', server.url), { method: 'DELETE', headers, agent: false }).end();
     const [answer] = await once(sent, 'response');
@@ -115,7 +115,7 @@ t.test('nor do floods with a key, or with a name that is not served', async (t) 
   await server.stop();
 });
 
-t.test('nothing is lost at a graceful stop', async (t) => {
+t.test('a graceful stop writes every pending audit entry', async (t) => {
   let server = await startServer(t, world, settings);
   const writes = Array.from({ length: 40 }, () =>
     call(server, 'DELETE', '/v1/tickets/GONE-1', undefined, asAdmin).then(({ status }) => status),
@@ -128,7 +128,7 @@ t.test('nothing is lost at a graceful stop', async (t) => {
   await server.stop();
 });
 
-t.test('a store that closes writes first what it was handed', async (t) => {
+t.test('the store writes pending audit entries before it closes', async (t) => {
   const dir = t.testdir({});
   const entry = { ticket_id: null, run_id: null, key_id: null, code: null };
   const facts = { time: '2026-01-01T00:00:00.000Z', actor: 'x', address: '::1', method: 'POST', operation: 'x' };
@@ -141,7 +141,7 @@ t.test('a store that closes writes first what it was handed', async (t) => {
   t.equal((await store.audit.list({ limit: 200 })).items.length, 100);
 });
 
-t.test('the database refuses to change or remove an entry', async (t) => {
+t.test('the database refuses to change or delete an audit entry', async (t) => {
   const db = new SQLite(join(world.dir, 'data', 'pullwright.db'));
   t.teardown(() => db.close());
   for (const change of ["update audit set actor = 'x'", 'delete from audit', 'delete from audit where seq = 1']) {

@@ -23,7 +23,7 @@ const branchLog = (branch: string) =>
 
 await call(server, 'POST', '/v1/tickets', { ticket_id: 'DEV-1', repo_url: REPO, title: 'Write notes' });
 
-t.test('a plan is written, edited and approved', async (t) => {
+t.test('`make_plan` writes a plan, which a person edits and approves', async (t) => {
   t.match(await call(server, 'GET', '/v1/tickets/DEV-1/plan'), { status: 404, body: { code: 'plan_not_found' } });
   const early = await run(server, 'DEV-1', { action: 'dev' });
   t.match(early.run, { state: 'failed', error: { code: 'plan_not_approved', remedy: String } });
@@ -36,13 +36,10 @@ t.test('a plan is written, edited and approved', async (t) => {
   t.match(planned.run, { state: 'succeeded', plan_version: 1, result: { plan_version: 1 } });
   t.ok(planned.events.some((event) => event.type === 'plan.saved'));
   const tools = (await gemini.waitFor((request) => request.prompt.includes('make_plan'))).tools;
-  t.notOk(
-    tools.includes('write_file') || tools.includes('run_shell_command'),
-    'the model is offered no tool that writes',
-  );
+  t.notOk(tools.includes('write_file') || tools.includes('run_shell_command'), 'the model gets no tool that writes');
 
   const read = await call(server, 'GET', '/v1/tickets/DEV-1/plan');
-  t.match(read.body, { version: 1, author: 'agent', body: PLAN }, 'the plan is what follows the thinking aloud');
+  t.match(read.body, { version: 1, author: 'agent', body: PLAN }, 'the plan starts after the introductory text');
   t.equal(read.headers.get('etag'), '"1"');
 
   const edited = `${PLAN}\n\nEdited.`;
@@ -57,7 +54,7 @@ t.test('a plan is written, edited and approved', async (t) => {
   t.match(
     await call(server, 'GET', '/v1/tickets/DEV-1/plan?version=1'),
     { body: { body: PLAN } },
-    'older versions stay',
+    'older versions remain readable',
   );
 
   const approve = (version: number) => call(server, 'POST', '/v1/tickets/DEV-1/plan/approve', { version });
@@ -67,7 +64,7 @@ t.test('a plan is written, edited and approved', async (t) => {
   t.strictSame((await approve(2)).body, approved.body, 'approving again changes nothing');
 });
 
-t.test('dev carries the plan out, and again updates the same pull request', async (t) => {
+t.test('`dev` carries out the plan, and the next `dev` updates the pull request', async (t) => {
   gemini.on(/Action: dev.*DEV-1/s, [write('NOTES.md', 'one\n'), { text: 'Wrote the notes.' }]);
   const first = await run(server, 'DEV-1', { action: 'dev' });
   t.match(first.run, {
@@ -84,7 +81,7 @@ t.test('dev carries the plan out, and again updates the same pull request', asyn
   t.strictSame(steps, ['workspace', 'agent', 'commit', 'push', 'pull_request']);
   t.ok(first.run.usage.input_tokens > 0 && first.run.usage.output_tokens > 0, 'tokens are counted');
   const prompt = gemini.requests.findLast((request) => request.prompt.includes('Action: dev'))?.prompt;
-  t.match(prompt, /Edited\./, 'the agent is given the approved plan');
+  t.match(prompt, /Edited\./, 'the prompt includes the approved plan');
 
   gemini.on('one more line', [write('NOTES.md', 'one\ntwo\n'), { text: 'Added a line.' }]);
   const second = await run(server, 'DEV-1', { action: 'dev', message: 'one more line' });
@@ -107,13 +104,13 @@ t.test('dev carries the plan out, and again updates the same pull request', asyn
   t.match(ticket, { plan_version: 2, pull_request: { number: 1 }, last_run: { action: 'dev', state: 'succeeded' } });
 });
 
-t.test('dev that changes nothing fails as such', async (t) => {
+t.test('`dev` fails with no_changes when the agent edits nothing', async (t) => {
   gemini.on('do nothing', [{ text: 'All is well as it is.' }]);
   const { run: ended } = await run(server, 'DEV-1', { action: 'dev', message: 'do nothing' });
   t.match(ended, { state: 'failed', error: { code: 'no_changes' } });
 });
 
-t.test('the diff shows what the branch changes', async (t) => {
+t.test('the diff lists the changes of the branch', async (t) => {
   const diff = (await call(server, 'GET', '/v1/tickets/DEV-1/diff')).body;
   t.match(diff, {
     truncated: false,
@@ -125,12 +122,16 @@ t.test('the diff shows what the branch changes', async (t) => {
   t.match(patch.body, /\+two/);
 });
 
-t.test('a ticket with unpushed work is not deleted unasked', async (t) => {
+t.test('DELETE refuses a ticket with unpushed work unless `force` is set', async (t) => {
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'DEV-2', repo_url: REPO });
   execFileSync('touch', [join(world.dir, 'tickets/DEV-2/left-behind')]);
   t.match(await call(server, 'DELETE', '/v1/tickets/DEV-2'), { status: 409, body: { code: 'unpushed_work' } });
   t.equal((await call(server, 'DELETE', '/v1/tickets/DEV-2?force=true')).status, 204);
   t.equal((await call(server, 'GET', '/v1/tickets/DEV-2')).status, 404);
   t.notOk(existsSync(join(world.dir, 'tickets/DEV-2')));
-  t.equal((await call(server, 'DELETE', '/v1/tickets/DEV-1')).status, 204, 'pushed work is safe to delete');
+  t.equal(
+    (await call(server, 'DELETE', '/v1/tickets/DEV-1')).status,
+    204,
+    'a ticket whose work is pushed can be deleted',
+  );
 });

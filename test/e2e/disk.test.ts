@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import t, { type Test } from 'tap';
 import type { Run } from '../../schemas/run.ts';
-import { call, events, frames, run, said } from '../helpers/client.ts';
+import { agentText, call, events, frames, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 import { makeSmallDisks, noSmallDisks } from '../helpers/small-disks.ts';
 
 const skip = await noSmallDisks();
 
-/** A server whose folders are on one disk of 64 MiB. */
+/** Starts a server whose folders are on one disk of 64 MiB. */
 async function onSmallDisk(t: Test, more: Record<string, string>) {
   const world = await makeWorld(t);
   const disks = await makeSmallDisks(t, world.dir, { small: '64m' });
@@ -18,7 +18,7 @@ async function onSmallDisk(t: Test, more: Record<string, string>) {
   return { world, disks, server: await startServerProcess(t, world, settings, [], disks.within) };
 }
 
-t.test('a disk that is full', { skip }, async (t) => {
+t.test('the server refuses work and loses no event while its disk is full', { skip }, async (t) => {
   const { world, disks, server } = await onSmallDisk(t, { MIN_FREE_DISK_MB: '8' });
   const { gemini, dir } = world;
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'D-1', repo_url: REPO });
@@ -35,20 +35,24 @@ t.test('a disk that is full', { skip }, async (t) => {
   t.match(ticket, refused, 'no new ticket');
   t.ok(Number(ticket.headers.get('retry-after')) > 0);
   t.match(await call(server, 'POST', '/create_ticket', { ticket_id: 'D-2', repo_url: REPO }), refused);
-  t.match(await call(server, 'POST', '/v1/tickets/D-1/runs', { action: 'chat', message: 'more' }), refused, 'no run');
+  t.match(
+    await call(server, 'POST', '/v1/tickets/D-1/runs', { action: 'chat', message: 'more' }),
+    refused,
+    'no new run',
+  );
   t.match(await call(server, 'POST', '/command', { ticket_id: 'D-1', action: 'chat', message: 'more' }), refused);
   const key = { name: 'x'.repeat(60), scopes: ['admin'] };
   t.match(
     await call(server, 'POST', '/v1/keys', key),
     { status: 507, body: { code: 'disk_full' } },
-    'what the store itself cannot take is refused in the same words',
+    'the store refuses writes with the same code',
   );
-  t.equal((await call(server, 'GET', '/v1/tickets/D-1')).status, 200, 'reads go on');
+  t.equal((await call(server, 'GET', '/v1/tickets/D-1')).status, 200, 'reads still work');
   t.match((await call(server, 'GET', `/v1/runs/${body.run_id}`)).body, { state: 'running' });
 
   gemini.release();
   await server.logged((record) => record.msg === 'failed to persist run outcome');
-  t.equal((await call(server, 'GET', '/livez')).status, 200, 'the server lives');
+  t.equal((await call(server, 'GET', '/livez')).status, 200, 'the server is alive');
 
   await rm(disks.path('small', 'ballast'));
   const whole = await events(server, body.run_id);
@@ -59,7 +63,11 @@ t.test('a disk that is full', { skip }, async (t) => {
   );
   t.match(whole.at(-1), { type: 'run.failed', data: { error: { code: 'disk_full', retryable: true } } });
   gemini.on('again', [{ text: 'here I am' }]);
-  t.equal(said((await run(server, 'D-1', { action: 'chat', message: 'again' })).events), 'here I am', 'work goes on');
+  t.equal(
+    agentText((await run(server, 'D-1', { action: 'chat', message: 'again' })).events),
+    'here I am',
+    'the next run succeeds',
+  );
 
   await server.stop('SIGKILL');
   for (const file of ['pullwright.db', 'pullwright.db-wal']) {
@@ -70,27 +78,27 @@ t.test('a disk that is full', { skip }, async (t) => {
   store.close();
 });
 
-t.test('a disk that becomes full while a ticket is created', { skip }, async (t) => {
+t.test('the server undoes a failed creation once a full disk has room again', { skip }, async (t) => {
   const { world, disks, server } = await onSmallDisk(t, { MIN_FREE_DISK_MB: '8', GIT_TIMEOUT_SECONDS: '5' });
   const reached = world.github.hang({ match: /upload-pack/ });
   const creating = call(server, 'POST', '/v1/tickets', { ticket_id: 'F-1', repo_url: REPO });
   await reached;
   await fill(disks.path('small', 'ballast'));
   const { body } = await creating;
-  t.equal(body.code, 'timed_out', 'what hindered the creation is told, not what hindered taking it back');
+  t.equal(body.code, 'timed_out', 'the response names the cause, not the failed clean-up');
   await server.logged((record) => /failed to complete the creation/.test(record.msg ?? ''));
 
   const feed = frames(await fetch(new URL('/v1/events', server.url)));
   await feed.next();
   await rm(disks.path('small', 'ballast'));
   const next = await feed.next();
-  t.match(next.value, { event: 'ticket.deleted' }, 'it is taken back as soon as there is room');
+  t.match(next.value, { event: 'ticket.deleted' }, 'the creation is undone once the disk has room');
   await feed.return(undefined);
   t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'F-1', repo_url: REPO })).status, 201);
   await server.stop();
 });
 
-t.test('a disk that is too small for a checkout', { skip }, async (t) => {
+t.test('creation fails with disk_full when the disk is too small for the checkout', { skip }, async (t) => {
   const world = await makeWorld(t);
   const { dir, github } = world;
   const disks = await makeSmallDisks(t, dir, { small: '4m' });
@@ -108,12 +116,12 @@ t.test('a disk that is too small for a checkout', { skip }, async (t) => {
   t.strictSame(
     names.filter((name) => name.includes('C-1')),
     [],
-    'nothing is kept for it in the mirror',
+    'the mirror keeps no ref of the ticket',
   );
   await server.stop();
 });
 
-t.test('a queue while the disk is nearly full', { skip }, async (t) => {
+t.test('queued runs wait while the disk is nearly full', { skip }, async (t) => {
   const { world, disks, server } = await onSmallDisk(t, { MIN_FREE_DISK_MB: '16' });
   const { gemini } = world;
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'Q-1', repo_url: REPO });
@@ -127,16 +135,20 @@ t.test('a queue while the disk is nearly full', { skip }, async (t) => {
   await fill(ballast);
   await truncate(ballast, (await stat(ballast)).size - 8 * 1024 ** 2);
   gemini.release();
-  t.match((await events(server, first.body.run_id)).at(-1), { type: 'run.succeeded' }, 'what is under way ends');
+  t.match((await events(server, first.body.run_id)).at(-1), { type: 'run.succeeded' }, 'the first run finishes');
   await server.logged((record) => record.msg === 'queued runs paused: not enough disk space');
   t.match((await call(server, 'GET', `/v1/runs/${second.body.run_id}`)).body, { state: 'queued' });
 
   await rm(ballast);
-  t.equal(said(await events(server, second.body.run_id)), 'here I am', 'it is started without being asked');
+  t.equal(
+    agentText(await events(server, second.body.run_id)),
+    'here I am',
+    'the queued run starts once the disk has room',
+  );
   await server.stop();
 });
 
-t.test('a disk that becomes read-only', { skip }, async (t) => {
+t.test('creation fails with storage_unavailable while the disk is read-only', { skip }, async (t) => {
   const world = await makeWorld(t);
   const disks = await makeSmallDisks(t, world.dir, { checkouts: '64m' });
   const settings = { TICKETS_ROOT: join(world.dir, 'checkouts', 'tickets') };
@@ -145,15 +157,15 @@ t.test('a disk that becomes read-only', { skip }, async (t) => {
   t.match(
     await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO }),
     { status: 503, body: { code: 'storage_unavailable', remedy: /TICKETS_ROOT/ } },
-    'the refusal names the setting',
+    'the error names the setting',
   );
-  t.equal((await call(server, 'GET', '/v1/tickets')).status, 200, 'reads go on');
+  t.equal((await call(server, 'GET', '/v1/tickets')).status, 200, 'reads still work');
   await disks.remount('checkouts', 'rw');
   t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO })).status, 201);
   await server.stop();
 });
 
-/** Writes until the file system takes nothing more. */
+/** Writes until the file system is full. */
 async function fill(path: string): Promise<void> {
   const file = await open(path, 'w');
   try {

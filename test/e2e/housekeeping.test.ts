@@ -6,15 +6,15 @@ import t from 'tap';
 import type { CleanUp } from '../../schemas/housekeeping.ts';
 import type { RunList } from '../../schemas/run.ts';
 import { readManifest } from '../../src/housekeeping/restore.ts';
-import { age, daysAgo, inStore } from '../helpers/age.ts';
-import { call, run, said } from '../helpers/client.ts';
+import { agentText, call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
+import { backdate, daysAgo, inStore } from '../helpers/store.ts';
 import { commitEntries } from '../workspaces/world.ts';
 
 const PLAN = '# Notes\n\n## Goal\n\nNotes.';
 const write = { calls: [{ name: 'write_file', args: { file_path: 'NOTES.md', content: 'notes\n' } }] };
 
-t.test('events, runs, conversations and audit entries go when they are old', async (t) => {
+t.test('housekeeping deletes old events, runs, conversations and audit entries', async (t) => {
   const world = await makeWorld(t);
   let server = await startServerProcess(t, world);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'O-1', repo_url: REPO });
@@ -22,11 +22,11 @@ t.test('events, runs, conversations and audit entries go when they are old', asy
   const chat = { action: 'chat', message: 'ask' };
   const old = [await run(server, 'O-1', chat), await run(server, 'O-1', chat)].map((ended) => ended.run.run_id);
   await server.stop();
-  age(world, 400);
+  backdate(world, 400);
   inStore(world, (store) => {
     const entry = `insert into audit (time, actor, address, method, operation, status) values (?, 'a', '', 'POST', 'x', 200)`;
     store.prepare(entry).run(daysAgo(40));
-    t.throws(() => store.exec('delete from audit where seq = 1'), /append-only/, 'a young entry cannot be deleted');
+    t.throws(() => store.exec('delete from audit where seq = 1'), /append-only/, 'a recent entry cannot be deleted');
     t.throws(() => store.exec(`update audit set actor = 'b'`), /append-only/);
   });
   t.ok(existsSync(join(world.dir, 'data', 'conversations', 'O-1')));
@@ -34,8 +34,12 @@ t.test('events, runs, conversations and audit entries go when they are old', asy
   server = await startServerProcess(t, world, { RETAIN_AUDIT_DAYS: '30' });
   const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
   t.match(body, { events_of_runs: 2, runs: 1, conversations: 1, audit_entries: 1 });
-  t.equal((await call(server, 'GET', `/v1/runs/${old[0]}`)).status, 404, 'the old run is gone');
-  t.match((await call(server, 'GET', `/v1/runs/${old[1]}`)).body, { result: { text: 'answer' } }, 'the newest stays');
+  t.equal((await call(server, 'GET', `/v1/runs/${old[0]}`)).status, 404, 'the old run is deleted');
+  t.match(
+    (await call(server, 'GET', `/v1/runs/${old[1]}`)).body,
+    { result: { text: 'answer' } },
+    'the newest run is kept',
+  );
   t.notOk(existsSync(join(world.dir, 'data', 'conversations', 'O-1')));
   await server.stop();
   inStore(world, (store) => {
@@ -45,11 +49,11 @@ t.test('events, runs, conversations and audit entries go when they are old', asy
 
   server = await startServerProcess(t, world, { RETAIN_AUDIT_DAYS: '30' });
   const fresh = [await run(server, 'O-1', chat), await run(server, 'O-1', chat)];
-  t.equal(said(fresh[1]?.events ?? []), 'answer', 'the ticket goes on');
+  t.equal(agentText(fresh[1]?.events ?? []), 'answer', 'the ticket still works');
   t.match(
     (await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body,
     { events_of_runs: 0, runs: 1, conversations: 0, audit_entries: 0 },
-    'the old one is not the newest any more; what is young stays',
+    'the old run is no longer the newest; recent runs are kept',
   );
   const ids = fresh.map((ended) => ended.run.run_id);
   for (const id of ids) t.equal((await call(server, 'GET', `/v1/runs/${id}/events`)).status, 200);
@@ -64,7 +68,7 @@ t.test('events, runs, conversations and audit entries go when they are old', asy
   await server.stop();
 });
 
-t.test('what a ticket goes on from is kept, however old it is and however many runs come after it', async (t) => {
+t.test('housekeeping keeps the runs that a ticket still needs, whatever their age and number', async (t) => {
   const world = await makeWorld(t);
   const { gemini, github } = world;
   gemini.on('remember 42', [{ text: 'Noted.' }]);
@@ -78,7 +82,7 @@ t.test('what a ticket goes on from is kept, however old it is and however many r
     await call(server, 'POST', '/v1/tickets', { ticket_id: ticket, repo_url: REPO });
     github.failNext({ match: /^POST .*pulls$/, status: 403, body: { message: 'Forbidden.' } });
     const dev = await run(server, ticket, { action: 'dev' });
-    t.match(dev.run, { state: 'failed', error: { code: /^github_/ } }, 'pushed, and without a pull request');
+    t.match(dev.run, { state: 'failed', error: { code: /^github_/ } }, 'pushed without a pull request');
     const chat = await run(server, ticket, { action: 'chat', message: 'remember 42' });
     needed.set(ticket, [chat.run.run_id, dev.run.run_id]);
   }
@@ -86,13 +90,13 @@ t.test('what a ticket goes on from is kept, however old it is and however many r
   server = await startServerProcess(t, world, { REQUIRE_PLAN_APPROVAL: 'true' });
   for (const ticket of [...tickets, ...tickets, ...tickets]) {
     const { run: later } = await run(server, ticket, { action: 'dev' });
-    t.match(later.error, { code: 'plan_not_approved' }, 'without a conversation, and without a commit');
+    t.match(later.error, { code: 'plan_not_approved' }, 'the run has no conversation and no commit');
   }
   await server.stop();
 
   const idsOf = async (ticket: string) =>
     (await call<RunList>(server, 'GET', `/v1/tickets/${ticket}/runs`)).body.items.map(({ run_id }) => run_id);
-  age(world, 2, 'AGE');
+  backdate(world, 2, 'AGE');
   server = await startServerProcess(t, world, { RETAIN_RUNS_DAYS: '1', RETAIN_RUNS_PER_TICKET: '0' });
   t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { runs: 2 }, 'by age');
   t.strictSame((await idsOf('AGE')).slice(1), needed.get('AGE'));
@@ -112,7 +116,7 @@ t.test('what a ticket goes on from is kept, however old it is and however many r
   await server.stop();
 });
 
-t.test('a workspace is parked when all is pushed, and comes back', async (t) => {
+t.test('housekeeping parks a pushed workspace, and the next command restores it', async (t) => {
   const world = await makeWorld(t);
   const { gemini, dir } = world;
   const folder = (ticket: string, ...path: string[]) => join(dir, 'tickets', ticket, ...path);
@@ -133,8 +137,8 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
   const diff = (await call(server, 'GET', '/v1/tickets/PUSHED/diff')).body;
   const files = readdirSync(folder('PUSHED')).sort();
   await server.stop();
-  age(world, 31);
-  age(world, 29, 'YOUNG');
+  backdate(world, 31);
+  backdate(world, 29, 'YOUNG');
 
   server = await startServerProcess(t, world);
   const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
@@ -149,19 +153,23 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
   t.equal(git('rev-parse', 'HEAD'), mine);
   t.match((await call(server, 'GET', '/v1/tickets/PUSHED')).body, { state: 'ready', workspace: { place: 'parked' } });
   t.match((await call(server, 'GET', '/v1/tickets/DIRTY')).body.workspace, { place: 'present', kept: /uncommitted/ });
-  t.strictSame((await call(server, 'GET', '/v1/tickets/PUSHED/diff')).body, diff, 'the diff is still there');
+  t.strictSame((await call(server, 'GET', '/v1/tickets/PUSHED/diff')).body, diff, 'the diff is unchanged');
   await server.stop('SIGKILL');
-  // What a server leaves that is killed after it said that a workspace is parked, and before it removed the files.
+  // As left by a server that was killed between recording `parked_at` and removing the files.
   const record = join(dir, 'data', 'gitdirs', 'YOUNG.git', 'pullwright.json');
   writeFileSync(record, JSON.stringify({ ...JSON.parse(readFileSync(record, 'utf8')), parked_at: daysAgo(1) }));
 
   server = await startServerProcess(t, world);
-  t.match((await call(server, 'GET', '/v1/tickets/PUSHED')).body.workspace, { place: 'parked' }, 'after a crash, too');
+  t.match(
+    (await call(server, 'GET', '/v1/tickets/PUSHED')).body.workspace,
+    { place: 'parked' },
+    'the workspace is parked after a crash, too',
+  );
   t.match((await call(server, 'GET', '/v1/tickets/YOUNG')).body.workspace, { place: 'present' });
-  t.ok(existsSync(folder('YOUNG', 'package.json')), 'a workspace that is there is not parked');
+  t.ok(existsSync(folder('YOUNG', 'package.json')), 'a workspace with files is not parked');
   gemini.on('still there', [{ text: 'yes' }]);
   const back = await run(server, 'PUSHED', { action: 'chat', message: 'still there?' });
-  t.equal(said(back.events), 'yes', 'the next command brings it back');
+  t.equal(agentText(back.events), 'yes', 'the next command restores the workspace');
   t.strictSame(readdirSync(folder('PUSHED')).sort(), files);
   t.equal(readFileSync(folder('PUSHED', 'NOTES.md'), 'utf8'), 'notes\n');
   t.equal(
@@ -174,7 +182,7 @@ t.test('a workspace is parked when all is pushed, and comes back', async (t) => 
   await server.stop();
 });
 
-t.test('a low disk parks young workspaces too, and removes mirrors nobody borrows from', async (t) => {
+t.test('housekeeping on a low disk parks recent workspaces and removes unused mirrors', async (t) => {
   const world = await makeWorld(t);
   let server = await startServerProcess(t, world);
   await world.github.addRepository('acme/other', {
@@ -184,7 +192,7 @@ t.test('a low disk parks young workspaces too, and removes mirrors nobody borrow
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-2', repo_url: 'https://github.com/acme/other' });
   await call(server, 'DELETE', '/v1/tickets/L-2');
   await server.stop();
-  age(world, 1);
+  backdate(world, 1);
   t.equal(readdirSync(join(world.dir, 'data', 'mirrors')).length, 2);
 
   server = await startServerProcess(t, world, { MIN_FREE_DISK_MB: '90000000' });
@@ -194,7 +202,7 @@ t.test('a low disk parks young workspaces too, and removes mirrors nobody borrow
   await server.stop();
 });
 
-t.test('a cluttered mirror is packed, and loses nothing', async (t) => {
+t.test('housekeeping packs a mirror with many loose objects and loses none', async (t) => {
   const world = await makeWorld(t);
   let server = await startServerProcess(t, world);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'G-1', repo_url: REPO });
@@ -211,35 +219,35 @@ t.test('a cluttered mirror is packed, and loses nothing', async (t) => {
   });
   const unreachable = git(['hash-object', '-w', '--stdin-paths'], paths.join('\n')).trim().split('\n');
   t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { mirrors_packed: 1 });
-  // git takes loose objects that nothing leads to along only where there was a pack before.
+  // git packs unreachable loose objects only if a pack already exists.
   t.match((await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body, { mirrors_packed: 1 });
-  t.match(git(['count-objects', '-v']), /^count: 0\n/, 'nothing is loose');
-  const there = git(['cat-file', '--batch-check'], unreachable.join('\n'));
-  t.equal(there.match(/ blob /g)?.length, 600, 'what no ref leads to is kept');
+  t.match(git(['count-objects', '-v']), /^count: 0\n/, 'no object is loose');
+  const listed = git(['cat-file', '--batch-check'], unreachable.join('\n'));
+  t.equal(listed.match(/ blob /g)?.length, 600, 'unreachable objects are kept');
   t.match(
     (await call<CleanUp>(server, 'POST', '/v1/housekeeping')).body,
     { mirrors_packed: 0 },
-    'then it is left alone',
+    'a packed mirror is not packed again',
   );
   world.gemini.on('fine', [{ text: 'yes' }]);
-  t.equal(said((await run(server, 'G-1', { action: 'chat', message: 'fine?' })).events), 'yes');
+  t.equal(agentText((await run(server, 'G-1', { action: 'chat', message: 'fine?' })).events), 'yes');
   await server.stop();
 
   const half = join(mirrors, readdirSync(mirrors)[0] ?? '', 'objects', 'pack', '.tmp-4711-pack-0123.pack');
-  writeFileSync(half, 'what a packing leaves that is killed');
+  writeFileSync(half, 'a partial pack of a killed repack');
   server = await startServerProcess(t, world);
-  t.notOk(existsSync(half), 'the next start clears it');
+  t.notOk(existsSync(half), 'the next start removes the partial pack');
   await server.stop();
 });
 
-t.test('a ticket whose record cannot be read keeps no other from being parked or saved', async (t) => {
+t.test('housekeeping and backup skip a ticket whose record cannot be read', async (t) => {
   const world = await makeWorld(t);
   let server = await startServerProcess(t, world);
   for (const ticket_id of ['A-1', 'B-1', 'C-1']) {
     await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
   }
   await server.stop();
-  age(world, 31);
+  backdate(world, 31);
   writeFileSync(join(world.dir, 'data', 'gitdirs', 'B-1.git', 'pullwright.json'), '{"ticket_');
   server = await startServerProcess(t, world);
   const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
@@ -253,7 +261,7 @@ t.test('a ticket whose record cannot be read keeps no other from being parked or
   await server.stop();
 });
 
-t.test('files in the folder of a submodule are neither parked nor deleted', async (t) => {
+t.test('a workspace with files in a submodule folder is neither parked nor deleted', async (t) => {
   const world = await makeWorld(t);
   const { directory } = await world.github.addRepository('acme/parts');
   const content = await world.github.commit('acme/parts', { files: { 'part.txt': 'part\n' } });
@@ -263,7 +271,7 @@ t.test('files in the folder of a submodule are neither parked nor deleted', asyn
   const file = join(world.dir, 'tickets', 'SUB-1', 'vendor', 'lib', 'mine.txt');
   writeFileSync(file, 'mine\n');
   await server.stop();
-  age(world, 31);
+  backdate(world, 31);
   server = await startServerProcess(t, world);
   const { body } = await call<CleanUp>(server, 'POST', '/v1/housekeeping');
   t.match(body, { parked: [], kept: [{ ticket_id: 'SUB-1', reason: /submodule/ }] });

@@ -11,7 +11,7 @@ const open = await startServer(t, world, {
   RATE_LIMIT_PER_MINUTE: '1000',
 });
 
-/** A request that fetch would mend or refuse on its own. */
+/** Sends a request that `fetch` would correct or refuse. */
 async function raw(server: Server, path: string, headers: Record<string, string> = {}, method = 'GET', body?: string) {
   const { hostname, port } = new URL(server.url);
   return new Promise<{ status: number | undefined; type: string | undefined; body: string }>((resolve, reject) => {
@@ -23,7 +23,7 @@ async function raw(server: Server, path: string, headers: Record<string, string>
   });
 }
 
-t.test('every error is a problem', async (t) => {
+t.test('the server answers every error with a problem document', async (t) => {
   const json = { 'content-type': 'application/json' };
   const cases = [
     ['unknown route', 404, 'not_found', await raw(open, '/nope')],
@@ -56,7 +56,7 @@ t.test('every error is a problem', async (t) => {
   }
 });
 
-t.test('all that is wrong with a body is said at once', async (t) => {
+t.test('the server reports all errors of a body at once', async (t) => {
   const { body } = await call(open, 'POST', '/v1/tickets', { ticket_id: 'a/b', title: '', extra: 1 });
   t.strictSame(body.errors.map((error: { path: string }) => error.path).sort(), [
     '/extra',
@@ -66,19 +66,19 @@ t.test('all that is wrong with a body is said at once', async (t) => {
   ]);
 });
 
-t.test('numbers in bodies are not made of texts', async (t) => {
+t.test('the server does not convert strings in a body to numbers', async (t) => {
   t.match(await call(open, 'POST', '/v1/tickets/X-1/plan/approve', { version: '1' }), {
     status: 400,
     body: { errors: [{ path: '/version' }] },
   });
 });
 
-t.test('a browser is sent to a page, a program gets JSON', async (t) => {
+t.test('GET / redirects a browser to the dashboard and answers a program with JSON', async (t) => {
   t.match(await call(open, 'GET', '/', undefined, { accept: 'text/html,*/*' }), { status: 302 });
   t.match((await call(open, 'GET', '/')).body, { status: 'ok' });
 });
 
-t.test('only named origins may call from a browser', async (t) => {
+t.test('CORS allows only the origins in CORS_ORIGINS', async (t) => {
   const ask = (origin: string) => call(open, 'GET', '/livez', undefined, { origin });
   t.equal(
     (await ask('https://tickets.example.org')).headers.get('access-control-allow-origin'),
@@ -87,7 +87,7 @@ t.test('only named origins may call from a browser', async (t) => {
   t.equal((await ask('https://evil.example')).headers.get('access-control-allow-origin'), null);
 });
 
-t.test('health and reference', async (t) => {
+t.test('the server answers health checks and serves the API reference', async (t) => {
   t.match(await call(open, 'GET', '/livez'), { status: 200, body: { status: 'ok' } });
   t.match(await call(open, 'GET', '/readyz'), { status: 200, body: { status: 'ok' } });
   const { body } = await call(open, 'GET', '/openapi.json');
@@ -105,10 +105,10 @@ t.test('health and reference', async (t) => {
   }
   const docs = await call(open, 'GET', '/docs/');
   t.equal(docs.status, 200);
-  t.notMatch(docs.body, /(src|href)="(https?:)?\/\//, 'the page asks nothing of other hosts');
+  t.notMatch(docs.body, /(src|href)="(https?:)?\/\//, 'the page loads nothing from other hosts');
 });
 
-t.test('with a key, all but health and reference asks for it', async (t) => {
+t.test('API_KEY is required for every route except health checks and the reference', async (t) => {
   const world = await makeWorld(t);
   const server = await startServer(t, world, { API_KEY: KEY, HOST: '0.0.0.0' });
   t.match(await call(server, 'GET', '/v1/tickets'), { status: 401, body: { code: 'unauthorized' } });
@@ -122,12 +122,12 @@ t.test('with a key, all but health and reference asks for it', async (t) => {
   t.equal((await call(server, 'GET', '/nope')).status, 404);
 });
 
-t.test('too many requests', async (t) => {
+t.test('the server answers 429 beyond RATE_LIMIT_PER_MINUTE', async (t) => {
   const world = await makeWorld(t);
   const server = await startServer(t, world, { RATE_LIMIT_PER_MINUTE: '3', API_KEY: KEY });
   const statuses: number[] = [];
   for (let i = 0; i < 5; i++) statuses.push((await call(server, 'GET', '/v1/tickets')).status);
-  t.strictSame(statuses, [401, 401, 401, 429, 429], 'guessing a key is limited too');
+  t.strictSame(statuses, [401, 401, 401, 429, 429], 'requests without a valid key are limited too');
   const limited = await call(server, 'GET', '/v1/tickets');
   t.match(limited.body, { code: 'rate_limited', remedy: String });
   t.ok(Number(limited.headers.get('retry-after')) > 0);

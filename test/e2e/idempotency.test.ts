@@ -33,7 +33,7 @@ async function killAndRestart(): Promise<ServerProcess> {
   return server;
 }
 
-t.test('the same request with the same key is answered the same, and done once', async (t) => {
+t.test('a repeated request with the same key runs once and gets the same response', async (t) => {
   const first = await post('/v1/tickets', { ticket_id: 'I-1', repo_url: REPO, title: 'One' }, 'ticket-1');
   t.match(first, { status: 201, body: { ticket_id: 'I-1' } });
   t.equal(first.headers.get('idempotent-replayed'), null);
@@ -53,7 +53,7 @@ t.test('the same request with the same key is answered the same, and done once',
   t.match((await call(server, 'GET', '/v1/tickets/I-1', undefined, asAdmin)).body, { title: 'Two' });
 });
 
-t.test('a key belongs to its caller and its route', async (t) => {
+t.test('an idempotency key is valid for one caller and one route', async (t) => {
   const one = await makeKey(server, { scopes: ['chat'] });
   const create = { ticket_id: 'I-1', repo_url: REPO };
   t.equal((await post('/v1/tickets', { ...create, title: 'Three' }, 'ticket-1', one.headers)).status, 200);
@@ -63,7 +63,7 @@ t.test('a key belongs to its caller and its route', async (t) => {
   });
 });
 
-t.test('what is no key', async (t) => {
+t.test('the server refuses an empty, long or malformed idempotency key', async (t) => {
   for (const key of ['', 'k'.repeat(256), 'schl\u00fcssel', 'tab\there']) {
     t.match(
       await post('/v1/tickets', { ticket_id: 'I-1', repo_url: REPO }, key),
@@ -74,7 +74,7 @@ t.test('what is no key', async (t) => {
   t.match(await post('/v1/tickets', { ticket_id: 'I-1', repo_url: REPO }, 'k'.repeat(255)), { status: 200 });
 });
 
-t.test('twenty at once start one run', async (t) => {
+t.test('twenty concurrent requests with one key start one run', async (t) => {
   gemini.on('only once', [{ text: 'once' }]);
   const answers = await Promise.all(
     Array.from({ length: 20 }, () =>
@@ -93,11 +93,15 @@ t.test('twenty at once start one run', async (t) => {
   t.ok(answers.some(({ status }) => status === 202));
   await ended(runs[0]?.run_id ?? '');
   const late = await post<Run>('/v1/tickets/I-1/runs', { action: 'chat', message: 'only once' }, 'burst');
-  t.match(late, { status: 202, body: { run_id: runs[0]?.run_id ?? '', state: 'queued' } }, 'as it was answered first');
+  t.match(
+    late,
+    { status: 202, body: { run_id: runs[0]?.run_id ?? '', state: 'queued' } },
+    'the first response is repeated',
+  );
   t.equal(late.headers.get('location'), `/v1/runs/${runs[0]?.run_id}`);
 });
 
-t.test('a command that is repeated streams its run', async (t) => {
+t.test('a repeated /command streams the same run', async (t) => {
   gemini.on('tell it again', [
     { calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },
     { hang: true },
@@ -112,26 +116,30 @@ t.test('a command that is repeated streams its run', async (t) => {
   gemini.release();
   const texts = await Promise.all([first, second].map((answer) => answer.text()));
   t.match(texts[0], /data: three\n.*data: four\n.*data: __END__\n/s);
-  t.equal(texts[1], texts[0], 'from the beginning');
+  t.equal(texts[1], texts[0], 'the second stream starts at the beginning');
   t.equal((await runsOf('I-1')).length, 2);
 
   const [, id = ''] = /id: (\d+)\ndata: \[tool\]/.exec(texts[0] ?? '') ?? [];
   const rest = await (await stream(command, { 'idempotency-key': 'command', 'last-event-id': id })).text();
-  t.equal(rest.replace(/^:\n\n/, ''), (texts[0] ?? '').split(/data: \[tool\].*\n\n/)[1], 'after Last-Event-ID');
+  t.equal(
+    rest.replace(/^:\n\n/, ''),
+    (texts[0] ?? '').split(/data: \[tool\].*\n\n/)[1],
+    'the stream resumes after Last-Event-ID',
+  );
   const text = (await ended(first.headers.get('x-run-id') ?? '')).find(({ type }) => type === 'message.delta');
   const headers = { 'idempotency-key': 'command', 'last-event-id': String((text?.seq ?? 0) - 1) };
   const [beginning] = /^id: .*$/m.exec(await (await stream(command, headers)).text()) ?? [];
-  t.equal(beginning, `id: ${headers['last-event-id']}`, 'a line that is not complete is told from there again');
+  t.equal(beginning, `id: ${headers['last-event-id']}`, 'an incomplete line is sent again');
   const last = [...(texts[0] ?? '').matchAll(/^id: (\d+)$/gm)].at(-1)?.[1] ?? '';
   t.equal((await stream(command, { 'idempotency-key': 'command', 'last-event-id': last })).status, 204);
   t.equal((await stream(command, { 'idempotency-key': 'command', 'last-event-id': '9999' })).status, 400);
   const whole = await stream(command, { 'idempotency-key': 'command' });
-  t.equal(whole.status, 200, 'what a repetition was told of its own place is not the answer to the next');
+  t.equal(whole.status, 200, 'a resumed repetition does not change the stored response');
   t.equal(await whole.text(), texts[0]);
   t.match(await post('/command', { ...command, message: 'another' }, 'command'), { status: 422 });
 });
 
-t.test('what is refused for good stays refused, what may go better is tried again', async (t) => {
+t.test('the server repeats a permanent refusal and retries after a temporary one', async (t) => {
   const ask = { action: 'chat', message: 'wait for me' };
   t.equal((await post('/v1/tickets/I-2/runs', ask, 'too-early')).status, 404);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'I-2', repo_url: REPO }, asAdmin);
@@ -155,7 +163,7 @@ t.test('what is refused for good stays refused, what may go better is tried agai
   await Promise.all([ended(first.body.run_id), ended(late.body.run_id)]);
 });
 
-t.test('a secret is not kept', async (t) => {
+t.test('the server does not store a response with a secret', async (t) => {
   const make = () => post<{ key: string }>('/v1/keys', { name: 'ci', scopes: ['read'] }, 'make-a-key');
   const first = await make();
   t.equal(first.status, 201);
@@ -166,7 +174,7 @@ t.test('a secret is not kept', async (t) => {
   }
 });
 
-t.test('while a request is carried out its repetition waits; kill -9 in the middle blocks nothing', async (t) => {
+t.test('a repetition gets 409 while the request runs, and succeeds after kill -9', async (t) => {
   const create = { ticket_id: 'I-3', repo_url: REPO };
   const reached = github.hang({ match: /info\/refs/ });
   const cut = post('/v1/tickets', create, 'cut-off').catch(() => 'cut off');
@@ -179,7 +187,7 @@ t.test('while a request is carried out its repetition waits; kill -9 in the midd
   t.match(await post('/v1/tickets', create, 'cut-off'), { status: 201 });
 });
 
-t.test('kill -9 while a command streams: its repetition finds the run', async (t) => {
+t.test('a repeated /command finds its run after kill -9', async (t) => {
   gemini.on('die with me', [{ hang: true }]);
   const command = { ticket_id: 'I-3', action: 'chat', message: 'die with me' };
   const first = await stream(command, { 'idempotency-key': 'streamed' });
@@ -195,13 +203,13 @@ t.test('kill -9 while a command streams: its repetition finds the run', async (t
   t.equal((await runsOf('I-3')).length, 1);
 });
 
-t.test('kill -9 between the run and its answer: the retry finds the run', async (t) => {
+t.test('a retry finds the run when kill -9 came before the response was stored', async (t) => {
   gemini.on('briefly', [{ text: 'so' }]);
   const start = () => post<Run>('/v1/tickets/I-3/runs', { action: 'chat', message: 'briefly' }, 'unanswered');
   const first = await start();
   await ended(first.body.run_id);
   await server.stop('SIGKILL');
-  // What such a crash leaves: the run was made with its record, the answer was not kept.
+  // Such a crash leaves the run and its record without a stored response.
   const db = new SQLite(join(world.dir, 'data', 'pullwright.db'));
   const { changes } = db
     .prepare('update idempotency set status = null, headers = null, body = null where run_id = ?')
@@ -215,7 +223,7 @@ t.test('kill -9 between the run and its answer: the retry finds the run', async 
   t.equal((await runsOf('I-3')).length, 2);
 });
 
-t.test('after a day a key is free', async (t) => {
+t.test('an idempotency key expires after a day', async (t) => {
   await server.stop();
   const db = new SQLite(join(world.dir, 'data', 'pullwright.db'));
   const yesterday = new Date(Date.now() - 24 * 60 * 60 * 1000 - 1000).toISOString();

@@ -20,7 +20,7 @@ const as = (key: string) => ({ 'x-api-key': key });
 const statusOf = async (server: Server, headers: Record<string, string> = {}) =>
   (await call(server, 'GET', '/v1/tickets', undefined, headers)).status;
 
-t.test('a server without a key needs none on loopback, until there is one', async (t) => {
+t.test('a loopback server needs no key until the first key is created', async (t) => {
   let server = await startServer(t, world);
   t.equal(await statusOf(server), 200);
   t.equal(await statusOf(server, as('whatever')), 200);
@@ -29,7 +29,7 @@ t.test('a server without a key needs none on loopback, until there is one', asyn
   t.match(
     first,
     { status: 400, body: { code: 'invalid_request', errors: [{ path: '/scopes' }] } },
-    'nobody is locked out',
+    'the first key must have the scope admin',
   );
 
   const { status, headers, body } = await call<KeyCreated>(server, 'POST', '/v1/keys', {
@@ -41,7 +41,7 @@ t.test('a server without a key needs none on loopback, until there is one', asyn
   t.match(body.key_id, /^[0-9a-f]{12}$/);
   t.equal(headers.get('cache-control'), 'no-store');
 
-  t.equal(await statusOf(server), 401, 'now a key is needed');
+  t.equal(await statusOf(server), 401, 'a key is now required');
   t.equal(await statusOf(server, as(body.key)), 200);
   t.equal(await statusOf(server, { authorization: `Bearer ${body.key}` }), 200);
   t.equal(await statusOf(server, as(`${body.key}x`)), 401);
@@ -52,7 +52,7 @@ t.test('a server without a key needs none on loopback, until there is one', asyn
   const listed = await call(server, 'GET', '/v1/keys', undefined, as(body.key));
   t.match(listed.body, { items: [{ key_id: body.key_id, name: 'mine', scopes: ['admin'] }], next_cursor: null });
   t.match(listed.body.items[0].last_used_at, /^\d{4}-\d\d-\d\dT/);
-  t.notMatch(JSON.stringify(listed.body), secret, 'the secret is shown once');
+  t.notMatch(JSON.stringify(listed.body), secret, 'the list holds no secret');
   for (const file of readdirSync(DATA).filter((name) => name.startsWith('pullwright.db'))) {
     t.notOk(readFileSync(join(DATA, file)).includes(secret), `the secret is not in ${file}`);
   }
@@ -60,13 +60,13 @@ t.test('a server without a key needs none on loopback, until there is one', asyn
   await server.stop();
   server = await startServer(t, world, { HOST: '0.0.0.0' });
   t.equal(await statusOf(server), 401);
-  t.equal(await statusOf(server, as(body.key)), 200, 'a key of the store is enough for a public address');
+  t.equal(await statusOf(server, as(body.key)), 200, 'a stored key is enough for a public address');
   t.equal((await call(server, 'DELETE', `/v1/keys/${body.key_id}`, undefined, as(body.key))).status, 204);
-  t.equal(await statusOf(server), 401, 'a public address never opens');
+  t.equal(await statusOf(server), 401, 'a public address always requires a key');
   await server.stop();
 });
 
-t.test('rotation, revocation and expiry', async (t) => {
+t.test('keys rotate, expire and can be revoked', async (t) => {
   const server = await startServer(t, world, { API_KEY: ADMIN_KEY, AUTH_FAILURES_PER_MINUTE: '1000' });
   world.gemini.on('wait for it', [{ hang: true }, { text: 'now' }]);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO }, asAdmin);
@@ -79,7 +79,7 @@ t.test('rotation, revocation and expiry', async (t) => {
   );
   await world.gemini.waitFor(({ state }) => state === 'held');
 
-  /** Opens a stream that does not end by itself. */
+  /** Opens the event stream of a run that hangs. */
   async function listen(headers: Record<string, string>) {
     const response = await fetch(new URL(`/v1/runs/${run.body.run_id}/events`, server.url), { headers });
     const stream = frames(response);
@@ -92,7 +92,7 @@ t.test('rotation, revocation and expiry', async (t) => {
     return { opened, rest };
   }
 
-  await t.test('two keys live at once; the end of one ends its streams and nothing else', async (t) => {
+  await t.test('revoking a key closes its streams and no others', async (t) => {
     const old = await makeKey(server, { scopes: ['read'] });
     const successor = await makeKey(server, { scopes: ['read'] });
     const oldStream = await listen(old.headers);
@@ -103,24 +103,32 @@ t.test('rotation, revocation and expiry', async (t) => {
     const seen = await oldStream.rest();
     t.notOk(
       seen.some((frame) => frame.event?.startsWith('run.succeeded')),
-      'it ended with the key, not with the run',
+      'the stream closed before the run ended',
     );
     t.match(await call(server, 'GET', '/v1/tickets', undefined, old.headers), {
       status: 401,
       body: { code: 'unauthorized', detail: 'The API key was revoked.' },
     });
     t.equal(await statusOf(server, successor.headers), 200);
-    t.equal((await call(server, 'DELETE', `/v1/keys/${old.key_id}`, undefined, asAdmin)).status, 204, 'again');
+    t.equal(
+      (await call(server, 'DELETE', `/v1/keys/${old.key_id}`, undefined, asAdmin)).status,
+      204,
+      'revoking again succeeds',
+    );
     t.match(await call(server, 'DELETE', '/v1/keys/000000000000', undefined, asAdmin), {
       status: 404,
       body: { code: 'key_not_found' },
     });
 
     world.gemini.release();
-    t.equal((await newStream.rest()).at(-1)?.event, 'run.succeeded', 'the other stream goes on to the end');
+    t.equal(
+      (await newStream.rest()).at(-1)?.event,
+      'run.succeeded',
+      'the stream of the other key continues to the end',
+    );
   });
 
-  await t.test('a key that expires ends its streams too', async (t) => {
+  await t.test('an expired key closes its streams', async (t) => {
     world.gemini.on('once more', [{ hang: true }, { text: 'now' }]);
     const again = { action: 'chat', message: 'once more' };
     run.body = (await call<Run>(server, 'POST', '/v1/tickets/R-1/runs', again, asAdmin)).body;
@@ -138,7 +146,7 @@ t.test('rotation, revocation and expiry', async (t) => {
     world.gemini.release();
   });
 
-  await t.test('what a key cannot be', async (t) => {
+  await t.test('the server refuses an invalid key request', async (t) => {
     const refused = async (body: object) => (await call(server, 'POST', '/v1/keys', body, asAdmin)).body;
     const key = { name: 'x', scopes: ['read'] };
     t.match(await refused({ ...key, expires_at: '2020-01-01T00:00:00Z' }), { errors: [{ path: '/expires_at' }] });
@@ -155,7 +163,7 @@ t.test('rotation, revocation and expiry', async (t) => {
   });
 });
 
-t.test('what begins after its key was revoked ends at once', async (t) => {
+t.test('onInvalid calls its listener at once when the key is already revoked', async (t) => {
   const dir = t.testdir({});
   const config = loadConfig({ DATA_DIR: dir }, join(dir, '.env'));
   const store = await openStore(dir);
@@ -173,7 +181,7 @@ t.test('what begins after its key was revoked ends at once', async (t) => {
   t.equal(ended, 2);
 });
 
-t.test('the command line', async (t) => {
+t.test('`pullwright keys` creates, lists and revokes keys', async (t) => {
   const server = await startServer(t, world, { API_KEY: ADMIN_KEY });
   const pullwright = (args: string[], settings: Record<string, string> = {}) => {
     const launcher = fileURLToPath(new URL('../../bin/pullwright.mjs', import.meta.url));

@@ -18,7 +18,7 @@ const start = (ticketId: string, message: string) =>
   call<Run>(server, 'POST', `/v1/tickets/${ticketId}/runs`, { action: 'chat', message });
 const held = (text: string) => gemini.waitFor((request) => request.prompt.includes(text) && request.state === 'held');
 
-t.test('no more runs at once, and no more in the queue, than allowed', async (t) => {
+t.test('the server enforces MAX_CONCURRENT_RUNS and MAX_QUEUED_RUNS', async (t) => {
   for (const ticket_id of ['L-1', 'L-2']) await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
   gemini.on('hold on', [{ hang: true }, { text: 'at last' }]);
   const first = await start('L-1', 'hold on');
@@ -27,7 +27,7 @@ t.test('no more runs at once, and no more in the queue, than allowed', async (t)
   t.match(other.body, { state: 'queued', queue_position: 1 });
   const third = await start('L-2', 'a third');
   t.match(third.body, { state: 'queued', queue_position: 2 });
-  t.match((await call(server, 'GET', '/v1/runs?state=running')).body.items, { length: 1 }, 'one run at once');
+  t.match((await call(server, 'GET', '/v1/runs?state=running')).body.items, { length: 1 }, 'one run at a time');
   const full = await start('L-1', 'too many');
   t.match(full, { status: 429, body: { code: 'queue_full', remedy: String } });
   t.ok(Number(full.headers.get('retry-after')) > 0);
@@ -40,7 +40,7 @@ t.test('no more runs at once, and no more in the queue, than allowed', async (t)
   }
 });
 
-t.test('a run that takes too long is ended', async (t) => {
+t.test('a run times out after RUN_TIMEOUT_SECONDS', async (t) => {
   const world = await makeWorld(t);
   const server = await startServerProcess(t, world, { RUN_TIMEOUT_SECONDS: '5' });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-1', repo_url: REPO });
@@ -51,8 +51,8 @@ t.test('a run that takes too long is ended', async (t) => {
   t.equal(seen.at(-1)?.type, 'run.timed_out');
 });
 
-t.test('an agent that stops before it is done has not succeeded', async (t) => {
-  // Gemini CLI stops so only after more requests than a test can make; the reason it gives is put into its mouth.
+t.test('a run fails with agent_stopped when its agent stops early', async (t) => {
+  // Gemini CLI stops early only after very many requests, so the test injects the stop reason.
   const early = {
     file: 'src/agents/acp/session.ts',
     from: 'reason === answer.stopReason',
@@ -68,14 +68,14 @@ t.test('an agent that stops before it is done has not succeeded', async (t) => {
   await other.stop();
 });
 
-t.test('what resumes a stream: Last-Event-ID before ?after=', async (t) => {
+t.test('Last-Event-ID takes precedence over ?after=', async (t) => {
   const { run: ended, events: seen } = await run(server, 'L-1', { action: 'chat', message: 'briefly' });
   const path = `/v1/runs/${ended.run_id}/events?after=1`;
   const page = await call(server, 'GET', path, undefined, { accept: 'application/json', 'last-event-id': '3' });
   t.strictSame(page.body.items, seen.slice(3));
 });
 
-t.test('a removed ticket takes its runs and streams along', async (t) => {
+t.test('deleting a ticket cancels its runs and ends their streams', async (t) => {
   gemini.on('while it is removed', [{ hang: true }]);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-3', repo_url: REPO });
   const started = await start('L-3', 'while it is removed');
@@ -98,7 +98,7 @@ t.test('a removed ticket takes its runs and streams along', async (t) => {
   );
 });
 
-t.test('a ticket whose workspace is gone is mended by asking for it again', async (t) => {
+t.test('/create_ticket restores a missing workspace', async (t) => {
   await rm(`${world.dir}/tickets/L-3`, { recursive: true });
   t.match(await call(server, 'POST', '/create_ticket', { ticket_id: 'L-3', repo_url: REPO }), {
     status: 200,
@@ -107,7 +107,7 @@ t.test('a ticket whose workspace is gone is mended by asking for it again', asyn
   t.equal((await run(server, 'L-3', { action: 'chat', message: 'are you there' })).run.state, 'succeeded');
 });
 
-t.test('what is no HTTP is a problem too', async (t) => {
+t.test('the server answers invalid HTTP with a problem document', async (t) => {
   const { hostname, port } = new URL(server.url);
   const socket = connect(Number(port), hostname);
   socket.write('NONSENSE\r\n\r\n');
@@ -117,12 +117,12 @@ t.test('what is no HTTP is a problem too', async (t) => {
   t.match(JSON.parse(answer.slice(answer.indexOf('{'))), { code: 'invalid_request', status: 400 });
 });
 
-t.test('one server per data folder', async (t) => {
+t.test('a second server refuses to start on the same data folder', async (t) => {
   await t.rejects(startServerProcess(t, world), /another server uses DATA_DIR/);
   t.equal((await call(server, 'GET', '/livez')).status, 200);
 });
 
-t.test('a client that does not read does not hold up the stop', async (t) => {
+t.test('an unfinished request does not delay the shutdown', async (t) => {
   const world = await makeWorld(t);
   const server = await startServerProcess(t, world, { SHUTDOWN_SECONDS: '4' });
   const { hostname, port } = new URL(server.url);

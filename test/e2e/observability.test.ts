@@ -18,7 +18,7 @@ async function scrape(server: ServerProcess, headers: Record<string, string> = {
   return { status, type: answered.get('content-type'), body, samples };
 }
 
-/** Asks again until the answer is as wanted; `/readyz` keeps one for a second. */
+/** Polls a path until it answers with a status. `/readyz` caches its response for a second. */
 async function until(server: ServerProcess, path: string, status: number) {
   for (;;) {
     const answer = await call(server, 'GET', path);
@@ -34,7 +34,7 @@ gemini.on('nobody knows this', [{ error: { status: 400 } }]);
 gemini.on('wait', [{ hang: true }]);
 const server = await startServerProcess(t, world, { API_KEY: ADMIN_KEY, RATE_LIMIT_PER_MINUTE: '100000' });
 
-t.test('metrics tell what runs did', async (t) => {
+t.test('metrics report runs, tokens, git commands and requests', async (t) => {
   const { headers } = await makeKey(server, { scopes: ['metrics'] });
   const made = await call(server, 'POST', '/v1/tickets', { ticket_id: 'OBS-1', repo_url: REPO }, asAdmin);
   t.equal(made.status, 201);
@@ -91,7 +91,7 @@ t.test('metrics tell what runs did', async (t) => {
   has('disk_free_bytes{folder="data"}');
   is('ready{check="store"}', 1);
   t.ok(samples.has('nodejs_eventloop_lag_p99_seconds') && samples.has('process_open_fds'));
-  t.notMatch(body, /OBS-1|hostile|nobody knows|[0-9a-f]{8}-[0-9a-f]{4}-7/i, 'no label holds what others say');
+  t.notMatch(body, /OBS-1|hostile|nobody knows|[0-9a-f]{8}-[0-9a-f]{4}-7/i, 'no label holds text of clients or agents');
 
   for (const id of [waiting.body.run_id, run_id]) {
     t.equal((await call(server, 'POST', `/v1/runs/${id}/cancel`, undefined, asAdmin)).status, 202);
@@ -104,7 +104,7 @@ t.test('metrics tell what runs did', async (t) => {
   t.equal(after.samples.get('pullwright_event_streams'), 0);
 });
 
-t.test('metrics follow the rules of Prometheus', async (t) => {
+t.test('metrics follow the naming rules of Prometheus', async (t) => {
   const { body } = await scrape(server, asAdmin);
   const families = [...body.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = '', type]) => ({ name, type }));
   t.ok(families.length > 40);
@@ -116,7 +116,7 @@ t.test('metrics follow the rules of Prometheus', async (t) => {
   if (lint !== undefined) t.equal(lint, '');
 });
 
-/** What `promtool check metrics` complains of; undefined where there is none. */
+/** Returns the complaints of `promtool check metrics`, or undefined when promtool is not installed. */
 function promtool(input: string): string | undefined {
   try {
     return execFileSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8', stdio: 'pipe' });
@@ -126,7 +126,7 @@ function promtool(input: string): string | undefined {
   }
 }
 
-t.test('metrics have a scope of their own', async (t) => {
+t.test('/metrics requires the scope metrics', async (t) => {
   t.equal((await scrape(server)).status, 401);
   const { headers } = await makeKey(server, { scopes: ['read', 'chat', 'plan', 'dev'] });
   t.equal((await scrape(server, headers)).status, 403);
@@ -134,7 +134,7 @@ t.test('metrics have a scope of their own', async (t) => {
   t.match(await call(server, 'POST', '/v1/keys', limited, asAdmin), { status: 400, body: { code: 'invalid_request' } });
 });
 
-t.test('readiness tells what is missing', async (t) => {
+t.test('/readyz names the failing check', async (t) => {
   const own = await makeWorld(t);
   const server = await startServerProcess(t, own, { RATE_LIMIT_PER_MINUTE: '1000000', SHUTDOWN_SECONDS: '60' });
   const names = ['server', 'store', 'data folder', 'tickets folder', 'sandbox', 'agent', 'model'];
@@ -147,7 +147,7 @@ t.test('readiness tells what is missing', async (t) => {
   const without = await until(server, '/readyz', 503);
   t.strictSame(failing(without), ['tickets folder']);
   t.equal(without.body.status, 'unavailable');
-  t.notMatch(JSON.stringify(without.body), own.dir, 'no path is told to everybody');
+  t.notMatch(JSON.stringify(without.body), own.dir, 'the response names no path');
   t.match(await server.logged(({ msg }) => msg === 'not ready'), { check: 'tickets folder' });
   await rename(`${own.dir}/elsewhere`, `${own.dir}/tickets`);
   await until(server, '/readyz', 200);
@@ -169,14 +169,14 @@ t.test('readiness tells what is missing', async (t) => {
   });
   server.process.kill('SIGTERM');
   await server.logged(({ msg }) => msg === 'server stopping');
-  t.strictSame(failing(await until(server, '/readyz', 503)), ['server'], 'it answers while it stops');
+  t.strictSame(failing(await until(server, '/readyz', 503)), ['server'], 'the server answers while it stops');
   t.equal((await call(server, 'GET', '/livez')).status, 200);
   t.equal((await call(server, 'GET', '/metrics')).status, 200);
   t.equal((await call(server, 'GET', '/v1/runs')).status, 503);
   t.match(await server.stop(), { signal: null });
 });
 
-t.test('readiness and the refusal of new work agree about the disk', async (t) => {
+t.test('/readyz fails when a low disk makes the server refuse new work', async (t) => {
   const own = await makeWorld(t);
   const server = await startServerProcess(t, own, { MIN_FREE_DISK_MB: '100000000' });
   const { status, body } = await call(server, 'GET', '/readyz');
@@ -186,7 +186,7 @@ t.test('readiness and the refusal of new work agree about the disk', async (t) =
   await server.stop();
 });
 
-t.test('an agent without a key is not ready', async (t) => {
+t.test('/readyz fails when the agent has no key', async (t) => {
   const own = await makeWorld(t);
   const server = await startServerProcess(t, own, { GEMINI_API_KEY: '' });
   const { status, body } = await call(server, 'GET', '/readyz');

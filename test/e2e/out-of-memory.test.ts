@@ -2,7 +2,7 @@ import t from 'tap';
 import { call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
-/** Fills two processes with 600 MiB each; they wait for each other, so that no one of them is done before. */
+/** Starts two processes that hold 600 MiB each until both are killed. */
 const HOG =
   'for i in 1 2; do node -e "globalThis.held = Buffer.alloc(600 << 20, 1); setInterval(() => {}, 1000)" & done; wait';
 
@@ -17,7 +17,7 @@ const limits = await server.logged(({ msg }) => /a cgroup limits|is limited per 
 const skip = limits.cgroup === undefined ? String(limits.detail) : false;
 const write = (content: string) => ({ calls: [{ name: 'write_file', args: { file_path: 'NOTES.md', content } }] });
 
-t.test('a run fails with out_of_memory when what its agent started exceeds the limit', { skip }, async (t) => {
+t.test('a run fails with out_of_memory when a process of its agent exceeds the limit', { skip }, async (t) => {
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'M-1', repo_url: REPO });
   gemini.on(/Action: make_plan.*M-1/s, [{ text: '# Notes\n\n## Goal\n\nNotes.' }]);
   gemini.on(/Action: dev.*M-1/s, [write('kept\n'), { calls: [{ name: 'run_shell_command', args: { command: HOG } }] }]);
@@ -31,10 +31,10 @@ t.test('a run fails with out_of_memory when what its agent started exceeds the l
 
   gemini.on('go on', [{ text: 'Here.' }]);
   const next = await run(server, 'M-1', { action: 'chat', message: 'go on' });
-  t.match(next.run, { state: 'succeeded', result: { text: 'Here.' } }, 'the next run of the ticket has a new agent');
+  t.match(next.run, { state: 'succeeded', result: { text: 'Here.' } }, 'the next run starts a new agent');
 });
 
-t.test('a check command that exceeds the limit fails with words about it', { skip }, async (t) => {
+t.test('`dev` fails with verify_failed when its check command runs out of memory', { skip }, async (t) => {
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'M-2', repo_url: REPO });
   gemini.on(/Action: make_plan.*M-2/s, [{ text: '# Notes\n\n## Goal\n\nNotes.' }]);
   gemini.on(/Action: dev.*M-2/s, [write('hungry\n'), { text: 'Wrote them.' }]);

@@ -4,13 +4,13 @@ import t from 'tap';
 import type { RunEvent } from '../../schemas/event.ts';
 import { SCRIPTED_GEMINI } from '../agents/scripted.ts';
 import { lacking } from '../attacks/client-arena.ts';
-import { call, run, said } from '../helpers/client.ts';
+import { agentText, call, run } from '../helpers/client.ts';
 import { noneLeft } from '../helpers/processes.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
 /**
- * What an agent may send: a program that speaks ACP is in the place of Gemini CLI and carries out the message of the run,
- * as a fooled agent, or a program that speaks in its name, would.
+ * Limits on the output of an agent. An ACP program replaces Gemini CLI and carries out the message of the run, as a
+ * compromised agent would.
  */
 const MIB = 1024 * 1024;
 const world = await makeWorld(t);
@@ -37,17 +37,17 @@ const content = [
 ];
 const FLOODS: Record<string, { times: number; pad?: number; line: string }> = {
   'an endless answer': { times: 500, pad: 100_000, line: text('agent_message_chunk') },
-  'an answer of few letters at a time': { times: 200_000, pad: 20, line: text('agent_message_chunk') },
-  'a message as long as one may be': { times: 5, pad: 8_000_000, line: text('agent_message_chunk') },
+  'an answer in tiny pieces': { times: 200_000, pad: 20, line: text('agent_message_chunk') },
+  'messages of the maximum size': { times: 5, pad: 8_000_000, line: text('agent_message_chunk') },
   'endless thoughts': { times: 500, pad: 100_000, line: text('agent_thought_chunk') },
-  'tool calls without end': { times: 50_000, line: update('tool_call', { toolCallId: 'cNUMBER', title: 'x' }) },
-  'endless output of a tool': {
+  'endless tool calls': { times: 50_000, line: update('tool_call', { toolCallId: 'cNUMBER', title: 'x' }) },
+  'endless tool output': {
     times: 500,
     pad: 100_000,
     line: update('tool_call_update', { toolCallId: 'c', content }),
   },
-  'plans without end': { times: 5000, pad: 900, line: update('plan', { entries: [{ content: 'PAD' }] }) },
-  'requests for permission without end': {
+  'endless plans': { times: 5000, pad: 900, line: update('plan', { entries: [{ content: 'PAD' }] }) },
+  'endless permission requests': {
     times: 50_000,
     line: line('session/request_permission', { sessionId: 's', options: [], toolCall: { toolCallId: 'c' } }, 'pNUMBER'),
   },
@@ -58,18 +58,18 @@ for (const [name, flood] of Object.entries(FLOODS)) {
     const { run: ended, events } = await play([{ repeat: flood }, { hang: 1 }]);
     t.match(ended, { state: 'failed', error: LIMIT });
     t.equal(events.at(-1)?.type, 'run.failed');
-    t.ok(size(events) > MIB / 4 && size(events) < 1.3 * MIB, `what was sent before is kept: ${size(events)} bytes`);
+    t.ok(size(events) > MIB / 4 && size(events) < 1.3 * MIB, `the earlier output is kept: ${size(events)} bytes`);
     await noneLeft('/opt/agent.mjs');
   });
 }
 
-t.test('the store holds little more than the limits of the runs', (t) => {
+t.test('the store grows by little more than the limits of the runs', (t) => {
   const bytes = statSync(join(world.dir, 'data/pullwright.db')).size;
   t.ok(bytes < 2 * MIB * Object.keys(FLOODS).length, `${bytes} bytes`);
   t.end();
 });
 
-t.test('what is sent and says nothing is not kept', async (t) => {
+t.test('the server does not store unknown updates and malformed lines', async (t) => {
   const lines = [update('from_the_future', { content: 'PAD' }), line('_news', { text: 'PAD' }), 'PAD'];
   const { run: ended, events } = await play([
     ...lines.map((line) => ({ repeat: { times: 100, pad: 50_000, line } })),
@@ -79,7 +79,7 @@ t.test('what is sent and says nothing is not kept', async (t) => {
   t.ok(size(events) < 10_000);
 });
 
-t.test('the limit is that of all attempts of a run together', async (t) => {
+t.test('the output limit covers all attempts of a run', async (t) => {
   const { run: ended, events } = await play([
     { repeat: { times: 6, pad: 100_000, line: text('agent_thought_chunk') } },
     { exit: 1 },
@@ -91,7 +91,7 @@ t.test('the limit is that of all attempts of a run together', async (t) => {
   );
 });
 
-t.test('the work of dev is kept when its agent sends too much', async (t) => {
+t.test('`dev` keeps its work when the agent exceeds the output limit', async (t) => {
   await play([{ say: '# Goal\n\nFill it.' }], 'make_plan');
   const { run: ended, events } = await play(
     [{ fill: 10 }, { repeat: { times: 100, pad: 100_000, line: text('agent_message_chunk') } }],
@@ -105,12 +105,12 @@ t.test('the work of dev is kept when its agent sends too much', async (t) => {
   t.match((await call(server, 'GET', '/v1/tickets/O-1/diff')).body, { files: [{ path: 'filled' }] });
 });
 
-t.test('of a very long answer the result has the end, and the events have all', async (t) => {
+t.test('the result of a very long answer holds its end, and the events hold all of it', async (t) => {
   const { run: ended, events } = await play([
     { repeat: { times: 8, pad: 100_000, line: text('agent_message_chunk') } },
     { say: 'the end' },
   ]);
-  t.equal(said(events).length, 800_007);
+  t.equal(agentText(events).length, 800_007);
   t.equal(ended.result?.text?.length, 262_144);
   t.match(ended.result?.text, /xthe end$/);
 });

@@ -6,14 +6,14 @@ import { buildApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
 import { scripted } from '../agents/scripted.ts';
-import { call, events, said } from '../helpers/client.ts';
+import { agentText, call, events } from '../helpers/client.ts';
 import { makeWorld, REPO, TOKEN } from '../helpers/server.ts';
 
-/** The server with an agent that does what the message of its command says, however little that is allowed. */
+/** Permission requests of a hostile agent, which carries out the message of its run. */
 const world = await makeWorld(t);
 const app = await buildApp({
   config: loadConfig(
-    // An agent that ends is not begun again.
+    // A run has no second attempt when its agent exits.
     { ...world.env, AGENT: 'scripted', ASK_PERMISSION: 'execute,other', RUN_MAX_ATTEMPTS: '1' },
     `${world.dir}/.env`,
   ),
@@ -57,8 +57,8 @@ async function play(steps: object[], action = 'dev'): Promise<string> {
   return body.run_id;
 }
 
-/** The first `count` questions of a run. */
-async function questions(runId: string, count: number) {
+/** Returns the first `count` permission requests of a run. */
+async function permissionRequests(runId: string, count: number) {
   const found: Extract<RunEvent, { type: 'permission.requested' }>['data'][] = [];
   await events(server, runId, {
     until: (event) => event.type === 'permission.requested' && found.push(event.data) === count,
@@ -69,7 +69,7 @@ async function questions(runId: string, count: number) {
 const answer = (runId: string, permissionId: string, decision: string) =>
   call(server, 'POST', `/v1/runs/${runId}/permissions/${permissionId}`, { decision });
 
-t.test('one answer is for one request, however the agent names them', async (t) => {
+t.test('one answer resolves one request, whatever ids the agent uses', async (t) => {
   const runId = await play([
     {
       permissions: [
@@ -80,26 +80,30 @@ t.test('one answer is for one request, however the agent names them', async (t) 
       ],
     },
   ]);
-  const asked = await questions(runId, 4);
+  const asked = await permissionRequests(runId, 4);
   t.strictSame(
     asked.map(({ command }) => command),
     ['ls', 'rm -rf .', 'a', 'b'],
   );
-  t.equal(new Set(asked.map(({ permission_id }) => permission_id)).size, 4, 'each has an id of its own');
+  t.equal(new Set(asked.map(({ permission_id }) => permission_id)).size, 4, 'each request has its own id');
   for (const { permission_id, command } of asked) {
-    t.equal((await call<Run>(server, 'GET', `/v1/runs/${runId}`)).body.state, 'waiting', 'while one is open');
+    t.equal(
+      (await call<Run>(server, 'GET', `/v1/runs/${runId}`)).body.state,
+      'waiting',
+      'the run waits while a request is open',
+    );
     t.equal((await answer(runId, permission_id, command === 'ls' ? 'allow' : 'reject')).status, 200);
   }
   const seen = await events(server, runId);
   t.strictSame(
-    JSON.parse(said(seen)),
+    JSON.parse(agentText(seen)),
     [
       ['permission-1', 'once'],
       ['permission-2', 'no'],
       ['same', 'no'],
       ['same', 'no'],
     ],
-    'never an option that lasts',
+    'no option for later calls is chosen',
   );
   t.strictSame(
     only(seen, 'run.waiting', 'run.resumed').map(({ type }) => type),
@@ -107,11 +111,11 @@ t.test('one answer is for one request, however the agent names them', async (t) 
   );
 });
 
-t.test('of two answers at once, one counts', async (t) => {
+t.test('the first of two concurrent answers counts', async (t) => {
   const runId = await play([{ permissions: [request({})] }]);
-  const [question] = await questions(runId, 1);
+  const [question] = await permissionRequests(runId, 1);
   const permissionId = question?.permission_id ?? '';
-  // Not over HTTP: both must have looked at the question before either answers it.
+  // Without HTTP, both calls read the request before either resolves it.
   const [first, second] = await Promise.allSettled(
     (['reject', 'allow'] as const).map((decision) =>
       app.permissions.answer({ runId, permissionId, decision, by: 'test' }),
@@ -122,16 +126,16 @@ t.test('of two answers at once, one counts', async (t) => {
   t.equal(only(await events(server, runId), 'permission.resolved').length, 1);
 });
 
-t.test('a flood is rejected, and answers make room again', async (t) => {
+t.test('the server rejects requests beyond ten open ones, and answers make room', async (t) => {
   const many = Array.from({ length: 60 }, (_, index) => request({ toolCallId: `c${index}`, title: `make ${index}` }));
   const runId = await play([{ permissions: many }, { permissions: [request({ title: 'last' })] }]);
-  const asked = await questions(runId, 10);
+  const asked = await permissionRequests(runId, 10);
   for (const { permission_id } of asked) await answer(runId, permission_id, 'allow');
-  const last = (await questions(runId, 11)).at(-1);
+  const last = (await permissionRequests(runId, 11)).at(-1);
   t.equal(last?.command, 'last');
   await answer(runId, last?.permission_id ?? '', 'allow');
   const seen = await events(server, runId);
-  const outcomes = /^(\[\[.*?\]\])/.exec(said(seen))?.[1] ?? '[]';
+  const outcomes = /^(\[\[.*?\]\])/.exec(agentText(seen))?.[1] ?? '[]';
   const granted = JSON.parse(outcomes).filter(([, outcome]: string[]) => outcome === 'once');
   t.equal(granted.length, 10);
   t.equal(only(seen, 'permission.requested').length, 11);
@@ -139,10 +143,10 @@ t.test('a flood is rejected, and answers make room again', async (t) => {
     only(seen, 'permission.resolved').filter((event) => JSON.stringify(event).includes('"by":"policy"')).length,
     50,
   );
-  t.equal(only(seen, 'log').filter((event) => JSON.stringify(event).includes('more than 10')).length, 1, 'said once');
+  t.equal(only(seen, 'log').filter((event) => JSON.stringify(event).includes('more than 10')).length, 1, 'logged once');
 });
 
-t.test('nobody is asked what could not be allowed, not be judged, or is not done in dev', async (t) => {
+t.test('the server rejects a request that nobody could allow or judge', async (t) => {
   const twins = [...OPTIONS, { optionId: 'once', name: 'Once', kind: 'allow_always' }];
   const [always, once] = OPTIONS;
   const runId = await play([
@@ -162,24 +166,28 @@ t.test('nobody is asked what could not be allowed, not be judged, or is not done
   const seen = await events(server, runId, { until: ({ type }) => type === 'permission.requested' });
   t.same(only(seen, 'permission.requested'), []);
   t.same(
-    JSON.parse(said(seen)).map(([, outcome]: string[]) => outcome),
+    JSON.parse(agentText(seen)).map(([, outcome]: string[]) => outcome),
     ['no', 'cancelled', 'cancelled', 'cancelled', 'no', 'no', 'no', 'no'],
   );
   t.ok(only(seen, 'permission.resolved').every((event) => JSON.stringify(event).includes('"by":"policy"')));
 
   const reader = await events(server, await play([{ permissions: [request({})] }], 'chat'));
-  t.equal(said(reader), '[["permission-1","no"]]', 'chat asks nobody');
+  t.equal(agentText(reader), '[["permission-1","no"]]', '`chat` rejects without asking');
 
   const noWay = await play([{ permissions: [request({ kind: 'other' }, once ? [once] : [])] }]);
-  const [question] = await questions(noWay, 1);
+  const [question] = await permissionRequests(noWay, 1);
   await answer(noWay, question?.permission_id ?? '', 'reject');
-  t.equal(said(await events(server, noWay)), '[["permission-1","cancelled"]]', 'without an option to reject');
+  t.equal(
+    agentText(await events(server, noWay)),
+    '[["permission-1","cancelled"]]',
+    'a request without a reject option is cancelled',
+  );
 });
 
-t.test('what is asked hides nothing and holds no secret', async (t) => {
+t.test('a permission request shows control characters and holds no secret', async (t) => {
   const command = `make \u001b[2K\r\u202e && rm -rf . # ${TOKEN}`;
   const runId = await play([{ permissions: [request({ title: 'Build', rawInput: { command } })] }]);
-  const [question] = await questions(runId, 1);
+  const [question] = await permissionRequests(runId, 1);
   const shown = 'make \\u{1b}[2K\\u{d}\\u{202e} && rm -rf . # [redacted]';
   t.match(question, { title: 'Build', command: shown });
   const { body } = await call(server, 'GET', '/v1/permissions');
@@ -189,7 +197,7 @@ t.test('what is asked hides nothing and holds no secret', async (t) => {
   await events(server, runId);
 });
 
-t.test('an agent that ends with its questions open answers none of them itself', async (t) => {
+t.test('the server rejects open requests when their agent exits', async (t) => {
   const open = {
     raw: JSON.stringify({
       jsonrpc: '2.0',

@@ -3,7 +3,7 @@ import t from 'tap';
 import type { EventType, RunEvent } from '../../schemas/event.ts';
 import type { Permission } from '../../schemas/permission.ts';
 import type { Run } from '../../schemas/run.ts';
-import { call, events, frames, run, said } from '../helpers/client.ts';
+import { agentText, call, events, frames, run } from '../helpers/client.ts';
 import { ADMIN_KEY, asAdmin, makeKey } from '../helpers/keys.ts';
 import { noneLeft } from '../helpers/processes.ts';
 import { makeWorld, REPO, type ServerProcess, startServerProcess } from '../helpers/server.ts';
@@ -26,14 +26,14 @@ const read = { calls: [{ name: 'read_file', args: { file_path: 'package.json' } 
 const find = { calls: [{ name: 'glob', args: { pattern: '*.md' } }] };
 const only = (seen: readonly RunEvent[], ...types: EventType[]) => seen.filter(({ type }) => types.includes(type));
 
-/** Another server, on the same folders, for the rest of the tests. */
+/** Starts another server on the same folders for the following tests. */
 async function startAgain(more: Record<string, string> = {}): Promise<void> {
   server = await startServerProcess(t, world, { ...settings, ...more });
 }
 
 async function makeTicket(ticket_id: string, repo_url = REPO): Promise<void> {
   const { status } = await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url }, asAdmin);
-  if (status !== 201) throw new Error(`the ticket was not made: ${status}`);
+  if (status !== 201) throw new Error(`the ticket was not created: ${status}`);
   gemini.on(new RegExp(`Action: make_plan.*${ticket_id}`, 's'), [{ text: PLAN }]);
 }
 
@@ -42,13 +42,13 @@ async function start(ticketId: string): Promise<string> {
   return body.run_id;
 }
 
-/** The events up to the nth question, and its answer's route. */
+/** Waits for the nth permission request of a run; returns it with the route for its answer. */
 async function asked(runId: string, nth = 1) {
   let count = 0;
   const until = (event: RunEvent) => event.type === 'permission.requested' && ++count === nth;
   const seen = await events(server, runId, { until, headers: asAdmin });
   const last = seen.at(-1);
-  if (last?.type !== 'permission.requested') throw new Error('nobody was asked');
+  if (last?.type !== 'permission.requested') throw new Error('the run has no such permission request');
   return { ...last.data, path: `/v1/runs/${runId}/permissions/${last.data.permission_id}` };
 }
 
@@ -69,7 +69,7 @@ const answer = (
 const stateOf = async (runId: string) =>
   (await call<Run>(server, 'GET', `/v1/runs/${runId}`, undefined, asAdmin)).body.state;
 
-t.test('a command and an edit wait for a person, and the agent goes on as the person says', async (t) => {
+t.test('a command and an edit wait for a decision, and the agent follows it', async (t) => {
   await makeTicket('ASK-1');
   gemini.on(/Action: dev.*ASK-1/s, [shell('ls\nrm -rf src'), write('notes\n'), { text: 'Wrote them.' }]);
   const runId = await start('ASK-1');
@@ -78,7 +78,7 @@ t.test('a command and an edit wait for a person, and the agent goes on as the pe
   t.match(command, { kind: 'execute', command: 'ls\nrm -rf src', title: 'ls\\u{a}rm -rf src', tool_call_id: String });
   t.ok(
     command.options.every(({ kind }) => kind === 'allow_once' || kind === 'reject_once'),
-    'nothing that lasts',
+    'no option applies to later calls',
   );
   await events(server, runId, { until: ({ type }) => type === 'run.waiting', headers: asAdmin });
   t.equal(await stateOf(runId), 'waiting');
@@ -108,10 +108,18 @@ t.test('a command and an edit wait for a person, and the agent goes on as the pe
   });
 
   const edit = await asked(runId, 2);
-  t.match(edit, { kind: 'edit', diff: [{ path: /NOTES\.md$/, new_text: 'notes\n' }] }, 'all that will be written');
+  t.match(
+    edit,
+    { kind: 'edit', diff: [{ path: /NOTES\.md$/, new_text: 'notes\n' }] },
+    'the diff holds the whole new text',
+  );
   t.equal((await answer(edit.path, 'allow')).status, 200);
   const seen = await events(server, runId, { headers: asAdmin });
-  t.match(seen.at(-1), { type: 'run.succeeded', data: { result: { files_changed: 1 } } }, 'src is still there');
+  t.match(
+    seen.at(-1),
+    { type: 'run.succeeded', data: { result: { files_changed: 1 } } },
+    'the rejected command did not run',
+  );
   t.match(only(seen, 'permission.requested', 'permission.resolved', 'run.waiting', 'run.resumed'), [
     { type: 'permission.requested', data: { permission_id } },
     { type: 'run.waiting', data: { permission_id } },
@@ -135,7 +143,7 @@ t.test('a command and an edit wait for a person, and the agent goes on as the pe
   );
 });
 
-t.test('the shell has no way around the question', async (t) => {
+t.test('no shell command avoids the permission request', async (t) => {
   await makeTicket('ASK-2');
   gemini.on(/Action: dev.*ASK-2/s, [
     shell('rm -rf *', { dir_path: 'src' }),
@@ -145,14 +153,18 @@ t.test('the shell has no way around the question', async (t) => {
   ]);
   const runId = await start('ASK-2');
   const harmless = await asked(runId);
-  t.equal(harmless.command, 'cat package.json', 'what is not seen whole is denied, what looks harmless is asked about');
+  t.equal(
+    harmless.command,
+    'cat package.json',
+    'the server denies partly visible commands and asks about harmless ones',
+  );
   await answer(harmless.path, 'allow');
   const seen = await events(server, runId, { headers: asAdmin });
   t.equal(only(seen, 'permission.requested').length, 1);
   t.match(seen.at(-1), { type: 'run.failed', data: { error: { code: 'no_changes' } } });
 });
 
-t.test('without an answer it is rejected at the deadline, and /command says how to answer', async (t) => {
+t.test('the server rejects an unanswered request at its deadline, and /command shows the route', async (t) => {
   await server.stop();
   await startAgain({ ASK_PERMISSION: 'execute, read,search', PERMISSION_TIMEOUT_SECONDS: '1' });
   await makeTicket('ASK-3');
@@ -180,7 +192,7 @@ t.test('without an answer it is rejected at the deadline, and /command says how 
   ]);
   const unanswered = { data: { decision: 'reject', by: 'deadline' } };
   t.match(only(seen, 'permission.resolved'), [unanswered, unanswered, unanswered]);
-  t.match(said(seen), /Then not\./, 'the agent goes on');
+  t.match(agentText(seen), /Then not\./, 'the agent continues');
   const [question] = only(seen, 'permission.requested');
   const late = question?.type === 'permission.requested' ? question.data.permission_id : '';
   t.match(await answer(`/v1/runs/${runId}/permissions/${late}`, 'allow'), {
@@ -191,7 +203,7 @@ t.test('without an answer it is rejected at the deadline, and /command says how 
   await startAgain();
 });
 
-t.test('a key sees and answers what is its own', async (t) => {
+t.test('a key lists and answers only permissions of its repositories and scopes', async (t) => {
   await makeTicket('ASK-4');
   await makeTicket('ASK-5', OTHER);
   for (const id of ['ASK-4', 'ASK-5'])
@@ -218,13 +230,13 @@ t.test('a key sees and answers what is its own', async (t) => {
     body: { code: 'permission_not_found' },
   });
   t.match(await answer(one.path, 'allow_always'), { status: 400, body: { code: 'invalid_request' } });
-  t.same((await list()).body.items.length, 2, 'none of these settled anything');
+  t.same((await list()).body.items.length, 2, 'no refused answer resolved a request');
 
   const both = await Promise.all([answer(two.path, 'allow', limited.headers), answer(two.path, 'reject')]);
-  t.same(both.map(({ status }) => status).sort(), [200, 409], 'two answers at once: one counts');
+  t.same(both.map(({ status }) => status).sort(), [200, 409], 'one of two concurrent answers counts');
   const won = both.find(({ status }) => status === 200)?.body;
-  const told = await events(server, second, { headers: asAdmin });
-  t.match(only(told, 'permission.resolved'), [{ data: { decision: won.decision, by: won.by } }]);
+  const log = await events(server, second, { headers: asAdmin });
+  t.match(only(log, 'permission.resolved'), [{ data: { decision: won.decision, by: won.by } }]);
 
   await call(server, 'POST', `/v1/runs/${first}/cancel`, undefined, asAdmin);
   const seen = await events(server, first, { headers: asAdmin });
@@ -235,7 +247,7 @@ t.test('a key sees and answers what is its own', async (t) => {
   t.match(await answer(one.path, 'allow'), { status: 409, body: { detail: /by canceled/ } });
 });
 
-t.test('kill -9 while a person is asked', async (t) => {
+t.test('the server rejects an open request after kill -9', async (t) => {
   await makeTicket('ASK-6');
   gemini.on(/Action: dev.*ASK-6/s, [shell('make'), { text: 'Made.' }]);
   const runId = await start('ASK-6');

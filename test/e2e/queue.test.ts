@@ -15,31 +15,31 @@ const ask = (ticketId: string, message: string, headers: Record<string, string>)
 const read = async (id: string): Promise<Run> =>
   (await call<Run>(server, 'GET', `/v1/runs/${id}`, undefined, asAdmin)).body;
 
-/** Lets the run that holds all others up end; gives the order in which the others were begun. */
+/** Releases the blocking run and returns the order in which the others started. */
 async function order(runs: { body: Run }[]): Promise<string[]> {
   gemini.release();
-  const begun = await Promise.all(
+  const started = await Promise.all(
     runs.map(async ({ body }) => {
       const log = await events(server, body.run_id, { headers: asAdmin });
       return { name: body.message ?? '', time: log.find((event) => event.type === 'run.started')?.time ?? '' };
     }),
   );
-  return begun.toSorted((a, b) => a.time.localeCompare(b.time)).map(({ name }) => name);
+  return started.toSorted((a, b) => a.time.localeCompare(b.time)).map(({ name }) => name);
 }
 
 for (const ticket_id of ['Q-1', 'Q-2', 'Q-3', 'Q-4']) {
   await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO }, asAdmin);
 }
 
-t.test('keys take turns, and each run is told its place', async (t) => {
+t.test('keys take turns, and each run reports its queue position', async (t) => {
   gemini.on('first of one', [{ hang: true }, { text: 'at last' }]);
   await ask('Q-1', 'first of one', one.headers);
   await held('first of one');
   const second = await ask('Q-2', 'second of one', one.headers);
-  t.match(second.body, { queue_position: 1, estimated_wait_s: null }, 'nothing is known yet');
+  t.match(second.body, { queue_position: 1, estimated_wait_s: null }, 'no estimate yet');
   const third = await ask('Q-3', 'third of one', one.headers);
   const late = await ask('Q-4', 'first of other', other.headers);
-  t.match(late.body, { queue_position: 1 }, 'a key that has none under way comes first');
+  t.match(late.body, { queue_position: 1 }, 'a key without a running run comes first');
   const queued = (await call(server, 'GET', '/v1/runs?state=queued', undefined, asAdmin)).body.items;
   t.match(
     queued.map((run: Run) => [run.message, run.queue_position]),
@@ -49,12 +49,12 @@ t.test('keys take turns, and each run is told its place', async (t) => {
       ['second of one', 2],
     ],
   );
-  const told = await events(server, late.body.run_id, { until: () => true, headers: asAdmin });
-  t.match(told[0], { type: 'run.queued', data: { position: 1, estimated_wait_s: null } });
+  const log = await events(server, late.body.run_id, { until: () => true, headers: asAdmin });
+  t.match(log[0], { type: 'run.queued', data: { position: 1, estimated_wait_s: null } });
   t.strictSame(await order([second, third, late]), ['first of other', 'second of one', 'third of one']);
 });
 
-t.test('tickets of a key take turns, and runs of a ticket keep their order whoever asked', async (t) => {
+t.test('tickets of a key take turns, and runs of a ticket keep their order across keys', async (t) => {
   gemini.on('hold up', [{ hang: true }, { text: 'at last' }]);
   await ask('Q-1', 'hold up', one.headers);
   await held('hold up');
@@ -64,11 +64,11 @@ t.test('tickets of a key take turns, and runs of a ticket keep their order whoev
     await ask('Q-2', 'two 1', one.headers),
     await ask('Q-1', 'one 3', other.headers),
   ];
-  t.ok(Number.isInteger(runs[0]?.body.estimated_wait_s), 'by now a wait can be told');
+  t.ok(Number.isInteger(runs[0]?.body.estimated_wait_s), 'an estimate is available');
   t.strictSame(await order(runs), ['two 1', 'one 1', 'one 2', 'one 3']);
 });
 
-t.test('a full queue says when to ask again', async (t) => {
+t.test('a full queue answers 429 with Retry-After', async (t) => {
   gemini.on('hold again', [{ hang: true }, { text: 'at last' }]);
   await ask('Q-1', 'hold again', one.headers);
   await held('hold again');

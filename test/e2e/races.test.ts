@@ -11,7 +11,7 @@ const IDS = ['RACE-0', 'RACE-1', 'RACE-2'] as const;
 const MANY = '100000';
 
 const world = await makeWorld(t);
-// Agents in a sandbox would only take longer to start.
+// A sandbox would only slow down the start of agents.
 const settings = {
   SANDBOX: 'none',
   RATE_LIMIT_PER_MINUTE: MANY,
@@ -22,29 +22,29 @@ const server = await startServer(t, world, settings);
 const random = createRandom(7);
 world.gemini.on('hello', [{ text: 'Good day.' }]);
 
-type Answer = { asked: string; status: number; text: string };
+type Answer = { request: string; status: number; text: string };
 
 async function ask(method: string, path: string, body?: object): Promise<Answer> {
-  // A few requests that come before make each race another one.
+  // A random number of earlier requests varies the timing.
   for (let ahead = random.below(6); ahead > 0; ahead--) await (await fetch(new URL('/livez', server.url))).text();
   const headers = body === undefined ? {} : { 'content-type': 'application/json' };
   const sent = { method, headers, body: body === undefined ? null : JSON.stringify(body) };
   const answer = await fetch(new URL(path, server.url), sent);
-  return { asked: `${method} ${path}`, status: answer.status, text: await answer.text() };
+  return { request: `${method} ${path}`, status: answer.status, text: await answer.text() };
 }
 
-/** A person leaves a file in the workspace, if it is there. */
+/** Writes a file into the workspace, if it exists, as a person would. */
 async function leaveFile(id: string, round: number): Promise<Answer> {
   await writeFile(join(world.dir, 'tickets', id, `${round}.txt`), 'x').catch(() => {});
-  return { asked: 'nothing', status: 200, text: '' };
+  return { request: 'nothing', status: 200, text: '' };
 }
 
-/** What is asked for in one round, all at once and in an order of its own. */
-function movesOf(round: number, id: string): (() => Promise<Answer>)[] {
+/** Returns the concurrent requests of one round in random order. */
+function requestsOf(round: number, id: string): (() => Promise<Answer>)[] {
   const path = `/v1/tickets/${id}`;
   const ticket = { ticket_id: id, repo_url: REPO };
-  const every = (rounds: number, move: () => Promise<Answer>) => (round % rounds === 0 ? [move] : []);
-  const moves = [
+  const every = (rounds: number, send: () => Promise<Answer>) => (round % rounds === 0 ? [send] : []);
+  const requests = [
     ...Array(2).fill(() => ask('POST', '/v1/tickets', ticket)),
     () => ask('POST', '/create_ticket', ticket),
     ...Array(2).fill(() => ask('DELETE', `${path}?force=true`)),
@@ -59,36 +59,36 @@ function movesOf(round: number, id: string): (() => Promise<Answer>)[] {
     ...every(4, () => ask('POST', `${path}/runs`, { action: 'chat', message: 'hello' })),
     ...every(8, () => ask('POST', '/v1/housekeeping')),
   ];
-  return moves
-    .map((move) => ({ move, at: random.below(1000) }))
+  return requests
+    .map((send) => ({ send, at: random.below(1000) }))
     .sort((one, other) => one.at - other.at)
-    .map(({ move }) => move);
+    .map(({ send }) => send);
 }
 
-/** Everything that the feed of changes says, until the server stops. */
+/** Collects the data of the change feed until the server stops. */
 async function listen(): Promise<string[]> {
-  const told: string[] = [];
+  const received: string[] = [];
   const stream = await fetch(new URL('/v1/events', server.url));
-  for await (const { data } of frames(stream)) told.push(data);
-  return told;
+  for await (const { data } of frames(stream)) received.push(data);
+  return received;
 }
 
-t.test('requests that race with a removal are refused as requests, and name no path of the server', async (t) => {
+t.test('requests that race with a deletion get client errors, and no response names a path', async (t) => {
   const listening = listen();
   const answers: Answer[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const id = random.pick(IDS);
     if (random.chance(0.7)) answers.push(await ask('POST', '/v1/tickets', { ticket_id: id, repo_url: REPO }));
-    answers.push(...(await Promise.all(movesOf(round, id).map((move) => move()))));
+    answers.push(...(await Promise.all(requestsOf(round, id).map((send) => send()))));
   }
-  const isFault = ({ asked, status }: Answer) =>
-    status >= 500 || (status === 404 && /^POST \/(?:v1\/tickets|create_ticket)$/.test(asked));
+  const isFault = ({ request, status }: Answer) =>
+    status >= 500 || (status === 404 && /^POST \/(?:v1\/tickets|create_ticket)$/.test(request));
   t.strictSame(answers.filter(isFault), []);
 
   for (const id of IDS) await ask('DELETE', `/v1/tickets/${id}?force=true`);
   const left = (...folders: string[]) =>
     readdirSync(join(world.dir, ...folders)).filter((name) => !name.startsWith('.'));
-  t.strictSame([left('tickets'), left('data', 'gitdirs')], [[], []], 'nothing is left that no ticket owns');
+  t.strictSame([left('tickets'), left('data', 'gitdirs')], [[], []], 'no folder remains without a ticket');
 
   const runs: { items: { run_id: string }[] } = JSON.parse((await ask('GET', '/v1/runs?limit=100')).text);
   for (const { run_id } of runs.items) answers.push(await ask('GET', `/v1/runs/${run_id}/events`));

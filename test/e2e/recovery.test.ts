@@ -23,14 +23,14 @@ const commitsOn = (branch: string) =>
     .split('\n')
     .filter((line) => line !== '');
 
-/** Leaves the store as a crash does just before an event: neither it nor what was written after it is there. */
-function loseFrom(runId: string, type: RunEvent['type'], forget: readonly string[], planToo = false): void {
+/** Removes an event of a run and all later writes, as a crash just before the event would. */
+function truncateFrom(runId: string, type: RunEvent['type'], progressKeys: readonly string[], planToo = false): void {
   const db = new SQLite(join(world.dir, 'data/pullwright.db'));
   const { seq } = db
     .prepare<[string, string], { seq: number }>('select min(seq) as seq from events where run_id = ? and type = ?')
     .get(runId, type) ?? { seq: 0 };
   if (seq === 0) throw new Error(`the run has no event ${type}`);
-  const paths = forget.map((key) => `, '$.${key}'`).join('');
+  const paths = progressKeys.map((key) => `, '$.${key}'`).join('');
   db.prepare('delete from events where run_id = ? and seq >= ?').run(runId, seq);
   db.prepare(
     `update runs set last_seq = ?, state = 'running', finished_at = null, result = null, progress = json_remove(progress, '$.none'${paths})
@@ -39,7 +39,7 @@ function loseFrom(runId: string, type: RunEvent['type'], forget: readonly string
   db.close();
 }
 
-t.test('kill -9 while the agent writes: the next attempt completes its work', async (t) => {
+t.test('the next attempt completes the work after kill -9 during a write of the agent', async (t) => {
   let server = await startServerProcess(t, world, settings);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO });
   gemini.on(/Action: make_plan.*R-1/s, [{ text: PLAN }]);
@@ -64,7 +64,7 @@ t.test('kill -9 while the agent writes: the next attempt completes its work', as
   await server.stop();
 });
 
-t.test('a crash between any two records of dev repeats nothing', async (t) => {
+t.test('`dev` repeats no step after a crash between any two of its records', async (t) => {
   let server = await startServerProcess(t, world, settings);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-2', repo_url: REPO });
   gemini.on(/Action: make_plan.*R-2/s, [{ text: PLAN }]);
@@ -81,9 +81,9 @@ t.test('a crash between any two records of dev repeats nothing', async (t) => {
     ['branch.pushed', ['pull', 'push']],
     ['commit.created', ['pull', 'push', 'commit']],
   ];
-  for (const [type, forget] of cuts) {
+  for (const [type, progressKeys] of cuts) {
     await server.stop('SIGKILL');
-    loseFrom(first.run_id, type, forget);
+    truncateFrom(first.run_id, type, progressKeys);
     server = await startServerProcess(t, world, settings);
     const log = await events(server, first.run_id);
     t.match(log.at(-1), { type: 'run.succeeded', data: { result: { commits } } }, `cut before ${type}`);
@@ -94,11 +94,11 @@ t.test('a crash between any two records of dev repeats nothing', async (t) => {
     t.equal(github.pulls('acme/duration').filter((pull) => pull.head === 'ticket_R-2').length, 1);
     t.match((await call(server, 'GET', '/v1/tickets/R-2')).body, { pull_request: { number: Number } });
   }
-  t.equal(gemini.requests.length, turns, 'the agent was not asked again');
+  t.equal(gemini.requests.length, turns, 'the model got no further request');
   await server.stop();
 });
 
-t.test('a plan that was saved and not recorded is not saved twice', async (t) => {
+t.test('`make_plan` saves one version when a crash comes before its event', async (t) => {
   let server = await startServerProcess(t, world, settings);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-3', repo_url: REPO });
   gemini.on(/Action: make_plan.*R-3/s, [{ text: PLAN }]);
@@ -108,7 +108,7 @@ t.test('a plan that was saved and not recorded is not saved twice', async (t) =>
     ['plan.saved', true],
   ] as const) {
     await server.stop('SIGKILL');
-    loseFrom(first.run_id, type, [], planToo);
+    truncateFrom(first.run_id, type, [], planToo);
     server = await startServerProcess(t, world, settings);
     const log = await events(server, first.run_id);
     t.match(log.at(-1), { type: 'run.succeeded', data: { result: { plan_version: 1 } } }, `cut before ${type}`);
@@ -118,7 +118,7 @@ t.test('a plan that was saved and not recorded is not saved twice', async (t) =>
   await server.stop();
 });
 
-t.test('an agent that is killed is begun again, as often as allowed, and the lines say so', async (t) => {
+t.test('a run restarts a killed agent up to RUN_MAX_ATTEMPTS times, and /command reports it', async (t) => {
   const server = await startServerProcess(t, world, { RUN_MAX_ATTEMPTS: '2' });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-4', repo_url: REPO });
   gemini.on('talk to me', [{ text: 'I was ' }, { hang: true }]);
@@ -157,49 +157,49 @@ t.test('an agent that is killed is begun again, as often as allowed, and the lin
   await server.stop();
 });
 
-t.test('the time of a run is that of all its attempts', async (t) => {
+t.test('the duration of a run covers all its attempts', async (t) => {
   let server = await startServerProcess(t, world, settings);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-6', repo_url: REPO });
   gemini.on(/(?:short|long) thoughts/, [{ hang: true }, { text: 'thought' }]);
-  const begun: string[] = [];
+  const runIds: string[] = [];
   for (const message of ['short thoughts', 'long thoughts']) {
     const { body } = await call<Run>(server, 'POST', '/v1/tickets/R-6/runs', { action: 'chat', message });
-    begun.push(body.run_id);
+    runIds.push(body.run_id);
     await held(message);
-    // The step and the time spent are written a moment after the question, together.
+    // The step and the duration are written together, shortly after the prompt.
     await events(server, body.run_id, { until: ({ type, data }) => type === 'step.started' && data.step === 'agent' });
     await server.stop('SIGKILL');
     const store = new SQLite(join(world.dir, 'data/pullwright.db'));
     const { spent } = store
       .prepare<[string], { spent: number }>('select duration_ms as spent from runs where run_id = ?')
       .get(body.run_id) ?? { spent: 0 };
-    t.ok(spent > 0, 'it is known of one that was cut short');
+    t.ok(spent > 0, 'an interrupted run has a duration');
     const seconds = message === 'short thoughts' ? 1000 : 3600;
     store.prepare('update runs set duration_ms = ? where run_id = ?').run(1000 * seconds, body.run_id);
     store.close();
     server = await startServerProcess(t, world, settings);
     await events(server, body.run_id);
   }
-  const [short = [], long = []] = await Promise.all(begun.map((id) => events(server, id)));
+  const [short = [], long = []] = await Promise.all(runIds.map((id) => events(server, id)));
   t.match(short.at(-1), { type: 'run.succeeded' });
   t.match(long.at(-1), { type: 'run.timed_out', data: { error: { detail: /3600 s/ } } });
-  const lasted = [short, long].map((log) => {
+  const durations = [short, long].map((log) => {
     const end = log.at(-1);
     return end?.type === 'run.succeeded' || end?.type === 'run.timed_out' ? end.data.duration_ms : 0;
   });
-  t.ok((lasted[0] ?? 0) > 1_000_000 && (lasted[1] ?? 0) >= 3_600_000);
+  t.ok((durations[0] ?? 0) > 1_000_000 && (durations[1] ?? 0) >= 3_600_000);
   const { body: usage } = await call<UsageReport>(server, 'GET', '/v1/usage?by=ticket');
   t.ok((usage.items.find(({ ticket_id }) => ticket_id === 'R-6')?.duration_ms ?? 0) > 4_600_000);
   await server.stop();
 });
 
-t.test('kill -9 after a cancel was acknowledged: the run does not go on', async (t) => {
+t.test('an acknowledged cancel holds after kill -9', async (t) => {
   let server = await startServerProcess(t, world, settings);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-5', repo_url: REPO });
   gemini.on('for ever', [{ hang: true }, { text: 'after all' }]);
   const { body } = await call<Run>(server, 'POST', '/v1/tickets/R-5/runs', { action: 'chat', message: 'for ever' });
   await held('for ever');
-  // It cannot end its turn, so the server is killed before the run has its end.
+  // The stopped agent cannot end its turn, so the run is open when the server is killed.
   for (const { pid } of processesIn(join(world.dir, 'tickets/R-5'))) process.kill(pid, 'SIGSTOP');
   t.equal((await call(server, 'POST', `/v1/runs/${body.run_id}/cancel`)).status, 202);
   await server.stop('SIGKILL');
@@ -215,7 +215,7 @@ t.test('kill -9 after a cancel was acknowledged: the run does not go on', async 
   await server.stop();
 });
 
-t.test('a cancel that was written down while a stop put the run back counts after the next start', async (t) => {
+t.test('a cancel recorded while a stop requeues the run takes effect after the next start', async (t) => {
   let server = await startServerProcess(t, world, { ...settings, SHUTDOWN_SECONDS: '1' });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-7', repo_url: REPO });
   gemini.on('without end', [{ hang: true }, { text: 'after all' }]);
@@ -230,6 +230,6 @@ t.test('a cancel that was written down while a stop put the run back counts afte
   server = await startServerProcess(t, world, settings);
   const log = await events(server, body.run_id);
   t.match(log.at(-1), { type: 'run.canceled', data: { error: { code: 'canceled' } } });
-  t.equal(count(log, 'run.started'), 1, 'no attempt is begun');
+  t.equal(count(log, 'run.started'), 1, 'no second attempt starts');
   await server.stop();
 });

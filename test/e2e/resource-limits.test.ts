@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { call, run, said } from '../helpers/client.ts';
+import { agentText, call, run } from '../helpers/client.ts';
 import { LAUNCHER } from '../helpers/command.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
@@ -9,7 +9,7 @@ const world = await makeWorld(t);
 const MIB = 1024 * 1024;
 const within = (...limits: string[]) => ['prlimit', ...limits.map((limit) => `--${limit}`)];
 
-/** What the doctor says of the sandbox, under limits. */
+/** Returns the sandbox check of `pullwright doctor` under the given limits. */
 async function doctor(...limits: string[]) {
   const [program = '', ...args] = within(...limits);
   const settings = Object.entries({ PATH: process.env.PATH, ...world.env }).map((pair) => pair.join('='));
@@ -18,19 +18,19 @@ async function doctor(...limits: string[]) {
   return JSON.parse(stdout).checks.find(({ name }: { name: string }) => name === 'sandbox');
 }
 
-t.test('agents work under hard limits that are lower than theirs', async (t) => {
+t.test('agents work under hard limits lower than their own', async (t) => {
   const limits = ['nofile=1024:1024', 'nproc=512:512', `fsize=${512 * MIB}`, `data=${3072 * MIB}`, 'core=0'];
   const server = await startServerProcess(t, world, {}, [], within(...limits));
   world.gemini.on('hello', [{ text: 'Good day.' }]);
   t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-1', repo_url: REPO })).status, 201);
   const ended = await run(server, 'L-1', { action: 'chat', message: 'hello' });
   t.match(ended.run, { state: 'succeeded' });
-  t.equal(said(ended.events), 'Good day.');
+  t.equal(agentText(ended.events), 'Good day.');
   t.match(await call(server, 'GET', '/v1/agents'), { body: { items: [{ healthy: true }] } });
   await server.stop();
 });
 
-t.test('the agent and the doctor name a hard limit under which no agent works', async (t) => {
+t.test('the run and `pullwright doctor` name a hard limit that is too low for agents', async (t) => {
   const server = await startServerProcess(t, world, {}, [], within('nofile=200:200'));
   t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'L-2', repo_url: REPO })).status, 201);
   const { run: ended } = await run(server, 'L-2', { action: 'chat', message: 'hello' });

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
-import { call, events, run, said } from '../helpers/client.ts';
+import { agentText, call, events, run } from '../helpers/client.ts';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
@@ -12,7 +12,7 @@ const held = (text: string) => gemini.waitFor((request) => request.prompt.includ
 const PLAN = '# Notes\n\n## Goal\n\nNotes.';
 const write = { calls: [{ name: 'write_file', args: { file_path: 'NOTES.md', content: 'notes\n' } }] };
 
-t.test('kill -9 in the middle of a chat', async (t) => {
+t.test('a `chat` run continues with all its events after kill -9', async (t) => {
   let server = await startServerProcess(t, world);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'K-1', repo_url: REPO });
   gemini.on('a long story', [
@@ -30,12 +30,12 @@ t.test('kill -9 in the middle of a chat', async (t) => {
   await held('a long story');
   t.ok(
     processesIn(world.dir).some(({ command }) => command.includes('bwrap')),
-    'the agent is at work',
+    'the agent is running',
   );
 
   await server.stop('SIGKILL');
   await noneLeft(world.dir);
-  t.pass('no agent process is left over');
+  t.pass('no agent process remains');
 
   server = await startServerProcess(t, world);
   const log = await events(server, runId, { lastEventId: early.at(-1)?.seq ?? 0 });
@@ -47,12 +47,12 @@ t.test('kill -9 in the middle of a chat', async (t) => {
     whole.map((event) => event.seq),
     whole.map((_, index) => index + 1),
   );
-  t.equal(said(await events(server, waiting.body.run_id)), 'they lived on', 'the queue is kept');
+  t.equal(agentText(await events(server, waiting.body.run_id)), 'they lived on', 'the queue is kept');
   t.match((await call(server, 'GET', '/v1/tickets/K-1')).body, { state: 'ready', last_run: { state: 'succeeded' } });
   await server.stop();
 });
 
-t.test('kill -9 after the agent is done: the next start publishes, once', async (t) => {
+t.test('the next start publishes once after kill -9 while the pull request is opened', async (t) => {
   let server = await startServerProcess(t, world);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'K-2', repo_url: REPO });
   gemini.on(/Action: make_plan.*K-2/s, [{ text: PLAN }]);
@@ -73,7 +73,7 @@ t.test('kill -9 after the agent is done: the next start publishes, once', async 
   await server.stop();
 });
 
-t.test('a graceful stop ends streams cleanly and agents too', async (t) => {
+t.test('a graceful stop closes streams and ends agents, and the next start continues the run', async (t) => {
   let server = await startServerProcess(t, world, { SHUTDOWN_SECONDS: '2' });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'K-3', repo_url: REPO });
   gemini.on('wait for me', [{ hang: true }, { text: 'here' }]);
@@ -82,23 +82,27 @@ t.test('a graceful stop ends streams cleanly and agents too', async (t) => {
   await held('wait for me');
   const { code } = await server.stop('SIGTERM');
   t.equal(code, 0);
-  const told = await reading;
-  t.match(told.at(-1), { type: 'run.resumed', data: { cause: 'server stop', attempt: 2 } }, 'the reader is told');
+  const received = await reading;
+  t.match(
+    received.at(-1),
+    { type: 'run.resumed', data: { cause: 'server stop', attempt: 2 } },
+    'the stream ends with run.resumed',
+  );
   t.strictSame(processesIn(world.dir), []);
 
   server = await startServerProcess(t, world);
-  const rest = await events(server, started.body.run_id, { lastEventId: told.length });
-  t.match(rest.at(-1), { type: 'run.succeeded', data: { result: { text: 'here' } } }, 'the run goes on');
+  const rest = await events(server, started.body.run_id, { lastEventId: received.length });
+  t.match(rest.at(-1), { type: 'run.succeeded', data: { result: { text: 'here' } } }, 'the run continues');
   gemini.on('again', [{ text: 'here I am' }]);
   t.equal(
     (await run(server, 'K-3', { action: 'chat', message: 'again' })).run.state,
     'succeeded',
-    'the ticket works on',
+    'the ticket still works',
   );
   await server.stop();
 });
 
-t.test('a second signal forces the end', async (t) => {
+t.test('a second signal ends the server at once', async (t) => {
   const server = await startServerProcess(t, world, { SHUTDOWN_SECONDS: '600' });
   gemini.on('wait for ever', [{ hang: true }]);
   await call<Run>(server, 'POST', '/v1/tickets/K-3/runs', { action: 'chat', message: 'wait for ever' });
@@ -110,7 +114,7 @@ t.test('a second signal forces the end', async (t) => {
   await noneLeft(world.dir);
 });
 
-t.test('events that are not kept any more are told of, as are those that never were', async (t) => {
+t.test('the server answers 410 for deleted events and 204 after the last event', async (t) => {
   let server = await startServerProcess(t, world);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'K-9', repo_url: REPO });
   gemini.on('long ago', [{ text: 'it was' }]);

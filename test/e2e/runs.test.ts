@@ -1,13 +1,13 @@
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
-import { call, events, run, said } from '../helpers/client.ts';
+import { agentText, call, events, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
 const server = await startServer(t, world);
 const { gemini } = world;
 
-t.test('tickets are created', async (t) => {
+t.test('POST /v1/tickets creates tickets', async (t) => {
   for (const ticket_id of ['A-1', 'A-2', 'A-3']) {
     const created = await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
     t.match(created, {
@@ -22,7 +22,7 @@ const start = (ticketId: string, message: string) =>
   call<Run>(server, 'POST', `/v1/tickets/${ticketId}/runs`, { action: 'chat', message });
 const held = (text: string) => gemini.waitFor((request) => request.prompt.includes(text) && request.state === 'held');
 
-t.test('two tickets run at once, and a busy ticket queues', async (t) => {
+t.test('two tickets run concurrently, and a busy ticket queues its next run', async (t) => {
   gemini.on('first of A-1', [{ hang: true }, { text: 'A-1 first' }]);
   gemini.on('second of A-1', [{ text: 'A-1 second' }]);
   gemini.on('first of A-2', [{ hang: true }, { text: 'A-2 first' }]);
@@ -32,7 +32,7 @@ t.test('two tickets run at once, and a busy ticket queues', async (t) => {
   t.equal(first.headers.get('location'), `/v1/runs/${first.body.run_id}`);
   const other = await start('A-2', 'first of A-2');
   await Promise.all([held('first of A-1'), held('first of A-2')]);
-  t.pass('both agents are at work at the same time');
+  t.pass('both agents run at the same time');
 
   const second = await start('A-1', 'second of A-1');
   t.match(second.body, { state: 'queued', queue_position: 1 });
@@ -41,25 +41,25 @@ t.test('two tickets run at once, and a busy ticket queues', async (t) => {
 
   gemini.release();
   const log = await events(server, second.body.run_id);
-  t.equal(said(log), 'A-1 second');
-  t.equal(said(await events(server, first.body.run_id)), 'A-1 first');
-  t.equal(said(await events(server, other.body.run_id)), 'A-2 first');
+  t.equal(agentText(log), 'A-1 second');
+  t.equal(agentText(await events(server, first.body.run_id)), 'A-1 first');
+  t.equal(agentText(await events(server, other.body.run_id)), 'A-2 first');
   const [before, after] = await Promise.all(
     [first, second].map(async ({ body }) => (await call<Run>(server, 'GET', `/v1/runs/${body.run_id}`)).body),
   );
-  t.ok((before?.finished_at ?? '') <= (after?.started_at ?? ''), 'the second began after the first had ended');
+  t.ok((before?.finished_at ?? '') <= (after?.started_at ?? ''), 'the second run started after the first finished');
 });
 
-t.test('a conversation goes on from command to command', async (t) => {
+t.test('a conversation continues from command to command', async (t) => {
   gemini.on('remember the word', [{ text: 'I shall.' }]);
   gemini.on('which word', [{ text: 'It was plum.' }]);
   await run(server, 'A-3', { action: 'chat', message: 'remember the word plum' });
   await run(server, 'A-3', { action: 'chat', message: 'which word was it' });
   const asked = await gemini.waitFor((request) => request.prompt.includes('which word'));
-  t.match(JSON.stringify(asked.body), /remember the word plum/, 'the model is sent the earlier turn');
+  t.match(JSON.stringify(asked.body), /remember the word plum/, 'the request holds the earlier turn');
 });
 
-t.test('a reader that comes back has every event exactly once', async (t) => {
+t.test('a reader that reconnects gets every event exactly once', async (t) => {
   gemini.on('count', [
     { calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },
     { hang: true },
@@ -100,7 +100,7 @@ t.test('a reader that comes back has every event exactly once', async (t) => {
   });
 });
 
-t.test('cancel', async (t) => {
+t.test('cancel ends queued and running runs', async (t) => {
   gemini.on('never ends', [{ hang: true }]);
   const first = await start('A-1', 'never ends');
   const second = await start('A-1', 'never begins');
@@ -119,13 +119,13 @@ t.test('cancel', async (t) => {
 
   gemini.on('still there', [{ text: 'yes' }]);
   t.equal(
-    said((await run(server, 'A-1', { action: 'chat', message: 'still there?' })).events),
+    agentText((await run(server, 'A-1', { action: 'chat', message: 'still there?' })).events),
     'yes',
-    'the ticket goes on',
+    'the ticket still works',
   );
 });
 
-t.test('lists are pages, newest first', async (t) => {
+t.test('lists return pages, newest first', async (t) => {
   const all = (await call(server, 'GET', '/v1/runs?limit=100')).body.items;
   const ids = all.map((item: Run) => item.run_id);
   t.strictSame(ids, ids.toSorted().reverse());
@@ -149,7 +149,7 @@ t.test('lists are pages, newest first', async (t) => {
   t.match((await call(server, 'GET', '/v1/tickets/A-1/runs?limit=1')).body.items, [{ ticket_id: 'A-1' }]);
 });
 
-t.test('agents are listed', async (t) => {
+t.test('GET /v1/agents lists the agents', async (t) => {
   t.match((await call(server, 'GET', '/v1/agents')).body.items, [
     { name: 'gemini', default: true, healthy: true, version: '0.61.0', sandbox: 'bubblewrap' },
   ]);

@@ -7,14 +7,14 @@ import { descendants } from '../sandbox/process-tree.ts';
 const world = await makeWorld(t);
 const { gemini } = world;
 const KEY = world.env.GEMINI_API_KEY ?? '';
-const look = {
+const readTurn = {
   calls: [{ name: 'read_file', args: { file_path: 'package.json' } }],
   usage: { input: 400, output: 100 },
 };
 
 const NEAR_ITS_LIMIT = /Note from the server: this run nears its limit/;
 
-t.test('the server says what its sandbox is, and a run ends with its budget', async (t) => {
+t.test('the server logs its sandbox, and a run fails when its budget is spent', async (t) => {
   const server = await startServerProcess(t, world, {
     MAX_TOKENS_PER_RUN: '900',
     EGRESS_ALLOW: 'registry.example.org',
@@ -27,9 +27,9 @@ t.test('the server says what its sandbox is, and a run ends with its budget', as
   const limits = await server.logged(({ msg }) => /a cgroup limits|limited per process/.test(msg ?? ''));
   t.match(limits, { memory_mb: 4096, ...(limits.cgroup === undefined ? { remedy: /Delegate/ } : { level: 30 }) });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'B-1', repo_url: REPO });
-  gemini.on('look twice', [look]);
-  // It is asked to come to an end, and does not.
-  gemini.on(NEAR_ITS_LIMIT, [look, { text: 'Twice.' }]);
+  gemini.on('look twice', [readTurn]);
+  // The agent ignores the hint to finish.
+  gemini.on(NEAR_ITS_LIMIT, [readTurn, { text: 'Twice.' }]);
   const spent = await run(server, 'B-1', { action: 'chat', message: 'look twice' });
   const usage = { input_tokens: 800, output_tokens: 200, cached_tokens: 0 };
   t.match(spent.run, {
@@ -43,12 +43,20 @@ t.test('the server says what its sandbox is, and a run ends with its budget', as
   });
   t.match(spent.events.at(-1), { type: 'run.failed', data: { usage } });
   const counts = spent.events.filter(({ type }) => type === 'usage.updated');
-  t.match(counts, [{ data: { input_tokens: 400, output_tokens: 100 } }, { data: usage }], 'counted while it went on');
+  t.match(
+    counts,
+    [{ data: { input_tokens: 400, output_tokens: 100 } }, { data: usage }],
+    'usage is reported during the run',
+  );
 
-  gemini.on('look once', [look]);
+  gemini.on('look once', [readTurn]);
   gemini.on(NEAR_ITS_LIMIT, [{ text: 'Once.', usage: { input: 1, output: 1 } }]);
   const next = await run(server, 'B-1', { action: 'chat', message: 'look once' });
-  t.match(next.run, { state: 'succeeded', usage: { input_tokens: 401, output_tokens: 101 } }, 'the next has its own');
+  t.match(
+    next.run,
+    { state: 'succeeded', usage: { input_tokens: 401, output_tokens: 101 } },
+    'the next run has its own budget',
+  );
 
   gemini.on('wait', [{ text: 'Well', usage: { input: 7 }, hang: true }]);
   const { body } = await call(server, 'POST', '/v1/tickets/B-1/runs', { action: 'chat', message: 'wait' });
@@ -59,7 +67,7 @@ t.test('the server says what its sandbox is, and a run ends with its budget', as
   await server.stop();
 });
 
-t.test('SANDBOX=none is said, and the key stays in the server all the same', async (t) => {
+t.test('the server logs SANDBOX=none and still keeps the model key from agents', async (t) => {
   const server = await startServerProcess(t, world, { SANDBOX: 'none' });
   t.match(await server.logged(({ msg }) => /SANDBOX=none/.test(msg ?? '')), { level: 40, sandbox: 'none' });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'N-1', repo_url: REPO });
@@ -80,7 +88,7 @@ t.test('SANDBOX=none is said, and the key stays in the server all the same', asy
   t.match(await server.logged(({ msg }) => msg === 'run finished'), { sandbox: 'none', run_id: body.run_id });
 });
 
-t.test('the runs of a key share what it may use in a day', async (t) => {
+t.test('the runs of a key share MAX_TOKENS_PER_KEY_PER_DAY', async (t) => {
   const world = await makeWorld(t);
   const server = await startServerProcess(t, world, { MAX_TOKENS_PER_KEY_PER_DAY: '600' });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'D-1', repo_url: REPO });
@@ -96,25 +104,25 @@ t.test('the runs of a key share what it may use in a day', async (t) => {
   });
 });
 
-t.test('what a key has used in a day stays used when its runs are deleted', async (t) => {
+t.test('deleting runs does not reset the daily usage of a key', async (t) => {
   const world = await makeWorld(t);
   const server = await startServerProcess(t, world, {
     MAX_TOKENS_PER_KEY_PER_DAY: '1000',
     RETAIN_RUNS_PER_TICKET: '1',
   });
   const create = (ticket_id: string) => call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
-  const say = async (ticketId: string, message: string) =>
+  const chat = async (ticketId: string, message: string) =>
     (await run(server, ticketId, { action: 'chat', message })).run;
   world.gemini.on(/spend a bit|some more/, [{ text: 'Spent.', usage: { input: 400, output: 50 } }]);
   world.gemini.on('spend and stay', [{ text: 'Spent.', usage: { input: 100, output: 10 } }]);
   await create('D-1');
-  t.equal((await say('D-1', 'spend a bit')).state, 'succeeded');
-  t.equal((await say('D-1', 'spend and stay')).state, 'succeeded');
-  t.match((await call(server, 'POST', '/v1/housekeeping')).body, { runs: 1 }, 'a run beyond those that are kept');
-  t.equal((await call(server, 'DELETE', '/v1/tickets/D-1')).status, 204, 'the other with its ticket');
+  t.equal((await chat('D-1', 'spend a bit')).state, 'succeeded');
+  t.equal((await chat('D-1', 'spend and stay')).state, 'succeeded');
+  t.match((await call(server, 'POST', '/v1/housekeeping')).body, { runs: 1 }, 'one run is over the retention limit');
+  t.equal((await call(server, 'DELETE', '/v1/tickets/D-1')).status, 204, 'the other run is deleted with its ticket');
   await create('D-1');
-  t.equal((await say('D-1', 'some more')).state, 'succeeded');
-  t.match((await say('D-1', 'once more')).error, {
+  t.equal((await chat('D-1', 'some more')).state, 'succeeded');
+  t.match((await chat('D-1', 'once more')).error, {
     code: 'budget_exceeded',
     detail: /1010 tokens used; MAX_TOKENS_PER_KEY_PER_DAY allows 1000/,
   });

@@ -27,7 +27,7 @@ const server = await startServer(t, world, {
 const ANYBODY = ['read', 'chat', 'plan', 'dev', 'admin'] as const;
 const WORKERS = ['chat', 'plan', 'dev', 'admin'] as const;
 
-/** Who may do what: each operation with the scopes of which one is enough. `null`: no key is needed. */
+/** The scopes that allow each operation; one is enough. `null` means that no key is needed. */
 const RIGHTS: Record<string, readonly Scope[] | null> = {
   hello: null,
   livez: null,
@@ -86,7 +86,7 @@ const VALUES: Record<string, string> = {
   key_id: '0123456789ab',
 };
 
-/** The answer of a stream that does not end, up to its beginning. */
+/** Opens a stream that does not end, and returns its status and headers. */
 async function begin(path: string, headers: Record<string, string>) {
   const response = await fetch(new URL(path, server.url), { headers });
   const { status } = response;
@@ -95,7 +95,7 @@ async function begin(path: string, headers: Record<string, string>) {
   return { status, headers: response.headers, body: '' };
 }
 
-t.test('every route asks for the scope it should', async (t) => {
+t.test('every route requires its scope', async (t) => {
   const { body: api } = await call(server, 'GET', '/openapi.json');
   const operations = Object.entries<Record<string, { operationId: string; security: Record<string, string[]>[] }>>(
     api.paths,
@@ -104,16 +104,16 @@ t.test('every route asks for the scope it should', async (t) => {
       id: operationId,
       method: method.toUpperCase(),
       path: path.replace(/\{(\w+)\}/g, (_, name: string) => VALUES[name] ?? ''),
-      told: [...new Set(security.flatMap((way) => Object.values(way).flat()))],
+      documented: [...new Set(security.flatMap((way) => Object.values(way).flat()))],
     })),
   );
-  t.strictSame(operations.map(({ id }) => id).sort(), Object.keys(RIGHTS).sort(), 'every operation is known here');
+  t.strictSame(operations.map(({ id }) => id).sort(), Object.keys(RIGHTS).sort(), 'RIGHTS lists every operation');
 
   const keys = new Map<Scope, Record<string, string>>();
   for (const scope of [...ANYBODY, 'metrics'] as const)
     keys.set(scope, (await makeKey(server, { scopes: [scope] })).headers);
 
-  for (const { id, method, path, told } of operations) {
+  for (const { id, method, path, documented } of operations) {
     const allowed = RIGHTS[id] ?? null;
     const send = (headers: Record<string, string> = {}) =>
       id === 'getChanges'
@@ -122,7 +122,7 @@ t.test('every route asks for the scope it should', async (t) => {
     const bare = await send();
     if (allowed === null) {
       t.ok(bare.status < 400, `${id} needs no key`);
-      t.strictSame(told, [], `${id} is told to need no key`);
+      t.strictSame(documented, [], `${id} is documented as public`);
       continue;
     }
     t.match(bare, { status: 401, body: { code: 'unauthorized' } }, `${id} without a key`);
@@ -133,10 +133,10 @@ t.test('every route asks for the scope it should', async (t) => {
       else t.match({ status, body }, { status: 403, body: { code: 'forbidden_scope' } }, `${id} with ${scope}`);
     }
     t.ok(
-      told.every((scope) => allowed.some((right) => right === scope)),
-      `${id} tells the scopes it takes`,
+      documented.every((scope) => allowed.some((right) => right === scope)),
+      `${id} documents scopes that allow it`,
     );
-    t.ok(told.length > 0);
+    t.ok(documented.length > 0);
     if (method === 'GET') {
       t.equal((await fetch(new URL(path, server.url), { method: 'HEAD' })).status, 401, `HEAD ${path}`);
     }
@@ -144,7 +144,7 @@ t.test('every route asks for the scope it should', async (t) => {
   for (const path of HIDDEN) t.ok((await call(server, 'GET', path)).status < 400, path);
 });
 
-t.test('a route that declares nothing keeps the server from starting', async (t) => {
+t.test('the server does not start unless each route declares either a scope or `public`', async (t) => {
   const dir = t.testdir({});
   const config = loadConfig({ DATA_DIR: `${dir}/data`, TICKETS_ROOT: `${dir}/tickets`, PORT: '0' }, `${dir}/.env`);
   const wrong: FastifyContextConfig[] = [{}, { public: true, scope: ['read'] }];
@@ -161,7 +161,7 @@ t.test('a route that declares nothing keeps the server from starting', async (t)
   }
 });
 
-t.test('a run needs the scope of its action', async (t) => {
+t.test('a run requires the scope of its action', async (t) => {
   world.gemini.on('stay', [{ hang: true }, { text: 'over' }]);
   const chat = await makeKey(server, { scopes: ['chat'] });
   const plan = await makeKey(server, { scopes: ['plan'] });
@@ -198,7 +198,7 @@ t.test('a run needs the scope of its action', async (t) => {
   t.equal((await cancel(chat.headers)).status, 202);
 });
 
-t.test('a key that is limited to repositories sees these only', async (t) => {
+t.test('a key limited to repositories sees only their tickets and runs', async (t) => {
   world.gemini.on('what is it', [{ text: 'A library.' }]);
   for (const [ticket_id, repo_url] of [
     ['A-1', REPO],
@@ -247,7 +247,7 @@ t.test('a key that is limited to repositories sees these only', async (t) => {
   ] as const;
   for (const [method, path, body] of requests) {
     const answer = await call(server, method, path, body, one.headers);
-    // What is not for the key looks like what is not there.
+    // A hidden resource looks like a missing one.
     const swap = (text: string) => text.replaceAll(/b-1/gi, 'NONE-1').replaceAll(other.run_id, VALUES.run_id ?? '');
     const absent = await call(
       server,
@@ -259,7 +259,7 @@ t.test('a key that is limited to repositories sees these only', async (t) => {
     t.equal(answer.status, 404, `${method} ${path}`);
     t.strictSame(JSON.parse(swap(JSON.stringify(answer.body))), absent.body, `${method} ${path}`);
   }
-  t.equal((await call(server, 'GET', '/v1/tickets/B-1', undefined, asAdmin)).status, 200, 'it is still there');
+  t.equal((await call(server, 'GET', '/v1/tickets/B-1', undefined, asAdmin)).status, 200, 'the ticket still exists');
 
   for (const path of ['/v1/tickets', '/create_ticket']) {
     const create = (ticket_id: string, repo_url: string) =>

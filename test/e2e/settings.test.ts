@@ -6,7 +6,7 @@ import t, { type Test as TapTest } from 'tap';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
-/** Starts the server with settings that keep it from starting. */
+/** Starts the server with invalid settings and waits for its exit. */
 function start(t: TapTest, settings: Record<string, string>, envFile?: string) {
   const dir = t.testdir({});
   if (envFile !== undefined) writeFileSync(join(dir, '.env'), envFile);
@@ -14,7 +14,7 @@ function start(t: TapTest, settings: Record<string, string>, envFile?: string) {
   return spawnSync(process.execPath, [MAIN], { cwd: dir, env, encoding: 'utf8' });
 }
 
-t.test('all wrong settings are named at once, each with its remedy', async (t) => {
+t.test('the server lists all invalid settings at once, each with a remedy', async (t) => {
   const { status, stderr } = start(t, {
     PORT: 'eighty',
     REQUIRE_PLAN_APPROVAL: 'yes',
@@ -40,16 +40,16 @@ t.test('all wrong settings are named at once, each with its remedy', async (t) =
     t.match(stderr, name);
   }
   t.match(stderr, /API_KEY is \(not shown\)/);
-  t.notMatch(stderr, 'short', 'a secret is not repeated');
+  t.notMatch(stderr, 'short', 'the message holds no secret');
 });
 
-t.test('a server that others can reach needs a key', async (t) => {
+t.test('a server on a public address does not start without a key', async (t) => {
   const { status, stderr } = start(t, { HOST: '0.0.0.0', PORT: '0', LOG_LEVEL: 'silent' });
   t.equal(status, 1);
   t.match(stderr, /HOST is "0\.0\.0\.0".*no API key is valid/);
 });
 
-t.test('a server that others can reach needs a sandbox', async (t) => {
+t.test('a server on a public address does not start without a sandbox', async (t) => {
   const { status, stderr } = start(t, { HOST: '0.0.0.0', SANDBOX: 'none' });
   t.equal(status, 1);
   t.match(stderr, /SANDBOX is "none"/);
@@ -76,26 +76,26 @@ t.test('a server does not start when a protected path protects nothing', async (
   }
 });
 
-t.test('proxies are addresses and ranges', async (t) => {
+t.test('TRUST_PROXY accepts only addresses and ranges', async (t) => {
   for (const wrong of ['proxy.example.org', '10.0.0.0/33', '10.0.0.0/0', '::1/129', '1', '10.0.0.0/8/8', 'true']) {
     t.match(start(t, { TRUST_PROXY: wrong }).stderr, `TRUST_PROXY holds "${wrong}"`);
   }
 });
 
-t.test('.env is read, and the environment wins', async (t) => {
+t.test('the environment takes precedence over .env', async (t) => {
   const { stderr } = start(t, { PORT: 'from-environment' }, 'PORT=from-file\nLOG_LEVEL=loud\n');
   t.match(stderr, /PORT is "from-environment"/);
   t.match(stderr, /LOG_LEVEL is "loud"/);
 });
 
-t.test('a secret may come from a file', async (t) => {
+t.test('the server reports a secret file that is unreadable or set twice', async (t) => {
   const { stderr } = start(t, { GITHUB_TOKEN_FILE: '/nonexistent', GITHUB_TOKEN: 'x', VERIFY_COMMAND: 'npm test' });
   t.match(stderr, /GITHUB_TOKEN and GITHUB_TOKEN_FILE are both set/);
   t.match(stderr, /GITHUB_TOKEN_FILE cannot be read/);
   t.match(stderr, /VERIFY_COMMAND is not a JSON array/);
 });
 
-t.test('agents are let out to names only', async (t) => {
+t.test('EGRESS_ALLOW accepts only host names', async (t) => {
   const wrong = [
     '127.0.0.1',
     'localhost',
@@ -112,13 +112,13 @@ t.test('agents are let out to names only', async (t) => {
   t.equal(stderr.match(/EGRESS_ALLOW/g)?.length, wrong.length);
 });
 
-t.test('a store that cannot be opened stops the start', async (t) => {
+t.test('the server does not start when the store cannot be opened', async (t) => {
   const { status, stderr } = start(t, { DATA_DIR: '.env', LOG_LEVEL: 'silent' }, 'PORT=0\n');
   t.equal(status, 1);
   t.match(stderr, /Pullwright could not start/);
 });
 
-t.test('headers for the collector are checked and not repeated', async (t) => {
+t.test('the server refuses invalid OTLP headers and does not print them', async (t) => {
   for (const wrong of ['hush-hush', 'a b=hush-hush', 'authorization=%hush-hush', 'authorization=hush-hush%0a']) {
     const { status, stderr } = start(t, { OTEL_EXPORTER_OTLP_HEADERS: wrong });
     t.equal(status, 1, wrong);

@@ -10,7 +10,7 @@ import { loadConfig } from '../../src/config/load-config.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
 import { call } from '../helpers/client.ts';
 
-/** The server in this process, so that what it buffers can be counted. */
+/** The server runs in this process, so that its buffers can be measured. */
 const dir = t.testdir({});
 const limits = { MAX_STREAMS_PER_KEY: '1100', RATE_LIMIT_PER_MINUTE: '100000', KEY_RATE_LIMIT_PER_MINUTE: '100000' };
 const config = loadConfig(
@@ -31,7 +31,7 @@ const server = { url: await app.listen({ host: '127.0.0.1', port: 0 }) };
 const port = Number(new URL(server.url).port);
 t.teardown(() => app.close());
 
-// Nothing is claimed from here on: the runs are this test's.
+// The dispatcher stops, so that only this test writes the runs.
 await app.runs.stop(0);
 await app.store.tickets.insert({
   ticket_key: 's-1',
@@ -48,7 +48,7 @@ await app.store.tickets.insert({
   updated_at: '2026-01-01T00:00:00.000Z',
 });
 
-/** A run that this test writes: nobody has told the engine of it. */
+/** Creates a run whose events this test writes. */
 async function makeRun() {
   const limitsOfQueue = { keyId: 'loopback', maxQueued: 10, maxOpenPerKey: 10, estimateWait: () => null };
   const request = { ticketId: 'S-1', action: 'chat', message: 'hello', agent: 'gemini' } as const;
@@ -58,7 +58,7 @@ async function makeRun() {
   return {
     runId: run_id,
     path: `/v1/runs/${run_id}/events`,
-    say: (...values: string[]) => app.eventLog.append(run_id, 0, values.map(text)),
+    write: (...values: string[]) => app.eventLog.append(run_id, 0, values.map(text)),
     end: () =>
       app.eventLog.append(
         run_id,
@@ -74,7 +74,7 @@ async function makeRun() {
   };
 }
 
-/** Ids of a stream, counted and not kept, until its end. */
+/** Counts the events of a stream to its end and checks their order. */
 async function readAll(response: IncomingMessage): Promise<{ seen: number; inOrder: boolean; last: string }> {
   let [seen, inOrder, last] = [0, true, ''];
   const parser = createParser({
@@ -96,17 +96,17 @@ async function open(path: string, agent?: Agent): Promise<IncomingMessage> {
   return response;
 }
 
-t.test('a thousand streams on one run each get everything, once and in order', async (t) => {
+t.test('a thousand streams of one run each get every event once, in order', async (t) => {
   const run = await makeRun();
   const agent = new Agent({ maxSockets: Number.POSITIVE_INFINITY });
   const responses: IncomingMessage[] = [];
-  // No more at once than the system lets wait for a server.
+  // In batches that fit into the backlog of the server.
   while (responses.length < 1000) {
     responses.push(...(await Promise.all(Array.from({ length: 100 }, () => open(run.path, agent)))));
   }
   t.ok(responses.every(({ statusCode }) => statusCode === 200));
   const reading = Promise.all(responses.map(readAll));
-  for (let round = 0; round < 40; round++) await run.say(`${round} one`, `${round} two`, `${round} three`);
+  for (let round = 0; round < 40; round++) await run.write(`${round} one`, `${round} two`, `${round} three`);
   await run.end();
   const results = await reading;
   const expected = { seen: 1 + 40 * 3 + 1, inOrder: true, last: 'run.succeeded' };
@@ -114,20 +114,20 @@ t.test('a thousand streams on one run each get everything, once and in order', a
   t.strictSame([...new Set(results.map((result) => JSON.stringify(result)))], [JSON.stringify(expected)]);
 });
 
-t.test('twenty stalled clients on a log of 200 MB', async (t) => {
+t.test('the server buffers little for twenty stalled clients of a log of 200 MB', async (t) => {
   const run = await makeRun();
   const megabytes = 200;
   const piece = 'x'.repeat(16_000);
-  for (let batch = 0; batch < megabytes / 4; batch++) await run.say(...Array.from({ length: 250 }, () => piece));
+  for (let batch = 0; batch < megabytes / 4; batch++) await run.write(...Array.from({ length: 250 }, () => piece));
   await run.end();
 
-  // What is not in the sockets would be in the streams before them: counts the reads past the middle of the log.
+  // Counts the reads past the middle of the log, because a stream in front of a socket could buffer, too.
   const read = app.eventLog.read;
-  let late = 0;
+  let readsPastMiddle = 0;
   app.eventLog.read = async (runId, after, limit) => {
     const events = await read(runId, after, limit);
     const middle = (megabytes / 8) * 250;
-    if (after <= middle && (events.at(-1)?.seq ?? 0) > middle) late++;
+    if (after <= middle && (events.at(-1)?.seq ?? 0) > middle) readsPastMiddle++;
     return events;
   };
   t.teardown(() => {
@@ -139,34 +139,37 @@ t.test('twenty stalled clients on a log of 200 MB', async (t) => {
       const socket = connect(port, '127.0.0.1');
       await once(socket, 'connect');
       t.teardown(() => socket.destroy());
-      // Nothing is read: what the server sends piles up in the kernel, then in the server.
+      // The client reads nothing: data fills the buffers of the kernel, then those of the server.
       socket.pause();
       socket.write(`GET ${run.path} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
       return socket.localPort ?? 0;
     }),
   );
-  // One that reads all of it, so that the others had all the time they could want.
+  // One client reads the whole log, which gives the others time to fill their buffers.
   const whole = await readAll(await open(run.path));
   t.strictSame(whole, { seen: 1 + (megabytes / 4) * 250 + 1, inOrder: true, last: 'run.succeeded' });
 
   const sockets = stalled.map((of) => accepted.get(of)).filter((socket) => socket !== undefined);
   t.equal(sockets.length, 20);
   const full = sockets.filter(({ writableNeedDrain }) => writableNeedDrain).length;
-  t.equal(full, 20, 'each has been sent more than it takes');
+  t.equal(full, 20, 'each socket is full');
   const buffered = sockets.reduce((sum, { writableLength }) => sum + writableLength, 0);
   const sent = sockets.reduce((sum, { bytesWritten }) => sum + bytesWritten, 0);
   t.comment(
     `${buffered} bytes held and ${sent} sent for 20 clients; ${process.memoryUsage().rss - before} bytes more of RSS`,
   );
-  // The one that reads may pass it in a few looks.
-  t.ok(late < 20, `the middle of the log was passed ${late} times, so not by the stalled clients`);
+  // The reading client may pass it in a few reads.
+  t.ok(
+    readsPastMiddle < 20,
+    `the middle of the log was passed ${readsPastMiddle} times, so not by the stalled clients`,
+  );
   t.ok(buffered < 20 * 1_000_000, `${buffered} bytes are held for 20 clients`);
   t.ok(sent < 20 * 20_000_000, `${sent} bytes have left the log for 20 clients`);
 });
 
-t.test('what resumes a stream, and what does not', async (t) => {
+t.test('a stream resumes only after the id of an event of its run', async (t) => {
   const run = await makeRun();
-  await run.say('one', 'two', 'three');
+  await run.write('one', 'two', 'three');
   const ask = (id: string, path = run.path) => call(server, 'GET', path, undefined, { 'last-event-id': id });
   for (const id of ['5', '999999999999999', 'x', '-1', '1.5', '1e3', '0x1', '9999999999999999999']) {
     t.match(await ask(id), { status: 400, body: { code: 'cursor_unknown', remedy: /beginning/ } }, id);
@@ -174,7 +177,7 @@ t.test('what resumes a stream, and what does not', async (t) => {
   t.match(await call(server, 'GET', `${run.path}?after=5`), { status: 400, body: { code: 'cursor_unknown' } });
 
   const head = await fetch(new URL(run.path, server.url), { method: 'HEAD' });
-  t.equal(head.status, 200, 'the HEAD of a stream that goes on ends');
+  t.equal(head.status, 200, 'a HEAD of an open stream completes');
   t.match(Object.fromEntries(head.headers), {
     'content-type': /^text\/event-stream/,
     'cache-control': 'no-store, no-transform',

@@ -13,7 +13,7 @@ const file = (name: string) => join(world.dir, 'tickets', 'S-1', name);
 const sync = (ticketId = 'S-1') => call(server, 'POST', `/v1/tickets/${ticketId}/sync`);
 const PLAN = '# Readme\n\n## Goal\n\nA readme.';
 
-t.test('brings the base branch in', async (t) => {
+t.test('sync merges the base branch', async (t) => {
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'S-1', repo_url: REPO });
   t.match(await sync(), { status: 200, body: { ticket_id: 'S-1', updated: false, notes: [] } });
   await github.commit('acme/duration', { files: { 'NEWS.md': 'news\n' } });
@@ -24,7 +24,7 @@ t.test('brings the base branch in', async (t) => {
   t.match(await sync('NONE-1'), { status: 404, body: { code: 'ticket_not_found' } });
 });
 
-t.test('not while a run is under way', async (t) => {
+t.test('sync answers 409 while a run is active', async (t) => {
   gemini.on('hold the ticket', [{ hang: true }, { text: 'done' }]);
   const started = await call<Run>(server, 'POST', '/v1/tickets/S-1/runs', {
     action: 'chat',
@@ -39,7 +39,7 @@ t.test('not while a run is under way', async (t) => {
   t.equal((await sync()).status, 200);
 });
 
-t.test('a conflict names the files and changes nothing', async (t) => {
+t.test('sync names conflicting files and changes nothing', async (t) => {
   gemini.on(/Action: make_plan/, [{ text: PLAN }]);
   gemini.on(/Action: dev/, [
     { calls: [{ name: 'write_file', args: { file_path: 'NEWS.md', content: 'ours\n' } }] },
@@ -58,22 +58,24 @@ t.test('a conflict names the files and changes nothing', async (t) => {
   await t.rejects(readFile(file('OTHER.md')));
 });
 
-t.test('what keeps the base branch out and changes nothing does not keep from a question', async (t) => {
+t.test('`chat` succeeds with a warning when the base branch conflicts', async (t) => {
   gemini.on('all the same', [{ text: 'yes' }]);
   const { run: asked, events: log } = await run(server, 'S-1', { action: 'chat', message: 'all the same?' });
   t.equal(asked.state, 'succeeded');
-  const told = log.flatMap((event) => (event.type === 'log' && event.data.level === 'warn' ? [event.data.text] : []));
-  t.match(told, [/not merged: .*NEWS\.md/]);
+  const warnings = log.flatMap((event) =>
+    event.type === 'log' && event.data.level === 'warn' ? [event.data.text] : [],
+  );
+  t.match(warnings, [/not merged: .*NEWS\.md/]);
 });
 
-t.test('no turn is paid for in a workspace that cannot be moved, or is not on its branch', async (t) => {
+t.test('a run fails before any model request when its workspace is damaged or off its branch', async (t) => {
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'S-2', repo_url: REPO });
   const workspace = join(world.dir, 'tickets', 'S-2');
   const git = (...args: string[]) =>
     execFileSync('git', ['-c', 'safe.directory=*', '-C', workspace, ...args], { encoding: 'utf8' }).trim();
   await github.commit('acme/duration', { files: { 'README.md': 'new\n', 'hidden.txt': 'for a while\n' } });
   await writeFile(join(workspace, 'README.md'), 'in the way\n');
-  t.match((await sync('S-2')).body, { updated: false, notes: [/README\.md/] }, 'fetched, and not brought in');
+  t.match((await sync('S-2')).body, { updated: false, notes: [/README\.md/] }, 'fetched but not merged');
   git('checkout', '--quiet', 'README.md');
   const sha = git('rev-parse', 'origin/main:hidden.txt');
   const mirrors = join(world.dir, 'data', 'mirrors');
@@ -83,17 +85,17 @@ t.test('no turn is paid for in a workspace that cannot be moved, or is not on it
   gemini.on('how far', [{ text: 'all the way' }]);
   const ask = () => run(server, 'S-2', { action: 'chat', message: 'how far?' });
   const before = gemini.requests.length;
-  for (const time of ['at first', 'and while it lasts']) {
+  for (const attempt of ['first attempt', 'second attempt']) {
     const { run: refused } = await ask();
-    t.match(refused, { state: 'failed', error: { code: 'workspace_tampered', detail: /hidden\.txt/ } }, time);
+    t.match(refused, { state: 'failed', error: { code: 'workspace_tampered', detail: /hidden\.txt/ } }, attempt);
     t.match(refused.error?.remedy, /next command tries again/);
   }
   await rename(`${blob}-away`, blob);
   git('symbolic-ref', 'HEAD', 'refs/heads/other');
   t.match((await ask()).run, { state: 'failed', error: { code: 'workspace_tampered', detail: /not on the branch/ } });
-  t.equal(gemini.requests.length, before, 'nobody asked the model');
+  t.equal(gemini.requests.length, before, 'the model got no request');
   git('symbolic-ref', 'HEAD', 'refs/heads/ticket_S-2');
   t.equal((await ask()).run.state, 'succeeded');
-  t.equal(await readFile(join(workspace, 'hidden.txt'), 'utf8'), 'for a while\n', 'the move is done');
+  t.equal(await readFile(join(workspace, 'hidden.txt'), 'utf8'), 'for a while\n', 'the update is complete');
   t.equal(git('status', '--porcelain'), '');
 });

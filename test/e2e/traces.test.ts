@@ -38,18 +38,18 @@ async function startCollector(t: Owner) {
   return {
     url: await listen(t, server),
     requests,
-    /** The spans of a run, once its root is there; batches keep the order in which spans ended, the root last. */
+    /** Returns all spans of a run once its root span has arrived, which is exported last. */
     trace(runId: string): Promise<OtlpSpan[]> {
       const traceId = runId.replaceAll('-', '');
       return new Promise((resolve) => {
-        const look = () => {
+        const check = () => {
           const found = spans.filter((span) => span.traceId === traceId);
           if (!found.some((span) => span.parentSpanId === undefined)) return;
-          watchers.delete(look);
+          watchers.delete(check);
           resolve(found);
         };
-        watchers.add(look);
-        look();
+        watchers.add(check);
+        check();
       });
     },
   };
@@ -69,7 +69,7 @@ const write = (file_path: string, content: string) => ({
 });
 const world = await makeWorld(t);
 
-t.test('a run is a trace', async (t) => {
+t.test('the server exports a run as one trace', async (t) => {
   const collector = await startCollector(t);
   const server = await startServerProcess(t, world, {
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
@@ -106,10 +106,10 @@ t.test('a run is a trace', async (t) => {
   const agent = spans.find(({ name }) => name === 'step agent');
   t.ok(agent?.events?.some(({ name }) => name === 'model call'));
   const tool = spans.find(({ name }) => name === 'tool edit');
-  t.equal(tool?.parentSpanId, agent?.spanId, 'a tool call is part of its step');
+  t.equal(tool?.parentSpanId, agent?.spanId, 'a tool call is a child of its step');
   for (const span of spans) t.ok(BigInt(span.endTimeUnixNano) >= BigInt(span.startTimeUnixNano), span.name);
 
-  // The file holds a secret of the server, so the run fails, and its trace says why.
+  // The file holds a secret of the server, so the run fails and its trace names the error.
   t.match(root?.status, { code: 2 });
   t.equal(attributes(root)['error.type'], 'secret_in_diff');
   t.notMatch(JSON.stringify(spans), TOKEN);
@@ -118,7 +118,7 @@ t.test('a run is a trace', async (t) => {
   t.match(request, { url: '/v1/traces', headers: { authorization: `Bearer ${TOKEN}`, 'x-tenant': 'acme' } });
   t.match(JSON.stringify(request?.resource), /"service.name".*"pullwright-test"/);
 
-  t.test('of a run that is started by POST /command, too', async (t) => {
+  t.test('the server exports a run of /command, too', async (t) => {
     world.gemini.on('what is it', [{ text: 'A library.' }]);
     const body = JSON.stringify({ ticket_id: 'T-1', action: 'chat', message: 'what is it' });
     const headers = { 'content-type': 'application/json', traceparent };
@@ -131,7 +131,7 @@ t.test('a run is a trace', async (t) => {
   });
 });
 
-t.test('a run that goes on after a crash has one trace', async (t) => {
+t.test('a run that continues after a crash has one trace', async (t) => {
   const collector = await startCollector(t);
   const settings = {
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
@@ -154,13 +154,13 @@ t.test('a run that goes on after a crash has one trace', async (t) => {
   t.equal((await events(second, run_id)).at(-1)?.type, 'run.succeeded');
   const spans = await collector.trace(run_id);
   t.equal(spans.filter((span) => span.parentSpanId === undefined).length, 1);
-  t.equal(spans.filter(({ name }) => name === 'step agent').length, 1, 'what was done before the crash is in it');
+  t.equal(spans.filter(({ name }) => name === 'step agent').length, 1, 'the trace includes the work before the crash');
   const verify = spans.filter(({ name }) => name === 'step verify').map(({ status }) => status.message ?? '');
   t.strictSame(verify.sort(), ['', 'interrupted']);
   t.ok(spans.some(({ name }) => name === 'step push'));
 });
 
-t.test('a collector that does not answer hurts nobody', async (t) => {
+t.test('runs succeed when the collector does not answer', async (t) => {
   const own = await makeWorld(t);
   const server = await startServerProcess(t, own, { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' });
   own.gemini.on('what is it', [{ text: 'A library.' }]);

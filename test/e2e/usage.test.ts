@@ -23,7 +23,7 @@ const sums = (runs: readonly Run[]) => ({
   cached_tokens: total(runs, 'cached_tokens'),
 });
 
-t.test('by day, ticket and key', async (t) => {
+t.test('GET /v1/usage groups usage by day, ticket or key', async (t) => {
   world.gemini.on('a question', [{ text: 'an answer' }]);
   const key = await makeKey(server, { scopes: ['chat'], repositories: ['acme/duration'] });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'U-1', repo_url: REPO }, asAdmin);
@@ -41,7 +41,7 @@ t.test('by day, ticket and key', async (t) => {
   t.equal(days.items.length, 1);
   t.ok((days.items[0]?.duration_ms ?? 0) > 0);
 
-  t.strictSame((await usage(`?from=${today}&to=9999-12-31`)).body.items, days.items, 'up to the last day there is');
+  t.strictSame((await usage(`?from=${today}&to=9999-12-31`)).body.items, days.items, 'up to the last possible day');
 
   const byTicket = (await usage('?by=ticket')).body.items;
   t.match(byTicket, [
@@ -57,11 +57,11 @@ t.test('by day, ticket and key', async (t) => {
   t.strictSame(
     (await usage('?by=ticket', key.headers)).body.items.map(({ ticket_id }) => ticket_id),
     ['U-1'],
-    'a limited key sees what its repositories used',
+    'a limited key sees only the usage of its repositories',
   );
 });
 
-t.test('days from and to, both counted', async (t) => {
+t.test('GET /v1/usage includes the days `from` and `to`', async (t) => {
   const { items } = (await usage('')).body;
   const today = items[0]?.day ?? '';
   t.match((await usage(`?from=${today}&to=${today}`)).body.items, items);

@@ -5,7 +5,7 @@ import type { Server } from './server.ts';
 
 export type Answer<T> = { status: number; headers: Headers; body: T };
 
-/** One request with a JSON body and answer; the caller names what it expects. */
+/** Sends a request with a JSON body; the caller names the type of the response. */
 // biome-ignore lint/suspicious/noExplicitAny: a test reads answers of every shape, and an assertion checks each
 export async function call<T = any>(
   server: Pick<Server, 'url'>,
@@ -25,7 +25,7 @@ export async function call<T = any>(
   return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text };
 }
 
-/** Frames of an SSE answer, as they come; leaving the loop drops the connection. */
+/** Yields the frames of an SSE response. Leaving the loop closes the connection. */
 export async function* frames(response: Response): AsyncGenerator<EventSourceMessage> {
   if (response.body === null) return;
   const queue: EventSourceMessage[] = [];
@@ -36,7 +36,7 @@ export async function* frames(response: Response): AsyncGenerator<EventSourceMes
   }
 }
 
-/** Events of a run from `after` on, until the terminal one or until `until` holds. */
+/** Reads the events of a run after `lastEventId`, up to the terminal one or the first that matches `until`. */
 export async function events(
   server: Pick<Server, 'url'>,
   runId: string,
@@ -57,7 +57,7 @@ export async function events(
   return seen;
 }
 
-/** Starts a run and waits for its end. */
+/** Starts a run and waits until it has ended. */
 export async function run(
   server: Server,
   ticketId: string,
@@ -65,13 +65,13 @@ export async function run(
   headers: Record<string, string> = {},
 ): Promise<{ run: Run; events: RunEvent[] }> {
   const started = await call<Run>(server, 'POST', `/v1/tickets/${ticketId}/runs`, request, headers);
-  if (started.status !== 202) throw new Error(`the run was not started: ${JSON.stringify(started.body)}`);
+  if (started.status !== 202) throw new Error(`the run did not start: ${JSON.stringify(started.body)}`);
   const seen = await events(server, started.body.run_id, { headers });
   const ended = await call<Run>(server, 'GET', `/v1/runs/${started.body.run_id}`, undefined, headers);
   return { run: ended.body, events: seen };
 }
 
-/** What the agent said in a run. */
-export function said(seen: readonly RunEvent[]): string {
+/** Returns the text of the agent in the events of a run. */
+export function agentText(seen: readonly RunEvent[]): string {
   return seen.map((event) => (event.type === 'message.delta' ? event.data.text : '')).join('');
 }

@@ -7,26 +7,26 @@ export const LAUNCHER = fileURLToPath(new URL('../../bin/pullwright.mjs', import
 
 export type Ended = { code: number | null; stdout: string; stderr: string };
 
-/** Starts the real command as a process of its own, in the folder of a world; a program, not a person, is at its ends. */
+/** Starts the real command as a process with pipes, in a folder. */
 export function startCommand(t: Owner, dir: string, args: string[], env: Record<string, string | undefined> = {}) {
   const variables = Object.entries({ PATH: process.env.PATH, ...env }).flatMap(([name, value]) =>
     value === undefined ? [] : [`${name}=${value}`],
   );
-  // tap hands every child a loader of its own through the environment; `env -i` keeps it out of the command.
+  // tap passes its loader to child processes through the environment; `env -i` keeps it out of the command.
   const child = spawn('env', ['-i', ...variables, process.execPath, LAUNCHER, ...args], { cwd: dir });
   t.teardown(() => child.kill('SIGKILL'));
-  const told = { stdout: '', stderr: '' };
+  const output = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text) => {
-    told.stdout += text;
+    output.stdout += text;
   });
   child.stderr.setEncoding('utf8').on('data', (text) => {
-    told.stderr += text;
+    output.stderr += text;
   });
-  const ended: Promise<Ended> = once(child, 'close').then(([code]) => ({ code, ...told }));
-  return { process: child, told, ended };
+  const ended: Promise<Ended> = once(child, 'close').then(([code]) => ({ code, ...output }));
+  return { process: child, output, ended };
 }
 
-/** Starts the command on a terminal, which shows all of its output; what is written to the process is typed. */
+/** Starts the command on a terminal. Writes to the process are keystrokes. */
 export function startOnTerminal(t: Owner, dir: string, args: string[], env: Record<string, string> = {}) {
   const words = [process.execPath, LAUNCHER, ...args].map((word) => `'${word}'`).join(' ');
   const terminal = spawn('script', ['-qec', words, '/dev/null'], { cwd: dir, env: { PATH: process.env.PATH, ...env } });
@@ -35,7 +35,7 @@ export function startOnTerminal(t: Owner, dir: string, args: string[], env: Reco
   terminal.stdout.setEncoding('utf8').on('data', (text) => {
     shown += text;
   });
-  /** Waits until it shows a text. */
+  /** Waits until the terminal shows a text. */
   const shows = async (text: string) => {
     while (!shown.includes(text)) await once(terminal.stdout, 'data');
   };
@@ -43,7 +43,7 @@ export function startOnTerminal(t: Owner, dir: string, args: string[], env: Reco
   return { process: terminal, shows, ended };
 }
 
-/** Runs the command to its end. */
+/** Runs the command and waits for its exit. */
 export async function pullwright(
   t: Owner,
   world: Pick<World, 'dir'>,

@@ -1,4 +1,4 @@
-// Before the suite (`npm test`): has a server compile the agent, as it does before its first spare one, for all servers that follow.
+// Runs before the suite (`npm test`): a server compiles the agent once, and all test servers use its cache.
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { COMPILED_AGENT, makeWorld, startServer } from './server.ts';

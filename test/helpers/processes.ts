@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** Processes that name a folder in their command line or have it mounted, as those in a sandbox do. */
+/** Returns the processes that name a folder in their command line or have it mounted, as in a sandbox. */
 export function processesIn(folder: string): { pid: number; command: string }[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
@@ -8,7 +8,7 @@ export function processesIn(folder: string): { pid: number; command: string }[] 
     .map((pid) => ({ pid: Number(pid), command: read(pid, 'cmdline').replaceAll('\0', ' ') }));
 }
 
-/** Waits until no process is left in a folder. The kernel tells of no such end, so it is looked for. */
+/** Waits until no process is left in a folder. Polls, because the kernel reports no such event. */
 export async function noneLeft(folder: string): Promise<void> {
   while (processesIn(folder).length > 0) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -17,7 +17,7 @@ function read(pid: string, file: string): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'utf8');
   } catch {
-    // It ended between the look into the folder and the look at it.
+    // The process exited after /proc was listed.
     return '';
   }
 }

@@ -11,26 +11,26 @@ import { createServer } from '../../src/create-server.ts';
 import { type GeminiApi, startGeminiApi } from '../../standins/gemini-api.ts';
 import { type GitHub, startGitHub } from '../../standins/github.ts';
 
-/** What a test registers its clean-up with; tap's `t` is one. */
+/** Registers clean-up work; tap's `t` is one. */
 export type Owner = { teardown(work: () => unknown): unknown };
 
 export type LogRecord = { level: number; msg?: string; [field: string]: unknown };
 
 export type Server = {
   url: string;
-  /** The first record of the log, past or to come, that the predicate holds for. */
+  /** Returns the first log record, past or future, that matches the predicate. */
   logged(predicate: (record: LogRecord) => boolean): Promise<LogRecord>;
-  /** Stops it gracefully. */
+  /** Stops the server gracefully. */
   stop(): Promise<unknown>;
 };
 
 export type ServerProcess = Omit<Server, 'stop'> & {
   process: ChildProcess;
-  /** Sends a signal and waits for the end. */
+  /** Sends a signal and waits for the exit. */
   stop(signal?: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 };
 
-/** The world around a server: a folder, a GitHub with one repository, a model. */
+/** The environment of a server: a folder, a GitHub stand-in with one repository, and a model stand-in. */
 export type World = { dir: string; github: GitHub; gemini: GeminiApi; env: Record<string, string> };
 
 export const TOKEN = 'ghp_standin0123456789abcdefghijklmnopqrst';
@@ -38,12 +38,12 @@ export const REPO = 'https://github.com/acme/duration';
 const SAMPLE = fileURLToPath(new URL('../../standins/sample', import.meta.url));
 const ADDRESS = /^Server listening at (http:\S+)/;
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-/** Where `npm start` keeps what Node has compiled: more than half of what a start takes. */
+/** The compile cache of `npm start`, which more than halves the time of a start. */
 const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/pullwright', import.meta.url));
-/** What Node has compiled of the agent, which halves what a start of it takes; compile-agent.ts puts it there. */
+/** The compile cache of the agent, which halves the time of its start. compile-agent.ts writes it. */
 export const COMPILED_AGENT = fileURLToPath(new URL('../../node_modules/.cache/pullwright-agent', import.meta.url));
 
-/** Starts the stand-ins; `world.env` is the environment of a server that lives among them. */
+/** Starts the stand-ins. `world.env` is the environment of a server that uses them. */
 export async function makeWorld(t: Owner): Promise<World> {
   const dir = await mkdtemp(join(tmpdir(), 'pw-'));
   t.teardown(() => rm(dir, { recursive: true, force: true }));
@@ -64,15 +64,15 @@ export async function makeWorld(t: Owner): Promise<World> {
     DATA_DIR: data,
     TICKETS_ROOT: join(dir, 'tickets'),
     PORT: '0',
-    // Each takes seconds of processor time, which most tests have no use for.
+    // Most tests need no spare agent, and each takes seconds of CPU time.
     AGENT_POOL_SPARE: '0',
-    // So that it is no question whether something is fetched.
+    // Makes the server fetch before every use of a mirror.
     FETCH_TTL_SECONDS: '0',
   };
   return { dir, github, gemini, env };
 }
 
-/** Starts the server in this process, which takes a second of processor time less than a process of its own. */
+/** Starts the server in this process, which saves a second of CPU time. */
 export async function startServer(t: Owner, world: World, settings: Record<string, string> = {}): Promise<Server> {
   const parentEnv = { PATH: process.env.PATH, ...world.env, ...settings };
   const config = loadConfig(parentEnv, join(world.dir, '.env'));
@@ -85,8 +85,8 @@ export async function startServer(t: Owner, world: World, settings: Record<strin
 }
 
 /**
- * Starts the server as a process of its own, in the folder of its world: for tests of signals, crashes, users and code that is
- * changed while it loads.
+ * Starts the server as a separate process in the folder of its world. Tests of signals, crashes, users and edited code
+ * need it.
  * @param nodeArgs arguments of Node
  * @param within a command that runs another one, such as nsenter
  */
@@ -97,7 +97,7 @@ export async function startServerProcess(
   nodeArgs: readonly string[] = [],
   within: readonly string[] = [],
 ): Promise<ServerProcess> {
-  // tap hands every child a loader of its own through the environment; `env -i` keeps it out of the server.
+  // tap passes its loader to child processes through the environment; `env -i` keeps it out of the server.
   const env = Object.entries({
     PATH: process.env.PATH,
     NODE_COMPILE_CACHE: COMPILE_CACHE,
@@ -123,14 +123,14 @@ export async function startServerProcess(
     stderr += chunk;
   });
   const died = ended.then(({ code }) => {
-    throw new Error(`the server ended with ${code} before it listened: ${stderr}`);
+    throw new Error(`the server exited with ${code} before it listened: ${stderr}`);
   });
   const listening = await Promise.race([logged((record) => ADDRESS.test(record.msg ?? '')), died]);
   died.catch(() => {});
   return { url: ADDRESS.exec(listening.msg ?? '')?.[1] ?? '', process: child, logged, stop };
 }
 
-/** Keeps the records of a log, and lets a test wait for one. */
+/** Collects log records and lets a test wait for one. */
 function collectLog() {
   const log: LogRecord[] = [];
   const watchers = new Set<(record: LogRecord) => void>();

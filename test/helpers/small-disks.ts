@@ -7,19 +7,19 @@ import type { Owner } from './server.ts';
 
 const run = promisify(execFile);
 
-/** Why no small disk can be made here, or false. */
+/** Returns the reason why this machine cannot make small disks, or false. */
 export async function noSmallDisks(): Promise<string | false> {
   try {
     await run('unshare', ['--mount', 'true']);
     return false;
   } catch {
-    return 'mounting a small file system needs Linux and the right to (root)';
+    return 'mounting a small file system needs Linux and root';
   }
 }
 
 /**
  * Makes small file systems in memory, one per name and size such as `64m`, that only the processes of one mount
- * namespace see. They last until the test is over, whatever happens to a server in it.
+ * namespace see. They exist until the test ends, even if its server crashes.
  */
 export async function makeSmallDisks(t: Owner, dir: string, sizes: Record<string, string>) {
   const mounts: string[] = [];
@@ -36,9 +36,9 @@ export async function makeSmallDisks(t: Owner, dir: string, sizes: Record<string
   await once(holder.stdout, 'data');
   const within = ['nsenter', `--mount=/proc/${holder.pid}/ns/mnt`, '--'];
   return {
-    /** Put before a command, runs it where the disks are. */
+    /** Prefix of a command that runs in the namespace of the disks. */
     within,
-    /** A path on one of them, as this process can open it. */
+    /** Returns a path on a disk that this process can open. */
     path: (...parts: string[]) => join(`/proc/${holder.pid}/root`, dir, ...parts),
     async remount(name: string, mode: 'ro' | 'rw'): Promise<void> {
       const [program = '', ...args] = [...within, 'mount', '-o', `remount,${mode}`, join(dir, name)];

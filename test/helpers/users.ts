@@ -4,20 +4,20 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Owner, type ServerProcess, startServerProcess, type World } from './server.ts';
 
-/** A user that a server can have. */
+/** A user that a server can run as. */
 export type ServerUser = {
   name: 'root' | 'ordinary';
-  /** Words before a command that runs it as this user. */
+  /** Prefix of a command that runs as this user. */
   prefix: readonly string[];
-  /** Why a server cannot run as this user here, if so. */
+  /** The reason why a server cannot run as this user on this machine, or false. */
   skip: false | string;
 };
 
-/** No user of the machine. */
+/** The id of no user of the machine. */
 const ORDINARY_UID = 12345;
 const CHECKOUT = fileURLToPath(new URL('../../package.json', import.meta.url));
 
-/** The users that a server can have: the one who runs the test and, where that is root, an ordinary user. */
+/** The user of this process and, if that is root, an ordinary user. */
 export const SERVER_USERS: readonly ServerUser[] =
   process.getuid?.() === 0
     ? [
@@ -32,13 +32,13 @@ function user(name: ServerUser['name'], prefix: readonly [string, ...string[]]):
   return { name, prefix, skip: reads ? false : 'the checkout is in a folder of root, which other users cannot read' };
 }
 
-/** Gives files and folders with all that they hold to a user. */
-export function giveTo({ prefix }: Pick<ServerUser, 'prefix'>, ...paths: readonly string[]): void {
+/** Changes the owner of files and folders recursively. */
+export function chownTo({ prefix }: Pick<ServerUser, 'prefix'>, ...paths: readonly string[]): void {
   if (prefix.length > 0) execFileSync('chown', ['-R', `${ORDINARY_UID}:${ORDINARY_UID}`, '--', ...paths]);
 }
 
 /**
- * Starts a server of a user in a world that is its own.
+ * Starts a server as a user, who becomes the owner of its folders.
  * @param within a command that runs the server, such as a tracer, as that user
  */
 export async function startServerAs(
@@ -53,6 +53,6 @@ export async function startServerAs(
   for (const folder of folders) await mkdir(folder, { recursive: true });
   // The stand-ins keep their files in the same folder.
   await chmod(world.dir, 0o755);
-  giveTo(user, ...folders, dirname(world.github.socket));
+  chownTo(user, ...folders, dirname(world.github.socket));
   return startServerProcess(t, world, settings, nodeArgs, [...user.prefix, ...within]);
 }

@@ -3,8 +3,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
- * Makes a git in a folder of its own that runs a line of shell before the real one.
- * @returns the PATH on which it is found
+ * Writes a `git` into a folder that runs a line of shell before the real git.
+ * @returns a PATH that starts with the folder
  */
 export async function wrapGit(folder: string, line: string): Promise<string> {
   const git = execFileSync('sh', ['-c', 'command -v git'], { encoding: 'utf8' }).trim();

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { lacking } from '../attacks/client-arena.ts';
 import type { Edit } from '../attacks/take-away.ts';
-import { age } from '../helpers/age.ts';
 import { call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, type Server, type World } from '../helpers/server.ts';
-import { giveTo, SERVER_USERS, type ServerUser, startServerAs } from '../helpers/users.ts';
+import { backdate } from '../helpers/store.ts';
+import { chownTo, SERVER_USERS, type ServerUser, startServerAs } from '../helpers/users.ts';
 import { commitEntries } from '../workspaces/world.ts';
 import { breaches } from './breaches.ts';
 import { type FileCall, fileCalls, readTrace, straceCommand } from './file-calls.ts';
@@ -46,7 +46,7 @@ async function setTheStage(t: Test, user: ServerUser, edits: readonly Edit[] = [
       servers += 1;
       const log = join(world.dir, `trace-${servers}`);
       await writeFile(log, '');
-      giveTo(user, log);
+      chownTo(user, log);
       const all = { SANDBOX: 'bubblewrap', ...env, ...settings };
       const server = await startServerAs(t, world, user, all, nodeArgs, straceCommand(log));
       return {
@@ -119,7 +119,7 @@ for (const user of SERVER_USERS) {
     t.equal((await call(server, 'DELETE', '/v1/tickets/M-1')).status, 204);
     await server.stop();
 
-    age(world, 31, 'T-1');
+    backdate(world, 31, 'T-1');
     server = await start();
     const parked = await call(server, 'POST', '/v1/housekeeping');
     t.match(parked.body, { parked: ['T-1'] });

@@ -14,7 +14,7 @@ const GEMINI = fileURLToPath(new URL('../../node_modules/@google/gemini-cli/bund
 type Options = { cwd: string; env?: Record<string, string>; input?: string };
 type Outcome = { code: ExecFileException['code'] | 0; stdout: string; stderr: string };
 
-/** Runs a program with nothing but the given environment. */
+/** Runs a program with only the given environment. */
 function run(file: string, args: string[], { cwd, env, input = '' }: Options): Promise<Outcome> {
   return new Promise((resolve) => {
     const child = execFile(file, args, { cwd, env: { PATH, HOME: cwd, ...env } }, (error, stdout, stderr) => {
@@ -24,7 +24,7 @@ function run(file: string, args: string[], { cwd, env, input = '' }: Options): P
   });
 }
 
-/** A GitHub with acme/widgets, whose main is protected, and some people; and git and gh that take it for the real one. */
+/** Starts the GitHub stand-in with acme/widgets and three tokens. Returns git and gh that use it. */
 async function hub(t: Test) {
   const dir = t.testdir({ askpass: ASKPASS, gh: {} });
   await chmod(join(dir, 'askpass'), 0o755);
@@ -61,7 +61,7 @@ async function hub(t: Test) {
 const ASKPASS = '#!/bin/sh\ncase "$1" in Username*) echo x-access-token ;; *) echo "$TOKEN" ;; esac\n';
 const SETTINGS = JSON.stringify({ security: { auth: { selectedType: 'gemini-api-key' } } });
 
-t.test('the model plays scripts', async (t) => {
+t.test('the model stand-in plays scripts', async (t) => {
   const api = await startGeminiApi({ key: 'right' });
   t.teardown(() => api.close());
 
@@ -82,18 +82,18 @@ t.test('the model plays scripts', async (t) => {
     return { status: response.status, chunks, text };
   };
 
-  await t.test('turn by turn, as far as the conversation is', async (t) => {
+  await t.test('the stand-in plays the turn that matches the length of the conversation', async (t) => {
     api.on(/count for (\w+)/, [{ text: ['o', 'ne'] }, { error: { status: 503 } }, { text: 'two' }]);
     t.equal((await ask(user('count for ann'))).text, 'one');
     const further = [user('count for ann'), model('one'), user('Please continue.')];
     t.equal((await ask(...further)).status, 503, 'a turn that fails');
-    t.equal((await ask(...further)).text, 'two', 'is played once');
-    t.equal((await ask(user('count for bob'), ...further.slice(1))).status, 503, 'for each text that was matched');
-    t.equal((await ask(...further, model('two'), user('count for ann'))).text, 'one', 'a new prompt begins anew');
+    t.equal((await ask(...further)).text, 'two', 'a failing turn is played once');
+    t.equal((await ask(user('count for bob'), ...further.slice(1))).status, 503, 'once for each matched text');
+    t.equal((await ask(...further, model('two'), user('count for ann'))).text, 'one', 'a new prompt starts again');
     t.equal((await ask(...further, model('two'), user('go on'))).text.includes('no script'), true);
   });
 
-  await t.test('the newest script goes first, and a failure at its end stays', async (t) => {
+  await t.test('the newest script matches first, and a failure at its end repeats', async (t) => {
     api.on('count', [{ error: { status: 429, retryAfter: 7 } }]);
     const response = await post('streamGenerateContent?alt=sse', { contents: [user('count for ann')] });
     t.equal(response.headers.get('retry-after'), '7');
@@ -103,7 +103,7 @@ t.test('the model plays scripts', async (t) => {
     t.equal((await ask(user('count for ann'))).status, 429);
   });
 
-  await t.test('thoughts, calls and token counts', async (t) => {
+  await t.test('a turn holds thoughts, calls and token counts', async (t) => {
     const calls = [{ name: 'read_file', args: { file_path: 'a' } }];
     api.on('think', [{ thought: 'hm', text: 'so', calls, usage: { input: 10, output: 5, thoughts: 3 } }]);
     const { chunks } = await ask(user('think'));
@@ -117,7 +117,7 @@ t.test('the model plays scripts', async (t) => {
     });
   });
 
-  await t.test('hanging until released, and broken connections', async (t) => {
+  await t.test('a turn can hang until released, break the connection or send garbage', async (t) => {
     api.on('wait', [{ text: 'a', hang: true }, { text: 'b' }]);
     const answer = ask(user('wait'));
     const request = await api.waitFor(({ prompt, state }) => prompt === 'wait' && state === 'held');
@@ -131,7 +131,7 @@ t.test('the model plays scripts', async (t) => {
     await t.rejects(ask(user('babble')), SyntaxError);
   });
 
-  await t.test('keys, routers, counts and strangers', async (t) => {
+  await t.test('the stand-in checks keys and answers JSON schemas, counts and unknown operations', async (t) => {
     t.match(await (await post('generateContent', {}, 'wrong')).json(), {
       error: { code: 400, message: /^API key not valid/, details: [{ reason: 'API_KEY_INVALID' }] },
     });
@@ -149,7 +149,7 @@ t.test('the model plays scripts', async (t) => {
     t.equal(garbled.status, 400);
   });
 
-  await t.test('closing ends what hangs', async (t) => {
+  await t.test('close ends hanging requests', async (t) => {
     const closing = await startGeminiApi();
     closing.on('', [{ hang: true }]);
     const url = `${closing.url}/models/x:streamGenerateContent?key=k`;
@@ -165,7 +165,7 @@ t.test('the model plays scripts', async (t) => {
   });
 });
 
-t.test('Gemini CLI finds and mends the sample bug', async (t) => {
+t.test('Gemini CLI finds and fixes the sample bug', async (t) => {
   const api = await startGeminiApi();
   t.teardown(() => api.close());
   api.script(sampleScripts);
@@ -187,7 +187,7 @@ t.test('Gemini CLI finds and mends the sample bug', async (t) => {
   };
   const prompt = `Action: dev\n\nTicket: ${ticket.ticket_id}`;
   const agent = await run('node', [GEMINI, '--approval-mode', 'yolo', '--prompt', prompt], { cwd, env });
-  t.match(agent, { code: 0, stdout: /rounds the whole length/ }, 'the agent says what it did');
+  t.match(agent, { code: 0, stdout: /rounds the whole length/ }, 'the agent reports its change');
 
   const results = api.requests.flatMap(({ body }) => body.contents?.at(-1)?.parts ?? []);
   t.match(
@@ -199,7 +199,7 @@ t.test('Gemini CLI finds and mends the sample bug', async (t) => {
       { name: 'replace', response: { output: /^Successfully modified/ } },
       { name: 'run_shell_command', response: { output: /pass 18/ } },
     ],
-    'its tools did what the script asked for',
+    'the tools ran as scripted',
   );
   t.match(
     (await run('node', ['--test', '--test-reporter=tap'], { cwd })).stdout,
@@ -210,13 +210,13 @@ t.test('Gemini CLI finds and mends the sample bug', async (t) => {
   t.ok(api.requests.some(({ tools }) => tools.includes('run_shell_command')));
 });
 
-t.test('git meets a strict server', async (t) => {
+t.test('the GitHub stand-in enforces access, protection and fast-forward for git', async (t) => {
   const { dir, github, git } = await hub(t);
   const widgets = 'https://github.com/acme/widgets.git';
   const secret = 'https://github.com/acme/secret.git';
   await github.addRepository('acme/secret', { private: true });
 
-  t.match(await git('', dir, 'clone', '-q', widgets, 'anonymous'), { code: 0 }, 'what is public is for everybody');
+  t.match(await git('', dir, 'clone', '-q', widgets, 'anonymous'), { code: 0 }, 'a public repository needs no token');
   t.match(await git('', dir, 'clone', '-q', secret, 'x'), {
     code: 128,
     stderr: /could not read Username|Authentication/,
@@ -239,12 +239,12 @@ t.test('git meets a strict server', async (t) => {
 
   github.failNext({ match: /^POST .*git-receive-pack$/, afterEffect: true, reset: true });
   t.match(await push('writer', 'HEAD:c'), { code: 1 }, 'the reply is lost');
-  t.match(await git('', work, 'ls-remote', 'origin', 'c'), { stdout: /refs\/heads\/c/ }, 'but the branch is there');
+  t.match(await git('', work, 'ls-remote', 'origin', 'c'), { stdout: /refs\/heads\/c/ }, 'the branch exists');
   github.failNext({ match: /info\/refs/, status: 503, times: 2 });
   t.match(await git('', work, 'fetch'), { code: 128, stderr: /503/ });
 });
 
-t.test('gh meets a strict server', async (t) => {
+t.test('the GitHub stand-in validates requests of gh', async (t) => {
   const { github, git, gh, dir } = await hub(t);
   const pulls = 'repos/acme/widgets/pulls';
   const post = (body: object, token = 'writer') => gh(token, ['-X', 'POST', pulls, '--input', '-'], body);
@@ -298,12 +298,12 @@ t.test('gh meets a strict server', async (t) => {
   });
 
   await git('writer', dir, 'push', '-q', 'https://github.com/acme/widgets.git', ':topic');
-  t.match(github.pulls('acme/widgets'), [{ state: 'closed' }], 'without its branch, a pull request is closed');
+  t.match(github.pulls('acme/widgets'), [{ state: 'closed' }], 'deleting its branch closes a pull request');
   t.match(await patch({ state: 'open' }), refused);
 
   const reached = github.hang({ match: /^GET \/user$/ });
   const hanging = gh('writer', ['user']);
   t.match(await reached, { kind: 'rest', token: 'writer' });
   await github.close();
-  t.equal((await hanging).status, undefined, 'closing ends what hangs');
+  t.equal((await hanging).status, undefined, 'close ends hanging requests');
 });

@@ -5,7 +5,7 @@ import type { Server } from './server.ts';
 
 export type RawAnswer = { status: number; headers: Headers; body: string };
 
-/** Opens a connection to a server and sends bytes that no client would. */
+/** Opens a connection to a server and sends raw bytes. */
 export async function openRaw(server: Pick<Server, 'url'>, sent: string): Promise<Socket> {
   const { hostname, port } = new URL(server.url);
   const socket = connect(Number(port), hostname);
@@ -14,7 +14,7 @@ export async function openRaw(server: Pick<Server, 'url'>, sent: string): Promis
   return socket;
 }
 
-/** Sends bytes, and reads the last answer that comes until the server closes the connection. */
+/** Sends raw bytes and returns the final response. The server must close the connection. */
 export async function sendRaw(server: Pick<Server, 'url'>, sent: string): Promise<RawAnswer> {
   const received = await text(await openRaw(server, sent));
   const [head = '', body = ''] = received.replace(/^HTTP\/1\.1 100 Continue\r\n\r\n/, '').split('\r\n\r\n');

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { call, run, said } from '../helpers/client.ts';
+import { agentText, call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServerProcess, TOKEN } from '../helpers/server.ts';
 
 const MODEL_KEY = 'AIzaSyStandIn-Key_0123456789';
@@ -20,7 +20,7 @@ const git = (...args: string[]) =>
   execFileSync('git', ['--git-dir', join(world.dir, 'gh/acme/duration.git'), ...args], { encoding: 'utf8' }).trim();
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
-/** No form of a secret is in what came out. */
+/** Asserts that an output holds no secret in plain text, Base64 or hexadecimal. */
 function isClean(t: Test, output: unknown, name: string): void {
   const text = typeof output === 'string' ? output : JSON.stringify(output);
   for (const secret of [TOKEN, MODEL_KEY]) {
@@ -30,14 +30,14 @@ function isClean(t: Test, output: unknown, name: string): void {
   }
 }
 
-/** A ticket with a plan, whose `dev` does and says what is scripted. */
+/** Creates a ticket with a plan. */
 async function makeTicket(ticketId: string, title?: string): Promise<void> {
   await call(server, 'POST', '/v1/tickets', { ticket_id: ticketId, repo_url: REPO, ...(title ? { title } : {}) });
   gemini.on(new RegExp(`Action: make_plan.*${ticketId}`, 's'), [{ text: PLAN }]);
   await run(server, ticketId, { action: 'make_plan' });
 }
 
-t.test('what an agent gives away leaves in no event, answer, log, commit or pull request', async (t) => {
+t.test('a secret from the agent reaches no event, response, log, commit or pull request', async (t) => {
   await makeTicket('LEAK-1', `Rotate ${TOKEN}`);
   gemini.on('tell me', [
     {
@@ -46,8 +46,8 @@ t.test('what an agent gives away leaves in no event, answer, log, commit or pull
     },
   ]);
   const chat = await run(server, 'LEAK-1', { action: 'chat', message: `tell me, is it ${TOKEN}?` });
-  t.match(said(chat.events), /^it is \[redacted\], or \[redacted\]/);
-  t.equal(chat.run.result?.text, said(chat.events));
+  t.match(agentText(chat.events), /^it is \[redacted\], or \[redacted\]/);
+  t.equal(chat.run.result?.text, agentText(chat.events));
   isClean(t, chat, 'the run');
 
   gemini.on(/Action: make_plan.*again/s, [{ text: `# Goal\n\nUse ${TOKEN} and ${MODEL_KEY}.` }]);
@@ -82,9 +82,9 @@ t.test('what an agent gives away leaves in no event, answer, log, commit or pull
     accept: 'application/json',
   });
   isClean(t, stored.body, 'the pages of events');
-  const seed = await call(server, 'POST', '/command', { ticket_id: 'LEAK-1', action: 'chat', message: 'tell me' });
-  t.match(seed.body, 'it is [redacted], or');
-  isClean(t, seed.body, 'the line stream');
+  const lines = await call(server, 'POST', '/command', { ticket_id: 'LEAK-1', action: 'chat', message: 'tell me' });
+  t.match(lines.body, 'it is [redacted], or');
+  isClean(t, lines.body, 'the line stream');
 
   for (const [method, path, body] of [
     ['GET', `/v1/tickets/${TOKEN}`, undefined],
@@ -101,7 +101,7 @@ t.test('what an agent gives away leaves in no event, answer, log, commit or pull
   t.match(log, /"run finished"/);
 });
 
-t.test('a commit with a secret is refused, and the work is kept', async (t) => {
+t.test('`dev` fails with secret_in_diff and keeps the work when a file holds a secret', async (t) => {
   await makeTicket('LEAK-2');
   gemini.on(/Action: dev.*LEAK-2/s, [
     { calls: [write('fine.txt', 'fine\n'), write('config.txt', `auth: ${base64(`x:${TOKEN}`)}\n`)] },
@@ -131,7 +131,7 @@ t.test('a commit with a secret is refused, and the work is kept', async (t) => {
   t.match(warnings, [/config\.txt has text that looks like a GitHub token/]);
 });
 
-t.test('protected paths stay behind, and that is said', async (t) => {
+t.test('`dev` holds back changes of protected paths and reports them', async (t) => {
   await makeTicket('GUARD-1');
   const workflow = write('.github/workflows/evil.yml', 'on: push\n');
   gemini.on(/Action: dev.*GUARD-1/s, [{ calls: [workflow, write('src/x.ts', 'x\n')] }, { text: 'Done.' }]);
@@ -155,7 +155,7 @@ t.test('protected paths stay behind, and that is said', async (t) => {
   t.equal(git('branch', '--list', 'ticket_GUARD-2'), '');
 });
 
-t.test('attributes that hide changes are named', async (t) => {
+t.test('`dev` lists attributes that hide changes from review', async (t) => {
   await makeTicket('GUARD-3');
   gemini.on(/Action: dev.*GUARD-3/s, [
     { calls: [write('.gitattributes', '*.ts linguist-generated\n'), write('src/y.ts', 'y\n')] },
@@ -172,10 +172,10 @@ t.test('attributes that hide changes are named', async (t) => {
 
   gemini.on('once more', [{ calls: [write('src/z.ts', 'z\n')] }, { text: 'Done.' }]);
   await run(server, 'GUARD-3', { action: 'dev', message: 'once more' });
-  t.match(github.pulls('acme/duration').at(-1)?.body, named, 'also by a later run that leaves them');
+  t.match(github.pulls('acme/duration').at(-1)?.body, named, 'a later run that does not change them lists them too');
 });
 
-t.test('a secret that is too short to be masked is told at the start', async (t) => {
+t.test('the server logs a secret that is too short to redact when it starts', async (t) => {
   const other = await startServerProcess(t, world, {
     GEMINI_API_KEY: 'short',
     DATA_DIR: join(world.dir, 'other', 'data'),

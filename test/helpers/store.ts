@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import type { World } from './server.ts';
 
-/** Changes the store of a server that is stopped. */
+/** Opens the store of a stopped server for `work`. */
 export function inStore<T>(world: Pick<World, 'dir'>, work: (store: SQLite.Database) => T): T {
   const store = new SQLite(join(world.dir, 'data', 'pullwright.db'));
   try {
@@ -12,8 +12,11 @@ export function inStore<T>(world: Pick<World, 'dir'>, work: (store: SQLite.Datab
   }
 }
 
-/** Makes all that happened in tickets so far happen days ago. The server is stopped. */
-export function age(world: Pick<World, 'dir'>, days: number, tickets = '%'): void {
+/**
+ * Sets the times of runs and tickets to some days ago. The server must be stopped.
+ * @param tickets a pattern of SQL LIKE for ticket ids
+ */
+export function backdate(world: Pick<World, 'dir'>, days: number, tickets = '%'): void {
   const time = daysAgo(days);
   inStore(world, (store) => {
     store.prepare('update runs set finished_at = ? where ticket_id like ?').run(time, tickets);

@@ -19,7 +19,7 @@ const create = (server: Server, ticket_id: string, repo_url = '', headers: Recor
   call(server, 'POST', '/v1/tickets', { ticket_id, repo_url }, headers);
 const mirrors = ({ dir }: World) => readdirSync(join(dir, 'data', 'mirrors')).filter((name) => name.endsWith('.git'));
 
-t.test('a repository has one mirror, however its name is spelled', async (t) => {
+t.test('a repository has one mirror, whatever the spelling of its URL', async (t) => {
   const world = await makeWorld(t);
   const server = await startServer(t, world, { ...settings, FETCH_TTL_SECONDS: '60' });
   const created = await Promise.all(SPELLINGS.map((spelling, index) => create(server, `S-${index}`, spelling)));
@@ -29,7 +29,7 @@ t.test('a repository has one mirror, however its name is spelled', async (t) => 
     'all at once',
   );
   t.equal(mirrors(world).length, 1);
-  t.match(await create(server, 's-0', SPELLINGS[1]), { status: 200 }, 'a ticket is of each of them');
+  t.match(await create(server, 's-0', SPELLINGS[1]), { status: 200 }, 'a ticket accepts every spelling');
   t.match(await create(server, 'S-1', 'https://github.com/acme/other'), { status: 409 });
 
   const { headers } = await makeKey(server, { scopes: ['dev'], repositories: ['ACME/Duration.git'] });
@@ -39,13 +39,13 @@ t.test('a repository has one mirror, however its name is spelled', async (t) => 
   await server.stop();
 });
 
-t.test('a mirror of one spelling stays in use for the tickets that borrow from it', async (t) => {
+t.test('a mirror of an earlier version stays in use for its tickets', async (t) => {
   const world = await makeWorld(t);
   const [spelling = ''] = SPELLINGS;
   const first = await startServer(t, world, settings);
   t.equal((await create(first, 'OLD-1', spelling)).status, 201);
   await first.stop();
-  // As earlier versions had it: a mirror for each spelling, by which tickets find what they borrow.
+  // Earlier versions kept a mirror per spelling, and the alternates of their tickets name it.
   const key = createHash('sha256').update(spelling).digest('hex').slice(0, 16);
   const old = join(world.dir, 'data', 'mirrors', `${key}.git`);
   await rename(join(world.dir, 'data', 'mirrors', mirrors(world)[0] ?? ''), old);
@@ -56,7 +56,7 @@ t.test('a mirror of one spelling stays in use for the tickets that borrow from i
   world.gemini.on('hello', [{ text: 'Good day.' }]);
   t.equal((await create(server, 'NEW-1', SPELLINGS[1])).status, 201);
   t.equal((await create(server, 'NEW-2', SPELLINGS[3])).status, 201);
-  t.equal(mirrors(world).length, 2, 'all others share one');
+  t.equal(mirrors(world).length, 2, 'all other tickets share one mirror');
   await world.github.commit('acme/duration', { files: { 'NEWS.md': 'news\n' } });
   for (const ticket of ['OLD-1', 'NEW-1']) {
     const sync = await call(server, 'POST', `/v1/tickets/${ticket}/sync`, undefined, asAdmin);
@@ -67,7 +67,7 @@ t.test('a mirror of one spelling stays in use for the tickets that borrow from i
     t.match(body, { files: [{ path: 'MINE.md', status: 'added' }] }, ticket);
     t.match((await run(server, ticket, { action: 'chat', message: 'hello' }, asAdmin)).run, { state: 'succeeded' });
   }
-  t.match(await create(server, 'OLD-1', SPELLINGS[3]), { status: 200 }, 'its repository is the same');
+  t.match(await create(server, 'OLD-1', SPELLINGS[3]), { status: 200 }, 'the repository is the same');
   for (const ticket of ['NEW-1', 'NEW-2', 'OLD-1']) {
     const gone = await call(server, 'DELETE', `/v1/tickets/${ticket}?force=true`, undefined, asAdmin);
     t.equal(gone.status, 204, ticket);

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { RunEvent } from '../../schemas/event.ts';
 import type { Run } from '../../schemas/run.ts';
-import { call, events, run, said } from '../helpers/client.ts';
+import { agentText, call, events, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServer } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
@@ -14,7 +14,7 @@ const warnings = (seen: readonly RunEvent[]) =>
   seen.flatMap((event) => (event.type === 'log' && event.data.level === 'warn' ? [event.data.text] : []));
 const tries = (words: string) => gemini.requests.filter(({ prompt }) => prompt.includes(words)).length;
 
-t.test('a model that limits the rate or is overloaded is asked again, and each wait is said', async (t) => {
+t.test('the server retries a rate-limited or overloaded model and reports each wait', async (t) => {
   gemini.on('in a rush', [{ error: { status: 429, retryAfter: 1 } }, { error: { status: 503 } }, { text: 'Here ' }]);
   const { run: ended, events: seen } = await chat('in a rush');
   t.match(ended, { state: 'succeeded', result: { text: 'Here ' } });
@@ -22,10 +22,10 @@ t.test('a model that limits the rate or is overloaded is asked again, and each w
     /^The model limits the rate \(429\): You exceeded .* Retrying in 2 s \(attempt 2 of 5\)\.$/,
     /^The model failed \(503\): The model is overloaded\. .* Retrying in \d s \(attempt 3 of 5\)\.$/,
   ]);
-  t.equal(tries('in a rush'), 3, 'nobody else tried again');
+  t.equal(tries('in a rush'), 3, 'only the model proxy retried');
 });
 
-t.test('a connection that breaks before the answer is no more than a wait', async (t) => {
+t.test('the server retries when the connection breaks before the response', async (t) => {
   gemini.on('shaky line', [{ reset: true }, { garbage: true }, { text: 'Steady now.' }]);
   const { run: ended, events: seen } = await chat('shaky line');
   t.match(ended, { state: 'succeeded', result: { text: 'Steady now.' } });
@@ -35,7 +35,7 @@ t.test('a connection that breaks before the answer is no more than a wait', asyn
   ]);
 });
 
-t.test('an answer that breaks off in the middle ends the run, with what came of it', async (t) => {
+t.test('a run fails with its partial text when the response of the model breaks off', async (t) => {
   for (const [words, turn, detail] of [
     ['cut off', { reset: true }, /in the middle of its response: the connection broke/],
     ['talk nonsense', { garbage: true }, /in the middle of its response: its response is not valid JSON/],
@@ -46,12 +46,12 @@ t.test('an answer that breaks off in the middle ends the run, with what came of 
     gemini.release();
     const seen = await events(server, body.run_id);
     t.match(seen.at(-1), { type: 'run.failed', data: { error: { code: 'model_failed', detail, retryable: true } } });
-    t.equal(said(seen), 'Half of', 'once');
+    t.equal(agentText(seen), 'Half of', 'the partial text appears once');
     t.equal(tries(words), 1);
   }
 });
 
-t.test('what waiting does not mend ends the run at once, with a remedy', async (t) => {
+t.test('a run fails at once, with a remedy, on an error that no retry fixes', async (t) => {
   const day = 'GenerateRequestsPerDayPerProjectPerModel-FreeTier';
   for (const [words, error, expected] of [
     ['key gone', { status: 403 }, { code: 'agent_auth', remedy: /GEMINI_API_KEY/ }],
@@ -71,7 +71,7 @@ t.test('what waiting does not mend ends the run at once, with a remedy', async (
   }
 });
 
-t.test('a model that stays away ends the run after so many tries', async (t) => {
+t.test('a run fails after five attempts when the model stays unavailable', async (t) => {
   gemini.on('nobody home', [{ error: { status: 503, retryAfter: 0 } }]);
   const { run: ended, events: seen } = await chat('nobody home');
   t.match(ended, { state: 'failed', error: { code: 'model_failed', detail: /failed \(503\)/, retryable: true } });
@@ -79,7 +79,7 @@ t.test('a model that stays away ends the run after so many tries', async (t) => 
   t.equal(warnings(seen).length, 5);
 });
 
-t.test('the conversation outlasts all of this', async (t) => {
+t.test('the conversation survives all of these failures', async (t) => {
   gemini.on('what did I ask first', [{ text: 'About a rush.' }]);
   t.match((await chat('what did I ask first')).run, { state: 'succeeded' });
   t.match(JSON.stringify(gemini.requests.at(-1)?.body.contents), /in a rush.*shaky line.*what did I ask first/);

@@ -11,11 +11,11 @@ import { wrapGit } from '../helpers/wrap-git.ts';
 
 const dir = t.testdir({});
 
-// `fetch` gives up when no answer has begun after five minutes. Here it does so at once, for requests that change something.
-// A git that fetches waits at the gate, until the ticket is looked at.
-const [impatient, gate] = [join(dir, 'impatient.mjs'), join(dir, 'gate')];
+// `fetch` fails when no response starts within five minutes. This module makes it fail at once for a POST.
+// git waits at the gate during a fetch, until the command polls the ticket.
+const [shortTimeout, gate] = [join(dir, 'short-timeout.mjs'), join(dir, 'gate')];
 writeFileSync(
-  impatient,
+  shortTimeout,
   `import { existsSync, writeFile } from 'node:fs';
   await fetch('data:,');
   const gate = ${JSON.stringify(gate)};
@@ -28,10 +28,10 @@ writeFileSync(
     }
   })();`,
 );
-const NODE_OPTIONS = `--import ${pathToFileURL(impatient)}`;
+const NODE_OPTIONS = `--import ${pathToFileURL(shortTimeout)}`;
 const ticket = { ticket_id: 'SLOW-1', repo_url: REPO, branch: 'ticket_SLOW-1', base_branch: 'main' };
 
-/** A server that never answers what changes something; asked for the ticket, it tells one state after the other, and then of none. */
+/** Makes a server that never answers a POST. Each GET of the ticket returns the next state, then 404. */
 function slowServer(...states: string[]) {
   return createServer((request, response) => {
     if (request.method === 'POST') return;
@@ -43,7 +43,7 @@ function slowServer(...states: string[]) {
   });
 }
 
-t.test('a ticket whose creation takes longer than a request may is waited for', async (t) => {
+t.test('`ticket create` waits for a creation that takes longer than a request', async (t) => {
   const create = ['ticket', 'create', 'SLOW-1', REPO];
   const made = { PULLWRIGHT_URL: await listen(t, slowServer('creating', 'creating', 'ready')), NODE_OPTIONS };
   t.match(await pullwright(t, { dir }, create, { env: made }), {
@@ -59,7 +59,7 @@ t.test('a ticket whose creation takes longer than a request may is waited for', 
   });
 });
 
-t.test('so is one that a server of this command creates', async (t) => {
+t.test('`ticket create` waits as well when it starts the server itself', async (t) => {
   const world = await makeWorld(t);
   const { PORT: _, ...settings } = world.env;
   const lines = Object.entries({ ...settings, PORT: '1' }).map(([name, value]) => `${name}=${value}\n`);
@@ -68,11 +68,11 @@ t.test('so is one that a server of this command creates', async (t) => {
   execFileSync('mkfifo', [gate]);
   const env = { ...settings, NODE_OPTIONS, PATH: await wrapGit(join(dir, 'bin'), slow) };
   const created = await pullwright(t, world, ['ticket', 'create', 'OWN-1', REPO], { env });
-  t.notOk(existsSync(gate), 'it was created while its ticket was looked at');
+  t.notOk(existsSync(gate), 'the command polled the ticket during its creation');
   t.match(created, { code: 0, stdout: 'OWN-1\n', stderr: /starting one[\s\S]*Checked out on branch ticket_OWN-1/ });
 });
 
-t.test('a server that is late is not taken for one that is not there', async (t) => {
+t.test('a command distinguishes a slow server from an unreachable one', async (t) => {
   const PULLWRIGHT_URL = await listen(t, slowServer());
   const synced = await pullwright(t, { dir }, ['ticket', 'sync', 'SLOW-1'], { env: { PULLWRIGHT_URL, NODE_OPTIONS } });
   t.match(synced, { code: 1, stderr: /^The server at http:\S+ has not answered for five minutes/ });

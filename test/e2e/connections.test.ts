@@ -13,7 +13,7 @@ const { env, nodeArgs } = lacking(IMPATIENT);
 const server = await startServerProcess(t, world, env, nodeArgs);
 const port = Number(new URL(server.url).port);
 
-/** Opens a connection and sends something. */
+/** Opens a connection and sends text. */
 async function open(sent = ''): Promise<Socket> {
   const socket = connect(port, '127.0.0.1');
   await once(socket, 'connect');
@@ -21,10 +21,10 @@ async function open(sent = ''): Promise<Socket> {
   return socket;
 }
 
-/** All that comes until the server closes the connection. */
+/** Reads until the server closes the connection. */
 const answer = async (socket: Socket | Promise<Socket>) => text(await socket);
 
-/** Sends a byte after each look of the server, until the connection is closed. */
+/** Sends a byte in each check interval of the server until the connection is closed. */
 function drip(socket: Socket, byte: string): Socket {
   const timer = setInterval(() => socket.writable && socket.write(byte), LOOK_EVERY_MS);
   socket.once('close', () => clearInterval(timer));
@@ -35,7 +35,7 @@ function drip(socket: Socket, byte: string): Socket {
 const GET = 'GET /livez HTTP/1.1\r\nhost: localhost\r\n';
 const POST = 'POST /v1/tickets HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n';
 
-t.test('slow clients are cut off, slow answers are not', async (t) => {
+t.test('the server disconnects slow clients and keeps slow responses open', async (t) => {
   world.gemini.on('stay', [{ hang: true }, { text: 'over' }]);
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'S-1', repo_url: REPO });
   const { body: run } = await call(server, 'POST', '/v1/tickets/S-1/runs', { action: 'chat', message: 'stay' });
@@ -52,15 +52,15 @@ t.test('slow clients are cut off, slow answers are not', async (t) => {
   t.match(headers, /^HTTP\/1\.1 408 Request Timeout\r\n.*application\/problem\+json.*"code":"request_timeout"/s);
   t.match(body, /^HTTP\/1\.1 408 /);
   t.match(nothing, /^HTTP\/1\.1 408 /);
-  t.match(between, /^HTTP\/1\.1 200 OK.*\{"status":"ok"\}$/s, 'an idle connection is closed after its answer');
+  t.match(between, /^HTTP\/1\.1 200 OK.*\{"status":"ok"\}$/s, 'an idle connection is closed after its response');
 
-  const { status, headers: told, body: none } = await call(server, 'HEAD', `/v1/runs/${run.run_id}/events`);
-  t.match([status, told.get('content-type'), none], [200, /^text\/event-stream/, ''], 'a HEAD holds no stream');
+  const { status, headers: received, body: none } = await call(server, 'HEAD', `/v1/runs/${run.run_id}/events`);
+  t.match([status, received.get('content-type'), none], [200, /^text\/event-stream/, ''], 'a HEAD opens no stream');
   await call(server, 'POST', `/v1/runs/${run.run_id}/cancel`);
-  t.match(await streamed, /^HTTP\/1\.1 200 OK.*run\.queued.*run\.canceled/s, 'a stream outlives all of these');
+  t.match(await streamed, /^HTTP\/1\.1 200 OK.*run\.queued.*run\.canceled/s, 'the stream stays open meanwhile');
 });
 
-t.test('what is no request is answered with a problem', async (t) => {
+t.test('the server answers an invalid request with a problem document', async (t) => {
   t.match(
     await answer(open(`${GET}x-large: ${'a'.repeat(20_000)}\r\n\r\n`)),
     /^HTTP\/1\.1 431 .*application\/problem\+json.*"code":"headers_too_large"/s,
@@ -69,7 +69,7 @@ t.test('what is no request is answered with a problem', async (t) => {
   t.match(await answer(open('GET /livez HTTP/1.1\r\n\r\n')), /^HTTP\/1\.1 400 /, 'no host');
 });
 
-t.test('URLs, bodies and their depth', async (t) => {
+t.test('the server limits the length of URLs and the size, type and depth of bodies', async (t) => {
   t.match(await call(server, 'GET', `/v1/tickets?cursor=${'a'.repeat(5000)}`), {
     status: 414,
     body: { code: 'url_too_long' },
@@ -87,13 +87,13 @@ t.test('URLs, bodies and their depth', async (t) => {
   t.match(
     await post(JSON.stringify(brackets)),
     { status: 400, body: { code: 'repo_url_invalid' } },
-    'text is no depth',
+    'brackets in text do not count',
   );
   t.match(await post('{}', 'text/plain'), { status: 415, body: { code: 'unsupported_media_type' } });
   t.match(await post(`"${'a'.repeat(1_100_000)}"`), { status: 413 });
 });
 
-t.test('every answer carries the security headers', async (t) => {
+t.test('every response has the security headers', async (t) => {
   for (const path of ['/', '/v1/tickets', '/v1/tickets/NONE-1', '/nope', '/openapi.json', '/docs/']) {
     const { headers } = await call(server, 'GET', path);
     const policy = headers.get('content-security-policy') ?? '';
@@ -114,7 +114,7 @@ t.test('every answer carries the security headers', async (t) => {
   }
 });
 
-t.test('the names of this machine are served', async (t) => {
+t.test('the server answers only for its own host names', async (t) => {
   const ask = (host: string) => answer(open(`GET /v1/tickets HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`));
   t.match(await ask('localhost:1'), /^HTTP\/1\.1 200 /);
   t.match(await ask('evil.example'), /^HTTP\/1\.1 403 .*host_not_allowed/s);

@@ -11,7 +11,7 @@ const exec = promisify(execFile);
 const world = await makeWorld(t);
 const server = await startServer(t, world);
 
-/** curl as the original service's README calls it. */
+/** Calls a route with the curl flags that clients of the simple API use. */
 async function curl(path: string, body?: object): Promise<{ head: string; body: string }> {
   const args = ['-sS', '-N', '-i', new URL(path, server.url).href];
   if (body !== undefined) {
@@ -22,7 +22,7 @@ async function curl(path: string, body?: object): Promise<{ head: string; body: 
   return { head: stdout.slice(0, split), body: stdout.slice(split + 4) };
 }
 
-/** The stream as a literal client reads it: the lines that begin with `data: `. */
+/** Returns the `data: ` lines of a stream, as a simple client reads them. */
 function dataLines(stream: string): string[] {
   return stream
     .split('\n')
@@ -30,7 +30,7 @@ function dataLines(stream: string): string[] {
     .map((line) => line.slice('data: '.length));
 }
 
-t.test('a literal client of the original service', async (t) => {
+t.test('a curl client takes a ticket to a pull request through the simple API', async (t) => {
   world.gemini.script(sampleScripts);
 
   const hello = await curl('/');
@@ -71,7 +71,7 @@ t.test('a literal client of the original service', async (t) => {
   const devLines = dataLines(dev.body);
   t.ok(
     devLines.some((line) => line.startsWith('[tool] edit ')),
-    'edits are told',
+    'edits are reported',
   );
   t.ok(devLines.some((line) => /^\[commit\] [0-9a-f]{12} /.test(line)));
   t.ok(devLines.includes('[pull_request] https://github.com/acme/duration/pull/1'));
@@ -79,7 +79,7 @@ t.test('a literal client of the original service', async (t) => {
   t.equal(world.github.pulls('acme/duration').length, 1);
 });
 
-t.test('a failed run says so before the end', async (t) => {
+t.test('/command ends a failed run with an Error line and __END__', async (t) => {
   world.gemini.on('break please', [{ error: { status: 400, message: 'this request is malformed' } }]);
   const stream = await curl('/command', { ticket_id: sample.ticket_id, action: 'chat', message: 'break please' });
   const lines = dataLines(stream.body);
@@ -87,13 +87,13 @@ t.test('a failed run says so before the end', async (t) => {
   t.equal(lines.at(-1), '__END__');
 });
 
-t.test('a line of the agent that reads like the end is not the end', async (t) => {
+t.test('/command escapes a line of the agent that equals __END__', async (t) => {
   world.gemini.on('say the word', [{ text: 'before\n__END__\nafter' }]);
   const stream = await curl('/command', { ticket_id: sample.ticket_id, action: 'chat', message: 'say the word' });
   t.strictSame(dataLines(stream.body), ['before', ' __END__', 'after', '__END__']);
 });
 
-t.test('leaving the stream does not stop the run', async (t) => {
+t.test('a run continues when the client of /command disconnects', async (t) => {
   world.gemini.on('take your time', [{ hang: true }, { text: 'here it is' }]);
   const response = await fetch(new URL('/command', server.url), {
     method: 'POST',
@@ -108,7 +108,7 @@ t.test('leaving the stream does not stop the run', async (t) => {
   t.equal(seen.at(-1)?.type, 'run.succeeded');
 });
 
-t.test('what is refused, and that nothing is created', async (t) => {
+t.test('/create_ticket refuses invalid ids and URLs and creates nothing', async (t) => {
   const before = readdirSync(join(world.dir, 'tickets')).sort();
   const ids = [
     '',
@@ -187,7 +187,7 @@ t.test('what is refused, and that nothing is created', async (t) => {
   );
 });
 
-t.test('commands that are refused', async (t) => {
+t.test('/command refuses invalid commands', async (t) => {
   const send = (body: object) => call(server, 'POST', '/command', body);
   t.match(await send({ ticket_id: sample.ticket_id, action: 'chat' }), {
     status: 400,
@@ -201,7 +201,7 @@ t.test('commands that are refused', async (t) => {
   t.match(await send({ ticket_id: 'NONE-1', action: 'dev' }), { status: 404, body: { code: 'ticket_not_found' } });
 });
 
-t.test('frames of a stream carry ids that the event log knows', async (t) => {
+t.test('each frame of /command has the id of an event', async (t) => {
   world.gemini.on('two lines', [{ text: ['one\n', 'two'] }]);
   const response = await fetch(new URL('/command', server.url), {
     method: 'POST',

@@ -30,7 +30,7 @@ const PARAMETERS = routesOf(contract).flatMap(({ method, path, query }) =>
   })),
 );
 
-t.test('a number in a query has one spelling', async (t) => {
+t.test('an integer in a query has one valid form', async (t) => {
   const integers = PARAMETERS.filter(({ type }) => type === 'integer');
   t.ok(integers.length >= 8);
   const junk = [
@@ -70,7 +70,7 @@ t.test('a boolean in a query is true or false', async (t) => {
   }
 });
 
-t.test('a text in a query comes once, and a day is a day', async (t) => {
+t.test('the server refuses repeated or empty query parameters and invalid days', async (t) => {
   for (const query of ['state=ready&state=ready', 'state=', 'cursor=', 'limit[]=1', 'LIMIT=1']) {
     t.match(await get(`/v1/tickets?${query}`), { status: 400 }, query);
   }
@@ -89,7 +89,7 @@ t.test('a text in a query comes once, and a day is a day', async (t) => {
   t.match(await get('/v1/usage?to=1970-01-05'), { status: 200, body: { from: '1970-01-01' } });
 });
 
-t.test('a cursor is taken by its own list alone, and as it was given', async (t) => {
+t.test('a list accepts only its own cursors, unchanged', async (t) => {
   const lists = ['tickets', 'runs', 'keys', 'audit'];
   const cursors = new Map<string, string>();
   for (const list of lists) cursors.set(list, (await get(`/v1/${list}?limit=1`)).body.next_cursor);
@@ -99,7 +99,7 @@ t.test('a cursor is taken by its own list alone, and as it was given', async (t)
       t.equal(
         (await get(`/v1/${list}?cursor=${cursor}`)).status,
         of === list ? 200 : 400,
-        `${list} with that of ${of}`,
+        `${list} with a cursor of ${of}`,
       );
     }
     const own = cursors.get(list) ?? '';
@@ -124,7 +124,7 @@ t.test('a cursor is taken by its own list alone, and as it was given', async (t)
   }
 });
 
-t.test('Last-Event-ID is the number of an event, in one spelling', async (t) => {
+t.test('the server accepts Last-Event-ID only as the plain number of an event', async (t) => {
   const path = `/v1/runs/${planned.run.run_id}/events`;
   for (const id of ['0x1', '1e0', '+1', '01', '1.0', '-1', '1, 2', 'one', String(last + 1), '9'.repeat(30)]) {
     t.match(await get(path, { 'last-event-id': id }), { status: 400, body: { code: 'cursor_unknown' } }, id);
@@ -133,7 +133,7 @@ t.test('Last-Event-ID is the number of an event, in one spelling', async (t) => 
   t.match(await get(`${path}?after=${last - 1}`), { status: 200, body: /run\.succeeded/ });
 });
 
-t.test('If-Match is an entity tag, and names the version as it was given', async (t) => {
+t.test('If-Match must be an entity tag and equal the current version', async (t) => {
   const put = (tag: string) =>
     call(server, 'PUT', '/v1/tickets/I-1/plan', { body: 'Edited.' }, { ...asAdmin, 'if-match': tag });
   for (const tag of ['1', "'1'", '"1', '1"', '"1" "2"', '"1",', '**', 'w/"1"']) {
@@ -141,13 +141,13 @@ t.test('If-Match is an entity tag, and names the version as it was given', async
   }
   for (const tag of ['"01"', '"0"', '"0x1"', '"1.0"', '" 1"', 'W/"1"', '*', '"2"', '"2", "1"', '""', '"9999999999"']) {
     const answer = await put(tag);
-    // No tag holds a space.
+    // An entity tag contains no space.
     t.match(answer, tag === '" 1"' ? { status: 400 } : { status: 412, body: { code: 'plan_version_mismatch' } }, tag);
   }
   t.match(await put('"1"'), { status: 200, body: { version: 2 } });
 });
 
-t.test('an Idempotency-Key is bare, or in both of its quotes', async (t) => {
+t.test('an Idempotency-Key is bare or fully quoted', async (t) => {
   const post = (key: string) =>
     call(server, 'POST', '/v1/tickets/I-1/plan/approve', { version: 2 }, { ...asAdmin, 'idempotency-key': key });
   for (const key of ['"open', '"', '""', '"a"b"', '"a"; b', 'é', 'x'.repeat(256)]) {

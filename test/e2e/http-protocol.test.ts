@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { call } from '../helpers/client.ts';
-import { type RawAnswer, sendRaw } from '../helpers/raw.ts';
+import { type RawAnswer, sendRaw } from '../helpers/raw-http.ts';
 import { makeWorld, startServer } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
@@ -10,7 +10,7 @@ const { host } = new URL(server.url);
 const END = 'connection: close\r\n\r\n';
 const JSON_BODY = 'host: localhost\r\ncontent-type: application/json\r\n';
 
-/** A problem document that says how long it is, on a connection that is closed. */
+/** Asserts a problem document with Content-Length on a connection that the server closes. */
 function isProblem(t: Test, answer: RawAnswer, status: number, code: string, about: string): void {
   t.equal(answer.status, status, about);
   t.match(answer.headers.get('content-type'), /^application\/problem\+json/, about);
@@ -29,12 +29,12 @@ t.test('the server refuses a request whose Host is missing, repeated or not vali
     ['a path', 'host: localhost/x\r\n'],
     ['a list', 'host: localhost, evil.example\r\n'],
     ['a space', 'host: local host\r\n'],
-    ['no port', 'host: localhost:http\r\n'],
-    ['a port beyond all', 'host: localhost:65536\r\n'],
-    ['half of an address', 'host: [::1\r\n'],
-    ['no address', 'host: [1::2::3]\r\n'],
+    ['a port that is no number', 'host: localhost:http\r\n'],
+    ['a port above 65535', 'host: localhost:65536\r\n'],
+    ['an unclosed address', 'host: [::1\r\n'],
+    ['an invalid address', 'host: [1::2::3]\r\n'],
     ['an address without brackets', 'host: ::1\r\n'],
-    ['after a thousand others', `${'a:b\r\n'.repeat(1200)}host: localhost\r\nhost: evil.example\r\n`],
+    ['after a thousand headers', `${'a:b\r\n'.repeat(1200)}host: localhost\r\nhost: evil.example\r\n`],
   ];
   for (const [about = '', fields] of refused) {
     isProblem(t, await sendRaw(server, `GET /livez HTTP/1.1\r\n${fields}${END}`), 400, 'invalid_request', about);
@@ -42,10 +42,10 @@ t.test('the server refuses a request whose Host is missing, repeated or not vali
   for (const name of ['localhost', 'LOCALHOST:1', 'localhost:', '[::1]:80', '127.0.0.1:65535']) {
     t.equal((await sendRaw(server, `GET /livez HTTP/1.1\r\nhost: ${name}\r\n${END}`)).status, 200, name);
   }
-  isProblem(t, await sendRaw(server, 'GET /livez HTTP/1.0\r\n\r\n'), 403, 'host_not_allowed', 'HTTP/1.0 has none');
+  isProblem(t, await sendRaw(server, 'GET /livez HTTP/1.0\r\n\r\n'), 403, 'host_not_allowed', 'HTTP/1.0 without Host');
 });
 
-t.test('the server refuses two of a header that may come once', async (t) => {
+t.test('the server refuses a repeated header that must be unique', async (t) => {
   for (const name of ['authorization', 'content-type', 'idempotency-key', 'last-event-id', 'origin', 'x-api-key']) {
     const sent = `POST /v1/tickets HTTP/1.1\r\nhost: localhost\r\n${name}: a\r\n${name}: b\r\n${END}`;
     const answer = await sendRaw(server, sent);
@@ -54,7 +54,7 @@ t.test('the server refuses two of a header that may come once', async (t) => {
   }
 });
 
-t.test('a URL may name the host, as long as Host names the same', async (t) => {
+t.test('the server accepts an absolute URL when its host equals Host', async (t) => {
   const ask = (target: string, method = 'GET', name = host) =>
     sendRaw(server, `${method} ${target} HTTP/1.1\r\nhost: ${name}\r\n${END}`);
   for (const target of [`http://${host}/livez`, `HTTP://${host.toUpperCase()}/livez?x`]) {
@@ -62,7 +62,7 @@ t.test('a URL may name the host, as long as Host names the same', async (t) => {
   }
   t.match(await ask(`http://${host}`), { status: 200, body: /"name":"pullwright"/ }, 'no path');
   t.match(await ask(`http://${host}?/livez`), { status: 200, body: /"name":"pullwright"/ }, 'no path but a query');
-  t.match(await ask('http://localhost/livez', 'GET', 'localhost:80'), { status: 200 }, 'the port that http has');
+  t.match(await ask('http://localhost/livez', 'GET', 'localhost:80'), { status: 200 }, 'the default port of http');
   const refused = [
     'http://evil.example/livez',
     `http://me@${host}/livez`,
@@ -75,7 +75,7 @@ t.test('a URL may name the host, as long as Host names the same', async (t) => {
   for (const target of refused) isProblem(t, await ask(target), 400, 'invalid_request', target);
 });
 
-t.test('the server meets the expectation 100-continue and no other one', async (t) => {
+t.test('the server accepts the expectation 100-continue and refuses others', async (t) => {
   const expecting = (value: string, version = '1.1') =>
     sendRaw(
       server,
@@ -85,10 +85,10 @@ t.test('the server meets the expectation 100-continue and no other one', async (
     isProblem(t, await expecting(value), 417, 'expectation_failed', value);
   }
   t.match(await expecting('100-Continue'), { status: 400, body: /\/repo_url/ }, 'the body was read');
-  t.match(await expecting('the-moon', '1.0'), { status: 400, body: /\/repo_url/ }, 'HTTP/1.0 knows none');
+  t.match(await expecting('the-moon', '1.0'), { status: 400, body: /\/repo_url/ }, 'HTTP/1.0 has no expectations');
 });
 
-t.test('a method that a resource does not have is answered with those it has', async (t) => {
+t.test('the server answers 405 with Allow when a resource lacks the method', async (t) => {
   const cases = [
     ['GET', '/create_ticket', 'OPTIONS, POST'],
     ['PUT', '/command', 'OPTIONS, POST'],
@@ -123,7 +123,7 @@ t.test('a method that a resource does not have is answered with those it has', a
   t.match([all.status, all.headers.get('allow')], [204, 'DELETE, GET, HEAD, OPTIONS, POST, PUT']);
 });
 
-t.test('a method that the server does not know is not implemented', async (t) => {
+t.test('the server answers 501 to an unknown method', async (t) => {
   for (const method of ['FOO', 'get', 'GETT', 'X-Y']) {
     const answer = await sendRaw(server, `${method} /livez HTTP/1.1\r\nhost: localhost\r\n${END}`);
     isProblem(t, answer, 501, 'not_implemented', method);
@@ -139,7 +139,7 @@ t.test('a method that the server does not know is not implemented', async (t) =>
   t.match(await sendRaw(server, `GET /livez HTTP/1.1\r\n${upgrade}`), { status: 200 }, 'an upgrade is ignored');
 });
 
-t.test('what is framed in two ways, or in none that the server knows, is refused', async (t) => {
+t.test('the server refuses a request with ambiguous or unknown framing', async (t) => {
   const chunk = '2\r\n{}\r\n0\r\n\r\n';
   const cases = [
     ['two lengths', 'content-length: 2\r\ncontent-length: 3\r\n', '{}', 400],
@@ -149,9 +149,9 @@ t.test('what is framed in two ways, or in none that the server knows, is refused
     ['chunks and a length', 'transfer-encoding: chunked\r\ncontent-length: 2\r\n', chunk, 400],
     ['chunks twice', 'transfer-encoding: chunked, chunked\r\n', chunk, 400],
     ['chunks in two headers', 'transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n', chunk, 400],
-    ['no chunks', 'transfer-encoding: identity\r\n', '{}', 400],
-    ['something like chunks', 'transfer-encoding: xchunked\r\n', chunk, 400],
-    ['chunks of something', 'transfer-encoding: gzip, chunked\r\n', chunk, 501],
+    ['the coding identity', 'transfer-encoding: identity\r\n', '{}', 400],
+    ['a misspelled coding', 'transfer-encoding: xchunked\r\n', chunk, 400],
+    ['gzip before chunked', 'transfer-encoding: gzip, chunked\r\n', chunk, 501],
     ['a folded header', 'x-a: b\r\n c\r\ncontent-length: 2\r\n', '{}', 400],
     ['a space before the colon', 'content-length : 2\r\n', '{}', 400],
     ['a NUL', 'x-a: \0\r\ncontent-length: 2\r\n', '{}', 400],
@@ -165,7 +165,7 @@ t.test('what is framed in two ways, or in none that the server knows, is refused
   isProblem(t, await sendRaw(server, old), 400, 'invalid_request', 'chunks in HTTP/1.0');
 });
 
-t.test('what Node refuses is answered with a problem, which arrives however much was sent', async (t) => {
+t.test('a problem reaches the client when Node refuses a request of any size', async (t) => {
   const livez = 'GET /livez HTTP/1.1\r\nhost: localhost\r\n';
   const chunked = `POST /v1/tickets HTTP/1.1\r\n${JSON_BODY}transfer-encoding: chunked\r\n${END}`;
   const cases = [

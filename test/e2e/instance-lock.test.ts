@@ -11,7 +11,7 @@ import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 const LEASE = { LEASE_SECONDS: '5' };
 const holderOf = (world: { dir: string }) => JSON.parse(readFileSync(join(world.dir, 'data/server.json'), 'utf8'));
 
-/** Processes that have the database of a folder open. */
+/** Returns the processes that have the database of a folder open. */
 function openIn(dir: string): number[] {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   return pids
@@ -23,12 +23,12 @@ function filesOf(pid: string): string[] {
   try {
     return readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
   } catch {
-    // It ended meanwhile.
+    // The process has exited.
     return [];
   }
 }
 
-/** Command lines of what servers of a folder started outside of sandboxes. */
+/** Returns the command lines of processes that servers of a folder started outside sandboxes. */
 function childrenIn(dir: string): string[] {
   return readdirSync('/proc').flatMap((pid) => {
     try {
@@ -42,7 +42,7 @@ function childrenIn(dir: string): string[] {
   });
 }
 
-t.test('a server that works keeps its folder, and is named', async (t) => {
+t.test('a second server refuses to start and names the live holder of the lock', async (t) => {
   const world = await makeWorld(t);
   const server = await startServerProcess(t, world, LEASE);
   const { pid } = holderOf(world);
@@ -53,7 +53,7 @@ t.test('a server that works keeps its folder, and is named', async (t) => {
   t.equal((await call(server, 'GET', '/livez')).status, 200);
 });
 
-t.test('a frozen server is ended; its run goes on in the next one, and nothing of it wakes up', async (t) => {
+t.test('the next server kills a frozen one and continues its run', async (t) => {
   const world = await makeWorld(t);
   const { gemini } = world;
   const held = (text: string) => gemini.waitFor((r) => r.prompt.includes(text) && r.state === 'held');
@@ -67,7 +67,7 @@ t.test('a frozen server is ended; its run goes on in the next one, and nothing o
   const exit = new Promise((resolve) => frozen.process.once('exit', (_code, signal) => resolve(signal)));
 
   const server = await startServerProcess(t, world, LEASE);
-  t.equal(await exit, 'SIGKILL', 'the frozen one is gone for good');
+  t.equal(await exit, 'SIGKILL', 'the frozen server was killed');
   const log = await events(server, started.body.run_id);
   t.match(log.at(-1), { type: 'run.succeeded', data: { result: { text: 'wide awake' } } });
   t.match((await call(server, 'GET', `/v1/runs/${started.body.run_id}`)).body, { attempt: 2 });
@@ -76,21 +76,21 @@ t.test('a frozen server is ended; its run goes on in the next one, and nothing o
   t.strictSame(processesIn(world.dir), []);
 });
 
-t.test('a pause shorter than the lease costs nothing', async (t) => {
+t.test('a server keeps its lock when it pauses for less than the lease', async (t) => {
   const world = await makeWorld(t);
   const server = await startServerProcess(t, world, { LEASE_SECONDS: '60' });
   const { pid } = holderOf(world);
   process.kill(pid, 'SIGSTOP');
   const second = startServerProcess(t, world, { LEASE_SECONDS: '60' });
   second.catch(() => {});
-  // It has the database open while it waits for the lock.
+  // The second server has the database open while it waits for the lock.
   while (openIn(world.dir).every((other) => other === pid)) await new Promise((resolve) => setImmediate(resolve));
   process.kill(pid, 'SIGCONT');
   await t.rejects(second, /another server uses DATA_DIR/);
   t.equal((await call(server, 'GET', '/readyz')).status, 200);
 });
 
-t.test('a silent server that is not to be seen from here is left alone', async (t) => {
+t.test('the next server leaves a frozen one alone when its process is not visible', async (t) => {
   const world = await makeWorld(t);
   const frozen = await startServerProcess(t, world, LEASE);
   const holder = holderOf(world);
@@ -107,10 +107,10 @@ t.test('a silent server that is not to be seen from here is left alone', async (
   t.equal((await call(frozen, 'GET', '/livez')).status, 200);
 });
 
-t.test('a server that is silent because it brings its store up to date is left alone', async (t) => {
+t.test('the next server leaves one alone that misses heartbeats during a store upgrade', async (t) => {
   const world = await makeWorld(t);
   await (await startServerProcess(t, world, LEASE)).stop();
-  // A migration is to be done again, and takes for ever.
+  // Makes a migration due again, and endless.
   const store = new SQLite(join(world.dir, 'data/pullwright.db'));
   store.exec(`delete from kysely_migration where name >= '0009';
     drop table sessions;
@@ -121,10 +121,10 @@ t.test('a server that is silent because it brings its store up to date is left a
   startServerProcess(t, world, LEASE).catch(() => {});
   while (openIn(world.dir).length === 0) await new Promise((resolve) => setImmediate(resolve));
   await t.rejects(startServerProcess(t, world, LEASE), /process \d+ on .*\. It is upgrading the store\. Wait until/);
-  t.ok(openIn(world.dir).includes(holderOf(world).pid), 'it goes on');
+  t.ok(openIn(world.dir).includes(holderOf(world).pid), 'the upgrade continues');
 });
 
-t.test('what outlived a killed server is ended by the next one', async (t) => {
+t.test('the next server ends orphaned processes of a killed one', async (t) => {
   const world = await makeWorld(t);
   const { github, gemini } = world;
   const settings = { SANDBOX: 'none' };
@@ -140,7 +140,7 @@ t.test('what outlived a killed server is ended by the next one', async (t) => {
   await killed.stop('SIGKILL');
   t.ok(
     childrenIn(world.dir).some((command) => command.startsWith('git')),
-    'git goes on without its server',
+    'git survives its server',
   );
 
   const server = await startServerProcess(t, world, settings);

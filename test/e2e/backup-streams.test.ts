@@ -7,103 +7,103 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { lacking } from '../attacks/client-arena.ts';
 import { call } from '../helpers/client.ts';
-import { openRaw } from '../helpers/raw.ts';
+import { openRaw } from '../helpers/raw-http.ts';
 import { makeWorld, REPO, type ServerProcess, startServerProcess, type World } from '../helpers/server.ts';
 import { wrapGit } from '../helpers/wrap-git.ts';
 
 const BACKUP = 'POST /v1/backup HTTP/1.1\r\nhost: localhost\r\n\r\n';
-/** More than a connection and the buffers at its ends hold. */
-const MUCH = 24 * 1024 * 1024;
+/** More bytes than a connection and its buffers hold. */
+const NOISE_BYTES = 24 * 1024 * 1024;
 
-/** The wait for a reader, scaled down. */
-const IMPATIENT = lacking({
+/** Shortens READER_TIMEOUT_MS. */
+const SHORT_TIMEOUT = lacking({
   edits: [{ file: 'src/housekeeping/backup.ts', from: 'READER_TIMEOUT_MS = 60_000', to: 'READER_TIMEOUT_MS = 300' }],
 });
 
-/** Starts a server with a ticket, and with conversations that no compression makes smaller. */
+/** Starts a server with a ticket whose conversation does not compress. */
 async function start(t: Test, world: World, settings: Record<string, string> = {}, nodeArgs: readonly string[] = []) {
   const server = await startServerProcess(t, world, settings, nodeArgs);
   t.equal((await call(server, 'POST', '/v1/tickets', { ticket_id: 'R-1', repo_url: REPO })).status, 201);
   const folder = join(world.dir, 'data', 'conversations', 'R-1');
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'noise'), randomBytes(MUCH));
+  await writeFile(join(folder, 'noise'), randomBytes(NOISE_BYTES));
   return server;
 }
 
-const stagings = (world: World) => readdirSync(join(world.dir, 'data', 'staging'));
+const stagedFiles = (world: World) => readdirSync(join(world.dir, 'data', 'staging'));
 
-/** Waits until nothing is staged, and nothing staged is open. */
-async function unstaged(world: World, { process: { pid } }: ServerProcess): Promise<void> {
+/** Waits until the staging folder is empty and the server has closed its files. */
+async function stagingCleared(world: World, { process: { pid } }: ServerProcess): Promise<void> {
   const changes = watch(join(world.dir, 'data', 'staging'));
-  while (stagings(world).length > 0) await once(changes, 'change');
+  while (stagedFiles(world).length > 0) await once(changes, 'change');
   changes.close();
   const isOpen = (name: string) =>
     readlink(`/proc/${pid}/fd/${name}`).then(
       (path) => path.includes('/staging/'),
       () => false,
     );
-  // The kernel tells of no such end, so it is looked for.
+  // The kernel reports no closed file of another process, so this polls.
   while ((await Promise.all((await readdir(`/proc/${pid}/fd`)).map(isOpen))).includes(true));
 }
 
-/** Takes a backup and reads it to its end. */
-async function readsAll(server: ServerProcess): Promise<{ status: number; bytes: number }> {
+/** Downloads a whole backup. */
+async function download(server: ServerProcess): Promise<{ status: number; bytes: number }> {
   const answer = await fetch(new URL('/v1/backup', server.url), { method: 'POST' });
   return { status: answer.status, bytes: (await answer.arrayBuffer()).byteLength };
 }
 
-t.test('a backup ends when its reader stops reading', async (t) => {
+t.test('the server aborts a backup when its reader stops reading', async (t) => {
   const world = await makeWorld(t);
-  const server = await start(t, world, IMPATIENT.env, IMPATIENT.nodeArgs);
+  const server = await start(t, world, SHORT_TIMEOUT.env, SHORT_TIMEOUT.nodeArgs);
   const reader = await openRaw(server, BACKUP);
   t.teardown(() => reader.destroy());
-  // It reads the head and no more.
+  // The reader stops after the head.
   await once(reader, 'readable');
   t.match(await call(server, 'POST', '/v1/backup'), { status: 409, body: { code: 'backup_under_way' } });
-  await unstaged(world, server);
+  await stagingCleared(world, server);
   const next = await fetch(new URL('/v1/backup', server.url), { method: 'POST' });
   t.equal(next.status, 200);
   await next.body?.cancel();
-  await unstaged(world, server);
+  await stagingCleared(world, server);
   await server.stop();
 });
 
-t.test('a backup ends when its client leaves, whenever that is', async (t) => {
+t.test('the server aborts a backup when its client disconnects, early or late', async (t) => {
   const world = await makeWorld(t);
   const gate = join(world.dir, 'gate');
   const reached = join(world.dir, 'reached');
   execFileSync('mkfifo', [gate]);
-  // The first git on the host that names the tree of a commit waits.
+  // The first git command that names the tree of a commit waits at the gate.
   const wait = `case " $* " in *"^{tree}"*) [ -e '${reached}' ] || { : > '${reached}'; read -r word < '${gate}'; } ;; esac`;
   const server = await start(t, world, { PATH: await wrapGit(join(world.dir, 'bin'), wait) });
   t.equal((await fetch(new URL('/v1/backup', server.url), { method: 'HEAD' })).status, 405);
-  t.strictSame(stagings(world), [], 'nothing is staged for a HEAD');
+  t.strictSame(stagedFiles(world), [], 'a HEAD stages no files');
 
   const early = await openRaw(server, BACKUP);
   while (!existsSync(reached)) await new Promise((resolve) => setImmediate(resolve));
   early.destroy();
   const file = await open(gate, 'r+');
   await file.write('pass\n');
-  await unstaged(world, server);
+  await stagingCleared(world, server);
   await file.close();
 
   const late = await openRaw(server, BACKUP);
   await once(late, 'readable');
   late.destroy();
-  await unstaged(world, server);
+  await stagingCleared(world, server);
 
-  const { status, bytes } = await readsAll(server);
-  t.ok(status === 200 && bytes > MUCH, 'and the next one is whole');
+  const { status, bytes } = await download(server);
+  t.ok(status === 200 && bytes > NOISE_BYTES, 'the next backup is complete');
   await server.stop();
 });
 
-t.test('a backup ends with the server', async (t) => {
+t.test('the server aborts a backup when it stops', async (t) => {
   const world = await makeWorld(t);
   const server = await start(t, world, { SHUTDOWN_SECONDS: '4' });
   const reader = await openRaw(server, BACKUP);
   t.teardown(() => reader.destroy());
   await once(reader, 'readable');
-  t.equal(stagings(world).length, 1);
+  t.equal(stagedFiles(world).length, 1);
   t.match(await server.stop(), { code: 0 });
-  t.strictSame(stagings(world), [], 'it leaves nothing');
+  t.strictSame(stagedFiles(world), [], 'no staged file remains');
 });

@@ -7,7 +7,7 @@ import { makeWorld, REPO, type Server, startServer } from '../helpers/server.ts'
 const world = await makeWorld(t);
 const wrong = { 'x-api-key': 'not-the-key-of-this-server' };
 
-/** Statuses of the same request, one after another; `headers` may differ each time. */
+/** Sends a request several times in sequence and returns the statuses. */
 async function statuses(server: Server, times: number, headers: (index: number) => Record<string, string>) {
   const seen: number[] = [];
   for (let index = 0; index < times; index++) {
@@ -26,18 +26,22 @@ async function listen(server: Server, runId: string, headers: Record<string, str
   return { status: response.status, body: undefined, close };
 }
 
-t.test('whoever has no key is stopped soon, and cannot go on guessing', async (t) => {
+t.test('the server answers 429 to every key after AUTH_FAILURES_PER_MINUTE wrong ones', async (t) => {
   const server = await startServer(t, world, { API_KEY: ADMIN_KEY, AUTH_FAILURES_PER_MINUTE: '3' });
-  t.strictSame(await statuses(server, 20, () => asAdmin), Array(20).fill(200), 'valid requests are no failures');
+  t.strictSame(
+    await statuses(server, 20, () => asAdmin),
+    Array(20).fill(200),
+    'valid requests do not count as failures',
+  );
   t.strictSame(await statuses(server, 5, () => wrong), [401, 401, 401, 429, 429]);
   const limited = await call(server, 'GET', '/v1/tickets', undefined, asAdmin);
-  t.match(limited, { status: 429, body: { code: 'too_many_failures' } }, 'not even the right key is told apart');
+  t.match(limited, { status: 429, body: { code: 'too_many_failures' } }, 'a valid key is refused too');
   t.ok(Number(limited.headers.get('retry-after')) > 0);
   t.match(limited.headers.get('ratelimit'), /"failures";r=0;t=\d+$/);
   t.equal((await call(server, 'GET', '/livez')).status, 200);
 });
 
-t.test('a proxy that is named tells whose request it is', async (t) => {
+t.test('the server takes the client address from a proxy in TRUST_PROXY', async (t) => {
   const server = await startServer(t, world, {
     API_KEY: ADMIN_KEY,
     AUTH_FAILURES_PER_MINUTE: '2',
@@ -46,13 +50,13 @@ t.test('a proxy that is named tells whose request it is', async (t) => {
   const from = (addresses: string) => ({ ...wrong, 'x-forwarded-for': addresses });
   t.strictSame(await statuses(server, 3, () => from('198.51.100.7')), [401, 401, 429]);
   t.strictSame(await statuses(server, 2, () => from('198.51.100.8')), [401, 401], 'another client');
-  t.strictSame(await statuses(server, 1, () => from('::ffff:198.51.100.8')), [429], 'the same one as IPv6');
+  t.strictSame(await statuses(server, 1, () => from('::ffff:198.51.100.8')), [429], 'the same client in IPv6 form');
   const one = ['2001:db8:1:2::1', '2001:DB8:1:2:ffff::2', '2001:0db8:1:2:3:4:5:6', '2001:db8:1:3::1', '2001:db8::1'];
   const network = await statuses(server, one.length, (index) => from(one[index] ?? ''));
-  t.strictSame(network, [401, 401, 429, 401, 401], 'a network of 64 bits is one client');
+  t.strictSame(network, [401, 401, 429, 401, 401], 'an IPv6 /64 network is one client');
 });
 
-t.test('a key has a limit of its own', async (t) => {
+t.test('each key has its own rate limit', async (t) => {
   const server = await startServer(t, world, { API_KEY: ADMIN_KEY, KEY_RATE_LIMIT_PER_MINUTE: '3' });
   const one = await makeKey(server, { scopes: ['read'] });
   const two = await makeKey(server, { scopes: ['read'] });
@@ -64,12 +68,16 @@ t.test('a key has a limit of its own', async (t) => {
   t.match(limited.body, { code: 'rate_limited' });
   t.ok(Number(limited.headers.get('retry-after')) > 0);
   t.strictSame(await statuses(server, 1, () => two.headers), [200]);
-  const nobody = await call(server, 'GET', '/livez');
-  t.equal(nobody.headers.get('ratelimit-policy'), '"address";q=600;w=60');
-  t.match(nobody.headers.get('ratelimit'), /^"address";r=599;t=\d+$/, 'whoever has a key does not use up an address');
+  const anonymous = await call(server, 'GET', '/livez');
+  t.equal(anonymous.headers.get('ratelimit-policy'), '"address";q=600;w=60');
+  t.match(
+    anonymous.headers.get('ratelimit'),
+    /^"address";r=599;t=\d+$/,
+    'requests with a key do not count against the address',
+  );
 });
 
-t.test('streams and runs of a key', async (t) => {
+t.test('the server limits the open streams and runs of a key', async (t) => {
   const server = await startServer(t, world, {
     API_KEY: ADMIN_KEY,
     MAX_STREAMS_PER_KEY: '2',
@@ -84,12 +92,16 @@ t.test('streams and runs of a key', async (t) => {
   const start = (headers: Record<string, string>) => call<Run>(server, 'POST', '/v1/tickets/L-1/runs', ask, headers);
 
   const started = await Promise.all(Array.from({ length: 12 }, () => start(one.headers)));
-  t.strictSame(started.map(({ status }) => status).sort(), [202, 202, 202, ...Array(9).fill(429)], 'at the same time');
+  t.strictSame(
+    started.map(({ status }) => status).sort(),
+    [202, 202, 202, ...Array(9).fill(429)],
+    'three of twelve concurrent requests start a run',
+  );
   t.match(
     started.find(({ status }) => status === 429),
     { body: { code: 'too_many_runs', remedy: String } },
   );
-  t.equal((await start(two.headers)).status, 202, 'another key has room');
+  t.equal((await start(two.headers)).status, 202, 'another key is not limited');
   const runIds = started.filter(({ status }) => status === 202).map(({ body }) => body.run_id);
   const [first = '', second = ''] = runIds;
 
@@ -100,21 +112,25 @@ t.test('streams and runs of a key', async (t) => {
   );
   t.match(await listen(server, first, one.headers), { status: 429, body: { code: 'too_many_streams' } });
   const page = { ...one.headers, accept: 'application/json' };
-  t.equal((await call(server, 'GET', `/v1/runs/${first}/events`, undefined, page)).status, 200, 'a page is no stream');
+  t.equal(
+    (await call(server, 'GET', `/v1/runs/${first}/events`, undefined, page)).status,
+    200,
+    'a page does not count as a stream',
+  );
 
   await call(server, 'POST', `/v1/runs/${runIds[2]}/cancel`, undefined, one.headers);
   const refused = await call(server, 'POST', '/command', { ticket_id: 'L-1', ...ask }, one.headers);
   t.match(refused.body, { code: 'too_many_streams' });
   const { body } = await call(server, 'GET', '/v1/runs?state=queued', undefined, asAdmin);
-  t.equal(body.items.length, 2, 'and no run was started for a stream that could not be');
+  t.equal(body.items.length, 2, 'the refused stream started no run');
 
   const other = await listen(server, first, two.headers);
-  t.equal(other.status, 200, 'another key has streams of its own');
+  t.equal(other.status, 200, 'another key has its own streams');
   streams[0]?.close();
   let again = await listen(server, first, one.headers);
-  // The server learns of the end of a connection a little later than the client.
+  // The server notices a closed connection slightly later than the client.
   while (again.status === 429) again = await listen(server, first, one.headers);
-  t.equal(again.status, 200, 'a stream that ended makes room');
-  t.equal((await start(one.headers)).status, 202, 'and so does a run');
+  t.equal(again.status, 200, 'a closed stream makes room');
+  t.equal((await start(one.headers)).status, 202, 'a canceled run makes room');
   for (const stream of [...streams, other, again]) stream.close();
 });

@@ -20,15 +20,15 @@ const git = (folder: string, ...args: string[]) =>
 const logged = (seen: readonly RunEvent[]) => seen.flatMap((event) => (event.type === 'log' ? [event.data.text] : []));
 const WRAP_UP = /Note from the server: this run nears its limit \(MAX_TURNS_PER_RUN: 3 turns are used of 4\)/;
 
-/** A ticket with a plan. */
-async function planned(ticket_id: string): Promise<void> {
+/** Creates a ticket with a plan. */
+async function createPlanned(ticket_id: string): Promise<void> {
   await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
   gemini.on(new RegExp(`Action: make_plan.*${ticket_id}`, 's'), [{ text: PLAN }]);
   await run(server, ticket_id, { action: 'make_plan' });
 }
 
-t.test('near its limit the agent is asked to come to an end, and what it did is published', async (t) => {
-  await planned('DL-1');
+t.test('the server asks the agent to finish near a limit and publishes its work', async (t) => {
+  await createPlanned('DL-1');
   gemini.on(/Action: dev.*DL-1/s, [write('a.txt'), write('b.txt'), write('c.txt'), write('d.txt'), { text: 'All.' }]);
   gemini.on(WRAP_UP, [{ text: 'a to c are done, d is not.' }]);
   const { run: ended, events } = await run(server, 'DL-1', { action: 'dev' });
@@ -39,11 +39,15 @@ t.test('near its limit the agent is asked to come to an end, and what it did is 
   t.match(pull?.body, /may be incomplete.*`MAX_TURNS_PER_RUN`/);
   const asked = gemini.requests.findLast(({ prompt }) => WRAP_UP.test(prompt));
   t.match(asked?.prompt, /consistent state that compiles/);
-  t.match(JSON.stringify(asked?.body.contents), /Action: dev[\s\S]*a\.txt[\s\S]*c\.txt/, 'it knows what it did');
+  t.match(
+    JSON.stringify(asked?.body.contents),
+    /Action: dev[\s\S]*a\.txt[\s\S]*c\.txt/,
+    'the request holds the conversation so far',
+  );
 });
 
-t.test('at its limit the run ends, and the next one goes on from its work', async (t) => {
-  await planned('DL-2');
+t.test('a run fails at its limit, and the next run continues from its work', async (t) => {
+  await createPlanned('DL-2');
   gemini.on(/Action: dev.*DL-2/s, [write('a.txt'), write('b.txt'), write('c.txt')]);
   gemini.on(WRAP_UP, [write('d.txt'), write('e.txt')]);
   const { run: ended, events } = await run(server, 'DL-2', { action: 'dev' });
@@ -67,7 +71,7 @@ t.test('at its limit the run ends, and the next one goes on from its work', asyn
   }).trim();
   const diff = execFileSync('git', ['--git-dir', gitDir, 'diff', '--name-only', 'HEAD', ref], { encoding: 'utf8' });
   t.equal(diff, 'a.txt\nb.txt\nc.txt\nd.txt\n', 'the checkpoint holds the work');
-  t.notMatch(git('gh/acme/duration.git', 'for-each-ref'), 'DL-2', 'and nothing was pushed');
+  t.notMatch(git('gh/acme/duration.git', 'for-each-ref'), 'DL-2', 'nothing was pushed');
 
   gemini.on(/unfinished work of an earlier run/, [write('e.txt'), { text: 'Done.' }]);
   const { run: next } = await run(server, 'DL-2', { action: 'dev' });
@@ -77,19 +81,19 @@ t.test('at its limit the run ends, and the next one goes on from its work', asyn
   gemini.on('and then', [write('f.txt'), { text: 'Done.' }]);
   await run(server, 'DL-2', { action: 'dev', message: 'and then' });
   const after = gemini.requests.findLast((request) => request.prompt.includes('and then'))?.prompt;
-  t.notMatch(after, 'unfinished work', 'which is over then');
+  t.notMatch(after, 'unfinished work', 'a later prompt no longer mentions the unfinished work');
 });
 
-t.test('a chat answers with what it knows', async (t) => {
-  const look = { calls: [{ name: 'list_directory', args: { dir_path: '.' } }] };
-  gemini.on('look everywhere', [look, look, look, look, look]);
+t.test('`chat` answers near its limit with its findings so far', async (t) => {
+  const list = { calls: [{ name: 'list_directory', args: { dir_path: '.' } }] };
+  gemini.on('look everywhere', [list, list, list, list, list]);
   gemini.on(WRAP_UP, [{ text: 'What I know.' }]);
   const { run: ended } = await run(server, 'DL-1', { action: 'chat', message: 'look everywhere' });
   t.match(ended, { state: 'succeeded', result: { text: 'What I know.', cut_short: 'MAX_TURNS_PER_RUN' } });
   t.match(gemini.requests.at(-1)?.prompt, /Answer now with what you know/);
 });
 
-t.test('an agent whose model hangs is ended when it has been silent for too long', async (t) => {
+t.test('a run times out when its agent and model are inactive for AGENT_SILENCE_SECONDS', async (t) => {
   gemini.on('think forever', [{ text: 'Hm', hang: true }]);
   const { run: ended } = await run(server, 'DL-1', { action: 'chat', message: 'think forever' });
   const detail = 'The agent and its model were inactive for 3 s (AGENT_SILENCE_SECONDS).';
@@ -97,7 +101,7 @@ t.test('an agent whose model hangs is ended when it has been silent for too long
   await gemini.waitFor(({ prompt, state }) => prompt.includes('think forever') && state === 'abandoned');
 });
 
-t.test('a long tool call and announced waiting are no silence', async (t) => {
+t.test('a long tool call or an announced retry does not count as inactivity', async (t) => {
   gemini.on('take your time', [
     shell('sleep 5; date > late.txt'),
     { error: { status: 429, retryAfter: 5 } },
@@ -107,7 +111,7 @@ t.test('a long tool call and announced waiting are no silence', async (t) => {
   t.match(ended, { state: 'succeeded', result: { files_changed: 1 } });
 });
 
-t.test('a call that fails again and again is told to the agent, which goes on', async (t) => {
+t.test('the server adds a hint when a tool call fails three times, and the agent continues', async (t) => {
   const read = { calls: [{ name: 'read_file', args: { file_path: 'nowhere.md' } }] };
   gemini.on('read it', [read, read, read, { text: 'never said' }]);
   gemini.on(/Note from the server: this call failed 3 times in a row/, [{ text: 'There is no such file.' }]);
@@ -117,9 +121,9 @@ t.test('a call that fails again and again is told to the agent, which goes on', 
   t.equal(logged(events).filter((text) => text === words).length, 1);
 });
 
-t.test('a request may make the limits tighter, and not wider', async (t) => {
-  const look = { calls: [{ name: 'list_directory', args: { dir_path: '.' } }] };
-  gemini.on(/on a budget|Note from the server: this run nears/, [look, look, look, look, look, look]);
+t.test('a request can lower the limits of a run but not raise them', async (t) => {
+  const list = { calls: [{ name: 'list_directory', args: { dir_path: '.' } }] };
+  gemini.on(/on a budget|Note from the server: this run nears/, [list, list, list, list, list, list]);
   const withBudget = (budget: object) => run(server, 'DL-1', { action: 'chat', message: 'on a budget', budget });
   t.match((await withBudget({ turns: 2 })).run, {
     budget: { turns: 2 },

@@ -29,20 +29,20 @@ async function killAndRestart(): Promise<void> {
   server = await startServerProcess(t, world, settings);
 }
 
-/** Opens the feed; `until` reads on to the first frame that it holds for, and gives all up to it. */
+/** Opens the change feed. `until` reads up to the first frame that matches, and returns all frames read. */
 async function watch(headers: Record<string, string> = asAdmin, lastId?: string) {
   const response = await fetch(new URL('/v1/events', server.url), {
     headers: { ...headers, ...(lastId === undefined ? {} : { 'last-event-id': lastId }) },
   });
   const reader = frames(response);
   t.teardown(() => reader.return(undefined));
-  const until = async (holds: (frame: EventSourceMessage) => boolean) => {
+  const until = async (matches: (frame: EventSourceMessage) => boolean) => {
     const seen: EventSourceMessage[] = [];
     for (;;) {
       const { value, done } = await reader.next();
       if (done === true || value === undefined) throw new Error(`the feed ended after ${JSON.stringify(seen)}`);
       seen.push(value);
-      if (holds(value)) return seen;
+      if (matches(value)) return seen;
     }
   };
   return { response, until, close: () => reader.return(undefined) };
@@ -52,7 +52,7 @@ const isTicket = (type: string, id: string) => (frame: EventSourceMessage) =>
 const isRun = (id: string, state: string) => (frame: EventSourceMessage) =>
   frame.event === 'run.state' && JSON.parse(frame.data).run_id === id && JSON.parse(frame.data).state === state;
 
-t.test('a snapshot first, then what changes', async (t) => {
+t.test('the change feed starts with a snapshot and continues with changes', async (t) => {
   await create('F-1');
   gemini.on('stay a while', [{ hang: true }, { text: 'done' }]);
   const start = () =>
@@ -82,21 +82,21 @@ t.test('a snapshot first, then what changes', async (t) => {
   const ended = await feed.until(isRun(second.body.run_id, 'succeeded'));
   t.match(JSON.parse(ended.at(-1)?.data ?? ''), { ticket_id: 'F-1', result: { text: String } });
   t.ok(ended.some(isRun(first.body.run_id, 'succeeded')));
-  t.strictSame([...new Set(ended.map(({ event }) => event))], ['run.state'], 'what the agent says is not told here');
+  t.strictSame([...new Set(ended.map(({ event }) => event))], ['run.state'], 'the feed has no events of the agent');
 
   await create('F-2');
-  // A creation that is quick is told in one frame.
-  const born = await feed.until(({ data }) => /"ticket_id":"F-2".*"state":"ready"/.test(data));
-  t.match(JSON.parse(born.find(isTicket('ticket.created', 'F-2'))?.data ?? ''), { repo_url: REPO });
+  // A quick creation arrives in one frame.
+  const created = await feed.until(({ data }) => /"ticket_id":"F-2".*"state":"ready"/.test(data));
+  t.match(JSON.parse(created.find(isTicket('ticket.created', 'F-2'))?.data ?? ''), { repo_url: REPO });
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'F-2', repo_url: REPO, title: 'Named' }, asAdmin);
   await feed.until((frame) => frame.event === 'ticket.updated' && JSON.parse(frame.data).title === 'Named');
   await call(server, 'DELETE', '/v1/tickets/F-2', undefined, asAdmin);
   await feed.until(isTicket('ticket.deleted', 'F-2'));
-  t.pass('a ticket from its beginning to its end');
+  t.pass('the feed reports creation, update and deletion of a ticket');
   await feed.close();
 });
 
-t.test('an id resumes, and one that cannot gets a snapshot', async (t) => {
+t.test('the feed resumes after a known id and sends a snapshot after any other', async (t) => {
   const feed = await watch();
   await feed.until(({ event }) => event === 'snapshot');
   await create('F-3');
@@ -106,27 +106,27 @@ t.test('an id resumes, and one that cannot gets a snapshot', async (t) => {
   const again = await watch(asAdmin, id);
   const missed = await again.until(isTicket('ticket.created', 'F-4'));
   t.notOk(missed.some(({ event }) => event === 'snapshot'));
-  const place = Number(id.split('-')[1]);
+  const position = Number(id.split('-')[1]);
   t.strictSame(
     missed.map((frame) => frame.id),
-    missed.map((_, index) => `${id.split('-')[0]}-${place + 1 + index}`),
-    'each once, in order',
+    missed.map((_, index) => `${id.split('-')[0]}-${position + 1 + index}`),
+    'each change once, in order',
   );
   for (const unknown of ['nonsense', `${id.split('-')[0]}-999999`, '000000000000-1']) {
-    const anew = await watch(asAdmin, unknown);
-    t.match(await anew.until(() => true), [{ event: 'snapshot' }], unknown);
-    await anew.close();
+    const fresh = await watch(asAdmin, unknown);
+    t.match(await fresh.until(() => true), [{ event: 'snapshot' }], unknown);
+    await fresh.close();
   }
 
   await again.close();
 
   await killAndRestart();
   const [snapshot] = await (await watch(asAdmin, missed.at(-1)?.id)).until(() => true);
-  t.equal(snapshot?.event, 'snapshot', 'after a restart');
+  t.equal(snapshot?.event, 'snapshot', 'a restart invalidates ids');
   t.match(JSON.parse(snapshot?.data ?? ''), { runs: [], counts: { tickets: 3, runs: { succeeded: 2 } } });
 });
 
-t.test('a key that is limited to repositories hears of these only', async (t) => {
+t.test('the feed of a key limited to repositories has no changes of others', async (t) => {
   gemini.on('elsewhere', [{ text: 'there' }]);
   await create('O-1', OTHER);
   const { run: other } = await run(server, 'O-1', { action: 'chat', message: 'elsewhere' }, asAdmin);
@@ -137,12 +137,12 @@ t.test('a key that is limited to repositories hears of these only', async (t) =>
   await run(server, 'O-1', { action: 'chat', message: 'elsewhere' }, asAdmin);
   await create('O-2', OTHER);
   await create('F-5');
-  const heard = await feed.until(isTicket('ticket.created', 'F-5'));
-  t.notMatch(JSON.stringify(heard), /O-1|O-2|acme\/other/);
-  t.notMatch(JSON.stringify(heard), new RegExp(other.run_id));
+  const received = await feed.until(isTicket('ticket.created', 'F-5'));
+  t.notMatch(JSON.stringify(received), /O-1|O-2|acme\/other/);
+  t.notMatch(JSON.stringify(received), new RegExp(other.run_id));
 });
 
-t.test('a reader that stalls holds nobody up and is brought up to date', async (t) => {
+t.test('a stalled reader does not delay other readers or runs', async (t) => {
   const { hostname, port } = new URL(server.url);
   const stalled = connect(Number(port), hostname);
   await once(stalled, 'connect');
@@ -157,26 +157,26 @@ t.test('a reader that stalls holds nobody up and is brought up to date', async (
   t.equal((await events(server, last.run_id, { headers: asAdmin })).at(-1)?.run_id, last.run_id);
 });
 
-t.test('a ticket whose removal is refused is at no moment one that is being removed', async (t) => {
+t.test('the feed never shows state `deleting` for a ticket whose deletion is refused', async (t) => {
   const feed = await watch();
   await create('F-8');
   await feed.until(({ event, data }) => event !== 'snapshot' && /"ticket_id":"F-8".*"state":"ready"/.test(data));
   writeFileSync(join(world.dir, 'tickets', 'F-8', 'mine.txt'), 'not pushed');
-  // A server that is killed while it is marked would finish the removal at its next start.
+  // A server that is killed in that state would finish the deletion at its next start.
   t.match(await call(server, 'DELETE', '/v1/tickets/F-8', undefined, asAdmin), {
     status: 409,
     body: { code: 'unpushed_work' },
   });
   await create('F-9');
-  const told = await feed.until(isTicket('ticket.created', 'F-9'));
+  const received = await feed.until(isTicket('ticket.created', 'F-9'));
   t.strictSame(
-    told.filter(({ data }) => JSON.parse(data).ticket_id === 'F-8'),
+    received.filter(({ data }) => JSON.parse(data).ticket_id === 'F-8'),
     [],
   );
   await feed.close();
 });
 
-t.test('tells how far a checkout is', async (t) => {
+t.test('the feed reports the progress of a checkout', async (t) => {
   await github.addRepository('acme/wide', { empty: true });
   const files = Array.from({ length: 30_000 }, (_, n) => `M 100644 :1 ${n % 100}/${n}\n`).join('');
   const head = 'commit refs/heads/main\ncommitter S <s@x> 1767600000 +0000\ndata 1\nx\n';
@@ -186,8 +186,8 @@ t.test('tells how far a checkout is', async (t) => {
   const feed = await watch();
   const creating = create('WIDE-1', 'https://github.com/acme/wide');
   const isProgress = (frame: EventSourceMessage) => JSON.parse(frame.data).progress !== undefined;
-  const told = (await feed.until(isProgress)).at(-1);
-  t.match(JSON.parse(told?.data ?? ''), {
+  const received = (await feed.until(isProgress)).at(-1);
+  t.match(JSON.parse(received?.data ?? ''), {
     ticket_id: 'WIDE-1',
     state: 'creating',
     progress: { stage: String, percent: Number },
@@ -196,7 +196,7 @@ t.test('tells how far a checkout is', async (t) => {
   await feed.close();
 });
 
-t.test('a HEAD, and the end of the server', async (t) => {
+t.test('HEAD opens no stream, and a stopping server closes the feed', async (t) => {
   const head = await fetch(new URL('/v1/events', server.url), { method: 'HEAD', headers: asAdmin });
   t.equal(head.status, 200);
   t.match(head.headers.get('content-type'), /^text\/event-stream/);

@@ -8,7 +8,7 @@ import { makeWorld, REPO, type Server, startServer } from '../helpers/server.ts'
 const world = await makeWorld(t);
 const settings = { API_KEY: ADMIN_KEY, AUTH_FAILURES_PER_MINUTE: '3' };
 
-/** What a browser does with a key: signs in, keeps the cookie, and sends it with what its page asks for. */
+/** Signs in with a key, as a browser does. `asPage` holds the headers of later requests. */
 async function signIn(server: Server, headers: Record<string, string>) {
   const answer = await call<Session>(server, 'POST', '/v1/session', undefined, headers);
   const [cookie = ''] = answer.headers.get('set-cookie')?.split(';') ?? [];
@@ -17,7 +17,7 @@ async function signIn(server: Server, headers: Record<string, string>) {
 
 const NEW_TICKET = (ticketId: string) => ({ ticket_id: ticketId, repo_url: REPO });
 
-t.test('a key is exchanged for a cookie that no script can read', async (t) => {
+t.test('sign-in exchanges a key for an HttpOnly cookie', async (t) => {
   const server = await startServer(t, world, settings);
   const port = new URL(server.url).port;
   t.match((await call(server, 'GET', '/v1/session')).body, { signed_in: false, scopes: [] });
@@ -37,9 +37,9 @@ t.test('a key is exchanged for a cookie that no script can read', async (t) => {
   t.match(await call(server, 'GET', '/v1/keys', undefined, asPage), { status: 401, body: { code: 'unauthorized' } });
 });
 
-t.test('off loopback the cookie is for TLS alone', async (t) => {
+t.test('the cookie is Secure on any host but loopback', async (t) => {
   const server = await startServer(t, world, { ...settings, ALLOWED_HOSTS: 'pullwright.example' });
-  // `fetch` does not let one name another host.
+  // `fetch` does not allow another Host header.
   const { request } = await import('node:http');
   const { hostname, port } = new URL(server.url);
   const cookies = await new Promise((resolve, reject) => {
@@ -54,7 +54,7 @@ t.test('off loopback the cookie is for TLS alone', async (t) => {
   t.match(cookies, [/^__Host-pullwright=.*; Path=\/; HttpOnly; Secure; SameSite=Strict$/]);
 });
 
-t.test('the cookie speaks for the pages of this server alone', async (t) => {
+t.test('the server accepts the cookie only from its own pages', async (t) => {
   const server = await startServer(t, world, settings);
   const { cookie, asPage } = await signIn(server, asAdmin);
   const create = (id: string, headers: Record<string, string>) =>
@@ -75,16 +75,16 @@ t.test('the cookie speaks for the pages of this server alone', async (t) => {
   t.match(await call(server, 'GET', '/v1/tickets', undefined, { cookie, 'sec-fetch-site': 'cross-site' }), {
     status: 403,
   });
-  t.equal((await create('S-1', { cookie, origin: server.url })).status, 201, 'an old browser sends Origin alone');
+  t.equal((await create('S-1', { cookie, origin: server.url })).status, 201, 'an old browser sends only Origin');
   t.equal((await create('S-2', asPage)).status, 201);
   t.equal((await create('S-3', { cookie, ...asAdmin })).status, 201, 'a key in a header needs no cookie');
   const wrong = await create('S-4', { ...asPage, 'x-api-key': 'not-the-key-of-this-server' });
-  t.equal(wrong.status, 401, 'and a wrong key is not made up for by a cookie');
+  t.equal(wrong.status, 401, 'a cookie does not replace a wrong key');
   const again = await call(server, 'POST', '/v1/session', undefined, asPage);
-  t.equal(again.status, 401, 'a session does not renew itself');
+  t.equal(again.status, 401, 'a sign-in cannot renew itself');
 });
 
-t.test('a session may do what its key may, and ends with it, streams too', async (t) => {
+t.test('a sign-in has the scopes of its key and ends with it, as do its streams', async (t) => {
   const server = await startServer(t, world, settings);
   world.gemini.on('stay', [{ hang: true }, { text: 'over' }]);
   const key = await makeKey(server, { scopes: ['chat'] });
@@ -104,11 +104,15 @@ t.test('a session may do what its key may, and ends with it, streams too', async
   for await (const _ of stream);
   t.pass('the stream has ended');
   for (let times = 0; times < 6; times++) {
-    t.equal((await call(server, 'GET', '/v1/tickets', undefined, asPage)).status, 401, 'and nothing more is allowed');
+    t.equal((await call(server, 'GET', '/v1/tickets', undefined, asPage)).status, 401, 'the cookie is no longer valid');
   }
   t.equal((await call(server, 'GET', '/v1/session', undefined, asPage)).body.signed_in, false);
-  t.equal((await signIn(server, asAdmin)).answer.status, 200, 'which locks nobody out');
-  t.equal((await call(server, 'GET', '/v1/tickets', undefined, other.asPage)).status, 200, 'other sessions go on');
+  t.equal((await signIn(server, asAdmin)).answer.status, 200, 'these failures lock out no other caller');
+  t.equal(
+    (await call(server, 'GET', '/v1/tickets', undefined, other.asPage)).status,
+    200,
+    'other sign-ins remain valid',
+  );
   const audit = await call(server, 'GET', '/v1/audit', undefined, asAdmin);
   t.ok(
     audit.body.items.some(
@@ -117,17 +121,17 @@ t.test('a session may do what its key may, and ends with it, streams too', async
   );
 });
 
-t.test('signing out ends the streams of that session', async (t) => {
+t.test('sign-out closes the streams of its sign-in', async (t) => {
   const server = await startServer(t, world, settings);
   const { asPage } = await signIn(server, asAdmin);
   const stream = frames(await fetch(new URL('/v1/events', server.url), { headers: asPage }));
   await stream.next();
   await call(server, 'DELETE', '/v1/session', undefined, asPage);
   for await (const _ of stream);
-  t.pass('it has ended');
+  t.pass('the stream has ended');
 });
 
-t.test('sessions outlive the server, but not the key', async (t) => {
+t.test('a sign-in survives a restart but not a replaced key', async (t) => {
   const first = await startServer(t, world, settings);
   const port = new URL(first.url).port;
   const { asPage } = await signIn(first, asAdmin);
@@ -139,7 +143,7 @@ t.test('sessions outlive the server, but not the key', async (t) => {
   t.equal((await call(third, 'GET', '/v1/keys', undefined, asPage)).status, 401, 'API_KEY was replaced');
 });
 
-t.test('where no key is needed, nobody signs in', async (t) => {
+t.test('a server without keys reports every caller as signed in', async (t) => {
   const folders = { DATA_DIR: `${world.dir}/open/data`, TICKETS_ROOT: `${world.dir}/open/tickets` };
   const open = await startServer(t, world, folders);
   t.match((await call(open, 'GET', '/v1/session')).body, { signed_in: true, key_id: 'loopback', scopes: ['admin'] });
@@ -148,7 +152,7 @@ t.test('where no key is needed, nobody signs in', async (t) => {
   t.equal(answer.headers.get('set-cookie'), null);
 });
 
-t.test('the page comes with a policy that lets nothing in, and its files can be kept for good', async (t) => {
+t.test('the dashboard has a strict content security policy and immutable assets', async (t) => {
   const server = await startServer(t, world, settings);
   const page = await call<string>(server, 'GET', '/dashboard/tickets/S-1/plan', undefined, { accept: 'text/html' });
   const policy = page.headers.get('content-security-policy') ?? '';
@@ -172,5 +176,5 @@ t.test('the page comes with a policy that lets nothing in, and its files can be 
     const answer = await fetch(new URL(path, server.url));
     size += gzipSync(Buffer.from(await answer.arrayBuffer())).length;
   }
-  t.ok(size < 35_000, `${size} bytes are loaded at first, gzipped`);
+  t.ok(size < 35_000, `the first load takes ${size} bytes, gzipped`);
 });

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
 import { lacking } from '../attacks/client-arena.ts';
-import { call, run, said } from '../helpers/client.ts';
+import { agentText, call, run } from '../helpers/client.ts';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
 import { type LogRecord, makeWorld, REPO, type ServerProcess, startServerProcess } from '../helpers/server.ts';
 
 const SPARE = { AGENT_POOL_SPARE: '1' };
 
-/** A record of the log that says `msg`, of the given process or ticket if one is given; of several, one after the other. */
+/** Waits for a log record with a message and the given fields. */
 function logs(server: ServerProcess, msg: string, fields: Partial<LogRecord> = {}): Promise<LogRecord> {
   return server.logged(
     (record) => record.msg === msg && Object.entries(fields).every(([name, value]) => record[name] === value),
@@ -22,7 +22,7 @@ const chat = (server: ServerProcess, ticketId: string, message: string) =>
   run(server, ticketId, { action: 'chat', message });
 const pool = async (server: ServerProcess) => (await call(server, 'GET', '/v1/agents')).body.pool;
 
-t.test('the first command of a new ticket finds an agent that waited', async (t) => {
+t.test('the first command of a new ticket uses a spare agent', async (t) => {
   const world = await makeWorld(t);
   const { gemini } = world;
   gemini.on('read it', [{ calls: [{ name: 'read_file', args: { file_path: 'README.md' } }] }, { text: 'Read.' }]);
@@ -36,22 +36,22 @@ t.test('the first command of a new ticket finds an agent that waited', async (t)
   const one = await chat(server, 'NEW-1', 'read it');
   t.match(one.run, { state: 'succeeded', result: { text: 'Read.' } });
   const prompt = JSON.stringify(gemini.requests.find((request) => request.prompt.includes('read it'))?.body.contents);
-  t.match(prompt, /README\.md/, 'its context shows the files of the repository, not the empty folder');
-  const told = JSON.stringify(gemini.requests.at(-1)?.body.contents);
-  t.match(told, /functionResponse/, 'it read');
-  t.match(told, /duration/i, 'what the repository holds');
+  t.match(prompt, /README\.md/, 'its context lists the files of the repository');
+  const context = JSON.stringify(gemini.requests.at(-1)?.body.contents);
+  t.match(context, /functionResponse/, 'the agent called a tool');
+  t.match(context, /duration/i, 'the tool returned the file');
   const two = await chat(server, 'NEW-1', 'look for it');
   t.match(two.run, { state: 'succeeded', result: { text: 'Found.' } });
-  t.match(JSON.stringify(gemini.requests.at(-1)?.body.contents), /Found \d+ match/, 'it can search without git');
+  t.match(JSON.stringify(gemini.requests.at(-1)?.body.contents), /Found \d+ match/, 'the agent can search without git');
 
   const second = await server.logged(({ msg, pid }) => msg === 'spare agent ready' && pid !== first.pid);
   t.equal((await create(server, 'NEW-2')).status, 201);
   t.match(await logs(server, 'spare agent claimed', { ticket_id: 'NEW-2' }), { pid: second.pid });
-  t.equal(said((await chat(server, 'NEW-2', 'read it')).events), 'Read.');
+  t.equal(agentText((await chat(server, 'NEW-2', 'read it')).events), 'Read.');
   t.match((await call(server, 'GET', '/metrics')).body, /agent_starts_total\{agent="gemini",kind="spare"\} 2\n/);
   t.notMatch((await call(server, 'GET', '/metrics')).body, /kind="cold"/);
 
-  t.test('and sees nothing of another ticket', async (t) => {
+  t.test('the agent cannot read another ticket', async (t) => {
     const of = (ticket: string) => processesIn(join(world.dir, 'tickets', ticket)).map(({ pid }) => pid);
     t.ok(of('NEW-1').length > 0);
     t.ok(of('NEW-2').length > 0);
@@ -65,7 +65,7 @@ t.test('the first command of a new ticket finds an agent that waited', async (t)
     t.notMatch(JSON.stringify(gemini.requests.at(-1)?.body.contents?.slice(-2)), /duration/);
   });
 
-  t.test('a conversation that began with a spare outlives its process', async (t) => {
+  t.test('a conversation that began with a spare agent survives its process', async (t) => {
     process.kill(Number(second.pid), 'SIGKILL');
     await logs(server, 'agent exited', { pid: second.pid });
     const again = await chat(server, 'NEW-2', 'read it again');
@@ -76,13 +76,13 @@ t.test('the first command of a new ticket finds an agent that waited', async (t)
     t.equal(again.run.state, 'succeeded');
   });
 
-  t.test('deleting the ticket ends it and leaves nothing', async (t) => {
+  t.test('deleting the ticket ends its agent and removes its conversation', async (t) => {
     t.equal((await call(server, 'DELETE', '/v1/tickets/NEW-1')).status, 204);
     await logs(server, 'agent exited', { pid: first.pid });
     t.notOk((await readdir(join(world.dir, 'data/conversations'))).includes('NEW-1'));
   });
 
-  t.test('a killed server leaves no process, and the next one no folder', async (t) => {
+  t.test('a killed server leaves no process, and the next server removes its folders', async (t) => {
     await server.logged(({ msg, pid }) => msg === 'spare agent ready' && pid !== first.pid && pid !== second.pid);
     await server.stop('SIGKILL');
     await noneLeft(world.dir);
@@ -95,7 +95,7 @@ t.test('the first command of a new ticket finds an agent that waited', async (t)
   });
 });
 
-t.test('a spare that dies is replaced, and a ticket that cannot be made takes none', async (t) => {
+t.test('the pool replaces a dead spare agent, and a failed creation claims none', async (t) => {
   const world = await makeWorld(t);
   const server = await startServerProcess(t, world, SPARE);
   const first = await logs(server, 'spare agent ready');
@@ -109,12 +109,12 @@ t.test('a spare that dies is replaced, and a ticket that cannot be made takes no
   t.match(await logs(server, 'spare agent claimed'), { ticket_id: 'OK-1', pid: second.pid });
   await server.stop();
   await noneLeft(world.dir);
-  t.same(await readdir(join(world.dir, 'tickets/.staging')), [], 'a stop leaves nothing behind');
+  t.same(await readdir(join(world.dir, 'tickets/.staging')), [], 'a stop leaves no staged folder');
 });
 
-t.test('a spare that can neither be used nor cleared away does not end the server', async (t) => {
+t.test('the server survives a spare agent that can be neither used nor removed', async (t) => {
   const world = await makeWorld(t);
-  // A process or a disk that fails at this very moment, which a test cannot bring about from outside.
+  // Injects failures of a process and a disk that a test cannot cause from outside.
   const fails = (from: string, to: string) => ({ file: 'src/agents/agents.ts', from, to });
   const { env, nodeArgs } = lacking({
     edits: [
@@ -131,7 +131,7 @@ t.test('a spare that can neither be used nor cleared away does not end the serve
   t.equal((await server.stop()).code, 0);
 });
 
-t.test('idle agents are limited in number and memory, the longest unused first', async (t) => {
+t.test('the pool evicts the least recently used agent beyond its size or memory', async (t) => {
   const world = await makeWorld(t);
   const server = await startServerProcess(t, world, { AGENT_POOL_SIZE: '1' });
   for (const ticket of ['A', 'B']) {
@@ -154,19 +154,19 @@ t.test('idle agents are limited in number and memory, the longest unused first',
   t.match(await pool(small), { spare: 0 });
 });
 
-t.test('no spare is started at the cost of an agent that a ticket has', async (t) => {
+t.test('the pool starts no spare agent that would evict a ticket agent', async (t) => {
   const world = await makeWorld(t);
-  // Enough for one, not for two.
+  // Enough for one agent, not for two.
   const server = await startServerProcess(t, world, { AGENT_POOL_MEMORY_MB: '250', AGENT_IDLE_SECONDS: '5', ...SPARE });
   const { pid } = await logs(server, 'spare agent ready');
   await create(server, 'NEW-1');
   await chat(server, 'NEW-1', 'hello');
   const ended = await logs(server, 'agent exited', { pid });
   const next = await server.logged((record) => record.msg === 'spare agent ready' && record.pid !== pid);
-  t.ok(Number(next.time) > Number(ended.time), 'the next one is, when that has been idle for its time');
+  t.ok(Number(next.time) > Number(ended.time), 'the next spare agent starts after the idle one exited');
 });
 
-t.test('an idle agent that does not answer is ended', async (t) => {
+t.test('the pool ends an idle agent that does not answer', async (t) => {
   const world = await makeWorld(t);
   const server = await startServerProcess(t, world, SPARE);
   const { pid } = await logs(server, 'spare agent ready');
@@ -175,7 +175,7 @@ t.test('an idle agent that does not answer is ended', async (t) => {
   await server.logged((record) => record.msg === 'spare agent ready' && record.pid !== pid);
 });
 
-t.test('the agent of dev is started when the plan is approved', async (t) => {
+t.test('the pool prestarts a writer when a plan is approved', async (t) => {
   const world = await makeWorld(t);
   const { gemini } = world;
   gemini.on(/Action: make_plan/, [{ text: '# Plan\n\n1. Add a file.\n' }]);
@@ -188,14 +188,14 @@ t.test('the agent of dev is started when the plan is approved', async (t) => {
   const ownCache = join(world.dir, 'data/compile-cache');
   const server = await startServerProcess(t, world, { ...SPARE, NODE_COMPILE_CACHE: ownCache });
   await logs(server, 'compile cache created');
-  t.match(await readdir(ownCache), [/^v\d+\./], 'beside the one of the server');
+  t.match(await readdir(ownCache), [/^v\d+\./], 'beside the cache of the server');
   await create(server, 'P-1');
   t.match((await run(server, 'P-1', { action: 'make_plan' })).run, { state: 'succeeded' });
   const approve = () => call(server, 'POST', '/v1/tickets/P-1/plan/approve', { version: 1 });
 
   t.equal((await approve()).status, 200);
   const early = await logs(server, 'prestarted writer ready');
-  t.match(await pool(server), { early: 1, idle: 1 }, 'beside the reader, which is still there');
+  t.match(await pool(server), { early: 1, idle: 1 }, 'the reader stays in the pool');
   const dev = await run(server, 'P-1', { action: 'dev' });
   t.match(dev.run, { state: 'succeeded' });
   const { run_id } = dev.run;
@@ -205,11 +205,11 @@ t.test('the agent of dev is started when the plan is approved', async (t) => {
     continued: true,
   });
   t.match(await logs(server, 'agent exited', { pid: early.pid }), { run_id });
-  t.match(await pool(server), { early: 0, idle: 0 }, 'it ended with its turn');
+  t.match(await pool(server), { early: 0, idle: 0 }, 'the writer ended with its turn');
   const saw = JSON.stringify(gemini.requests.at(-1)?.body.contents?.slice(-1));
-  t.match(saw, /v\d+\.\d+\.\d+-/, 'it ran on the compile cache');
-  t.match(saw, /Read-only file system/, 'which it cannot write');
-  t.match(saw, /<>/, 'nor do the programs that it starts');
+  t.match(saw, /v\d+\.\d+\.\d+-/, 'the agent has the compile cache');
+  t.match(saw, /Read-only file system/, 'the agent cannot write the cache');
+  t.match(saw, /<>/, 'programs of the agent do not use the cache');
 
   await approve();
   const unused = await server.logged(({ msg, pid }) => msg === 'prestarted writer ready' && pid !== early.pid);
@@ -217,7 +217,7 @@ t.test('the agent of dev is started when the plan is approved', async (t) => {
   t.same(processesIn(join(world.dir, 'tickets/P-1')), [], `deleting the ticket ends ${unused.pid}`);
 });
 
-t.test('a writer that dev takes while it starts is not ended as one that waits', async (t) => {
+t.test('the idle timeout spares a writer that `dev` acquired while it started', async (t) => {
   const world = await makeWorld(t);
   const { gemini } = world;
   const write = { name: 'write_file', args: { file_path: 'src/new.ts', content: 'export {};\n' } };
@@ -233,7 +233,7 @@ t.test('a writer that dev takes while it starts is not ended as one that waits',
 
   const dev = run(server, 'P-1', { action: 'dev' });
   await logs(server, 'prestarted writer acquired', { ticket_id: 'P-1' });
-  // One that is idle only from now on tells that the time is over.
+  // An agent that is idle from now on shows when the timeout has passed.
   await chat(server, 'P-2', 'hello');
   await logs(server, 'agent exited', { ticket_id: 'P-2' });
   await Promise.race([dev, gemini.waitFor(({ state }) => state === 'held')]);

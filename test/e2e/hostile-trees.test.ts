@@ -16,7 +16,7 @@ const create = (ticket_id: string) =>
 const names = ['a link target of 5,000 bytes', 'a file name of 256 bytes', '10^12 files in nested folders'];
 const trees = HOSTILE_TREES.filter(({ name }) => names.includes(name));
 
-t.test('a new ticket is refused with a problem when the disk cannot hold its files', async (t) => {
+t.test('creation fails with a problem when the tree cannot be checked out', async (t) => {
   for (const { name, code, detail, nodes } of trees) {
     objects.commit([readme, ...nodes(objects)]);
     const { status, body } = await create('NEW-1');
@@ -27,17 +27,17 @@ t.test('a new ticket is refused with a problem when the disk cannot hold its fil
     t.strictSame(await readdir(join(world.dir, 'tickets', '.staging')), []);
   }
   objects.commit([readme]);
-  t.match(await create('NEW-1'), { status: 201 }, 'until the branch is repaired');
+  t.match(await create('NEW-1'), { status: 201 }, 'creation succeeds once the branch is fixed');
 });
 
-t.test('a ticket goes on at its commit when the new base cannot be checked out', async (t) => {
+t.test('a ticket stays at its commit when the new base cannot be checked out', async (t) => {
   objects.commit([readme]);
   t.match(await create('OLD-1'), { status: 201 });
   gemini.on('all the same', [{ text: 'yes' }]);
   for (const { name, code, detail, nodes } of trees) {
     objects.commit([readme, ...nodes(objects)]);
     t.match(await call(server, 'POST', '/v1/tickets/OLD-1/sync'), { status: 422, body: { code, detail } }, name);
-    t.match(await create('OLD-1'), { status: 200 }, 'asked for again, it is there');
+    t.match(await create('OLD-1'), { status: 200 }, 'a repeated creation finds the ticket');
     const { run: asked, events: log } = await run(server, 'OLD-1', { action: 'chat', message: 'all the same?' });
     t.equal(asked.state, 'succeeded');
     const warnings = log.flatMap(({ type, data }) => (type === 'log' && data.level === 'warn' ? [data.text] : []));

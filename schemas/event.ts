@@ -36,7 +36,7 @@ const ToolCall = Type.Object({
   output: Type.Optional(Type.String()),
 });
 
-/** What a tool call would do, in full. A request that is too large to show is never put to a person. */
+/** A tool call in full. A call that is too large to show is never put to a person. */
 export const PermissionQuestion = Type.Object({
   tool_call_id: Type.String(),
   title: Type.String(),

@@ -80,7 +80,7 @@ async function countRuns(trx: Transaction<Database>, states: readonly RunState[]
   return count;
 }
 
-/** Runs in the transaction of the insert: a deletion of the ticket that has begun excludes new runs. */
+/** Runs in the transaction of the insert, so that a ticket in deletion gets no new run. */
 async function requireReadyTicket(trx: Transaction<Database>, ticketId: string): Promise<void> {
   const ticket = await trx
     .selectFrom('tickets')

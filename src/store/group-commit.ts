@@ -40,7 +40,7 @@ export function createGroupCommit(db: Kysely<Database>): GroupCommit {
         measurements.emit('commit', { writes: batch.length, seconds: secondsSince(begun) });
         for (const entry of batch) entry.resolve();
       } catch {
-        // One failed write rolled all of them back. Each retries in a transaction of its own.
+        // One failed write rolled all of them back. Each retries in a separate transaction.
         for (const entry of batch) {
           await db.transaction().execute(entry.run).then(entry.resolve, entry.reject);
         }

@@ -10,10 +10,10 @@ import { STORE_FILE } from './store-file.ts';
 /** Several times within the shortest lease. */
 const HEARTBEAT_INTERVAL_MS = 1000;
 const LOCK_POLL_INTERVAL_MS = 250;
-/** How long to wait for the lock of a killed process. */
+/** For the lock of a killed process. */
 const KILL_TIMEOUT_MS = 10_000;
 
-/** How long a holder may miss its heartbeat before it is killed. */
+/** The time that a holder may miss its heartbeat before it is killed. */
 type Lease = { leaseSeconds: number; logger: Logger };
 
 /** The server that holds a folder, as in `server.json`. */
@@ -28,9 +28,9 @@ type Holder = {
 };
 
 /**
- * Opens the database of a folder with an exclusive lock, which lasts as long as the process: two servers on one folder would
- * cancel each other's runs. A frozen process keeps its lock. When its heartbeat is missing for the length of the lease, by
- * this process's clock, and it runs on this machine, it is killed, so that it can never wake up and write.
+ * Opens the database of a folder with an exclusive lock for the lifetime of the process. Two servers on one folder would
+ * cancel each other's runs. A frozen process keeps its lock, so a process of this machine is killed when its heartbeat is missing
+ * for the length of the lease. It can then never wake up and write. The lease is measured by this process's clock.
  * @returns the database, and a function that releases the folder
  * @throws Error that names the holder and a remedy; the driver's error when the folder is not writable
  */

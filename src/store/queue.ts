@@ -1,11 +1,13 @@
-import type { CompiledQuery, Kysely, Transaction } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import type { RunEvent } from '../../schemas/event.ts';
 import { insertEvents } from './events.ts';
 import { ACTIVE_STATES } from './run-states.ts';
 import type { Database, RunRow } from './schema.ts';
 
+const ACTIVE = sql.join(ACTIVE_STATES.map((state) => sql.lit(state)));
+
 /**
- * Selects the queued runs in the order in which the dispatcher claims them:
+ * The queued runs in the order in which the dispatcher claims them:
  * 1. Runs with an earlier attempt.
  * 2. Keys take turns. A key with fewer active runs comes first. Its runs follow each other, the ticket that was served
  *    least recently first.
@@ -14,121 +16,36 @@ import type { Database, RunRow } from './schema.ts';
  * Runs of one ticket keep the order of their requests, whichever key made them. `served` counts claimed runs; no clock is
  * involved.
  */
-function selectInOrder(db: Kysely<Database>) {
-  return db
-    .with('busy', (q) =>
-      q
-        .selectFrom('runs')
-        .select((eb) => [eb.fn.coalesce('key_id', eb.val('')).as('holder'), eb.fn.countAll<number>().as('active')])
-        .where('state', 'in', ACTIVE_STATES)
-        .groupBy('key_id'),
-    )
-    .with('queued', (q) =>
-      q
-        .selectFrom('runs as run')
-        .where('run.state', '=', 'queued')
-        .select((eb) => [
-          'run.run_id',
-          'run.ticket_key',
-          eb.fn.coalesce('run.key_id', eb.val('')).as('holder'),
-          eb.case().when('run.attempt', '>', 0).then(0).else(1).end().as('attempted_first'),
-          eb.fn
-            .agg<number>('row_number')
-            .over((over) => over.partitionBy('run.ticket_key').orderBy('run.run_id'))
-            .as('nth'),
-          eb.fn
-            .coalesce(
-              eb
-                .selectFrom('runs as of_ticket')
-                .select((e) => e.fn.max('of_ticket.served').as('served'))
-                .whereRef('of_ticket.ticket_key', '=', 'run.ticket_key'),
-              eb.lit(0),
-            )
-            .as('ticket_served'),
-          eb.fn
-            .coalesce(
-              eb
-                .selectFrom('runs as of_key')
-                .select((e) => e.fn.max('of_key.served').as('served'))
-                .whereRef('of_key.key_id', '=', 'run.key_id'),
-              eb.lit(0),
-            )
-            .as('key_served'),
-        ]),
-    )
-    .with('ranked', (q) =>
-      q
-        .selectFrom('queued')
-        .leftJoin('busy', 'busy.holder', 'queued.holder')
-        .selectAll('queued')
-        .select((eb) =>
-          eb(
-            eb.fn
-              .agg<number>('row_number')
-              .over((over) =>
-                over
-                  .partitionBy('queued.holder')
-                  .orderBy('queued.attempted_first')
-                  .orderBy('queued.nth')
-                  .orderBy('queued.ticket_served')
-                  .orderBy('queued.run_id'),
-              ),
-            '+',
-            eb.fn.coalesce('busy.active', eb.lit(0)),
-          ).as('rank'),
-        ),
-    )
-    .with('turns', (q) =>
-      q
-        .selectFrom('ranked')
-        .selectAll()
-        // A run never overtakes an earlier run of its ticket, whichever key is next.
-        .select((eb) =>
-          eb.fn
-            .max<number>('rank')
-            .over((over) => over.partitionBy('ticket_key').orderBy('nth'))
-            .as('turn'),
-        ),
-    )
-    .selectFrom('turns')
-    .select('turns.run_id')
-    .orderBy('turns.attempted_first')
-    .orderBy('turns.turn')
-    .orderBy('turns.nth')
-    .orderBy('turns.key_served')
-    .orderBy('turns.ticket_served')
-    .orderBy('turns.run_id');
-}
+const QUEUE = sql`
+  with busy as (
+    select coalesce(key_id, '') as holder, count(*) as active from runs where state in (${ACTIVE}) group by key_id
+  ), queued as (
+    select run_id, ticket_key, coalesce(key_id, '') as holder, attempt = 0 as is_new,
+      row_number() over (partition by ticket_key order by run_id) as nth,
+      coalesce((select max(served) from runs as other where other.ticket_key = run.ticket_key), 0) as ticket_served,
+      coalesce((select max(served) from runs as other where other.key_id = run.key_id), 0) as key_served
+    from runs as run where state = 'queued'
+  ), ranked as (
+    select queued.*, coalesce(busy.active, 0) + row_number() over
+      (partition by queued.holder order by is_new, nth, ticket_served, run_id) as rank
+    from queued left join busy on busy.holder = queued.holder
+  ), turns as (
+    -- A run never overtakes an earlier run of its ticket, whichever key is next.
+    select *, max(rank) over (partition by ticket_key order by nth) as turn from ranked
+  )
+  select run_id from turns`;
+const ORDER = sql`order by is_new, turn, nth, key_served, ticket_served, run_id`;
 
-type RunIdQuery = CompiledQuery<{ run_id: string }>;
+const ALL = sql<{ run_id: string }>`${QUEUE} ${ORDER}`;
 
-/** Compiled once: Kysely takes longer to build these queries than SQLite to run them. */
-let compiled: { positions: RunIdQuery; next: RunIdQuery } | undefined;
-
-function compiledQueries(db: Kysely<Database>) {
-  compiled ??= {
-    positions: selectInOrder(db).compile(),
-    next: selectInOrder(db)
-      .where((eb) =>
-        eb.not(
-          eb.exists(
-            eb
-              .selectFrom('runs as active')
-              .select('active.run_id')
-              .whereRef('active.ticket_key', '=', 'turns.ticket_key')
-              .where('active.state', 'in', ACTIVE_STATES),
-          ),
-        ),
-      )
-      .limit(1)
-      .compile(),
-  };
-  return compiled;
-}
+/** The first run of a ticket without an active run. */
+const NEXT = sql<{ run_id: string }>`${QUEUE} where not exists (
+    select 1 from runs as active where active.ticket_key = turns.ticket_key and active.state in (${ACTIVE})
+  ) ${ORDER} limit 1`;
 
 /** Returns the positions of the queued runs, by run id; 1 is next. */
 export async function queuePositions(db: Kysely<Database>): Promise<Map<string, number>> {
-  const { rows } = await db.executeQuery(compiledQueries(db).positions);
+  const { rows } = await ALL.execute(db);
   return new Map(rows.map(({ run_id }, index) => [run_id, index + 1]));
 }
 
@@ -144,7 +61,7 @@ export async function claimNext(trx: Transaction<Database>): Promise<Claimed | u
     .limit(1)
     .executeTakeFirst();
   if (queued === undefined) return undefined;
-  const [next] = (await trx.executeQuery(compiledQueries(trx).next)).rows;
+  const [next] = (await NEXT.execute(trx)).rows;
   if (next === undefined) return undefined;
   const now = new Date().toISOString();
   const row = await trx

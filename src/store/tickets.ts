@@ -45,7 +45,7 @@ export function createTicketStore(db: Kysely<Database>, changes: ChangeNotifier)
     /**
      * Puts a ticket that is `ready` into the state `deleting`; from then on it gets no runs.
      * @param force also when it has open runs, or runs newer than `lastRun`
-     * @param lastRun id of the newest run that the caller knows; empty for none
+     * @param lastRun id of the newest run that the caller has seen; empty for none
      * @returns false when such runs exist and `force` is not set
      */
     async markDeleting(ticketId: string, force: boolean, lastRun: string): Promise<boolean> {

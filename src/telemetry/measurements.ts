@@ -2,8 +2,8 @@ import { EventEmitter } from 'node:events';
 import type { Usage } from '../../schemas/run.ts';
 
 /**
- * Origin of the agent of a turn: the agent of the ticket (`warm`), a spare agent (`spare`), one that was prestarted for an
- * approved plan (`early`), a new one (`cold`), or none (`failed`).
+ * Origin of the agent of a turn: the ticket's own (`warm`), a spare one (`spare`), one prestarted for an approved plan (`early`),
+ * a new one (`cold`), or none (`failed`).
  */
 export type AgentStart = 'warm' | 'spare' | 'early' | 'cold' | 'failed';
 

@@ -58,7 +58,7 @@ export const agentSettings = {
       default: '1900000000-1900065535',
       pattern: '^[1-9]\\d{0,9}-[1-9]\\d{0,9}$',
       description:
-        'For a server that runs as root: the range of uids. Each workspace, with the agents in it, gets one of its own. No user of the machine may have a uid of this range.',
+        'For a server that runs as root: the range of uids for workspaces. Each workspace and its agents share one. No user of the machine may have a uid of this range.',
     }),
     parseUids,
   ),

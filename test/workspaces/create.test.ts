@@ -257,6 +257,7 @@ t.test('what a ticket borrows stays, whatever the remote and a collector do', as
   await chmod(path('tickets', 'K-1', 'cache'), 0o500);
   await workspaces.remove('K-1', repo('acme/widgets').url);
   await workspaces.remove('K-1', repo('acme/widgets').url);
+  await workspaces.maintenance.trashEmptied();
   await workspaces.close();
   t.strictSame(await readdir(path('tickets', '.trash')), []);
   collect();

@@ -124,7 +124,7 @@ function refuse(writer: RunWriter, { tool_call_id }: Question, count: Count): De
   const data = { permission_id: uuidv7(), tool_call_id, decision: 'reject', by: 'policy' } as const;
   writer.emit({ type: 'permission.resolved', data });
   if (!count.refused) {
-    const text = `Permission rejected: an attempt may have ${MAX_OPEN} open at once and request ${MAX_REQUESTED} in all.`;
+    const text = `Permission requests are rejected: more than ${MAX_OPEN} open at once, or more than ${MAX_REQUESTED} in all.`;
     writer.emit({ type: 'log', data: { level: 'warn', text } });
   }
   count.refused = true;

@@ -9,7 +9,7 @@ export type Owner = { teardown(work: () => unknown): unknown };
 const SANDBOX_UIDS = { first: 1_900_000_000, last: 1_900_065_535 };
 export const LIMITS = { EGRESS_ALLOW: [], MAX_WORKSPACE_MB: 1024, SANDBOX_MEMORY_MB: 4096, SANDBOX_UIDS };
 
-/** Folders of a server with one workspace, outside of what a sandbox shows. */
+/** Creates the folders of a server with one workspace, at a path that no sandbox shows. */
 export async function makeFolders(t: Owner) {
   const root = await mkdtemp(join(tmpdir(), 'pw-sandbox-'));
   t.teardown(() => rm(root, { recursive: true, force: true }));
@@ -33,7 +33,7 @@ export async function giveAway(TICKETS_ROOT: string, workspace: string): Promise
   );
 }
 
-/** A sandbox, and a way to run a shell script in it. */
+/** Creates a sandbox and a function that runs a shell script in it. */
 export function makeSandbox(
   folders: { DATA_DIR: string; TICKETS_ROOT: string; workspace: string },
   SANDBOX: 'auto' | 'none',

@@ -17,7 +17,7 @@ const RUN_TIMEOUT_MS = 100_000;
 /** How long to wait for the point of injection. */
 const POINT_TIMEOUT_MS = 15_000;
 
-export type Outcome = { ended: string[]; violations: string[] };
+export type Outcome = { outcomes: string[]; violations: string[] };
 
 /** Injects a fault at a random point of an action, and checks the invariants afterwards. */
 export async function inject(
@@ -64,10 +64,10 @@ export async function inject(
     const outcomes = await waitForRuns(stage);
     await checkUsable(stage, action);
     stage.violations.push(...(await checkTicket(stage)), ...(await feed.stop()), ...secretsSeen(stage));
-    return { ended: outcomes, violations: [...new Set([...stage.violations, ...agents.stop()])] };
+    return { outcomes, violations: [...new Set([...stage.violations, ...agents.stop()])] };
   } catch (error) {
     const text = error instanceof Error ? `${error.stack}` : String(error);
-    return { ended: [], violations: [...stage.violations, ...agents.stop(), `the harness gave up: ${text}`] };
+    return { outcomes: [], violations: [...stage.violations, ...agents.stop(), `the harness gave up: ${text}`] };
   } finally {
     await Promise.all([person.stop(), feed.stop()]);
     for (const undo of stage.undo.splice(0)) await undo();

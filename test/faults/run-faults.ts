@@ -28,7 +28,7 @@ const { values } = parseArgs({
 const [runs, seed] = [Number(values.runs), Number(values.seed)];
 
 type Step = { number: number; fault: Fault; action: ActionName };
-type Row = { injected: number; ended: Map<string, number>; violations: number };
+type Row = { injected: number; outcomes: Map<string, number>; violations: number };
 
 const UNSHARE = '/usr/bin/unshare';
 
@@ -64,11 +64,11 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function record(step: Step, { ended, violations }: Outcome, world: FaultWorld): void {
-  const row = rows.get(step.fault.name) ?? { injected: 0, ended: new Map(), violations: 0 };
+function record(step: Step, { outcomes, violations }: Outcome, world: FaultWorld): void {
+  const row = rows.get(step.fault.name) ?? { injected: 0, outcomes: new Map(), violations: 0 };
   rows.set(step.fault.name, row);
   row.injected += 1;
-  for (const state of ended) row.ended.set(state, (row.ended.get(state) ?? 0) + 1);
+  for (const state of outcomes) row.outcomes.set(state, (row.outcomes.get(state) ?? 0) + 1);
   if (violations.length === 0) return;
   row.violations += 1;
   failed += 1;
@@ -106,7 +106,7 @@ async function runSteps(steps: Step[]): Promise<void> {
     const outcome = await inject(current, about);
     record(step, outcome, current.world);
     print(
-      `${String(number).padStart(4)} ${fault.name} during ${action}: ${outcome.ended.join(' ') || '-'} (${((Date.now() - started) / 1000).toFixed(1)} s)`,
+      `${String(number).padStart(4)} ${fault.name} during ${action}: ${outcome.outcomes.join(' ') || '-'} (${((Date.now() - started) / 1000).toFixed(1)} s)`,
     );
     if (outcome.violations.length > 0) {
       await close(current.world);
@@ -146,8 +146,8 @@ function printTable(): void {
     const reason = skipped.get(name);
     if (reason !== undefined) print(`| ${name} | skipped | ${reason} | |`);
     if (row === undefined) continue;
-    const ended = [...row.ended].sort(([, a], [, b]) => b - a).map(([state, count]) => `${count} ${state}`);
-    print(`| ${name} | ${row.injected} | ${ended.join(', ') || 'no run was requested'} | ${row.violations} |`);
+    const outcomes = [...row.outcomes].sort(([, a], [, b]) => b - a).map(([state, count]) => `${count} ${state}`);
+    print(`| ${name} | ${row.injected} | ${outcomes.join(', ') || 'no run was requested'} | ${row.violations} |`);
   }
   const total = [...rows.values()].reduce((sum, { injected }) => sum + injected, 0);
   print(`\n${total} injections, seed ${seed}: ${failed === 0 ? 'no violation' : `${failed} with violations`}`);

@@ -18,12 +18,12 @@ export async function makeFolders(t: Owner) {
   await mkdir(workspace, { recursive: true });
   await mkdir(folders.DATA_DIR);
   await writeFile(join(workspace, 'README.md'), '# Widgets\n');
-  await giveAway(folders.TICKETS_ROOT, workspace);
+  await assignUid(folders.TICKETS_ROOT, workspace);
   return { root, ...folders, workspace };
 }
 
-/** Gives a workspace to a uid of its own, as a server that is root does. */
-export async function giveAway(TICKETS_ROOT: string, workspace: string): Promise<void> {
+/** Assigns a separate uid to a workspace, as a server that is root does. */
+export async function assignUid(TICKETS_ROOT: string, workspace: string): Promise<void> {
   const identities = createIdentities({ SANDBOX_UIDS, TICKETS_ROOT });
   await identities.assign(workspace);
   const names = await readdir(workspace, { recursive: true });

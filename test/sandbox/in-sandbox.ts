@@ -6,7 +6,7 @@ import { newSessionKeyring } from '../../src/sandbox/bubblewrap/session-keyring.
 import { createIdentities } from '../../src/sandbox/identity.ts';
 import { runProcess } from '../../src/sandbox/processes/run-process.ts';
 import { startProcess } from '../../src/sandbox/processes/start-process.ts';
-import { giveAway, LIMITS } from './fixtures.ts';
+import { assignUid, LIMITS } from './fixtures.ts';
 
 /** The input of this program, which runs commands in sandboxes as its own user, in one workspace. See users.ts. */
 export type Order = {
@@ -30,7 +30,7 @@ try {
     await writeFile(join(workspace, name), Buffer.from(content, 'base64'), { mode: 0o755 });
   }
   const folders = { DATA_DIR: join(root, 'data'), TICKETS_ROOT: join(root, 'tickets') };
-  await giveAway(folders.TICKETS_ROOT, workspace);
+  await assignUid(folders.TICKETS_ROOT, workspace);
   const confinement = createBubblewrap(folders, createIdentities({ ...LIMITS, ...folders }));
   const results = [];
   for (const argv of order.commands) {

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { lacking } from '../attacks/client-arena.ts';
-import type { Edit } from '../attacks/take-away.ts';
+import { withoutDefences } from '../attacks/client-arena.ts';
+import type { Edit } from '../attacks/remove-defences.ts';
 import { age } from '../helpers/age.ts';
 import { call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, type Server, type World } from '../helpers/server.ts';
@@ -36,7 +36,7 @@ const shell = (command: string) => [{ calls: [{ name: 'run_shell_command', args:
 /** Creates a world whose servers run under strace, and collects their file calls. */
 async function makeTracedWorld(t: Test, user: ServerUser, edits: readonly Edit[] = []) {
   const world = await makeWorld(t);
-  const { env, nodeArgs } = lacking({ edits: [...edits] });
+  const { env, nodeArgs } = withoutDefences({ edits: [...edits] });
   const calls: FileCall[] = [];
   let servers = 0;
   return {

@@ -381,7 +381,7 @@ t.test('SANDBOX=none starts processes on the host with few environment variables
   });
   const [cwd, homeSeen, ...names] = output.trim().split('\n');
   t.same([cwd, homeSeen], [folders.workspace, folders.DATA_DIR]);
-  // tap adds variables of its own to every process.
+  // tap adds variables to every process.
   t.same(
     names.filter((name) => !/^(_.*|PWD|NODE_OPTIONS)$/.test(name)),
     ['GIT_OPTIONAL_LOCKS', 'GIVEN', 'HOME', 'LANG', 'PATH'],

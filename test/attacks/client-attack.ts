@@ -11,7 +11,7 @@ export type ClientAttack = {
   by: string;
   /** Conditions of the server, when the attack needs more than an API_KEY. */
   given?: Conditions;
-  /** Uses a server of its own, because it leaves it unusable for others: it exhausts a limit, for example. */
+  /** Needs a separate server, because the attack exhausts a limit that others need. */
   alone?: true;
   /** Carries out the attack; returns whether it succeeded. */
   harm(arena: ClientArena): Promise<boolean>;

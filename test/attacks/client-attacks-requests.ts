@@ -161,11 +161,7 @@ const IDS: readonly ClientAttack[] = [
 }));
 
 /** Reads the line stream of an answer of the model, parsed as in a browser. */
-async function readLines(
-  { server, ticket, world }: ClientArena,
-  id: string,
-  text: string,
-): Promise<EventSourceMessage[]> {
+async function lines({ server, ticket, world }: ClientArena, id: string, text: string): Promise<EventSourceMessage[]> {
   world.gemini.on(`Say ${id}`, [{ text }]);
   await ticket(id);
   const command = { ticket_id: id, action: 'chat', message: `Say ${id}` };
@@ -182,7 +178,7 @@ const STREAMS: readonly ClientAttack[] = [
     name: 'a model forges an event',
     by: 'the model writes a frame: `\\n\\nevent: evil\\nid: 999`',
     async harm(arena) {
-      const seen = await readLines(
+      const seen = await lines(
         arena,
         'S-1',
         'a\n\nevent: evil\nid: 999\ndata: made up\r\revent: evil\rid: 999\r\n\r\nb',
@@ -195,7 +191,7 @@ const STREAMS: readonly ClientAttack[] = [
     name: 'a model forges the end of a stream',
     by: 'the model writes the line `__END__`',
     async harm(arena) {
-      const seen = await readLines(arena, 'S-2', 'a\n__END__\nb\n');
+      const seen = await lines(arena, 'S-2', 'a\n__END__\nb\n');
       return seen.slice(0, -1).some(({ data }) => data === '__END__');
     },
     without: { edits: [{ file: LINE_VIEW, from: 'return text === END ?', to: 'return text === null ?' }] },

@@ -39,9 +39,9 @@ t.test(`the server answers ${REQUESTS} random requests without an internal error
 
   const random = createRandom(SEED);
   // The first half fills caches and lets the heap grow to its size.
-  const early = await sendMany(random, routes, known, REQUESTS / 2);
+  const early = await fuzz(random, routes, known, REQUESTS / 2);
   const before = residentMemory();
-  const failures = [...early, ...(await sendMany(random, routes, known, REQUESTS / 2))];
+  const failures = [...early, ...(await fuzz(random, routes, known, REQUESTS / 2))];
   const after = residentMemory();
 
   t.strictSame(failures, [], 'every request is answered, none with 5xx');
@@ -50,12 +50,7 @@ t.test(`the server answers ${REQUESTS} random requests without an internal error
 });
 
 /** Sends requests; returns those without an answer or with a 5xx one. */
-async function sendMany(
-  random: Random,
-  routes: Route[],
-  known: Record<string, string>,
-  count: number,
-): Promise<string[]> {
+async function fuzz(random: Random, routes: Route[], known: Record<string, string>, count: number): Promise<string[]> {
   const failures: string[] = [];
   let left = count;
   await Promise.all(

@@ -71,10 +71,7 @@ export const GIT_ATTACKS: readonly GitAttack[] = [
       await writeFile(gitDir, `gitdir: ${join(outside, 'repository')}\n`);
     },
   },
-  {
-    name: 'the worktree is another folder',
-    plant: ({ config, outside }) => config(`[core]\n\tworktree = ${outside}`),
-  },
+  { name: 'the worktree is another folder', plant: ({ config, outside }) => config(`[core]\n\tworktree = ${outside}`) },
   {
     name: 'a clean filter is a program',
     plant: async ({ config, write, program }) => {
@@ -243,10 +240,7 @@ export const GIT_ATTACKS: readonly GitAttack[] = [
     name: 'a file is marked as unchanged',
     plant: ({ git }) => git('update-index', '--assume-unchanged', 'shared.txt'),
   },
-  {
-    name: 'a file is marked as skipped',
-    plant: ({ git }) => git('update-index', '--skip-worktree', 'shared.txt'),
-  },
+  { name: 'a file is marked as skipped', plant: ({ git }) => git('update-index', '--skip-worktree', 'shared.txt') },
   { name: 'a stale lock blocks the index', plant: ({ gitDir }) => writeFile(join(gitDir, 'index.lock'), '') },
   {
     name: 'attributes set a wrong encoding',

@@ -82,60 +82,56 @@ const ATTACKS: readonly Attack[] = [
 
 t.jobs = SERVER_USERS.length;
 for (const user of SERVER_USERS) {
-  t.test(
-    `an agent attacks the git of a server of the user ${user.name}`,
-    { skip: user.skip, buffered: true },
-    async (t) => {
-      const { world, arenas, server } = await startWorld(t, user);
-      for (const [index, { name, upstream = [], shell }] of ATTACKS.entries()) {
-        t.test(name, async (t) => {
-          const ticketId = `G-${index}`;
-          const repository = `acme/hostile-${index}`;
-          await arenas.addRepository(repository, upstream);
-          await arenas.reset();
-          const made = await call(server, 'POST', '/v1/tickets', {
-            ticket_id: ticketId,
-            repo_url: `https://github.com/${repository}`,
-          });
-          t.equal(made.status, 201);
-          const arena = await arenas.enter(repository, `ticket_${ticketId}`, join(world.dir, 'tickets', ticketId));
-          giveTo(user, join(world.dir, 'arena'));
-          t.strictSame(
-            await arenas.damage(arena, arenas.otherRefs(arena)),
-            ['lost the work'],
-            'the new ticket does no harm',
-          );
-
-          const program = `printf '#!/bin/sh\\nexec cat\\n' > evil-program; chmod +x evil-program`;
-          const legitimate = "echo work > work.txt; sed -i '1s/.*/mine/' shared.txt";
-          const command = `{ ${program}\n${shell(arena)}\n} > /dev/null 2>&1; ${legitimate}`;
-          world.gemini.on(`Plan ${ticketId}`, [{ text: '# Goal\n\nWork.' }]);
-          world.gemini.on(`Work ${ticketId}`, [
-            { calls: [{ name: 'run_shell_command', args: { command } }] },
-            { text: 'Done.' },
-          ]);
-          await run(server, ticketId, { action: 'make_plan', message: `Plan ${ticketId}` });
-          const before = arenas.otherRefs(arena);
-          const dev = await run(server, ticketId, { action: 'dev', message: `Work ${ticketId}` });
-          t.match(
-            dev.run,
-            { state: 'succeeded', result: { pull_request: { created: true } } },
-            JSON.stringify(dev.run.error),
-          );
-          t.strictSame(await arenas.damage(arena, before), []);
-          t.equal((await call(server, 'GET', `/v1/tickets/${ticketId}/diff`)).status, 200);
-
-          await arenas.moveUpstream(arena);
-          const moved = arenas.otherRefs(arena);
-          await call(server, 'POST', '/v1/tickets', {
-            ticket_id: ticketId,
-            repo_url: `https://github.com/${repository}`,
-          });
-          t.strictSame(await arenas.damage(arena, moved), [], 'the merge of the base branch does no harm');
+  t.test(`an agent attacks the git of the user ${user.name}`, { skip: user.skip, buffered: true }, async (t) => {
+    const { world, arenas, server } = await startWorld(t, user);
+    for (const [index, { name, upstream = [], shell }] of ATTACKS.entries()) {
+      t.test(`dev publishes only legitimate changes when the agent plants ${name}`, async (t) => {
+        const ticketId = `G-${index}`;
+        const repository = `acme/hostile-${index}`;
+        await arenas.addRepository(repository, upstream);
+        await arenas.reset();
+        const made = await call(server, 'POST', '/v1/tickets', {
+          ticket_id: ticketId,
+          repo_url: `https://github.com/${repository}`,
         });
-      }
-    },
-  );
+        t.equal(made.status, 201);
+        const arena = await arenas.enter(repository, `ticket_${ticketId}`, join(world.dir, 'tickets', ticketId));
+        giveTo(user, join(world.dir, 'arena'));
+        t.strictSame(
+          await arenas.damage(arena, arenas.otherRefs(arena)),
+          ['lost the work'],
+          'the new ticket does no harm',
+        );
+
+        const program = `printf '#!/bin/sh\\nexec cat\\n' > evil-program; chmod +x evil-program`;
+        const legitimate = "echo work > work.txt; sed -i '1s/.*/mine/' shared.txt";
+        const command = `{ ${program}\n${shell(arena)}\n} > /dev/null 2>&1; ${legitimate}`;
+        world.gemini.on(`Plan ${ticketId}`, [{ text: '# Goal\n\nWork.' }]);
+        world.gemini.on(`Work ${ticketId}`, [
+          { calls: [{ name: 'run_shell_command', args: { command } }] },
+          { text: 'Done.' },
+        ]);
+        await run(server, ticketId, { action: 'make_plan', message: `Plan ${ticketId}` });
+        const before = arenas.otherRefs(arena);
+        const dev = await run(server, ticketId, { action: 'dev', message: `Work ${ticketId}` });
+        t.match(
+          dev.run,
+          { state: 'succeeded', result: { pull_request: { created: true } } },
+          JSON.stringify(dev.run.error),
+        );
+        t.strictSame(await arenas.damage(arena, before), []);
+        t.equal((await call(server, 'GET', `/v1/tickets/${ticketId}/diff`)).status, 200);
+
+        await arenas.moveUpstream(arena);
+        const moved = arenas.otherRefs(arena);
+        await call(server, 'POST', '/v1/tickets', {
+          ticket_id: ticketId,
+          repo_url: `https://github.com/${repository}`,
+        });
+        t.strictSame(await arenas.damage(arena, moved), [], 'the merge of the base branch does no harm');
+      });
+    }
+  });
 }
 
 async function startWorld(t: Test, user: ServerUser) {

@@ -104,6 +104,6 @@ try {
   await rm(root, { recursive: true, force: true });
 }
 for (const { name, skipProof } of AGENT_ATTACKS)
-  if (skipProof !== undefined) console.log(`skipped  ${name}: ${skipProof}`);
+  if (skipProof !== undefined) console.log(`skipped    ${name}: ${skipProof}`);
 console.log(`${succeeded} of ${SELECTED.length} attacks succeeded`);
 if (succeeded < SELECTED.length) process.exitCode = 1;

@@ -51,6 +51,6 @@ for (const { name, prove } of proofs) {
   if (harm) succeeded += 1;
   console.log(`${harm ? 'SUCCEEDED' : 'no harm  '}  ${name}${why}`);
 }
-for (const { name, skipProof } of chosen) if (skipProof !== undefined) console.log(`skipped  ${name}: ${skipProof}`);
+for (const { name, skipProof } of chosen) if (skipProof !== undefined) console.log(`skipped    ${name}: ${skipProof}`);
 console.log(`${succeeded} of ${proofs.length} attacks succeeded`);
 if (succeeded < proofs.length) process.exitCode = 1;

@@ -20,7 +20,7 @@ for (const user of SERVER_USERS.filter(({ skip }) => skip === false)) {
     for (const { name, times, attempt, skipProof } of RACE_ATTACKS) {
       if (skipProof !== undefined) {
         await attempt(arena);
-        console.log(`skipped  ${name}: ${skipProof}`);
+        console.log(`skipped    ${name}: ${skipProof}`);
         continue;
       }
       tried += 1;

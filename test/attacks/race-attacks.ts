@@ -31,9 +31,9 @@ export type RaceAttack = {
   skipProof?: string;
 };
 
-const SWAPPER_EXITED = 'the swapping process has exited by then';
+const EXITED = 'the swapping process has exited by then';
 const SETUP_ONLY = 'it only prepares the next races';
-const OTHER_GUARD = 'the program may have its own protection against links';
+const GUARDED = 'the program may have its own protection against links';
 
 /** The races run in this order, in two runs of one ticket. */
 export const RACE_ATTACKS: readonly RaceAttack[] = [
@@ -55,15 +55,10 @@ export const RACE_ATTACKS: readonly RaceAttack[] = [
     name: 'runs the housekeeping and measures the workspace',
     times: 4,
     attempt: (arena) => arena.housekeeping(),
-    skipProof: OTHER_GUARD,
+    skipProof: GUARDED,
   },
-  { name: 'commits at the end of the run', times: 1, attempt: (arena) => arena.finish(), skipProof: SWAPPER_EXITED },
-  {
-    name: 'loads the conversation in a new process',
-    times: 1,
-    attempt: (arena) => arena.load(),
-    skipProof: OTHER_GUARD,
-  },
+  { name: 'commits at the end of the run', times: 1, attempt: (arena) => arena.finish(), skipProof: EXITED },
+  { name: 'loads the conversation in a new process', times: 1, attempt: (arena) => arena.load(), skipProof: GUARDED },
   {
     name: 'starts a run whose agent swaps folders',
     times: 1,
@@ -74,21 +69,16 @@ export const RACE_ATTACKS: readonly RaceAttack[] = [
     name: 'answers GET diff of folders to several readers',
     times: 12,
     attempt: (arena) => arena.diff(),
-    skipProof: OTHER_GUARD,
+    skipProof: GUARDED,
   },
-  { name: 'backs up folders', times: 6, attempt: (arena) => arena.backup(), skipProof: OTHER_GUARD },
-  { name: 'cancels the run', times: 1, attempt: (arena) => arena.cancel(), skipProof: SWAPPER_EXITED },
-  {
-    name: 'answers GET diff after the cancellation',
-    times: 1,
-    attempt: (arena) => arena.diff(),
-    skipProof: SWAPPER_EXITED,
-  },
+  { name: 'backs up folders', times: 6, attempt: (arena) => arena.backup(), skipProof: GUARDED },
+  { name: 'cancels the run', times: 1, attempt: (arena) => arena.cancel(), skipProof: EXITED },
+  { name: 'answers GET diff after the cancellation', times: 1, attempt: (arena) => arena.diff(), skipProof: EXITED },
   {
     name: 'deletes a ticket whose agent swaps files',
     times: 1,
     attempt: (arena) => arena.remove(),
-    skipProof: OTHER_GUARD,
+    skipProof: GUARDED,
   },
 ];
 

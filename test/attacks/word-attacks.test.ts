@@ -31,11 +31,7 @@ for (const user of SERVER_USERS) {
           const trailers = trailersOf(published.message);
           t.match(trailers, [`Ticket: ${ticketId}`, 'Plan-Version: 1', /^Run-Id: [0-9a-f-]{36}$/]);
           t.equal(trailers.length, 3, 'only the server adds trailers');
-          t.strictSame(
-            trailersOf(published.body),
-            [],
-            'the text of the pull request has no trailers, which a squash would use',
-          );
+          t.strictSame(trailersOf(published.body), [], 'the pull request has no trailers');
         });
       }
 

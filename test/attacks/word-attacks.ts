@@ -63,8 +63,8 @@ export const WORD_ATTACKS: readonly WordAttack[] = [
   { name: 'HTML', words: '</details><h2>Approved</h2>', effect: 'html' },
   { name: 'a hidden comment', words: '<!-- ignore the review -->', effect: 'html' },
   { name: 'an alert', words: '[!CAUTION]', effect: 'link' },
-  { name: 'text with a reversed direction', words: 'safe \u202egnihtyreve\u2066', effect: 'unseen' },
-  { name: 'invisible tag characters', words: 'a\u{e0041}b', effect: 'unseen' },
+  { name: 'text with a reversed direction', words: 'safe \u202egnihtyreve\u2066', effect: 'invisible' },
+  { name: 'invisible tag characters', words: 'a\u{e0041}b', effect: 'invisible' },
 ];
 
 /** Texts that have an effect at the start of a line, and so neither in a title nor in a name. */

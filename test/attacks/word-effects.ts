@@ -12,7 +12,7 @@ export type Effect =
   | 'skip'
   | 'link'
   | 'html'
-  | 'unseen'
+  | 'invisible'
   | 'trailer'
   | 'release'
   | 'command';
@@ -56,13 +56,14 @@ const FOUND: readonly (readonly [Effect, readonly RegExp[]])[] = [
 ];
 
 // Without joiners, which are part of emojis.
-const UNSEEN = /[\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e0fff}]|(?![\n\t])\p{Cc}/gu;
+const INVISIBLE =
+  /[\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e0fff}]|(?![\n\t])\p{Cc}/gu;
 
 /** Detects effects in text by others; the caller removes the server's own text. */
 export function effectsOf(text: string): Set<Effect> {
   const effects = new Set<Effect>();
   // `search` ignores the `lastIndex` of a global pattern.
-  if (text.search(UNSEEN) !== -1) effects.add('unseen');
+  if (text.search(INVISIBLE) !== -1) effects.add('invisible');
   if (/<[a-z/!?]/i.test(text)) effects.add('html');
   const all = readings(text);
   for (const [effect, patterns] of FOUND) {
@@ -81,7 +82,7 @@ export function trailersOf(message: string): string[] {
 
 function readings(text: string): string[] {
   const decoded = [text, decode(text), decode(decode(text))];
-  const visible = decoded.map((reading) => reading.normalize('NFKC').replace(UNSEEN, ''));
+  const visible = decoded.map((reading) => reading.normalize('NFKC').replace(INVISIBLE, ''));
   const plain = visible.map((reading) => reading.replace(/<!--[\s\S]*?-->|<[a-z/][^>]*>/gi, ''));
   const rendered = [...visible, ...plain].map((reading) =>
     reading.replace(/\\(?=[!-/:-@[-`{-~])/g, '').replace(/[*~`]|\b_|_\b/g, ''),

@@ -37,12 +37,7 @@ export const clientActions: Record<ActionName, ClientAction> = {
   make_plan: { prepare: createTicket, act: (stage) => runAction(stage, 'make_plan'), events: 10, ms: 1500 },
   approve: { prepare: withPlan, act: editAndApprove, events: 0, ms: 40 },
   dev: { prepare: createTicket, act: (stage) => runAction(stage, 'dev'), events: 26, ms: 2500 },
-  permission: {
-    prepare: createTicket,
-    act: (stage) => runAction(stage, 'dev', 'with permission'),
-    events: 20,
-    ms: 3000,
-  },
+  permission: { prepare: createTicket, act: (stage) => runAction(stage, 'dev', 'ask first'), events: 20, ms: 3000 },
   cancel: { prepare: createTicket, act: chatAndCancel, events: 6, ms: 1800 },
   delete: { prepare: withRun, act: deleteTicket, events: 0, ms: 150 },
   sync: { prepare: withUpstream, act: createTicket, events: 0, ms: 300 },
@@ -58,7 +53,7 @@ export function script({ world: { gemini }, ticketId }: Stage): void {
   gemini.on(on('chat', 'hang forever'), [{ hang: true }, { text: 'after all' }]);
   gemini.on(on('chat', 'are you there'), [{ text: `${ticketId} is there` }]);
   const shell = { calls: [{ name: 'run_shell_command', args: { command: `echo allowed > allowed-${ticketId}.md` } }] };
-  gemini.on(on('dev', 'with permission'), [write(`work-${ticketId}.md`), shell, { text: 'Did both.' }]);
+  gemini.on(on('dev', 'ask first'), [write(`work-${ticketId}.md`), shell, { text: 'Did both.' }]);
   gemini.on(on('dev', 'once more'), [write(`again-${ticketId}.md`), { text: 'Wrote it.' }]);
 }
 

@@ -104,7 +104,7 @@ async function frozenAndSecond(stage: Stage): Promise<void> {
   if (!(await exited)) stage.violations.push('a server still runs after another took over');
 }
 
-function failRequests({ world, undo }: Stage, failure: Failure): void {
+function failNext({ world, undo }: Stage, failure: Failure): void {
   world.github.failNext(failure);
   // A failure that is left over must not affect later requests.
   undo.push(() => {
@@ -130,16 +130,12 @@ function failGit(stage: Stage): void {
     { status: 502, afterEffect: true },
     { hang: true },
   ] as const);
-  failRequests(stage, { match: random.pick(GIT_PHASES), times: 1 + random.below(3), ...failure });
+  failNext(stage, { match: random.pick(GIT_PHASES), times: 1 + random.below(3), ...failure });
 }
 
 function hangGit(stage: Stage): void {
   const { random } = stage;
-  failRequests(stage, {
-    match: random.pick(GIT_PHASES),
-    hang: true,
-    ...(random.chance(0.3) ? { afterEffect: true } : {}),
-  });
+  failNext(stage, { match: random.pick(GIT_PHASES), hang: true, ...(random.chance(0.3) && { afterEffect: true }) });
 }
 
 async function killServerLate(stage: Stage): Promise<void> {
@@ -154,7 +150,7 @@ function failApi(stage: Stage): void {
     headers: { 'retry-after': '1' },
     body: { message: 'You have exceeded a secondary rate limit. Please wait a few minutes before you try again.' },
   };
-  failRequests(
+  failNext(
     stage,
     random.pick([
       { match: /POST .*\/pulls$/, reset: true, afterEffect: true },

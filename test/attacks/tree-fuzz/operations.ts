@@ -56,18 +56,18 @@ export async function ask(
     judge(stage, operation, response.status, text);
     return { status: response.status, text };
   } catch (error) {
-    addViolation(stage, `${operation} got no answer: ${error}`);
+    report(stage, `${operation} got no answer: ${error}`);
     return undefined;
   }
 }
 
-export function addViolation(stage: Pick<Stage, 'ticketId' | 'violations'>, problem: string): void {
+export function report(stage: Pick<Stage, 'ticketId' | 'violations'>, problem: string): void {
   stage.violations.push(`${stage.ticketId}: ${problem}`);
 }
 
 function judge(stage: Stage, operation: string, status: number, text: string): void {
   const { world } = stage;
-  if (text.includes(world.canary)) addViolation(stage, `${operation} shows content from outside`);
+  if (text.includes(world.canary)) report(stage, `${operation} shows content from outside`);
   if (status < 400) {
     stage.count(operation, 'ok');
     return;
@@ -78,8 +78,8 @@ function judge(stage: Stage, operation: string, status: number, text: string): v
 }
 
 function judgeError(stage: Stage, operation: string, code: string, detail: string): void {
-  if (code === 'internal' || !(code in ERROR_CODES)) addViolation(stage, `${operation} failed: ${code}: ${detail}`);
-  if (detail.includes(stage.world.dir)) addViolation(stage, `${operation} reveals a folder of the server: ${detail}`);
+  if (code === 'internal' || !(code in ERROR_CODES)) report(stage, `${operation} failed: ${code}: ${detail}`);
+  if (detail.includes(stage.world.dir)) report(stage, `${operation} reveals a folder of the server: ${detail}`);
 }
 
 async function startRun(stage: Stage, operation: string, request: object): Promise<string | undefined> {
@@ -96,9 +96,9 @@ async function readToEnd(stage: Stage, operation: string, runId: string, withinM
     const signal = AbortSignal.timeout(withinMs);
     const events = await fetch(new URL(`/v1/runs/${runId}/events`, server.url), { signal });
     if ((await events.text()).includes(world.canary))
-      addViolation(stage, `the events of ${operation} show content from outside`);
+      report(stage, `the events of ${operation} show content from outside`);
   } catch {
-    return addViolation(stage, `${operation} did not finish within ${withinMs} ms`);
+    return report(stage, `${operation} did not finish within ${withinMs} ms`);
   }
   const response = await fetch(new URL(`/v1/runs/${runId}`, server.url));
   const run: Run = JSON.parse(await response.text());
@@ -160,7 +160,7 @@ async function checkNoProcesses(stage: Stage, operation: string): Promise<void> 
       .filter(({ command }) => !command.includes(MARK));
   for (let found = left(); found.length > 0; found = left()) {
     if (Date.now() > until) {
-      return addViolation(
+      return report(
         stage,
         `after ${operation}, these processes still run: ${found.map(({ command }) => command.slice(0, 200))}`,
       );

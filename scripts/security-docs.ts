@@ -32,7 +32,7 @@ const NAMES: AgentArena = {
 const BY_WORDS = [...WORD_ATTACKS, ...LINE_ATTACKS];
 
 function cases(): string {
-  const proved = AGENT_ATTACKS.filter(({ notProved }) => notProved === undefined).length;
+  const proved = AGENT_ATTACKS.filter(({ skipProof }) => skipProof === undefined).length;
   return `
 ${AGENT_ATTACKS.length + RACE_ATTACKS.length + STUCK_ATTACKS.length + GIT_ATTACKS.length + BY_WORDS.length + CLIENT_ATTACKS.length + EGRESS_ATTACKS.length} cases. Each is a test, which fails when the attack succeeds.
 
@@ -47,7 +47,7 @@ ${table(['attack', 'during', 'actions', 'without the defences'], AGENT_ATTACKS.m
 ### By races against the server
 
 By a program in the sandbox that replaces files, then folders, by links to secrets outside while the server works; with a server as
-root and as an unprivileged user. \`node test/attacks/prove-race-attacks.ts\` runs ${RACE_ATTACKS.filter(({ notProved }) => notProved === undefined).length} on a server whose own
+root and as an unprivileged user. \`node test/attacks/prove-race-attacks.ts\` runs ${RACE_ATTACKS.filter(({ skipProof }) => skipProof === undefined).length} on a server whose own
 programs are not confined, and fails when one of them does not succeed there.
 
 ${table(['while the server does this', 'times', 'without the confinement'], RACE_ATTACKS.map(raceRow))}
@@ -92,18 +92,18 @@ ${table(['attack', 'requests', 'disabled defence'], EGRESS_ATTACKS.map(egressRow
 `;
 }
 
-function agentRow({ name, during, by, settings, repository, calls, notProved }: AgentAttack): string[] {
+function agentRow({ name, during, by, settings, repository, calls, skipProof }: AgentAttack): string[] {
   const done = [
     ...(by === undefined ? [] : [by]),
     ...(settings === undefined ? [] : [`settings ${code(JSON.stringify(settings(NAMES)))}`]),
     ...Object.entries(repository?.(NAMES) ?? {}).map(([file, text]) => `${code(file)} with ${code(text.trim())}`),
     ...(calls?.(NAMES) ?? []).map(({ name, args }) => code(String(args.command ?? name))),
   ];
-  return [name, during, done.join(', '), notProved ?? 'succeeds'];
+  return [name, during, done.join(', '), skipProof ? `not tried: ${skipProof}` : 'succeeds'];
 }
 
-function raceRow({ name, times, notProved }: RaceAttack): string[] {
-  return [name, String(times), notProved ?? 'leaks a secret'];
+function raceRow({ name, times, skipProof }: RaceAttack): string[] {
+  return [name, String(times), skipProof ? `not tried: ${skipProof}` : 'leaks a secret'];
 }
 
 function gitRow({ name, upstream, plant }: GitAttack): string[] {
@@ -115,8 +115,8 @@ function wordRow({ name, words, effect }: WordAttack): string[] {
   return [name, code(visible.replaceAll('\n', '\\n')), effect];
 }
 
-function clientRow({ name, by, without, notProved }: ClientAttack): string[] {
-  return [name, by, notProved ?? defence(without ?? {})];
+function clientRow({ name, by, without, skipProof }: ClientAttack): string[] {
+  return [name, by, skipProof ? `not tried: ${skipProof}` : defence(without ?? {})];
 }
 
 function egressRow({ name, requests, answers = {}, without }: EgressAttack): string[] {

@@ -9,7 +9,7 @@ import type { PromptRequest } from '../../src/agents/turn/run-turn.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
 import { createSandbox } from '../../src/sandbox/sandbox.ts';
-import { giveAway } from '../sandbox/fixtures.ts';
+import { assignUid } from '../sandbox/fixtures.ts';
 
 type PromptOptions = Partial<PromptRequest> & {
   onEvent?: (draft: EventDraft) => void;
@@ -32,7 +32,7 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
     await mkdir(join(workspace, name, '..'), { recursive: true });
     await writeFile(join(workspace, name), content);
   }
-  await giveAway(join(root, 'tickets'), workspace);
+  await assignUid(join(root, 'tickets'), workspace);
   const git = { dir: join(root, 'git'), mirror: join(root, 'mirror') };
   for (const folder of Object.values(git)) await mkdir(folder);
 

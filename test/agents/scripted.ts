@@ -23,7 +23,7 @@ export function scripted(oddity = 'none'): AgentDefinition {
   };
 }
 
-/** Edits of the server (test/attacks/take-away.ts) that put the scripted agent in the place of Gemini CLI; the message of a person is its script. */
+/** Edits of the server (test/attacks/remove-defences.ts) that replace Gemini CLI by the scripted agent; the message of a person is its script. */
 export const SCRIPTED_GEMINI = [
   {
     file: 'src/agents/gemini/gemini.ts',

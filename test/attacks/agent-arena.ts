@@ -16,20 +16,20 @@ import {
   AGENT_ATTACKS,
   type AgentArena,
   type AgentAttack,
-  BESIDES,
-  type Loot,
+  type Evidence,
+  EXTRA_CALLS,
   MESSAGES,
   type Prompt,
 } from './agent-attacks.ts';
 
-/** Answers with calls in one prompt. After thirty Gemini CLI takes them for a loop. */
-const MOST_ANSWERS = 20;
+/** Maximum of answers with calls in one prompt. After thirty, Gemini CLI detects a loop. */
+const MAX_ANSWERS = 20;
 
 /**
- * What there is to be attacked in a folder: a home, a secret file, a process and a service on loopback.
+ * Creates the targets of attacks in a folder: a home, a secret file, a process and a service on loopback.
  * @param dir an absolute path
- * @param attacks those to be tried
- * @param user whose all of it is
+ * @param attacks the attacks to carry out
+ * @param user the owner of the targets
  */
 export async function createAgentArena(
   dir: string,
@@ -67,7 +67,7 @@ export async function createAgentArena(
     env: { SECRET: 'canary-of-environ' },
     stdio: 'ignore',
   });
-  const decoyEnded = once(decoy, 'exit');
+  const decoyExited = once(decoy, 'exit');
   const arena: AgentArena = {
     host,
     home: join(dir, 'home'),
@@ -80,23 +80,23 @@ export async function createAgentArena(
   };
   const survivors = () => processesIn(arena.mark).map(({ pid }) => pid);
 
-  /** Each call with its attack; those that belong to none come last. */
+  /** Lists the calls of a prompt with their attacks, and then the extra calls. */
   const callsOf = (prompt: Prompt): { attack?: AgentAttack; call: ToolCall }[] => [
     ...attacks.flatMap((attack) =>
       attack.during === prompt ? (attack.calls?.(arena) ?? []).map((call) => ({ attack, call })) : [],
     ),
-    ...(BESIDES[prompt] ?? []).map((call) => ({ call })),
+    ...(EXTRA_CALLS[prompt] ?? []).map((call) => ({ call })),
   ];
 
   return {
     arena,
     home: arena.home,
 
-    /** Files of the hostile repository. */
+    /** Returns the files of the hostile repository. */
     repository(): Record<string, string> {
       const settings: Record<string, object> = {};
       for (const attack of attacks) {
-        // Gemini CLI reads one file, so what goes to the same setting has names of its own in it.
+        // Gemini CLI reads one settings file, so attacks on the same setting use different names in it.
         for (const [name, value] of Object.entries(attack.settings?.(arena) ?? {})) {
           settings[name] = Array.isArray(value) ? value : { ...settings[name], ...value };
         }
@@ -111,10 +111,10 @@ export async function createAgentArena(
       return files;
     },
 
-    /** Scripts the calls of all attacks of a prompt, several in an answer where they are many, and what is said at the end. */
+    /** Scripts the calls of all attacks of a prompt, several in an answer when there are many, and the last turn. */
     script(prompt: Prompt, last: Turn): void {
       const calls = callsOf(prompt).map(({ call }) => call);
-      const size = Math.max(1, Math.ceil(calls.length / MOST_ANSWERS));
+      const size = Math.max(1, Math.ceil(calls.length / MAX_ANSWERS));
       const turns = calls.flatMap((_, index) =>
         index % size === 0 ? [{ calls: calls.slice(index, index + size) }] : [],
       );
@@ -122,7 +122,7 @@ export async function createAgentArena(
       gemini.on(mark, [...turns, last]);
     },
 
-    /** What came of a prompt: for each of its attacks, whether it did harm, and what its calls gave. */
+    /** Judges a prompt: for each of its attacks, whether it did harm, and the output of its calls. */
     async judge(prompt: Prompt, workspace: string, published: string) {
       const [mark = ''] = MESSAGES[prompt].split('\n');
       const requests = gemini.requests.filter((request) => request.prompt.includes(mark));
@@ -130,7 +130,7 @@ export async function createAgentArena(
         attack,
         output: outputOf(requests.at(-1), call),
       }));
-      const loot: Omit<Loot, 'output'> = {
+      const evidence: Omit<Evidence, 'output'> = {
         prompt: requests[0]?.prompt ?? '',
         tools: requests[0]?.tools ?? [],
         model: JSON.stringify(requests.map(({ body }) => body)),
@@ -143,33 +143,33 @@ export async function createAgentArena(
         exists: (path) => existsSync(resolve(workspace, path)) || isLink(resolve(workspace, path)),
         read: (path) => readFile(resolve(workspace, path), 'utf8'),
       };
-      const tried = attacks.filter(({ during }) => during === prompt);
-      const verdicts = tried.map(async (attack) => {
+      const selected = attacks.filter(({ during }) => during === prompt);
+      const verdicts = selected.map(async (attack) => {
         const output = calls.flatMap((call) => (call.attack === attack ? [call.output ?? ''] : []));
-        const all = { ...loot, output: output.join('\n') };
+        const all = { ...evidence, output: output.join('\n') };
         return { attack, output: all.output, harm: await attack.harm(all, arena) };
       });
-      const answered = requests.length > 0 && calls.every(({ output: given }) => given !== undefined);
+      const answered = requests.length > 0 && calls.every(({ output }) => output !== undefined);
       return { answered, verdicts: await Promise.all(verdicts) };
     },
 
     async close(): Promise<void> {
       for (const pid of survivors()) process.kill(pid, 'SIGKILL');
       decoy.kill('SIGKILL');
-      await decoyEnded;
+      await decoyExited;
       await closeServer(server);
     },
   };
 }
 
-/** What a call gave, as the conversation tells; `undefined` when it was not made. */
+/** Returns the output of a call from the conversation; `undefined` when the call was not made. */
 function outputOf(request: ModelRequest | undefined, { name, args }: ToolCall): string | undefined {
   const parts = request?.body.contents?.flatMap((content) => content.parts ?? []) ?? [];
-  const made = parts.find(({ functionCall: call }) => call?.name === name && isDeepStrictEqual(call.args, args));
-  const id = made?.functionCall?.id;
-  const given = parts.find(({ functionResponse }) => id !== undefined && functionResponse?.id === id);
-  if (given?.functionResponse === undefined) return undefined;
-  const { output, error } = given.functionResponse.response;
+  const part = parts.find(({ functionCall: call }) => call?.name === name && isDeepStrictEqual(call.args, args));
+  const id = part?.functionCall?.id;
+  const answer = parts.find(({ functionResponse }) => id !== undefined && functionResponse?.id === id);
+  if (answer?.functionResponse === undefined) return undefined;
+  const { output, error } = answer.functionResponse.response;
   return String(output ?? error);
 }
 

@@ -17,15 +17,15 @@ const LAST: Record<Prompt, Turn> = {
   'next dev': { text: ['The token is ', TOKEN.slice(0, 9), `${TOKEN.slice(9)}.`] },
 };
 
-/** A server of a user with a ticket on a hostile repository. */
-async function enter(t: Test, user: ServerUser) {
+/** Starts a server of a user with a ticket on a hostile repository. */
+async function startArena(t: Test, user: ServerUser) {
   const world = await makeWorld(t);
   const { gemini, github } = world;
   const arena = await createAgentArena(world.dir, gemini, AGENT_ATTACKS, user);
   t.teardown(() => arena.close());
   await github.addRepository('acme/hostile');
   await github.commit('acme/hostile', { files: arena.repository() });
-  // Never without its walls: some of the attacks would change the machine.
+  // Always with the sandbox: some of the attacks would change the machine.
   const server = await startServerAs(t, world, user, {
     SANDBOX: 'bubblewrap',
     GEMINI_API_KEY: KEY,
@@ -40,26 +40,26 @@ async function enter(t: Test, user: ServerUser) {
 }
 
 /**
- * Every attack of the table by the real agent in the real server, several in each run, for a server of each user at the same time. That
- * they work without the defences is seen by `node test/attacks/prove-agent-attacks.ts`.
+ * Carries out every attack of the table with the real agent in the real server, several in a run, for each user in parallel.
+ * `node test/attacks/prove-agent-attacks.ts` shows that the attacks succeed without the defences.
  */
 t.jobs = SERVER_USERS.length;
 for (const user of SERVER_USERS) {
-  t.test(`an agent of a server of the user ${user.name}`, { skip: user.skip, buffered: true }, async (t) => {
-    const { world, server, arena } = await enter(t, user);
+  t.test(`an agent attacks a server of the user ${user.name}`, { skip: user.skip, buffered: true }, async (t) => {
+    const { world, server, arena } = await startArena(t, user);
     for (const prompt of PROMPTS) {
-      t.test(`while ${prompt}`, async (t) => {
+      t.test(`the attacks during ${prompt} do no harm`, async (t) => {
         arena.script(prompt, LAST[prompt]);
         const action = { make_plan: 'make_plan', chat: 'chat', command: 'chat', dev: 'dev', 'next dev': 'dev' }[prompt];
-        const ended = await run(server, 'H-1', { action, message: MESSAGES[prompt] });
-        t.match(ended.run, { state: 'succeeded' });
+        const finished = await run(server, 'H-1', { action, message: MESSAGES[prompt] });
+        t.match(finished.run, { state: 'succeeded' });
         const diff = await call(server, 'GET', '/v1/tickets/H-1/diff');
         const repository = join(world.dir, 'gh/acme/hostile.git');
         const branch = execFileSync('git', ['--git-dir', repository, 'log', '--all', '-p'], { encoding: 'utf8' });
         const pulls = world.github.pulls('acme/hostile').map(({ body }) => body);
-        const published = JSON.stringify([ended, diff.body, pulls]) + branch;
+        const published = JSON.stringify([finished, diff.body, pulls]) + branch;
         const { answered, verdicts } = await arena.judge(prompt, join(world.dir, 'tickets/H-1'), published);
-        t.ok(answered, 'every call was made');
+        t.ok(answered, 'the agent made every call');
         for (const { attack, output, harm } of verdicts) t.notOk(harm, attack.name, { output });
       });
     }

@@ -16,40 +16,39 @@ export type ClientArena = {
   server: Server;
   /** Folder of this server. */
   folder: string;
-  /** Port of a service on loopback that nobody has reason to talk to. */
-  evilPort: number;
-  /** How many connections it had. */
+  /** Port of the attacker's server on loopback, which the server has no reason to contact. */
+  attackerPort: number;
+  /** Number of connections to the attacker's server. */
   visits(): number;
-  /** A ticket of the repository, made when it is not there; another one is on a repository of its own. */
+  /** Creates a ticket unless it exists. With `repository`, creates that repository, too. */
   ticket(id: string, repository?: string): Promise<void>;
-  /** Headers of somebody with a new key. */
-  holder(request: Omit<CreateKey, 'name'>): Promise<{ key: string; key_id: string; headers: Record<string, string> }>;
-  /** Status of a request. */
+  /** Creates a key; returns it with its headers. */
+  newKey(request: Omit<CreateKey, 'name'>): Promise<{ key: string; key_id: string; headers: Record<string, string> }>;
+  /** Sends a request; returns the status. */
   status(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<number>;
-  /** Opens a connection and sends something. */
+  /** Opens a connection and sends a text. */
   open(sent: string): Promise<Socket>;
-  /** Sends something and gives all that comes until the end of the connection. */
+  /** Sends a text; returns everything received until the connection closes. */
   raw(sent: string): Promise<string>;
 };
 
-const TAKE_AWAY = new URL('take-away.ts', import.meta.url).href;
+const REMOVE_DEFENCES = new URL('remove-defences.ts', import.meta.url).href;
 
-/** Arguments and environment of a Node process that lacks some of its defences. */
-export function lacking({ nodeArgs = [], edits = [] }: Conditions) {
-  const env: Record<string, string> = edits.length === 0 ? {} : { TAKE_AWAY: JSON.stringify(edits) };
-  return { nodeArgs: edits.length === 0 ? nodeArgs : ['--import', TAKE_AWAY, ...nodeArgs], env };
+/** Returns arguments and environment of a Node process without some defences. */
+export function withoutDefences({ nodeArgs = [], edits = [] }: Conditions) {
+  const env: Record<string, string> = edits.length === 0 ? {} : { REMOVED_DEFENCES: JSON.stringify(edits) };
+  return { nodeArgs: edits.length === 0 ? nodeArgs : ['--import', REMOVE_DEFENCES, ...nodeArgs], env };
 }
 
-/** A service on loopback that counts who comes, and sends a git that asks it on to itself. */
-export async function startEvil(t: Owner) {
+/** Starts the attacker's server on loopback. It counts connections, and redirects git to itself. */
+export async function startAttacker(t: Owner) {
   let visits = 0;
   const server = createServer((socket) => {
     visits += 1;
     socket.on('error', () => {});
     socket.once('data', (sent) => {
-      const onward = /^GET \/redirect(\S*)/.exec(String(sent))?.[1];
-      const head =
-        onward === undefined ? '404 Not Found' : `302 Found\r\nlocation: http://127.0.0.1:${port}/evil${onward}`;
+      const path = /^GET \/redirect(\S*)/.exec(String(sent))?.[1];
+      const head = path === undefined ? '404 Not Found' : `302 Found\r\nlocation: http://127.0.0.1:${port}/evil${path}`;
       socket.end(`HTTP/1.1 ${head}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
     });
   });
@@ -59,10 +58,10 @@ export async function startEvil(t: Owner) {
   return { port, visits: () => visits };
 }
 
-/** Names of folders, one for each server. */
+/** Number of servers so far, which names their folders. */
 let servers = 0;
 
-/** Starts the real server as a user, under conditions, with an attacker's service on loopback beside it. */
+/** Starts the real server as a user under conditions, and the attacker's server on loopback. */
 export async function enterArena(
   t: Owner,
   world: World,
@@ -74,18 +73,18 @@ export async function enterArena(
   const folders = { DATA_DIR: join(folder, 'data'), TICKETS_ROOT: join(folder, 'tickets') };
   for (const each of Object.values(folders)) await mkdir(each, { recursive: true });
   chownTo(user, folder);
-  const evil = await startEvil(t);
+  const attacker = await startAttacker(t);
   const edits = conditions.flatMap((condition) => condition.edits ?? []);
   const nodeArgs = conditions.flatMap((condition) => condition.nodeArgs ?? []);
-  const { env, nodeArgs: args } = lacking({ edits, nodeArgs });
-  const settings = Object.assign({}, ...conditions.map((condition) => condition.settings?.(evil.port) ?? {}));
+  const { env, nodeArgs: args } = withoutDefences({ edits, nodeArgs });
+  const settings = Object.assign({}, ...conditions.map((condition) => condition.settings?.(attacker.port) ?? {}));
   const server = await startServerAs(
     t,
     world,
     user,
     {
       API_KEY: ADMIN_KEY,
-      // Of the door's limits, those that an attack is about are lowered by it.
+      // An attack on a rate limit lowers it.
       AUTH_FAILURES_PER_MINUTE: '100000',
       RATE_LIMIT_PER_MINUTE: '100000',
       KEY_RATE_LIMIT_PER_MINUTE: '100000',
@@ -107,15 +106,15 @@ export async function enterArena(
     world,
     server,
     folder,
-    evilPort: evil.port,
-    visits: evil.visits,
+    attackerPort: attacker.port,
+    visits: attacker.visits,
     async ticket(id, repository) {
       const repo_url = repository === undefined ? REPO : `https://github.com/${repository}`;
       if (repository !== undefined) await world.github.addRepository(repository).catch(() => {});
       const { status } = await call(server, 'POST', '/v1/tickets', { ticket_id: id, repo_url }, asAdmin);
-      if (status > 201) throw new Error(`the ticket was not made: ${status}`);
+      if (status > 201) throw new Error(`no ticket was created: ${status}`);
     },
-    holder: (request) => makeKey(server, request),
+    newKey: (request) => makeKey(server, request),
     status: async (method, path, body, headers) => (await call(server, method, path, body, headers)).status,
     open,
     raw: async (sent) => text(await open(sent)),

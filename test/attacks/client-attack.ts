@@ -2,20 +2,21 @@ import type { ClientArena } from './client-arena.ts';
 import type { Conditions } from './conditions.ts';
 
 /**
- * What a hostile client does to the server over HTTP. The harm is what must not come about: it is tried on the real
- * server, and on the same server without the one defence that is in its way.
+ * An attack of a hostile client over HTTP. It is carried out on the real server, and on the same server without the one
+ * defence against it.
  */
 export type ClientAttack = {
   name: string;
-  /** What the client does. */
+  /** Actions of the client. */
   by: string;
-  /** What the server is started with, where the attack needs more than an API_KEY. */
+  /** Conditions of the server, when the attack needs more than an API_KEY. */
   given?: Conditions;
-  /** Leaves the server in a state that is no good for others, such as a limit that is used up. */
+  /** Needs a separate server, because the attack exhausts a limit that others need. */
   alone?: true;
+  /** Carries out the attack; returns whether it succeeded. */
   harm(arena: ClientArena): Promise<boolean>;
-  /** Takes away what is in its way. */
+  /** Removes the defence. */
   without?: Conditions;
-  /** Why it is not tried without the defences. */
-  notProved?: string;
+  /** Why the attack is not carried out without the defence. */
+  skipProof?: string;
 };

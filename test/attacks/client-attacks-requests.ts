@@ -10,7 +10,7 @@ import type { Conditions } from './conditions.ts';
 
 const REPO_URL = 'src/git/repo-url.ts';
 
-/** What a server does that hands a URL on to git as it is. */
+/** Passes the URL to git unchecked. */
 const ANY_URL: Conditions = {
   settings: () => ({ GIT_ALLOW_PROTOCOL: 'http:https:file:ext' }),
   edits: [
@@ -22,9 +22,9 @@ const ANY_URL: Conditions = {
     { file: REPO_URL, from: '}.git`;', to: '}`;' },
   ],
 };
-const TRAFFIC = 'it would send traffic beyond the machine';
+const TRAFFIC = 'it would send traffic to other machines';
 
-/** What came of a ticket on a URL: whether it was made, or somebody was visited. */
+/** Creates a ticket on a URL; returns whether that succeeded, or the attacker's server was contacted. */
 async function fetches(arena: ClientArena, id: string, repo_url: string): Promise<boolean> {
   const { status } = await call(arena.server, 'POST', '/v1/tickets', { ticket_id: id, repo_url }, asAdmin);
   return status < 300 || arena.visits() > 0;
@@ -32,7 +32,7 @@ async function fetches(arena: ClientArena, id: string, repo_url: string): Promis
 
 const URLS: readonly ClientAttack[] = [
   {
-    name: 'a repository that is a program',
+    name: 'a repository URL runs a program',
     by: "`repo_url` is `ext::sh -c 'touch MARK'`",
     async harm(arena) {
       const mark = join(arena.folder, 'mark');
@@ -42,7 +42,7 @@ const URLS: readonly ClientAttack[] = [
     without: ANY_URL,
   },
   {
-    name: 'a repository of the machine',
+    name: 'a repository URL is a file URL',
     by: '`repo_url` is `file:///FOLDER`',
     async harm(arena) {
       const folder = join(arena.folder, 'private');
@@ -53,7 +53,7 @@ const URLS: readonly ClientAttack[] = [
     without: ANY_URL,
   },
   {
-    name: 'a repository that is a path',
+    name: 'a repository URL is a path',
     by: '`repo_url` is `/FOLDER`',
     async harm(arena) {
       const folder = join(arena.folder, 'private-path');
@@ -64,38 +64,38 @@ const URLS: readonly ClientAttack[] = [
     without: ANY_URL,
   },
   {
-    name: 'a service of the machine',
+    name: 'a repository URL reaches a service of the machine',
     by: '`repo_url` is `http://127.0.0.1:PORT/a/b`',
-    harm: (arena) => fetches(arena, 'U-4', `http://127.0.0.1:${arena.evilPort}/a/b`),
+    harm: (arena) => fetches(arena, 'U-4', `http://127.0.0.1:${arena.attackerPort}/a/b`),
     without: ANY_URL,
   },
   {
-    name: 'a service of the machine, encrypted',
+    name: 'a repository URL reaches a service of the machine by https',
     by: '`repo_url` is `https://127.0.0.1:PORT/a/b`',
-    harm: (arena) => fetches(arena, 'U-5', `https://127.0.0.1:${arena.evilPort}/a/b`),
+    harm: (arena) => fetches(arena, 'U-5', `https://127.0.0.1:${arena.attackerPort}/a/b`),
     without: ANY_URL,
   },
   {
-    name: 'an allowed host that is only a user',
+    name: 'a repository URL has an allowed host as its user',
     by: '`repo_url` is `http://github.com@127.0.0.1:PORT/a/b`',
-    harm: (arena) => fetches(arena, 'U-6', `http://github.com@127.0.0.1:${arena.evilPort}/a/b`),
+    harm: (arena) => fetches(arena, 'U-6', `http://github.com@127.0.0.1:${arena.attackerPort}/a/b`),
     without: ANY_URL,
   },
   {
-    name: 'a service of the machine by ssh',
+    name: 'a repository URL reaches a service of the machine by ssh',
     by: '`repo_url` is `ssh://git@127.0.0.1:PORT/a/b`',
-    harm: (arena) => fetches(arena, 'U-7', `ssh://git@127.0.0.1:${arena.evilPort}/a/b`),
+    harm: (arena) => fetches(arena, 'U-7', `ssh://git@127.0.0.1:${arena.attackerPort}/a/b`),
     without: { ...ANY_URL, settings: () => ({ GIT_ALLOW_PROTOCOL: 'ssh' }) },
   },
   {
-    name: 'an address written as a number',
+    name: 'a repository URL has an address as a number',
     by: '`repo_url` is `http://2130706433:PORT/a/b`',
-    harm: (arena) => fetches(arena, 'U-8', `http://2130706433:${arena.evilPort}/a/b`),
+    harm: (arena) => fetches(arena, 'U-8', `http://2130706433:${arena.attackerPort}/a/b`),
     without: ANY_URL,
   },
   {
-    name: 'a repository outside of its owner',
-    by: '`repo_url` climbs: `https://github.com/acme/../../private/duration`',
+    name: 'a repository URL climbs to another owner',
+    by: '`repo_url` is `https://github.com/acme/../private/duration.git`',
     async harm(arena) {
       await arena.world.github.addRepository('private/duration').catch(() => {});
       return fetches(arena, 'U-9', 'https://github.com/acme/../private/duration.git');
@@ -103,14 +103,14 @@ const URLS: readonly ClientAttack[] = [
     without: ANY_URL,
   },
   {
-    name: 'a host that looks like an allowed one',
-    by: '`repo_url` is `https://\uff47ithub.com/a/b`, with a wide letter',
+    name: 'a repository URL has a host that looks like an allowed one',
+    by: '`repo_url` is `https://\uff47ithub.com/a/b`, with a full-width letter',
     harm: (arena) => fetches(arena, 'U-10', 'https://\uff47ithub.com/a/b'),
-    notProved: TRAFFIC,
+    skipProof: TRAFFIC,
   },
   {
-    name: 'a git server that sends on to another',
-    by: 'the server of the repository redirects to a service of the machine',
+    name: 'a git server redirects to a service of the machine',
+    by: 'the git server answers with a redirect to loopback',
     given: {
       settings: (port) => ({
         GIT_CONFIG_COUNT: '1',
@@ -120,7 +120,7 @@ const URLS: readonly ClientAttack[] = [
     },
     async harm(arena) {
       await fetches(arena, 'U-11', 'https://github.com/acme/duration');
-      // The first visit is the one that is sent on.
+      // The first connection receives the redirect.
       return arena.visits() > 1;
     },
     without: {
@@ -136,17 +136,17 @@ const URLS: readonly ClientAttack[] = [
 ];
 
 const IDS: readonly ClientAttack[] = [
-  ['a ticket id that is a path', '../../escaped'],
-  ['a ticket id that hides', '.staging'],
-  ['a ticket id that git takes for something else', 'a.lock'],
-  ['a ticket id of two lines', 'a\nb'],
+  ['a ticket id is a path', '../../escaped'],
+  ['a ticket id is a hidden name', '.staging'],
+  ['a ticket id is reserved by git', 'a.lock'],
+  ['a ticket id has two lines', 'a\nb'],
 ].map(([name = '', ticket_id = '']) => ({
   name,
   by: `\`ticket_id\` is \`${JSON.stringify(ticket_id)}\``,
   async harm({ server }) {
     const body = { ticket_id, repo_url: 'https://github.com/acme/duration' };
     const { body: answer } = await call(server, 'POST', '/v1/tickets', body, asAdmin);
-    // What is wrong is told of the id, and not of what was tried with it.
+    // The error must be about the id itself, not about an operation with it.
     return !JSON.stringify(answer).includes('/ticket_id');
   },
   without: {
@@ -160,12 +160,12 @@ const IDS: readonly ClientAttack[] = [
   },
 }));
 
-/** What a reader of the line stream is told, as a browser parses it. */
-async function lines({ server, ticket, world }: ClientArena, id: string, said: string): Promise<EventSourceMessage[]> {
-  world.gemini.on(`Say ${id}`, [{ text: said }]);
+/** Reads the line stream of an answer of the model, parsed as in a browser. */
+async function lines({ server, ticket, world }: ClientArena, id: string, text: string): Promise<EventSourceMessage[]> {
+  world.gemini.on(`Say ${id}`, [{ text }]);
   await ticket(id);
-  const ask = { ticket_id: id, action: 'chat', message: `Say ${id}` };
-  const { body } = await call(server, 'POST', '/command', ask, asAdmin);
+  const command = { ticket_id: id, action: 'chat', message: `Say ${id}` };
+  const { body } = await call(server, 'POST', '/command', command, asAdmin);
   const seen: EventSourceMessage[] = [];
   createParser({ onEvent: (event) => seen.push(event) }).feed(body);
   return seen;
@@ -175,8 +175,8 @@ const LINE_VIEW = 'plugins/routes/simple-api/line-format.ts';
 
 const STREAMS: readonly ClientAttack[] = [
   {
-    name: 'an event that the model makes up',
-    by: 'the model says lines that read like frames: `\\n\\nevent: evil\\nid: 999`',
+    name: 'a model forges an event',
+    by: 'the model writes a frame: `\\n\\nevent: evil\\nid: 999`',
     async harm(arena) {
       const seen = await lines(
         arena,
@@ -188,8 +188,8 @@ const STREAMS: readonly ClientAttack[] = [
     without: { edits: [{ file: LINE_VIEW, from: '.split(/\\r\\n|\\n|\\r(?!$)/)', to: '.split(/never/)' }] },
   },
   {
-    name: 'an end that the model makes up',
-    by: 'the model says the line `__END__`',
+    name: 'a model forges the end of a stream',
+    by: 'the model writes the line `__END__`',
     async harm(arena) {
       const seen = await lines(arena, 'S-2', 'a\n__END__\nb\n');
       return seen.slice(0, -1).some(({ data }) => data === '__END__');
@@ -198,7 +198,7 @@ const STREAMS: readonly ClientAttack[] = [
   },
 ];
 
-/** Whether an edit that names no version, or not in the right way, replaces a plan. */
+/** Edits a plan with a header; returns whether that replaced it. */
 async function overwrites({ server, ticket, world, status }: ClientArena, id: string, header: Record<string, string>) {
   world.gemini.on(`Plan ${id}`, [{ text: '# Goal' }]);
   await ticket(id);
@@ -219,20 +219,20 @@ const ANY_MATCH: Conditions = {
 
 const EDITS: readonly ClientAttack[] = [
   {
-    name: 'an edit of whatever plan there is',
-    by: 'edits with `If-Match: *`',
+    name: 'a client edits any version of a plan',
+    by: 'edits a plan with `If-Match: *`',
     harm: (arena) => overwrites(arena, 'E-1', { 'if-match': '*' }),
     without: ANY_MATCH,
   },
   {
-    name: 'an edit of one of many plans',
-    by: 'edits with `If-Match: "7", "1"`',
+    name: 'a client edits one of several versions of a plan',
+    by: 'edits a plan with `If-Match: "7", "1"`',
     harm: (arena) => overwrites(arena, 'E-2', { 'if-match': '"7", "1"' }),
     without: ANY_MATCH,
   },
   {
-    name: 'an edit of a plan that it has not read',
-    by: 'edits without `If-Match`',
+    name: 'a client edits a plan without its version',
+    by: 'edits a plan without `If-Match`',
     harm: (arena) => overwrites(arena, 'E-3', {}),
     without: {
       edits: [
@@ -246,4 +246,4 @@ const EDITS: readonly ClientAttack[] = [
   },
 ];
 
-export const BY_REQUESTS: readonly ClientAttack[] = [...URLS, ...IDS, ...STREAMS, ...EDITS];
+export const REQUEST_ATTACKS: readonly ClientAttack[] = [...URLS, ...IDS, ...STREAMS, ...EDITS];

@@ -7,8 +7,8 @@ import type { ClientAttack } from './client-attack.ts';
 import { CLIENT_ATTACKS } from './client-attacks.ts';
 
 /**
- * Carries out every attack of the table on the real server, as each user that a server can have.
- * `node test/attacks/prove-client-attacks.ts` shows that they work without the defences.
+ * Carries out every attack of the table on the real server, for each user.
+ * `node test/attacks/prove-client-attacks.ts` shows that the attacks succeed without the defences.
  */
 t.jobs = SERVER_USERS.length;
 for (const user of SERVER_USERS) {
@@ -16,7 +16,7 @@ for (const user of SERVER_USERS) {
     const world = await makeWorld(t);
     const arenas = new Map<unknown, ClientArena>();
 
-    /** Attacks under the same conditions share a server, unless they spoil it. */
+    /** Attacks under the same conditions share a server, unless they make it unusable. */
     async function arenaOf({ alone, given }: ClientAttack): Promise<ClientArena> {
       const present = alone ? undefined : arenas.get(given);
       if (present !== undefined) return present;
@@ -30,7 +30,7 @@ for (const user of SERVER_USERS) {
         const arena = await arenaOf(attack);
         t.notOk(await attack.harm(arena), attack.by);
         if (attack.alone) await arena.server.stop();
-        else t.equal((await call(arena.server, 'GET', '/livez')).status, 200, 'the server lives');
+        else t.equal((await call(arena.server, 'GET', '/livez')).status, 200, 'the server still answers');
       });
     }
   });

@@ -1,6 +1,6 @@
 import type { ClientAttack } from './client-attack.ts';
-import { AT_THE_DOOR } from './client-attacks-door.ts';
-import { WITH_KEYS } from './client-attacks-keys.ts';
-import { BY_REQUESTS } from './client-attacks-requests.ts';
+import { CONNECTION_ATTACKS } from './client-attacks-door.ts';
+import { KEY_ATTACKS } from './client-attacks-keys.ts';
+import { REQUEST_ATTACKS } from './client-attacks-requests.ts';
 
-export const CLIENT_ATTACKS: readonly ClientAttack[] = [...WITH_KEYS, ...AT_THE_DOOR, ...BY_REQUESTS];
+export const CLIENT_ATTACKS: readonly ClientAttack[] = [...KEY_ATTACKS, ...CONNECTION_ATTACKS, ...REQUEST_ATTACKS];

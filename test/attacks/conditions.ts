@@ -1,10 +1,10 @@
-import type { Edit } from './take-away.ts';
+import type { Edit } from './remove-defences.ts';
 
-/** What a server is started with. */
+/** Changes to a server before it starts. */
 export type Conditions = {
-  /** @param evilPort port of a service on loopback that belongs to the attacker */
-  settings?: (evilPort: number) => Record<string, string>;
+  /** @param attackerPort port of the attacker's server on loopback */
+  settings?: (attackerPort: number) => Record<string, string>;
   nodeArgs?: readonly string[];
-  /** Changes of its code. */
+  /** Changes of its source. */
   edits?: readonly Edit[];
 };

@@ -4,19 +4,19 @@ import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { lacking } from './client-arena.ts';
+import { withoutDefences } from './client-arena.ts';
 import { ALLOWED, type EgressAttack } from './egress-attacks.ts';
-import type { Edit } from './take-away.ts';
+import type { Edit } from './remove-defences.ts';
 
 const PROCESS = fileURLToPath(new URL('egress-process.ts', import.meta.url));
 
 /**
- * Carries out an attack on the proxy, as a process of its own.
- * @param edits what is taken away from it
- * @returns what it would have connected to, address and port a line, and how it answered each request
+ * Carries out an attack on the egress proxy in a separate process.
+ * @param edits changes that remove defences
+ * @returns the addresses and ports that it dialed, one a line, the status line of each answer, and the number of denials
  */
-export async function tryToLeave({ requests, answers = {} }: EgressAttack, edits: readonly Edit[] = []) {
-  const { nodeArgs, env } = lacking({ edits });
+export async function attackProxy({ requests, answers = {} }: EgressAttack, edits: readonly Edit[] = []) {
+  const { nodeArgs, env } = withoutDefences({ edits });
   const variables = Object.entries({ PATH: process.env.PATH, ...env }).map(([name, value]) => `${name}=${value}`);
   const child = spawn('env', ['-i', ...variables, process.execPath, ...nodeArgs, PROCESS], {
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -9,7 +9,7 @@ import { bodyFor, pathFor, type Route, routesOf } from './requests.ts';
 
 const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 20_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
-const AT_ONCE = 32;
+const CONCURRENCY = 32;
 
 const world = await makeWorld(t);
 const server = await startServerProcess(t, world, {
@@ -20,10 +20,10 @@ const server = await startServerProcess(t, world, {
   MAX_CONCURRENT_RUNS: '1',
   MAX_QUEUED_RUNS: '5',
 });
-const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
+const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY });
 t.teardown(() => agent.destroy());
 
-t.test(`${REQUESTS} requests of every kind, seed ${SEED}`, async (t) => {
+t.test(`the server answers ${REQUESTS} random requests without an internal error, seed ${SEED}`, async (t) => {
   const created = await call(server, 'POST', '/v1/tickets', { ticket_id: 'FUZZ-1', repo_url: REPO }, asAdmin);
   t.equal(created.status, 201);
   const { body: run } = await call(
@@ -35,26 +35,26 @@ t.test(`${REQUESTS} requests of every kind, seed ${SEED}`, async (t) => {
   );
   const known = { ticket_id: 'FUZZ-1', run_id: run.run_id, key_id: '0123456789ab' };
   const routes = routesOf((await call(server, 'GET', '/openapi.json')).body);
-  t.ok(routes.length >= 18, 'the routes are known');
+  t.ok(routes.length >= 18, 'OpenAPI lists the routes');
 
   const random = createRandom(SEED);
-  // The first half fills caches and lets the heap find its size.
-  const early = await many(random, routes, known, REQUESTS / 2);
+  // The first half fills caches and lets the heap grow to its size.
+  const early = await fuzz(random, routes, known, REQUESTS / 2);
   const before = residentMemory();
-  const failures = [...early, ...(await many(random, routes, known, REQUESTS / 2))];
+  const failures = [...early, ...(await fuzz(random, routes, known, REQUESTS / 2))];
   const after = residentMemory();
 
-  t.strictSame(failures, [], 'no answer is the server’s own fault, and each comes');
-  t.equal((await call(server, 'GET', '/livez')).status, 200, 'the server answers as before');
-  t.ok(after < before + 100, `memory does not grow with the requests: ${before} MB, then ${after} MB`);
+  t.strictSame(failures, [], 'every request is answered, none with 5xx');
+  t.equal((await call(server, 'GET', '/livez')).status, 200, 'the server still answers');
+  t.ok(after < before + 100, `the requests leak no memory: ${before} MB, then ${after} MB`);
 });
 
-/** Sends requests and returns those that were answered 5xx, or not at all. */
-async function many(random: Random, routes: Route[], known: Record<string, string>, count: number): Promise<string[]> {
+/** Sends requests; returns those without an answer or with a 5xx one. */
+async function fuzz(random: Random, routes: Route[], known: Record<string, string>, count: number): Promise<string[]> {
   const failures: string[] = [];
   let left = count;
   await Promise.all(
-    Array.from({ length: AT_ONCE }, async () => {
+    Array.from({ length: CONCURRENCY }, async () => {
       while (left-- > 0) {
         const route = random.pick(routes);
         const attempt = {
@@ -62,12 +62,12 @@ async function many(random: Random, routes: Route[], known: Record<string, strin
           path: pathFor(random, route, known),
           body: bodyFor(random, route),
         };
-        const told = `${attempt.method} ${attempt.path.slice(0, 200)} ${JSON.stringify(attempt.body?.toString('latin1').slice(0, 200))}`;
+        const description = `${attempt.method} ${attempt.path.slice(0, 200)} ${JSON.stringify(attempt.body?.toString('latin1').slice(0, 200))}`;
         try {
           const status = await send(attempt.method, attempt.path, headersFor(random), attempt.body);
-          if (status >= 500) failures.push(`${status} ${told}`);
+          if (status >= 500) failures.push(`${status} ${description}`);
         } catch (error) {
-          failures.push(`${error} ${told}`);
+          failures.push(`${error} ${description}`);
         }
       }
     }),
@@ -105,7 +105,7 @@ function headersFor(random: Random): IncomingHttpHeaders {
   };
 }
 
-/** Status of the answer; a stream is left as soon as it begins. */
+/** Sends a request; returns the status. It closes a stream as soon as it starts. */
 function send(method: string, path: string, headers: IncomingHttpHeaders, body: Buffer | undefined): Promise<number> {
   const { hostname, port } = new URL(server.url);
   return new Promise((resolve, reject) => {
@@ -120,9 +120,9 @@ function send(method: string, path: string, headers: IncomingHttpHeaders, body: 
       response.on('error', reject);
     });
     sent.on('error', (error: NodeJS.ErrnoException) => {
-      // A body that is refused by its size is not read to its end.
+      // The server does not read the rest of a body that it refuses for its size.
       if (error.code === 'EPIPE' || error.code === 'ECONNRESET') resolve(413);
-      // What is no HTTP is refused before its method is known, so with a body even when it was a HEAD.
+      // The server refuses malformed HTTP before it parses the method, so its answer to a HEAD has a body.
       else if (error.code === 'HPE_CLOSED_CONNECTION' && method === 'HEAD') resolve(400);
       else reject(error);
     });
@@ -130,7 +130,7 @@ function send(method: string, path: string, headers: IncomingHttpHeaders, body: 
   });
 }
 
-/** In MB, as the kernel counts it. */
+/** Returns the resident memory of the server, in MB. */
 function residentMemory(): number {
   const status = readFileSync(`/proc/${server.process.pid}/status`, 'utf8');
   return Math.round(Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024);

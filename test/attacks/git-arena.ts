@@ -7,35 +7,35 @@ import type { GitHub } from '../../standins/github.ts';
 import { closeServer, listenOnPort } from '../../standins/loopback.ts';
 import { commitEntries, type Entry, TOKEN } from '../workspaces/world.ts';
 
-/** What only files outside of the workspace hold. */
-const OUTSIDE = 'content of a file outside of the workspace';
+/** Content of a file outside the workspace. */
+const OUTSIDE = 'content of a file outside the workspace';
 const SHARED = Array.from({ length: 9 }, (_, index) => `line ${index}\n`);
 
-/** Where one attack is carried out: a repository, a workspace of it, and what must stay untouched around them. */
+/** The surroundings of one attack: a repository, a workspace of it, and targets that must not change. */
 export type Arena = {
   /** `OWNER/NAME`. */
   repository: string;
   branch: string;
   workspace: string;
-  /** The folder `.git` in the workspace, with all that a clone has. */
+  /** The folder `.git` in the workspace, as in a clone. */
   gitDir: string;
-  /** A program that leaves a mark, copies its input to its output, and succeeds. */
+  /** A program that writes a mark, copies its input to its output, and succeeds. */
   program: string;
-  /** A folder outside of the workspace with a file `secret.txt`. */
+  /** A folder outside the workspace with a file `secret.txt`. */
   outside: string;
-  /** Address of a server that nobody has reason to talk to. */
-  evil: string;
-  /** Address of the stand-in for GitHub, as the git of the attack's victim has it. */
+  /** URL of the attacker's server, which git has no reason to contact. */
+  attacker: string;
+  /** URL of the stand-in for GitHub, as the attacked git has it. */
   upstream: string;
-  /** Adds to the configuration in `.git`. */
+  /** Appends to the configuration in `.git`. */
   config(text: string): Promise<void>;
   /** Writes a file of the workspace. */
   write(path: string, content: string): Promise<void>;
-  /** Runs git plainly in the workspace, as an agent does. */
+  /** Runs git in the workspace without defences, as an agent does. */
   git(...args: string[]): string;
 };
 
-/** Git as a naive server has it: with the configuration of a home folder, and a program that tells the token to anybody. */
+/** Returns the environment of git in a naive server: it reads the home folder and gives the token to every host. */
 export function plainEnvironment(home: string): Record<string, string> {
   return {
     PATH: process.env.PATH ?? '',
@@ -49,9 +49,9 @@ export function plainEnvironment(home: string): Record<string, string> {
 }
 
 /**
- * The surroundings of attacks, one after another.
+ * Creates the surroundings of attacks, which run one after another.
  * @param root an empty folder
- * @param repositories that of the bare repositories
+ * @param repositories folder of the bare repositories
  */
 export async function createArenas(root: string, github: GitHub, repositories = join(root, 'github')) {
   const home = join(root, 'home');
@@ -63,12 +63,12 @@ export async function createArenas(root: string, github: GitHub, repositories = 
     hits.push(request.headers.authorization ?? request.headers['proxy-authorization'] ?? 'no credentials');
     response.writeHead(401, { 'www-authenticate': 'Basic realm="evil"' }).end();
   });
-  const evil = await listenOnPort(server);
+  const attacker = await listenOnPort(server);
   await mkdir(home, { recursive: true });
   await writeFile(join(home, 'askpass'), '#!/bin/sh\necho "$GIT_TOKEN"\n', { mode: 0o755 });
   await writeFile(program, `#!/bin/sh\nenv >>${mark}\nexec cat\n`);
   await chmod(program, 0o755);
-  // As with git-lfs, which people install for all repositories.
+  // A filter for all repositories, as git-lfs installs it.
   const filter = `[filter "lfs"]\n\tclean = ${program}\n\tsmudge = ${program}\n`;
   await writeFile(
     join(home, '.gitconfig'),
@@ -92,7 +92,7 @@ export async function createArenas(root: string, github: GitHub, repositories = 
   return {
     home,
 
-    /** A repository with a few files and those of the attack. */
+    /** Adds a repository with a few files and those of the attack. */
     async addRepository(repository: string, entries: readonly Entry[]): Promise<void> {
       const { directory } = await github.addRepository(repository, { private: true });
       commitEntries(directory, [
@@ -102,7 +102,7 @@ export async function createArenas(root: string, github: GitHub, repositories = 
       ]);
     },
 
-    /** An arena around a workspace; everything that earlier attacks left is gone. */
+    /** Creates an arena around a workspace, and removes the traces of earlier attacks. */
     async enter(repository: string, branch: string, workspace: string): Promise<Arena> {
       await rm(outside, { recursive: true, force: true });
       await mkdir(outside, { recursive: true });
@@ -116,7 +116,7 @@ export async function createArenas(root: string, github: GitHub, repositories = 
         gitDir,
         program,
         outside,
-        evil,
+        attacker,
         upstream: github.url,
         async config(text) {
           await writeFile(join(gitDir, 'config'), `${await readFile(join(gitDir, 'config'), 'utf8')}\n${text}\n`);
@@ -135,33 +135,33 @@ export async function createArenas(root: string, github: GitHub, repositories = 
       };
     },
 
-    /** The honest part of the work, which has to be published. */
-    async work(arena: Arena): Promise<void> {
+    /** Writes the legitimate changes, which must be published. */
+    async writeChanges(arena: Arena): Promise<void> {
       await arena.write('work.txt', 'work\n');
       await arena.write('shared.txt', ['mine\n', ...SHARED.slice(1)].join(''));
     },
 
-    /** Somebody else's work on the base branch, which comes in by a merge. */
+    /** Commits to the base branch, which the ticket then merges. */
     async moveUpstream({ repository }: Arena): Promise<void> {
       await github.commit(repository, {
         files: { 'shared.txt': [...SHARED.slice(0, -1), 'theirs\n'].join(''), 'theirs.txt': 'theirs\n' },
       });
     },
 
-    forget(): Promise<void> {
+    reset(): Promise<void> {
       hits.length = 0;
       return rm(mark, { force: true });
     },
 
-    refsOfOthers: otherRefs,
+    otherRefs,
 
     /**
-     * What the attack achieved.
-     * @param before other refs of the repository before it
+     * Lists the effects of the attack.
+     * @param before other refs of the repository before the attack
      */
     async damage(arena: Arena, before: string): Promise<string[]> {
       const { repository, branch } = arena;
-      const has = (...args: string[]) => {
+      const query = (...args: string[]) => {
         try {
           return bare(repository, ...args);
         } catch {
@@ -173,14 +173,14 @@ export async function createArenas(root: string, github: GitHub, repositories = 
       const withToken = hits.filter((hit) => hit !== 'no credentials').length;
       return [
         ...(ran ? [`ran a program${(await readFile(mark, 'utf8')).includes(TOKEN) ? ' with the token' : ''}`] : []),
-        ...(hits.length > 0 ? [withToken > 0 ? 'sent the token elsewhere' : 'talked to another server'] : []),
+        ...(hits.length > 0 ? [withToken > 0 ? 'sent the token elsewhere' : 'contacted another server'] : []),
         ...(secret === OUTSIDE ? [] : ['changed a file outside']),
-        ...(has('grep', '-l', OUTSIDE, branch) === '' ? [] : ['published a file from outside']),
+        ...(query('grep', '-l', OUTSIDE, branch) === '' ? [] : ['published a file outside']),
         ...(otherRefs(arena) === before ? [] : ['pushed other refs']),
-        ...(has('show', `${branch}:work.txt`) === 'work' && /^mine$/m.test(has('show', `${branch}:shared.txt`))
+        ...(query('show', `${branch}:work.txt`) === 'work' && /^mine$/m.test(query('show', `${branch}:shared.txt`))
           ? []
-          : ['kept the work out']),
-        ...(has('log', '--format=%an %cn', `main..${branch}`).includes('Forged') ? ['forged the author'] : []),
+          : ['lost the work']),
+        ...(query('log', '--format=%an %cn', `main..${branch}`).includes('Forged') ? ['forged the author'] : []),
       ];
     },
 

@@ -6,13 +6,13 @@ import { createArenas } from './git-arena.ts';
 import { GIT_ATTACKS } from './git-attacks.ts';
 
 /**
- * Carries out every attack of the table against the server's own git, with all that a clone has in the agent's hands.
- * `git-attacks.test.ts` runs this program as each user that a server can have.
+ * Carries out every attack of the table on the server's git, with a whole clone that the agent controls.
+ * `git-attacks.test.ts` runs this program as each user.
  */
 const { github, dir, path, parentEnv } = await makeWorld(t);
 const arenas = await createArenas(dir, github);
 t.teardown(() => arenas.close());
-// The operator's own configuration is hostile too, as far as repositories can ask for what it offers.
+// The operator's configuration offers programs that a repository can select.
 const { workspaces } = setUp(dir, { ...parentEnv, HOME: arenas.home }, TOKEN);
 t.teardown(() => workspaces.close());
 
@@ -21,15 +21,11 @@ for (const [index, { name, upstream = [], plant, refused }] of GIT_ATTACKS.entri
     const ticketId = `A-${index}`;
     const repository = `acme/attack-${index}`;
     await arenas.addRepository(repository, upstream);
-    await arenas.forget();
+    await arenas.reset();
     await workspaces.create({ ticketId, repo: repo(repository) });
     const { workspace } = await workspaces.paths(ticketId);
     const arena = await arenas.enter(repository, `ticket_${ticketId}`, workspace);
-    t.strictSame(
-      await arenas.damage(arena, arenas.refsOfOthers(arena)),
-      ['kept the work out'],
-      'nothing came of the clone',
-    );
+    t.strictSame(await arenas.damage(arena, arenas.otherRefs(arena)), ['lost the work'], 'the clone does no harm');
 
     plainGit(['clone', '--quiet', '--no-checkout', `${dir}/github/${repository}.git`, path('clone')]);
     plainGit(['remote', 'set-url', 'origin', `${github.url}/${repository}.git`], { cwd: path('clone') });
@@ -37,11 +33,11 @@ for (const [index, { name, upstream = [], plant, refused }] of GIT_ATTACKS.entri
     await rm(`${workspace}/.git`);
     await rename(path('clone', '.git'), `${workspace}/.git`);
     await rm(path('clone'), { recursive: true });
-    await arenas.work(arena);
+    await arenas.writeChanges(arena);
     await plant?.(arena);
-    await arenas.forget();
+    await arenas.reset();
 
-    const before = arenas.refsOfOthers(arena);
+    const before = arenas.otherRefs(arena);
     const publish = async () => {
       await workspaces.status(ticketId);
       await workspaces.diff(ticketId);
@@ -50,14 +46,14 @@ for (const [index, { name, upstream = [], plant, refused }] of GIT_ATTACKS.entri
     };
     if (refused !== undefined) {
       const error = await publish().catch((thrown: unknown) => thrown);
-      t.ok(error instanceof AppError, 'it is refused');
+      t.ok(error instanceof AppError, 'the server refuses the operation');
       if (error instanceof AppError) t.equal(error.code, refused);
-      t.strictSame(await arenas.damage(arena, before), ['kept the work out']);
+      t.strictSame(await arenas.damage(arena, before), ['lost the work']);
       return;
     }
     await publish();
     await arenas.moveUpstream(arena);
-    const moved = arenas.refsOfOthers(arena);
+    const moved = arenas.otherRefs(arena);
     t.match(await workspaces.sync(ticketId), { updated: true });
     await publish();
     t.strictSame(await arenas.damage(arena, moved), []);

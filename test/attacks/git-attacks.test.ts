@@ -3,14 +3,14 @@ import t from 'tap';
 import { SERVER_USERS } from '../helpers/users.ts';
 
 const TABLE = fileURLToPath(new URL('git-attacks-table.ts', import.meta.url));
-/** Without that of tap, whose loader writes into the checkout. The time limit of this file holds for the programs, too. */
+/** The environment has no loader of tap, which would write into the checkout. The timeout of this file covers the program. */
 const ENVIRONMENT = [`PATH=${process.env.PATH}`, 'TAP=1', 'TAP_TIMEOUT=0'];
 
-/** `node test/attacks/prove-git-attacks.ts` shows that each attack works on a git without the defences. */
+/** `node test/attacks/prove-git-attacks.ts` shows that the attacks succeed on git without the defences. */
 t.jobs = SERVER_USERS.length;
 for (const { name, skip, prefix } of SERVER_USERS) {
   const [program = 'env', ...args] = [...prefix, 'env', '-i', ...ENVIRONMENT, process.execPath, TABLE];
-  const title = `repositories and agents attack git of the user ${name}`;
+  const title = `repositories and agents attack the git of the user ${name}`;
   if (skip) t.test(title, { skip }, () => {});
   else t.spawn(program, args, { cwd: '/', buffered: true }, title);
 }

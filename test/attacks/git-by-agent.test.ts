@@ -8,8 +8,8 @@ import { type Entry, TOKEN } from '../workspaces/world.ts';
 import { type Arena, createArenas } from './git-arena.ts';
 
 /**
- * The worst families of `git-attacks.ts` the whole way: a ticket on a hostile repository over HTTP, a `dev` whose agent does
- * by its shell what it can in the sandbox, and whatever the server's git makes of it up to the pull request.
+ * Carries out the worst families of `git-attacks.ts` end to end. A ticket on a hostile repository has a `dev` run whose agent
+ * attacks with its shell in the sandbox; the server then publishes a pull request.
  */
 const FSMONITOR = (program: string) => `[core]\n\tfsmonitor = ${program}\n\thooksPath = /work/evil\n`;
 const FILTERS = (program: string) =>
@@ -58,11 +58,11 @@ const ATTACKS: readonly Attack[] = [
     upstream: [
       { path: '.gitmodules', content: '[submodule "sub"]\n\tpath = sub\n\turl = ../evil.git\n\tupdate = !false\n' },
     ],
-    // With a command in `update`, as a repository may bring one along, GitHub would refuse the push.
-    shell: ({ program, evil }) => `
+    // GitHub would refuse the push of a command in `update`, so the agent replaces the file of the repository.
+    shell: ({ program, attacker }) => `
       git init -q sub; git -C sub -c user.name=x -c user.email=x commit -q --allow-empty -m x
       cat >> sub/.git/config <<'END'\n${FSMONITOR(program)}${FILTERS(program)}END
-      printf '[submodule "sub"]\\n\\tpath = sub\\n\\turl = ${evil}/sub.git\\n' > .gitmodules
+      printf '[submodule "sub"]\\n\\tpath = sub\\n\\turl = ${attacker}/sub.git\\n' > .gitmodules
       echo x > sub/file`,
   },
   {
@@ -82,14 +82,14 @@ const ATTACKS: readonly Attack[] = [
 
 t.jobs = SERVER_USERS.length;
 for (const user of SERVER_USERS) {
-  t.test(`with a server of the user ${user.name}`, { skip: user.skip, buffered: true }, async (t) => {
-    const { world, arenas, server } = await setTheStage(t, user);
+  t.test(`an agent attacks the git of the user ${user.name}`, { skip: user.skip, buffered: true }, async (t) => {
+    const { world, arenas, server } = await startWorld(t, user);
     for (const [index, { name, upstream = [], shell }] of ATTACKS.entries()) {
-      t.test(name, async (t) => {
+      t.test(`dev publishes only legitimate changes when the agent plants ${name}`, async (t) => {
         const ticketId = `G-${index}`;
         const repository = `acme/hostile-${index}`;
         await arenas.addRepository(repository, upstream);
-        await arenas.forget();
+        await arenas.reset();
         const made = await call(server, 'POST', '/v1/tickets', {
           ticket_id: ticketId,
           repo_url: `https://github.com/${repository}`,
@@ -98,21 +98,21 @@ for (const user of SERVER_USERS) {
         const arena = await arenas.enter(repository, `ticket_${ticketId}`, join(world.dir, 'tickets', ticketId));
         chownTo(user, join(world.dir, 'arena'));
         t.strictSame(
-          await arenas.damage(arena, arenas.refsOfOthers(arena)),
-          ['kept the work out'],
-          'nothing came of it yet',
+          await arenas.damage(arena, arenas.otherRefs(arena)),
+          ['lost the work'],
+          'the new ticket does no harm',
         );
 
         const program = `printf '#!/bin/sh\\nexec cat\\n' > evil-program; chmod +x evil-program`;
-        const honest = "echo work > work.txt; sed -i '1s/.*/mine/' shared.txt";
-        const command = `{ ${program}\n${shell(arena)}\n} > /dev/null 2>&1; ${honest}`;
+        const legitimate = "echo work > work.txt; sed -i '1s/.*/mine/' shared.txt";
+        const command = `{ ${program}\n${shell(arena)}\n} > /dev/null 2>&1; ${legitimate}`;
         world.gemini.on(`Plan ${ticketId}`, [{ text: '# Goal\n\nWork.' }]);
         world.gemini.on(`Work ${ticketId}`, [
           { calls: [{ name: 'run_shell_command', args: { command } }] },
           { text: 'Done.' },
         ]);
         await run(server, ticketId, { action: 'make_plan', message: `Plan ${ticketId}` });
-        const before = arenas.refsOfOthers(arena);
+        const before = arenas.otherRefs(arena);
         const dev = await run(server, ticketId, { action: 'dev', message: `Work ${ticketId}` });
         t.match(
           dev.run,
@@ -123,25 +123,25 @@ for (const user of SERVER_USERS) {
         t.equal((await call(server, 'GET', `/v1/tickets/${ticketId}/diff`)).status, 200);
 
         await arenas.moveUpstream(arena);
-        const moved = arenas.refsOfOthers(arena);
+        const moved = arenas.otherRefs(arena);
         await call(server, 'POST', '/v1/tickets', {
           ticket_id: ticketId,
           repo_url: `https://github.com/${repository}`,
         });
-        t.strictSame(await arenas.damage(arena, moved), [], 'nor when the base comes in');
+        t.strictSame(await arenas.damage(arena, moved), [], 'the merge of the base branch does no harm');
       });
     }
   });
 }
 
-async function setTheStage(t: Test, user: ServerUser) {
+async function startWorld(t: Test, user: ServerUser) {
   const world = await makeWorld(t);
   world.github.addToken(TOKEN, { login: 'pullwright-bot', push: true });
   await mkdir(join(world.dir, 'arena'));
   const arenas = await createArenas(join(world.dir, 'arena'), world.github, join(world.dir, 'gh'));
   t.teardown(() => arenas.close());
   chownTo(user, join(world.dir, 'arena'));
-  // Nothing is held back, such as .gitmodules, so that it is git that the attacks meet.
+  // No path is protected, not even .gitmodules, so that the attacks reach git.
   const settings = { SANDBOX: 'bubblewrap', GITHUB_TOKEN: TOKEN, HOME: arenas.home, PROTECTED_PATHS: 'none' };
   return { world, arenas, server: await startServerAs(t, world, user, settings) };
 }

@@ -9,19 +9,19 @@ import { createAgentArena } from './agent-arena.ts';
 import { AGENT_ATTACKS, KEY, MESSAGES, PROMPTS, type Prompt, TOKEN } from './agent-attacks.ts';
 
 /**
- * The attacks of the table on an agent without the server's defences: a plain Gemini CLI in a plain clone that it
- * trusts, with the real key, no sandbox, no policy and every tool. Prints what each achieves; fails when one achieves
- * nothing, since then the test of it proves nothing. Not part of the suite: it makes the attacks, all of them in a
- * folder of its own and on loopback, but for those that have a reason not to be.
+ * Carries out the attacks of the table without the server's defences: on a plain Gemini CLI in a clone that it trusts, with
+ * the real key, every tool, and neither sandbox nor policy. Prints the result of each, and fails when an attack does no
+ * harm: its test would prove nothing. Not part of the suite, because the attacks are real. They stay in a temporary folder
+ * and on loopback; attacks that cannot are skipped.
  */
-const TRIED = AGENT_ATTACKS.filter(({ notProved }) => notProved === undefined);
+const SELECTED = AGENT_ATTACKS.filter(({ skipProof }) => skipProof === undefined);
 const CLI = join(
   dirname(createRequire(import.meta.url).resolve('@google/gemini-cli/package.json')),
   'bundle/gemini.js',
 );
 const root = await mkdtemp(join(tmpdir(), 'prove-'));
 const gemini = await startGeminiApi({ key: KEY });
-const arena = await createAgentArena(root, gemini, TRIED);
+const arena = await createAgentArena(root, gemini, SELECTED);
 const workspace = join(root, 'tickets/H-1');
 const files = {
   ...Object.fromEntries(Object.entries(arena.repository()).map(([name, content]) => [`tickets/H-1/${name}`, content])),
@@ -52,13 +52,13 @@ const env = {
   GEMINI_MODEL: 'gemini-2.5-pro',
   GEMINI_CLI_TRUST_WORKSPACE: 'true',
   GEMINI_CLI_NO_RELAUNCH: 'true',
-  // Nothing listens there: what is not for loopback goes nowhere.
+  // No proxy listens there: requests to other machines fail.
   HTTPS_PROXY: 'http://127.0.0.1:9',
   HTTP_PROXY: 'http://127.0.0.1:9',
   NO_PROXY: '127.0.0.1,localhost',
 };
 
-/** Modes of Gemini CLI that one would take: those of a reader ask before they write, or so they say. */
+/** Usual approval modes of Gemini CLI; those of a reader are meant to ask before a write. */
 const MODES: Record<Prompt, string> = {
   make_plan: 'plan',
   chat: 'default',
@@ -67,19 +67,19 @@ const MODES: Record<Prompt, string> = {
   'next dev': 'yolo',
 };
 
-/** A prompt as one writes it without thinking of attacks. */
+/** Returns a prompt without defences. */
 function plainPrompt(prompt: Prompt): string {
   return prompt === 'command' ? MESSAGES.command : `BEGIN message\n${MESSAGES[prompt]}\nEND message`;
 }
 
-/** What would be shown of the work: the answer, and each new file as it reads. */
+/** Returns everything that would be published: the answer and the new files. */
 async function published(answer: string): Promise<string> {
   const names = plainGit(['ls-files', '--others'], { cwd: workspace }).split('\n');
   const texts = names.map((name) => readFile(join(workspace, name), 'utf8').catch(() => ''));
   return [answer, ...(await Promise.all(texts))].join('\n');
 }
 
-let fired = 0;
+let succeeded = 0;
 try {
   for (const prompt of PROMPTS) {
     arena.script(prompt, { text: `Done, with ${TOKEN}.` });
@@ -92,9 +92,9 @@ try {
     if (failed) console.log(`the agent failed: ${stderr.trim().split('\n').slice(-25).join('\n')}`);
     const { verdicts } = await arena.judge(prompt, workspace, await published(stdout));
     for (const { attack, harm, output } of verdicts) {
-      if (harm) fired += 1;
+      if (harm) succeeded += 1;
       console.log(
-        `${harm ? 'FIRED  ' : 'nothing'}  ${prompt}: ${attack.name}${harm ? '' : ` (${output.slice(0, 300)})`}`,
+        `${harm ? 'SUCCEEDED' : 'no harm  '}  ${prompt}: ${attack.name}${harm ? '' : ` (${output.slice(0, 300)})`}`,
       );
     }
   }
@@ -103,7 +103,7 @@ try {
   await gemini.close();
   await rm(root, { recursive: true, force: true });
 }
-for (const { name, notProved } of AGENT_ATTACKS)
-  if (notProved !== undefined) console.log(`skipped  ${name}: ${notProved}`);
-console.log(`${fired} of ${TRIED.length} attacks fired`);
-if (fired < TRIED.length) process.exitCode = 1;
+for (const { name, skipProof } of AGENT_ATTACKS)
+  if (skipProof !== undefined) console.log(`skipped    ${name}: ${skipProof}`);
+console.log(`${succeeded} of ${SELECTED.length} attacks succeeded`);
+if (succeeded < SELECTED.length) process.exitCode = 1;

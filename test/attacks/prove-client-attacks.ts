@@ -3,55 +3,54 @@ import { SERVER_USERS, type ServerUser } from '../helpers/users.ts';
 import { enterArena } from './client-arena.ts';
 import type { ClientAttack } from './client-attack.ts';
 import { CLIENT_ATTACKS } from './client-attacks.ts';
-import { tryToLeave } from './egress-arena.ts';
+import { attackProxy } from './egress-arena.ts';
 import { EGRESS_ATTACKS } from './egress-attacks.ts';
 
 /**
- * The attacks of clients on the same server without the one defence that is in the way of each, and those of programs in
- * the sandbox on the same proxy. Prints what each
- * achieves; fails when one achieves nothing, since then the test of it proves nothing. Not part of the suite: it makes
- * the attacks, all of them in a folder of its own and on loopback, but for those that have a reason not to be.
- * @param argv words of the names of attacks, to try only some
+ * Carries out each attack of clients, and of programs in the sandbox on the egress proxy, without the one defence against
+ * it. Prints the result of each, and fails when an attack does no harm: its test would prove nothing. Not part of the
+ * suite, because the attacks are real. They stay in a temporary folder and on loopback; attacks that cannot are skipped.
+ * @param argv words that the names of the selected attacks contain
  */
 const wanted = process.argv.slice(2);
 const chosen = CLIENT_ATTACKS.filter(({ name }) => wanted.every((word) => name.includes(word)));
-const tried = chosen.filter(({ notProved }) => notProved === undefined);
+const selected = chosen.filter(({ skipProof }) => skipProof === undefined);
 
-async function proves(attack: ClientAttack, user: ServerUser): Promise<boolean> {
-  const cleaning: (() => unknown)[] = [];
-  const owner = { teardown: (work: () => unknown) => void cleaning.unshift(work) };
+async function succeeds(attack: ClientAttack, user: ServerUser): Promise<boolean> {
+  const cleanups: (() => unknown)[] = [];
+  const owner = { teardown: (work: () => unknown) => void cleanups.unshift(work) };
   try {
     const world = await makeWorld(owner);
     const arena = await enterArena(owner, world, [attack.given ?? {}, attack.without ?? {}], user);
     return await attack.harm(arena);
   } finally {
-    for (const work of cleaning) await work();
+    for (const work of cleanups) await work();
   }
 }
 
-const leaving = EGRESS_ATTACKS.filter(({ name }) => wanted.every((word) => name.includes(word)));
+const onProxy = EGRESS_ATTACKS.filter(({ name }) => wanted.every((word) => name.includes(word)));
 const proofs = [
-  ...tried.flatMap((attack) =>
+  ...selected.flatMap((attack) =>
     SERVER_USERS.filter(({ skip }) => skip === false).map((user) => ({
       name: `${attack.name} (${user.name})`,
-      prove: () => proves(attack, user),
+      prove: () => succeeds(attack, user),
     })),
   ),
-  ...leaving.map((attack) => ({
+  ...onProxy.map((attack) => ({
     name: attack.name,
-    prove: async () => attack.harm.test((await tryToLeave(attack, attack.without)).dialed),
+    prove: async () => attack.harm.test((await attackProxy(attack, attack.without)).dialed),
   })),
 ];
 
-let fired = 0;
+let succeeded = 0;
 for (const { name, prove } of proofs) {
   const [harm, why = ''] = await prove().then(
     (done) => [done] as const,
     (error) => [false, ` (${error})`] as const,
   );
-  if (harm) fired += 1;
-  console.log(`${harm ? 'FIRED  ' : 'nothing'}  ${name}${why}`);
+  if (harm) succeeded += 1;
+  console.log(`${harm ? 'SUCCEEDED' : 'no harm  '}  ${name}${why}`);
 }
-for (const { name, notProved } of chosen) if (notProved !== undefined) console.log(`skipped  ${name}: ${notProved}`);
-console.log(`${fired} of ${proofs.length} attacks fired`);
-if (fired < proofs.length) process.exitCode = 1;
+for (const { name, skipProof } of chosen) if (skipProof !== undefined) console.log(`skipped    ${name}: ${skipProof}`);
+console.log(`${succeeded} of ${proofs.length} attacks succeeded`);
+if (succeeded < proofs.length) process.exitCode = 1;

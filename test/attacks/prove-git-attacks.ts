@@ -8,9 +8,9 @@ import { createArenas, plainEnvironment } from './git-arena.ts';
 import { GIT_ATTACKS } from './git-attacks.ts';
 
 /**
- * The attacks of the table against a git without the server's defences: in a plain clone, which the agent may write
- * whole, the commands that a naive server would run. Prints what each achieves; fails when one achieves nothing, since
- * then the test of it proves nothing. Not part of the suite: it runs the hostile programs, harmless as they are.
+ * Carries out the attacks of the table on a git without the server's defences: it runs the commands of a naive server in a
+ * plain clone that the agent controls. Prints the effects of each, and fails when an attack has none: its test would prove
+ * nothing. Not part of the suite, because it runs the hostile programs, which are harmless.
  */
 const root = await mkdtemp(join(tmpdir(), 'prove-'));
 const github = await startGitHub({ root: join(root, 'github') });
@@ -38,15 +38,15 @@ try {
       if (failed) problems.push(`git ${args[0]} ${timedOut ? 'hung' : 'failed'}: ${stderr.trim().split('\n').at(-1)}`);
     };
     await arenas.addRepository(repository, upstream);
-    await arenas.forget();
+    await arenas.reset();
     await git('clone', '--quiet', `${github.url}/${repository}.git`, workspace);
     await git('checkout', '--quiet', '-b', arena.branch);
-    const atClone = await arenas.damage(arena, arenas.refsOfOthers(arena));
-    await arenas.work(arena);
+    const atClone = await arenas.damage(arena, arenas.otherRefs(arena));
+    await arenas.writeChanges(arena);
     await plant?.(arena);
-    await arenas.forget();
+    await arenas.reset();
 
-    const before = arenas.refsOfOthers(arena);
+    const before = arenas.otherRefs(arena);
     problems.length = 0;
     await git('status');
     await git('diff');
@@ -55,15 +55,15 @@ try {
     await git('push', '--quiet');
     const achieved = new Set(await arenas.damage(arena, before));
     await arenas.moveUpstream(arena);
-    const moved = arenas.refsOfOthers(arena);
+    const moved = arenas.otherRefs(arena);
     await git('pull', '--quiet', '--no-edit', 'origin', 'main');
     await git('push', '--quiet');
     for (const damage of await arenas.damage(arena, moved)) achieved.add(damage);
-    for (const damage of atClone) if (damage !== 'kept the work out') achieved.add(`${damage} while cloning`);
+    for (const damage of atClone) if (damage !== 'lost the work') achieved.add(`${damage} while cloning`);
     if (achieved.size === 0) failures += 1;
     const first = problems[0] === undefined ? '' : ` (${problems[0]})`;
     console.log(
-      `${achieved.size > 0 ? 'FIRED  ' : 'nothing'}  ${name}: ${[...achieved].join(', ') || 'no effect'}${first}`,
+      `${achieved.size > 0 ? 'SUCCEEDED' : 'no harm  '}  ${name}: ${[...achieved].join(', ') || 'no effect'}${first}`,
     );
   }
 } finally {
@@ -71,5 +71,5 @@ try {
   await github.close();
   await rm(root, { recursive: true, force: true });
 }
-console.log(`${GIT_ATTACKS.length - failures} of ${GIT_ATTACKS.length} attacks fired`);
+console.log(`${GIT_ATTACKS.length - failures} of ${GIT_ATTACKS.length} attacks succeeded`);
 if (failures > 0) process.exitCode = 1;

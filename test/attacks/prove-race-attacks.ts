@@ -1,40 +1,41 @@
 import { SERVER_USERS } from '../helpers/users.ts';
-import { enterRace, UNCONFINED } from './race-arena.ts';
+import { startRaceArena, UNCONFINED } from './race-arena.ts';
 import { RACE_ATTACKS } from './race-attacks.ts';
 
 /**
- * The races of the table against a server whose own programs are not confined. Prints which are won; fails when one is not, since then
- * the test of it proves nothing. Not part of the suite: it makes the attacks, all of them in a folder of its own.
+ * Carries out the races of the table against a server whose own programs are not confined. Prints the result of each, and
+ * fails when one is lost: its test would prove nothing. Not part of the suite, because the attacks are real. They stay in
+ * a temporary folder.
  */
-/** A race has luck in it: more chances than in the test. */
-const MORE = 10;
+/** Factor of the attempts of the test, because a race is won by chance. */
+const ATTEMPTS_FACTOR = 10;
 
-let fired = 0;
+let succeeded = 0;
 let tried = 0;
 for (const user of SERVER_USERS.filter(({ skip }) => skip === false)) {
-  const cleaning: (() => unknown)[] = [];
+  const cleanups: (() => unknown)[] = [];
   try {
-    const owner = { teardown: (work: () => unknown) => void cleaning.unshift(work) };
-    const { arena, isHarm } = await enterRace(owner, user, [UNCONFINED]);
-    for (const { name, times, attempt, notProved } of RACE_ATTACKS) {
-      if (notProved !== undefined) {
+    const owner = { teardown: (work: () => unknown) => void cleanups.unshift(work) };
+    const { arena, isHarm } = await startRaceArena(owner, user, [UNCONFINED]);
+    for (const { name, times, attempt, skipProof } of RACE_ATTACKS) {
+      if (skipProof !== undefined) {
         await attempt(arena);
-        console.log(`skipped  ${name}: ${notProved}`);
+        console.log(`skipped    ${name}: ${skipProof}`);
         continue;
       }
       tried += 1;
       let time = 0;
       let harm = false;
-      while (time < MORE * times && !harm) {
+      while (time < ATTEMPTS_FACTOR * times && !harm) {
         harm = await isHarm(await attempt(arena));
         time += 1;
       }
-      if (harm) fired += 1;
-      console.log(`${harm ? 'FIRED  ' : 'nothing'}  ${name}, as ${user.name}: ${time} times`);
+      if (harm) succeeded += 1;
+      console.log(`${harm ? 'SUCCEEDED' : 'no harm  '}  ${name}, as ${user.name}: ${time} times`);
     }
   } finally {
-    for (const work of cleaning) await work();
+    for (const work of cleanups) await work();
   }
 }
-console.log(`${fired} of ${tried} races were won`);
-if (fired < tried) process.exitCode = 1;
+console.log(`${succeeded} of ${tried} races were won`);
+if (succeeded < tried) process.exitCode = 1;

@@ -5,36 +5,36 @@ import { promisify } from 'node:util';
 import { call, events, run } from '../helpers/client.ts';
 import { makeWorld, type Owner, REPO } from '../helpers/server.ts';
 import { chownTo, type ServerUser, startServerAs } from '../helpers/users.ts';
-import { lacking } from './client-arena.ts';
-import { type RaceArena, swapping } from './race-attacks.ts';
-import type { Edit } from './take-away.ts';
+import { withoutDefences } from './client-arena.ts';
+import { type RaceArena, swapCommand } from './race-attacks.ts';
+import type { Edit } from './remove-defences.ts';
 
-/** In every text, and in the name of a file, that lies outside of the sandbox. */
+/** A mark in every text, and in a file name, outside the sandbox. */
 const CANARY = 'canary-of-the-race';
 const READERS = 6;
 const SETTINGS = { SANDBOX: 'bubblewrap', RUN_MAX_ATTEMPTS: '1', RATE_LIMIT_PER_MINUTE: '100000' };
 const execute = promisify(execFile);
 
-/** Takes the confinement from the server's own programs, and leaves it to the agents. */
+/** Runs the server's own programs unconfined. Agents stay in their sandboxes. */
 export const UNCONFINED: Edit = {
   file: 'src/sandbox/confined/confine.ts',
   from: "if (config.SANDBOX === 'none') {",
   to: "if (config.SANDBOX !== 'none') {",
 };
 
-/** A server of a user, a ticket with an agent that swaps, another ticket, and secrets beside them. */
-export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit[] = []) {
+/** Starts a server of a user with a ticket whose agent swaps, another ticket, and secrets outside the sandbox. */
+export async function startRaceArena(t: Owner, user: ServerUser, edits: readonly Edit[] = []) {
   const world = await makeWorld(t);
   const { dir, gemini } = world;
-  const { env, nodeArgs } = lacking({ edits: [...edits] });
+  const { env, nodeArgs } = withoutDefences({ edits: [...edits] });
   const outside = join(dir, 'outside');
   await mkdir(outside);
-  await keepSecret(outside);
+  await writeSecret(outside);
   chownTo(user, outside);
   const server = await startServerAs(t, world, user, { ...SETTINGS, ...env }, nodeArgs);
   const other = join(dir, 'tickets/O-1');
   for (const ticket_id of ['O-1', 'R-1']) await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
-  await keepSecret(other);
+  await writeSecret(other);
   const targets = {
     files: [`${outside}/secret.txt`, `${other}/secret.txt`, '../../O-1/secret.txt'],
     folders: [outside, other, '../../O-1'],
@@ -45,16 +45,16 @@ export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit
   let runId = '';
   let runs = 0;
 
-  async function keepSecret(folder: string): Promise<void> {
+  async function writeSecret(folder: string): Promise<void> {
     await writeFile(join(folder, 'secret.txt'), `${CANARY}\n`);
     await writeFile(join(folder, `${CANARY}.txt`), 'the name is the secret\n');
   }
 
-  /** What lies outside, as it is now. */
+  /** Returns the present state outside the sandbox. */
   async function secrets(): Promise<string> {
     const found = [outside, other].map(async (folder) => [
       (await readdir(folder)).sort(),
-      await readFile(join(folder, 'secret.txt'), 'utf8').catch(() => 'gone'),
+      await readFile(join(folder, 'secret.txt'), 'utf8').catch(() => 'missing'),
     ]);
     return JSON.stringify(await Promise.all(found));
   }
@@ -67,7 +67,7 @@ export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit
     async swap(swapped) {
       runs += 1;
       const message = `Race number ${runs}.`;
-      const command = swapping(swapped, targets[swapped], 'x'.repeat(CANARY.length));
+      const command = swapCommand(swapped, targets[swapped], 'x'.repeat(CANARY.length));
       const calls = [{ name: 'run_shell_command', args: { command } }];
       gemini.on(message, [{ calls }, { hang: true }, { text: 'Done.' }]);
       const started = await call(server, 'POST', '/v1/tickets/R-1/runs', { action: 'dev', message });
@@ -84,14 +84,14 @@ export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit
     async backup() {
       const take = () => fetch(new URL('/v1/backup', server.url), { method: 'POST' });
       let response = await take();
-      // The one before has been read, and its staging is being removed.
+      // The server is still deleting the staged files of the backup before.
       while (response.status === 409) response = await take();
-      if (response.status !== 200) throw new Error(`there is no backup: ${await response.text()}`);
+      if (response.status !== 200) throw new Error(`the backup failed: ${await response.text()}`);
       const folder = await mkdtemp(join(dir, 'backup-'));
       try {
         await writeFile(`${folder}.tar.gz`, Buffer.from(await response.arrayBuffer()));
         await execute('tar', ['-xzf', `${folder}.tar.gz`, '-C', folder]);
-        // The other ticket holds its own secret.
+        // The git directory of the other ticket holds its secret legitimately.
         await rm(join(folder, 'gitdirs/O-1.git'), { recursive: true });
         const { stdout: files } = await execute('grep', ['-rlaF', CANARY, folder]).catch(({ stdout }) => ({ stdout }));
         return files + (await objectsOf(join(folder, 'gitdirs/R-1.git')));
@@ -108,7 +108,7 @@ export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit
       return seen + (await objectsOf(join(dir, 'gh/acme/duration.git')));
     },
     async load() {
-      const loaded = await run(server, 'R-1', { action: 'chat', message: 'Go on.' });
+      const loaded = await run(server, 'R-1', { action: 'chat', message: 'Continue.' });
       return JSON.stringify([loaded, gemini.requests.at(-1)?.body]);
     },
     async cancel() {
@@ -124,12 +124,12 @@ export async function enterRace(t: Owner, user: ServerUser, edits: readonly Edit
 
   return {
     arena,
-    /** Whether an attempt did harm. */
+    /** Returns whether an attempt did harm. */
     isHarm: async (output: string) => output.includes(CANARY) || (await secrets()) !== before,
   };
 }
 
-/** The content of all objects of a repository, reachable or not. */
+/** Returns the content of all objects of a repository, reachable or not. */
 async function objectsOf(gitDir: string): Promise<string> {
   const args = ['--git-dir', gitDir, 'cat-file', '--batch-all-objects', '--batch'];
   const { stdout } = await execute('git', args, { maxBuffer: 2 ** 28, encoding: 'latin1' });

@@ -1,11 +1,11 @@
 import t from 'tap';
 import { SERVER_USERS } from '../helpers/users.ts';
-import { enterRace } from './race-arena.ts';
+import { startRaceArena } from './race-arena.ts';
 import { RACE_ATTACKS } from './race-attacks.ts';
 
 /**
- * Every race of the table, against a server of each user. That the races can be won without the confinement is seen by
- * `node test/attacks/prove-race-attacks.ts`.
+ * Carries out every race of the table against a server of each user. `node test/attacks/prove-race-attacks.ts` shows that
+ * the races can be won without the confinement.
  */
 t.jobs = SERVER_USERS.length;
 for (const user of SERVER_USERS) {
@@ -13,11 +13,11 @@ for (const user of SERVER_USERS) {
     `an agent of a server of the user ${user.name} wins no race`,
     { skip: user.skip, buffered: true },
     async (t) => {
-      const { arena, isHarm } = await enterRace(t, user);
+      const { arena, isHarm } = await startRaceArena(t, user);
       for (const { name, times, attempt } of RACE_ATTACKS) {
         let harm = false;
         for (let time = 0; time < times && !harm; time += 1) harm = await isHarm(await attempt(arena));
-        t.notOk(harm, name);
+        t.notOk(harm, `the server ${name} without harm`);
       }
     },
   );

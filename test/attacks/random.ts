@@ -1,6 +1,6 @@
 export type Random = ReturnType<typeof createRandom>;
 
-/** Random things that are the same for the same seed (mulberry32). */
+/** Creates a random generator that is deterministic for a seed (mulberry32). */
 export function createRandom(seed: number) {
   let state = seed >>> 0;
 
@@ -12,7 +12,7 @@ export function createRandom(seed: number) {
   }
 
   const random = {
-    /** Whole number from 0 up to, not including, `below`. */
+    /** Returns an integer from 0 to `below - 1`. */
     below: (below: number) => Math.floor(next() * below),
     chance: (probability: number) => next() < probability,
     pick<T>(values: readonly [T, ...T[]] | readonly T[]): T {
@@ -28,7 +28,7 @@ export function createRandom(seed: number) {
       }
       throw new RangeError('nothing to pick from');
     },
-    /** Letters and digits. */
+    /** Returns a string of letters and digits. */
     word: (length: number) =>
       Array.from({ length }, () => 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJ0123456789'[random.below(46)]).join(''),
     bytes: (length: number) => Buffer.from(Array.from({ length }, () => random.below(256))),

@@ -16,17 +16,17 @@ type OpenApi = { paths: Record<string, Record<string, Operation>>; components: {
 
 export type Route = { method: string; path: string; query: Parameter[]; body: Schema | undefined };
 
-/** Every operation of the contract, with its references resolved. */
+/** Lists the operations of an OpenAPI document, with references resolved. */
 export function routesOf({ paths, components }: OpenApi): Route[] {
   return Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, { requestBody, parameters = [] }]) => {
-      const given = requestBody?.content['application/json']?.schema;
-      const name = given?.$ref?.split('/').at(-1);
+      const schema = requestBody?.content['application/json']?.schema;
+      const name = schema?.$ref?.split('/').at(-1);
       return {
         method: method.toUpperCase(),
         path,
         query: parameters.filter((parameter) => parameter.in === 'query'),
-        body: name === undefined ? given : components.schemas[name],
+        body: name === undefined ? schema : components.schemas[name],
       };
     }),
   );
@@ -83,7 +83,7 @@ const HOSTILE_VALUES: readonly unknown[] = [
   ...HOSTILE_TEXT,
 ];
 
-/** The path with parameters that exist, could exist or never could, and some query. */
+/** Fills a path with valid, unknown or malformed parameters, and may append a query. */
 export function pathFor(random: Random, route: Route, known: Record<string, string>): string {
   const path = route.path.replace(/\{(\w+)\}/g, (_, name: string) =>
     random.weighted([
@@ -98,12 +98,12 @@ export function pathFor(random: Random, route: Route, known: Record<string, stri
   return `${path}?${random.pick(names)}=${encoded(random, random.pick(HOSTILE_TEXT))}`;
 }
 
-/** A body near to what the operation takes: valid, with one thing wrong, or nothing of the kind. */
+/** Creates a body: valid, with one wrong property, or malformed. */
 export function bodyFor(random: Random, route: Route): Buffer | undefined {
   if (route.body === undefined) return random.chance(0.05) ? random.bytes(20) : undefined;
   return random.weighted<() => Buffer>([
     [30, () => json(valueFor(random, route.body ?? {}))],
-    [40, () => json(spoiled(random, valueFor(random, route.body ?? {})))],
+    [40, () => json(corrupted(random, valueFor(random, route.body ?? {})))],
     [5, () => json(random.pick(HOSTILE_VALUES))],
     [5, () => json(valueFor(random, route.body ?? {})).subarray(0, random.below(40))],
     [5, () => random.bytes(random.below(200))],
@@ -134,7 +134,7 @@ function valueFor(random: Random, schema: Schema): unknown {
   }
 }
 
-function spoiled(random: Random, value: unknown): unknown {
+function corrupted(random: Random, value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return random.pick(HOSTILE_VALUES);
   const entries = Object.entries(value);
   const name =
@@ -142,7 +142,7 @@ function spoiled(random: Random, value: unknown): unknown {
   return Object.fromEntries([...entries, [name, random.pick(HOSTILE_VALUES)]]);
 }
 
-/** Percent-encoded, or as raw as a request line can be. */
+/** Percent-encodes a text, or passes it as raw as a request line allows. */
 function encoded(random: Random, text: string): string {
   if (random.chance(0.3)) return text.replace(/[^\x21-\x7e]/g, '').slice(0, 5000);
   return encodeURIComponent(text.toWellFormed()).slice(0, 5000);

@@ -7,21 +7,21 @@ import { makeWorld, REPO } from '../helpers/server.ts';
 import { SERVER_USERS, startServerAs } from '../helpers/users.ts';
 import { STUCK_ATTACKS } from './stuck-attacks.ts';
 
-/** Whether a run has reached the step that has git read the workspace, or its end. */
+/** Returns whether a run has reached the step in which git reads the workspace, or has finished. */
 const isCommitting = ({ type, data }: RunEvent) =>
   (type === 'step.started' && 'step' in data && data.step === 'commit') || /^run\.(succeeded|failed)$/.test(type);
 
 t.jobs = SERVER_USERS.length;
 for (const user of SERVER_USERS) {
   t.test(
-    `a server of the user ${user.name} is stuck in no workspace`,
+    `a server of the user ${user.name} cancels runs and serves other tickets when git hangs in a workspace`,
     { skip: user.skip, buffered: true },
     async (t) => {
       const world = await makeWorld(t);
       const { gemini } = world;
       const server = await startServerAs(t, world, user, { SANDBOX: 'bubblewrap', MAX_CONCURRENT_RUNS: '2' });
-      /** How many commands of git went on until their limit. */
-      const endedByLimits = async () =>
+      /** Returns the metrics of git commands that timed out. */
+      const gitTimeouts = async () =>
         ((await call<string>(server, 'GET', '/metrics')).body.match(/^.*git.*timed_out.*$/gm) ?? []).join('\n');
       const create = (ticket_id: string) => call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO });
       await create('OTHER-1');
@@ -40,28 +40,28 @@ for (const user of SERVER_USERS) {
         const started = body.run_id;
         await gemini.waitFor(({ prompt, state }) => prompt.includes(message) && state === 'held');
 
-        const leaving = new AbortController();
-        const reading = fetch(new URL(`/v1/tickets/${ticketId}/diff`, server.url), { signal: leaving.signal });
+        const abort = new AbortController();
+        const reading = fetch(new URL(`/v1/tickets/${ticketId}/diff`, server.url), { signal: abort.signal });
         reading.catch(() => {});
         const other = await run(server, 'OTHER-1', { action: 'chat', message: 'hello' });
-        t.match(other.run, { state: 'succeeded' }, `${name}: another ticket works`);
-        leaving.abort();
+        t.match(other.run, { state: 'succeeded' }, `${name}: a run of another ticket succeeds`);
+        abort.abort();
         while (programs().some((words) => /\bgit\b/.test(words))) await new Promise((resolve) => setImmediate(resolve));
-        const before = await endedByLimits();
+        const before = await gitTimeouts();
 
         gemini.release(({ prompt }) => prompt.includes(message));
         await events(server, started, { until: isCommitting });
         await call(server, 'POST', `/v1/runs/${started}/cancel`);
         const types = (await events(server, started)).map(({ type }) => type);
-        const ends = types.filter((type) => /^run\.(succeeded|failed|canceled)$/.test(type));
-        t.equal(ends.length, 1, `${name}: the run ends`);
-        if (endless) t.equal(ends[0], 'run.canceled', `${name}: by the cancel`);
-        t.equal(await endedByLimits(), before, `${name}: and git by no limit of time`);
-        t.equal(types.at(-1), ends[0], `${name}: and nothing comes after`);
+        const terminal = types.filter((type) => /^run\.(succeeded|failed|canceled)$/.test(type));
+        t.equal(terminal.length, 1, `${name}: the run has one terminal event`);
+        if (endless) t.equal(terminal[0], 'run.canceled', `${name}: the run is canceled`);
+        t.equal(await gitTimeouts(), before, `${name}: no git command times out`);
+        t.equal(types.at(-1), terminal[0], `${name}: the terminal event is the last`);
         t.equal(
           (await call(server, 'DELETE', `/v1/tickets/${ticketId}?force=true`)).status,
           204,
-          `${name}: it is deleted`,
+          `${name}: the ticket can be deleted`,
         );
         while (programs().length > 0) await new Promise((resolve) => setImmediate(resolve));
       }

@@ -8,11 +8,11 @@ import { USERS } from '../sandbox/users.ts';
 const RUNNER = fileURLToPath(new URL('tree-fuzz/run-trees.ts', import.meta.url));
 const TREES = process.env.FUZZ_TREES ?? '5';
 const SEED = process.env.FUZZ_SEED ?? '1';
-/** Trees that showed what was wrong: a race for the modes of a folder, a deletion under a writer, a file cut short while git read it. */
+/** Trees that found bugs: a race for the modes of a folder, a deletion during writes, a file truncated while git read it. */
 const FIXED: Readonly<Record<string, string>> = { root: '200020', ordinary: '300006' };
-/** Less than a program of the server may take that nobody ends; the suite keeps the machine busy. */
+/** Allows for a busy machine, but is less than the timeout of the server's own programs. */
 const FUZZ_CANCEL_MS = '20000';
-const NO_PERL = existsSync('/usr/bin/perl') ? false : 'the trees are planted by perl, which is missing';
+const NO_PERL = existsSync('/usr/bin/perl') ? false : 'perl is missing, which plants the trees';
 
 async function play(...args: string[]): Promise<string> {
   const options = { env: { ...process.env, FUZZ_CANCEL_MS } };
@@ -25,6 +25,6 @@ for (const { name, skip } of USERS) {
     const random = await play('--user', name, '--trees', TREES, '--seed', SEED);
     t.match(random, /: no violation\n$/, `${TREES} trees, seed ${SEED}`);
     const fixed = await play('--user', name, '--tree', FIXED[name] ?? '');
-    t.match(fixed, /: no violation\n$/, 'trees of earlier violations');
+    t.match(fixed, /: no violation\n$/, 'the trees of earlier violations have none');
   });
 }

@@ -4,11 +4,11 @@ import { makeWorld } from '../helpers/server.ts';
 import { SERVER_USERS, startServerAs } from '../helpers/users.ts';
 import { createAgentArena } from './agent-arena.ts';
 import { AGENT_ATTACKS, KEY, MESSAGES, TOKEN } from './agent-attacks.ts';
-import { lacking } from './client-arena.ts';
+import { withoutDefences } from './client-arena.ts';
 
 /**
- * The walls without the agent's own caution: Gemini CLI is made to trust the repository, as if that could be forced, and
- * obeys its settings. What they start is in the sandbox, so that it may spoil the branch of its ticket and nothing else.
+ * Tests the isolation alone: Gemini CLI trusts the repository and obeys its settings, as if an attacker could force that.
+ * Programs that the settings start are in the sandbox and can damage only the branch of their ticket.
  */
 const GEMINI = 'src/agents/gemini/gemini.ts';
 const TRUSTING = {
@@ -17,38 +17,38 @@ const TRUSTING = {
     { file: GEMINI, from: 'hooksConfig: { enabled: false }', to: 'hooksConfig: { enabled: true }' },
   ],
 };
-/** Waits half a minute for each server of tools that never answers, and says nothing else than the hooks do. */
-const WAITS = /server of tools/;
+/** Attacks that the test skips: the agent waits half a minute for each MCP server, and hooks show the same. */
+const SLOW = /MCP server/;
 const settings = AGENT_ATTACKS.filter(
-  ({ name, during, settings }) => during === 'dev' && settings !== undefined && !WAITS.test(name),
+  ({ name, during, settings }) => during === 'dev' && settings !== undefined && !SLOW.test(name),
 );
 const commands = AGENT_ATTACKS.filter(({ during, calls }) => during === 'dev' && calls !== undefined);
 
 t.jobs = SERVER_USERS.length;
 for (const user of SERVER_USERS) {
-  const name = `what a repository starts in an agent that trusts it does not leave the sandbox, for the user ${user.name}`;
+  const name = `a repository cannot escape the sandbox of the user ${user.name} when the agent trusts it`;
   t.test(name, { skip: user.skip, buffered: true }, async (t) => {
     const world = await makeWorld(t);
     const arena = await createAgentArena(world.dir, world.gemini, [...settings, ...commands], user);
     t.teardown(() => arena.close());
     await world.github.addRepository('acme/hostile');
     await world.github.commit('acme/hostile', { files: arena.repository() });
-    const { env, nodeArgs } = lacking(TRUSTING);
+    const { env, nodeArgs } = withoutDefences(TRUSTING);
     const secrets = { GEMINI_API_KEY: KEY, GITHUB_TOKEN: TOKEN, HOME: arena.home };
     const server = await startServerAs(t, world, user, { SANDBOX: 'bubblewrap', ...secrets, ...env }, nodeArgs);
     await call(server, 'POST', '/v1/tickets', { ticket_id: 'H-1', repo_url: 'https://github.com/acme/hostile' });
     arena.script('make_plan', { text: '# Goal\n\nDo it.' });
     await run(server, 'H-1', { action: 'make_plan', message: MESSAGES.make_plan });
     arena.script('dev', { text: 'Done.' });
-    const ended = await run(server, 'H-1', { action: 'dev', message: MESSAGES.dev });
-    t.match(ended.run, { state: 'succeeded' });
-    const { answered, verdicts } = await arena.judge('dev', `${world.dir}/tickets/H-1`, JSON.stringify(ended));
-    t.ok(answered, 'every call was made');
+    const finished = await run(server, 'H-1', { action: 'dev', message: MESSAGES.dev });
+    t.match(finished.run, { state: 'succeeded' });
+    const { answered, verdicts } = await arena.judge('dev', `${world.dir}/tickets/H-1`, JSON.stringify(finished));
+    t.ok(answered, 'the agent made every call');
     const obeyed = verdicts.filter(({ attack, harm }) => settings.includes(attack) && harm);
-    t.ok(obeyed.length > 0, `it does trust it: ${obeyed.map(({ attack }) => attack.name)}`);
+    t.ok(obeyed.length > 0, `the agent obeys settings: ${obeyed.map(({ attack }) => attack.name)}`);
     t.notOk(
       obeyed.some(({ attack }) => /telemetry/.test(attack.name)),
-      'nothing is sent',
+      'no telemetry is sent',
     );
     for (const { attack, harm } of verdicts) if (commands.includes(attack)) t.notOk(harm, attack.name);
   });

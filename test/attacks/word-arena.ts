@@ -2,13 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { call, run } from '../helpers/client.ts';
 import { REPO, type Server, type World } from '../helpers/server.ts';
-import type { Edit } from './take-away.ts';
+import type { Edit } from './remove-defences.ts';
 import type { WordAttack } from './word-attacks.ts';
 import { type Effect, effectsOf } from './word-effects.ts';
 
 const INERT_TEXT = 'src/git/inert-text.ts';
 
-/** The words go to GitHub as they are. */
+/** Makes the server forward text unchanged. */
 export const WITHOUT_INERT_TEXT: readonly Edit[] = [
   {
     file: INERT_TEXT,
@@ -24,17 +24,18 @@ export const WITHOUT_INERT_TEXT: readonly Edit[] = [
 ];
 
 export type Published = {
-  /** The commit's message, and what is before its trailers. */
+  /** The whole commit message. */
   message: string;
-  said: string;
+  /** The commit message without its trailers. */
+  commitText: string;
   title: string;
-  /** The text of the pull request, without the server's own tags and names of commits. */
+  /** The text of the pull request without the server's tags and commit ids. */
   body: string;
 };
 
 /**
- * Has a `dev` publish the words of some attacks in every place that somebody else writes: what the agent says, the plan
- * and its headings, names of files, and the title of the ticket or, without one, the goal of the plan.
+ * Publishes the texts of attacks by a `dev` run in every field that others write: the agent's answer, the plan and its
+ * headings, file names, and the title of the ticket or, without one, the goal of the plan.
  */
 export async function publishWords(
   { server, world, ticketId }: { server: Server; world: World; ticketId: string },
@@ -45,8 +46,8 @@ export async function publishWords(
   const words = attacks.map((attack) => attack.words);
   const line = words.join(' ; ').replace(/\s+/g, ' ').slice(0, 250);
   const title = titled ? { title: line } : {};
-  const made = await call(server, 'POST', '/v1/tickets', { ticket_id: ticketId, repo_url: REPO, ...title });
-  if (made.status !== 201) throw new Error(`the ticket was not made: ${JSON.stringify(made.body)}`);
+  const created = await call(server, 'POST', '/v1/tickets', { ticket_id: ticketId, repo_url: REPO, ...title });
+  if (created.status !== 201) throw new Error(`no ticket was created: ${JSON.stringify(created.body)}`);
 
   const plan = ['# Goal', line, ...words.flatMap((word) => [`## ${word.split('\n')[0]}`, word])].join('\n\n');
   gemini.on(new RegExp(`Action: make_plan.*${ticketId}`, 's'), [{ text: plan }]);
@@ -57,34 +58,34 @@ export async function publishWords(
     { calls: [{ name: 'run_shell_command', args: { command } }] },
     { text: words.join('\n\n') },
   ]);
-  const { run: ended } = await run(server, ticketId, { action: 'dev' });
-  if (ended.state !== 'succeeded') throw new Error(`the run did not succeed: ${JSON.stringify(ended.error)}`);
+  const { run: finished } = await run(server, ticketId, { action: 'dev' });
+  if (finished.state !== 'succeeded') throw new Error(`the run did not succeed: ${JSON.stringify(finished.error)}`);
 
   const message = messageOf(world, `ticket_${ticketId}`);
   const pull = github.pulls('acme/duration').find(({ head }) => head === `ticket_${ticketId}`);
-  if (pull === undefined) throw new Error('there is no pull request');
+  if (pull === undefined) throw new Error('no pull request was created');
   const own = /<!-- \/?pullwright(?::ticket=[\w-]+)? -->|^<\/?(?:details|summary)>|<\/summary>$|^- [0-9a-f]{12} /gm;
   return {
     message,
-    said: message.slice(0, message.lastIndexOf('\n\n')),
+    commitText: message.slice(0, message.lastIndexOf('\n\n')),
     title: pull.title,
     body: (pull.body ?? '').replace(own, ''),
   };
 }
 
-/** The message of a branch's newest commit, as GitHub has it. */
+/** Returns the message of a branch's head at GitHub. */
 export function messageOf(world: World, branch: string): string {
   const args = ['--git-dir', join(world.dir, 'gh/acme/duration.git'), 'log', '-1', '--format=%B', branch];
   return execFileSync('git', args, { encoding: 'utf8' }).trim();
 }
 
-/** The effects of what was published, by the place that has them. */
-export function effectsIn({ said, title, body }: Published): Record<string, Effect[]> {
-  const places = { said, title, body };
-  return Object.fromEntries(Object.entries(places).map(([place, text]) => [place, [...effectsOf(text)].sort()]));
+/** Lists the effects of the published text by field. */
+export function effectsIn({ commitText, title, body }: Published): Record<string, Effect[]> {
+  const fields = { commitText, title, body };
+  return Object.fromEntries(Object.entries(fields).map(([field, text]) => [field, [...effectsOf(text)].sort()]));
 }
 
-/** As many together as a title has room for. */
+/** Groups attacks so that the texts of each group fit into a title. */
 export function inBatches(attacks: readonly WordAttack[]): WordAttack[][] {
   const batches: WordAttack[][] = [];
   let length = Number.POSITIVE_INFINITY;

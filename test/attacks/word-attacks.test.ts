@@ -7,15 +7,15 @@ import { LINE_ATTACKS, WORD_ATTACKS } from './word-attacks.ts';
 import { effectsOf, trailersOf } from './word-effects.ts';
 
 /**
- * Every attack of the tables the whole way, in each place of a commit and a pull request. That they work without the
- * defence is seen by `node test/attacks/prove-word-attacks.ts`.
+ * Carries out every attack of the tables end to end, in each field of a commit and a pull request.
+ * `node test/attacks/prove-word-attacks.ts` shows that the attacks succeed without the defence.
  */
-const NOTHING = { said: [], title: [], body: [] };
+const NOTHING = { commitText: [], title: [], body: [] };
 
 t.jobs = SERVER_USERS.length;
 for (const user of SERVER_USERS) {
   t.test(
-    `words act on nothing when the server is the user ${user.name}`,
+    `a server of the user ${user.name} publishes text without side effects`,
     { skip: user.skip, buffered: true },
     async (t) => {
       const world = await makeWorld(t);
@@ -23,19 +23,19 @@ for (const user of SERVER_USERS) {
 
       for (const [index, attacks] of inBatches([...WORD_ATTACKS, ...LINE_ATTACKS]).entries()) {
         const names = attacks.map(({ name }) => name).join(', ');
-        t.test(`nothing acts on ${names}`, async (t) => {
+        t.test(`a commit and a pull request have no effect when their text has ${names}`, async (t) => {
           const ticketId = `W-${index}`;
           const published = await publishWords({ server, world, ticketId }, attacks, index % 2 === 0);
           t.strictSame(effectsIn(published), NOTHING, JSON.stringify(published));
-          t.match(published.title, new RegExp(`^${ticketId}: .`), 'the title keeps the words');
+          t.match(published.title, new RegExp(`^${ticketId}: .`), 'the title keeps the text');
           const trailers = trailersOf(published.message);
           t.match(trailers, [`Ticket: ${ticketId}`, 'Plan-Version: 1', /^Run-Id: [0-9a-f-]{36}$/]);
-          t.equal(trailers.length, 3, 'the trailers are the server’s own');
-          t.strictSame(trailersOf(published.body), [], 'also when the pull request becomes a commit');
+          t.equal(trailers.length, 3, 'only the server adds trailers');
+          t.strictSame(trailersOf(published.body), [], 'the pull request has no trailers');
         });
       }
 
-      t.test('nothing acts on the name of a branch that is merged', async (t) => {
+      t.test('a merge commit has no effect when the name of the base branch is hostile', async (t) => {
         const branch = 'fix/#12-@octocat&num;13;GH-7';
         await world.github.commit('acme/duration', { branch, files: { 'one.txt': 'one\n' } });
         await call(server, 'POST', '/v1/tickets', { ticket_id: 'W-BASE', repo_url: REPO, base_branch: branch });

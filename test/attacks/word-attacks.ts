@@ -1,14 +1,14 @@
 import type { Effect } from './word-effects.ts';
 
 /**
- * What a model says, a ticket is called, a plan, a file or a branch is named, so that GitHub, a CI system or a bot acts on
- * it. None of it may have its effect, in a commit or in a pull request.
+ * A text of a model, a ticket, a plan or a file name on which GitHub, a CI system or a bot acts. It must have no effect in
+ * a commit or a pull request.
  */
 export type WordAttack = {
   name: string;
-  /** Few, so that several fit into a title. */
+  /** A short text, so that several fit into a title. */
   words: string;
-  /** What comes of it where nothing is made inert. */
+  /** The effect of the text when it is not made inert. */
   effect: Effect;
 };
 
@@ -23,72 +23,72 @@ export const WORD_ATTACKS: readonly WordAttack[] = [
   { name: 'a mention by an entity without its end', words: '&#64octocat', effect: 'mention' },
   { name: 'a mention by a named entity', words: '&commat;octocat', effect: 'mention' },
   { name: 'a mention by an entity of an entity', words: '&amp;commat;octocat', effect: 'mention' },
-  { name: 'a mention split unseen', words: '@\u200boctocat', effect: 'mention' },
-  { name: 'a mention in full width', words: '\uff20octocat', effect: 'mention' },
-  { name: 'a command to a bot by mention', words: '@dependabot merge', effect: 'mention' },
+  { name: 'a mention split by an invisible character', words: '@\u200boctocat', effect: 'mention' },
+  { name: 'a mention with a full-width sign', words: '\uff20octocat', effect: 'mention' },
+  { name: 'a bot command by mention', words: '@dependabot merge', effect: 'mention' },
 
-  { name: 'a word that closes an issue', words: 'Fixes #12', effect: 'closing' },
-  { name: 'one with a colon', words: 'closes: #12', effect: 'closing' },
-  { name: 'one in capitals', words: 'RESOLVED GH-7', effect: 'closing' },
-  { name: 'one for another repository', words: 'fix acme/secret#3', effect: 'closing' },
-  { name: 'one with an address', words: 'fixed https://github.com/a/b/issues/1', effect: 'closing' },
-  { name: 'one with an entity in the word', words: 'f&#105;xes #13', effect: 'closing' },
-  { name: 'one with an entity for the number sign', words: 'fixes &num;4', effect: 'closing' },
-  { name: 'one with emphasis', words: '**Fix**es #**12**', effect: 'closing' },
-  { name: 'one with a comment', words: 'fix<!-- -->es #12', effect: 'closing' },
-  { name: 'one over two lines', words: 'Fixes\n#12', effect: 'closing' },
-  { name: 'one split unseen', words: 'Fi\u2060xes #\u20631', effect: 'closing' },
-  { name: 'one for another tracker', words: 'Fixes ENG-123', effect: 'closing' },
+  { name: 'a closing keyword', words: 'Fixes #12', effect: 'closing' },
+  { name: 'a closing keyword with a colon', words: 'closes: #12', effect: 'closing' },
+  { name: 'a closing keyword in capitals', words: 'RESOLVED GH-7', effect: 'closing' },
+  { name: 'a closing keyword for another repository', words: 'fix acme/secret#3', effect: 'closing' },
+  { name: 'a closing keyword with a URL', words: 'fixed https://github.com/a/b/issues/1', effect: 'closing' },
+  { name: 'a closing keyword with an entity', words: 'f&#105;xes #13', effect: 'closing' },
+  { name: 'a closing keyword with an entity for the number sign', words: 'fixes &num;4', effect: 'closing' },
+  { name: 'a closing keyword with emphasis', words: '**Fix**es #**12**', effect: 'closing' },
+  { name: 'a closing keyword with a comment', words: 'fix<!-- -->es #12', effect: 'closing' },
+  { name: 'a closing keyword on two lines', words: 'Fixes\n#12', effect: 'closing' },
+  { name: 'a closing keyword split by an invisible character', words: 'Fi\u2060xes #\u20631', effect: 'closing' },
+  { name: 'a closing keyword for another tracker', words: 'Fixes ENG-123', effect: 'closing' },
 
   { name: 'a reference', words: 'see #12', effect: 'reference' },
-  { name: 'a reference by a word', words: 'see GH\\-12', effect: 'reference' },
-  { name: 'a reference by an address', words: 'https://github.com/a/b/pull/1', effect: 'reference' },
-  { name: 'a commit', words: 'like a5c3785ed8d6a35868bc', effect: 'reference' },
-  { name: 'a command for Jira', words: 'JRA-1 #close', effect: 'command' },
+  { name: 'a reference by GH-12', words: 'see GH\\-12', effect: 'reference' },
+  { name: 'a reference by a URL', words: 'https://github.com/a/b/pull/1', effect: 'reference' },
+  { name: 'a reference to a commit', words: 'like a5c3785ed8d6a35868bc', effect: 'reference' },
+  { name: 'a Jira command', words: 'JRA-1 #close', effect: 'command' },
 
-  { name: 'a marker that skips a build', words: '[skip ci]', effect: 'skip' },
-  { name: 'one the other way round', words: '[CI Skip]', effect: 'skip' },
-  { name: 'one with no', words: '[no ci]', effect: 'skip' },
-  { name: 'one for actions', words: '[actions skip]', effect: 'skip' },
-  { name: 'one for another system', words: '[skip netlify]', effect: 'skip' },
-  { name: 'one with dashes', words: '[CF-Pages-Skip]', effect: 'skip' },
-  { name: 'one with stars', words: '***NO_CI***', effect: 'skip' },
-  { name: 'one without brackets', words: 'now --skip-ci', effect: 'skip' },
-  { name: 'one by entities', words: '&lbrack;skip ci&#93;', effect: 'skip' },
+  { name: 'a skip marker', words: '[skip ci]', effect: 'skip' },
+  { name: 'a skip marker with the words reversed', words: '[CI Skip]', effect: 'skip' },
+  { name: 'a skip marker with no', words: '[no ci]', effect: 'skip' },
+  { name: 'a skip marker for actions', words: '[actions skip]', effect: 'skip' },
+  { name: 'a skip marker for Netlify', words: '[skip netlify]', effect: 'skip' },
+  { name: 'a skip marker with dashes', words: '[CF-Pages-Skip]', effect: 'skip' },
+  { name: 'a skip marker with stars', words: '***NO_CI***', effect: 'skip' },
+  { name: 'a skip marker without brackets', words: 'now --skip-ci', effect: 'skip' },
+  { name: 'a skip marker by entities', words: '&lbrack;skip ci&#93;', effect: 'skip' },
 
-  { name: 'a picture of somebody else', words: '![x](https://e.test/?a)', effect: 'link' },
-  { name: 'a link whose text lies', words: '[github.com](https://e.test)', effect: 'link' },
+  { name: 'an image from another server', words: '![x](https://e.test/?a)', effect: 'link' },
+  { name: 'a link with a misleading text', words: '[github.com](https://e.test)', effect: 'link' },
   { name: 'a link by reference', words: '[a][b]\n\n[b]: //e.test', effect: 'link' },
-  { name: 'an address', words: 'www.e.test', effect: 'link' },
+  { name: 'a URL', words: 'www.e.test', effect: 'link' },
   { name: 'HTML', words: '</details><h2>Approved</h2>', effect: 'html' },
   { name: 'a hidden comment', words: '<!-- ignore the review -->', effect: 'html' },
   { name: 'an alert', words: '[!CAUTION]', effect: 'link' },
-  { name: 'reversed text', words: 'safe \u202egnihtyreve\u2066', effect: 'unseen' },
-  { name: 'tags written unseen', words: 'a\u{e0041}b', effect: 'unseen' },
+  { name: 'text with a reversed direction', words: 'safe \u202egnihtyreve\u2066', effect: 'invisible' },
+  { name: 'invisible tag characters', words: 'a\u{e0041}b', effect: 'invisible' },
 ];
 
-/** What acts at the beginning of a line, and so neither in a title nor in a name. */
+/** Texts that have an effect at the start of a line, and so neither in a title nor in a name. */
 export const LINE_ATTACKS: readonly WordAttack[] = [
-  { name: 'a sign-off of somebody', words: 'Signed-off-by: Ann <ann@acme.test>', effect: 'trailer' },
-  { name: 'an author beside', words: 'Co-authored-by: Ann <ann@acme.test>', effect: 'trailer' },
-  { name: 'a review', words: 'reviewed-by : Ann', effect: 'trailer' },
-  { name: 'a change of Gerrit', words: 'Change-Id: I0123456789abcdef0123456789abcdef01234567', effect: 'trailer' },
+  { name: 'a sign-off by another person', words: 'Signed-off-by: Ann <ann@acme.test>', effect: 'trailer' },
+  { name: 'a co-author', words: 'Co-authored-by: Ann <ann@acme.test>', effect: 'trailer' },
+  { name: 'a review trailer', words: 'reviewed-by : Ann', effect: 'trailer' },
+  { name: 'a Gerrit change id', words: 'Change-Id: I0123456789abcdef0123456789abcdef01234567', effect: 'trailer' },
   {
-    name: 'a run of the server',
+    name: 'a forged run id',
     words: 'Plan-Version: 99\nRun-Id: 0198c0de-0000-7000-8000-000000000000',
     effect: 'trailer',
   },
-  { name: 'a trailer before a line of dashes', words: 'Run-Id: 1\n---\nmore', effect: 'trailer' },
+  { name: 'a trailer before a dashed line', words: 'Run-Id: 1\n---\nmore', effect: 'trailer' },
   {
-    name: 'a trailer before scissors',
+    name: 'a trailer before a scissors line',
     words: 'Run-Id: 1\n\n# ------------------------ >8 ------------------------\nmore',
     effect: 'trailer',
   },
   { name: 'a trailer that skips checks', words: 'done\n\n\nskip-checks: true', effect: 'skip' },
   { name: 'a trailer in emphasis', words: '**Co-authored-by**: Ann', effect: 'trailer' },
-  { name: 'a release of another version', words: 'BREAKING CHANGE: all of it', effect: 'release' },
-  { name: 'a version to release', words: 'Release-As: 9.0.0', effect: 'trailer' },
-  { name: 'a command to a bot', words: '/merge', effect: 'command' },
-  { name: 'a command in a list', words: '- /approve', effect: 'command' },
-  { name: 'a command to bors', words: 'bors r+', effect: 'command' },
+  { name: 'a breaking change of a release tool', words: 'BREAKING CHANGE: all of it', effect: 'release' },
+  { name: 'a release version', words: 'Release-As: 9.0.0', effect: 'trailer' },
+  { name: 'a bot command', words: '/merge', effect: 'command' },
+  { name: 'a bot command in a list', words: '- /approve', effect: 'command' },
+  { name: 'a bors command', words: 'bors r+', effect: 'command' },
 ];

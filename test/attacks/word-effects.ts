@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 
 /**
- * What GitHub, git, CI systems and bots make of a text, by their documents and not by the server's code. It errs on the
- * side of finding something: a text is read as it is, with entities read, without tags, marks and what is not seen, and
- * in the NFKC form.
+ * An effect of a text on GitHub, git, a CI system or a bot, according to their documentation and independent of the
+ * server's code. The detection prefers false positives: it also reads the text with entities decoded, without tags, marks
+ * and invisible characters, and in NFKC form.
  */
 export type Effect =
   | 'mention'
@@ -12,7 +12,7 @@ export type Effect =
   | 'skip'
   | 'link'
   | 'html'
-  | 'unseen'
+  | 'invisible'
   | 'trailer'
   | 'release'
   | 'command';
@@ -39,7 +39,7 @@ const FOUND: readonly (readonly [Effect, readonly RegExp[]])[] = [
   [
     'skip',
     [
-      // No system has a longer one.
+      // No system has a longer marker.
       /\[(?:[^\]]{0,60}[\s_-])?skip(?:[\s_-][^\]]{0,60})?\]/i,
       /\[\s*no[\s_-]ci\s*\]/i,
       /\b(?:skip[\s_-]ci|ci[\s_-]skip|no_ci)\b/i,
@@ -48,21 +48,22 @@ const FOUND: readonly (readonly [Effect, readonly RegExp[]])[] = [
   ],
   // https://github.github.com/gfm/: links, definitions, footnotes, autolinks; alerts.
   ['link', [/\]\(\S/, /\]\[/, /\]:\s*\S/, /\[[!^]/, /(?:https?|ftp):\/\//i, /www\.\w/i]],
-  // DCO and others look at each line. https://git-scm.com/docs/git-interpret-trailers
+  // DCO and other bots read each line. https://git-scm.com/docs/git-interpret-trailers
   ['trailer', [new RegExp(`${QUOTE}(?:[a-z]+(?:-[a-z]+)*-by|(?:change|run)-id|plan-version|release-as)\\s*:`, 'im')]],
   // https://www.conventionalcommits.org
   ['release', [new RegExp(`${QUOTE}BREAKING[ -]CHANGE\\s*:`, 'm')]],
   ['command', [new RegExp(`${QUOTE}/[a-z]`, 'im'), new RegExp(`${QUOTE}bors\\s`, 'im'), /(?:^|\s)#[a-z]/i]],
 ];
 
-// Not joiners, of which emojis are made.
-const UNSEEN = /[\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e0fff}]|(?![\n\t])\p{Cc}/gu;
+// Without joiners, which are part of emojis.
+const INVISIBLE =
+  /[\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e0fff}]|(?![\n\t])\p{Cc}/gu;
 
-/** What is found in words by somebody else; the server's own are taken out before. */
+/** Detects effects in text by others; the caller removes the server's own text. */
 export function effectsOf(text: string): Set<Effect> {
   const effects = new Set<Effect>();
-  // Without a global pattern's memory of the last look.
-  if (text.search(UNSEEN) !== -1) effects.add('unseen');
+  // `search` ignores the `lastIndex` of a global pattern.
+  if (text.search(INVISIBLE) !== -1) effects.add('invisible');
   if (/<[a-z/!?]/i.test(text)) effects.add('html');
   const all = readings(text);
   for (const [effect, patterns] of FOUND) {
@@ -71,7 +72,7 @@ export function effectsOf(text: string): Set<Effect> {
   return effects;
 }
 
-/** Trailers by git itself, as `Token: value`, also those that git would take from the readings of the message. */
+/** Lists the trailers that git finds in a message and its readings, as `Token: value`. */
 export function trailersOf(message: string): string[] {
   const found = [message, ...readings(message)].flatMap((reading) =>
     execFileSync('git', ['interpret-trailers', '--parse'], { input: reading, encoding: 'utf8' }).split('\n'),
@@ -81,15 +82,15 @@ export function trailersOf(message: string): string[] {
 
 function readings(text: string): string[] {
   const decoded = [text, decode(text), decode(decode(text))];
-  const seen = decoded.map((reading) => reading.normalize('NFKC').replace(UNSEEN, ''));
-  const plain = seen.map((reading) => reading.replace(/<!--[\s\S]*?-->|<[a-z/][^>]*>/gi, ''));
-  const shown = [...seen, ...plain].map((reading) =>
+  const visible = decoded.map((reading) => reading.normalize('NFKC').replace(INVISIBLE, ''));
+  const plain = visible.map((reading) => reading.replace(/<!--[\s\S]*?-->|<[a-z/][^>]*>/gi, ''));
+  const rendered = [...visible, ...plain].map((reading) =>
     reading.replace(/\\(?=[!-/:-@[-`{-~])/g, '').replace(/[*~`]|\b_|_\b/g, ''),
   );
-  return [...new Set([...decoded, ...seen, ...plain, ...shown])];
+  return [...new Set([...decoded, ...visible, ...plain, ...rendered])];
 }
 
-/** https://html.spec.whatwg.org/multipage/named-characters.html, as far as they stand for ASCII or nothing to be seen. */
+/** Named entities of ASCII and invisible characters: https://html.spec.whatwg.org/multipage/named-characters.html. */
 const NAMED: Readonly<Record<string, string>> = {
   commat: '@',
   num: '#',

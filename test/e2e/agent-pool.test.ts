@@ -2,7 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
-import { lacking } from '../attacks/client-arena.ts';
+import { withoutDefences } from '../attacks/client-arena.ts';
 import { agentText, call, run } from '../helpers/client.ts';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
 import { type LogRecord, makeWorld, REPO, type ServerProcess, startServerProcess } from '../helpers/server.ts';
@@ -116,7 +116,7 @@ t.test('the server survives a spare agent that can be neither used nor removed',
   const world = await makeWorld(t);
   // Injects failures of a process and a disk that a test cannot cause from outside.
   const fails = (from: string, to: string) => ({ file: 'src/agents/agents.ts', from, to });
-  const { env, nodeArgs } = lacking({
+  const { env, nodeArgs } = withoutDefences({
     edits: [
       fails('attachSpare: pool.attachSpare,', "attachSpare: async () => { throw new Error('no session'); },"),
       fails('await closeTicket(ticketId);', "throw new Error('not to be removed');"),

@@ -5,7 +5,7 @@ import { existsSync, readdirSync, watch } from 'node:fs';
 import { mkdir, open, readdir, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { lacking } from '../attacks/client-arena.ts';
+import { withoutDefences } from '../attacks/client-arena.ts';
 import { call } from '../helpers/client.ts';
 import { openRaw } from '../helpers/raw-http.ts';
 import { makeWorld, REPO, type ServerProcess, startServerProcess, type World } from '../helpers/server.ts';
@@ -16,7 +16,7 @@ const BACKUP = 'POST /v1/backup HTTP/1.1\r\nhost: localhost\r\n\r\n';
 const NOISE_BYTES = 24 * 1024 * 1024;
 
 /** Shortens READER_TIMEOUT_MS. */
-const SHORT_TIMEOUT = lacking({
+const SHORT_TIMEOUT = withoutDefences({
   edits: [{ file: 'src/housekeeping/backup.ts', from: 'READER_TIMEOUT_MS = 60_000', to: 'READER_TIMEOUT_MS = 300' }],
 });
 

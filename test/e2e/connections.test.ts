@@ -3,13 +3,13 @@ import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
 import type { Problem } from '../../schemas/problem.ts';
-import { lacking } from '../attacks/client-arena.ts';
-import { IMPATIENT, LOOK_EVERY_MS } from '../attacks/client-attacks-door.ts';
+import { withoutDefences } from '../attacks/client-arena.ts';
+import { CHECK_INTERVAL_MS, SHORT_TIMEOUTS } from '../attacks/client-attacks-door.ts';
 import { call } from '../helpers/client.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
 const world = await makeWorld(t);
-const { env, nodeArgs } = lacking(IMPATIENT);
+const { env, nodeArgs } = withoutDefences(SHORT_TIMEOUTS);
 const server = await startServerProcess(t, world, env, nodeArgs);
 const port = Number(new URL(server.url).port);
 
@@ -26,7 +26,7 @@ const answer = async (socket: Socket | Promise<Socket>) => text(await socket);
 
 /** Sends a byte in each check interval of the server until the connection is closed. */
 function drip(socket: Socket, byte: string): Socket {
-  const timer = setInterval(() => socket.writable && socket.write(byte), LOOK_EVERY_MS);
+  const timer = setInterval(() => socket.writable && socket.write(byte), CHECK_INTERVAL_MS);
   socket.once('close', () => clearInterval(timer));
   socket.on('error', () => {});
   return socket;

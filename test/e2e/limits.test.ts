@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
 import type { Run } from '../../schemas/run.ts';
-import { lacking } from '../attacks/client-arena.ts';
+import { withoutDefences } from '../attacks/client-arena.ts';
 import { call, events, run } from '../helpers/client.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
 
@@ -58,7 +58,7 @@ t.test('a run fails with agent_stopped when its agent stops early', async (t) =>
     from: 'reason === answer.stopReason',
     to: "reason === 'max_tokens'",
   };
-  const { env, nodeArgs } = lacking({ edits: [early] });
+  const { env, nodeArgs } = withoutDefences({ edits: [early] });
   const folders = { DATA_DIR: join(world.dir, 'early'), TICKETS_ROOT: join(world.dir, 'early-tickets') };
   const other = await startServerProcess(t, world, { ...folders, ...env }, nodeArgs);
   await call(other, 'POST', '/v1/tickets', { ticket_id: 'S-1', repo_url: REPO });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { RunEvent } from '../../schemas/event.ts';
 import { SCRIPTED_GEMINI } from '../agents/scripted.ts';
-import { lacking } from '../attacks/client-arena.ts';
+import { withoutDefences } from '../attacks/client-arena.ts';
 import { agentText, call, run } from '../helpers/client.ts';
 import { noneLeft } from '../helpers/processes.ts';
 import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
@@ -14,7 +14,7 @@ import { makeWorld, REPO, startServerProcess } from '../helpers/server.ts';
  */
 const MIB = 1024 * 1024;
 const world = await makeWorld(t);
-const { env, nodeArgs } = lacking({ edits: SCRIPTED_GEMINI });
+const { env, nodeArgs } = withoutDefences({ edits: SCRIPTED_GEMINI });
 const server = await startServerProcess(
   t,
   world,

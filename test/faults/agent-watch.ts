@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { FaultWorld } from './world.ts';
 
-const EVERY_MS = 300;
+const POLL_INTERVAL_MS = 300;
 
-/** Looks again and again whether a ticket has two agents at once; two looks in a row must see it. */
+/** Polls for tickets with two agents at once; a violation needs two samples in a row. */
 export function watchAgents(world: FaultWorld) {
   const problems: string[] = [];
   let doubled = new Set<string>();
@@ -13,7 +13,7 @@ export function watchAgents(world: FaultWorld) {
     const now = new Set([...counts].filter(([, count]) => count > 1).map(([ticketId]) => ticketId));
     for (const ticketId of now) if (doubled.has(ticketId)) problems.push(`${ticketId} has two agents at once`);
     doubled = now;
-  }, EVERY_MS);
+  }, POLL_INTERVAL_MS);
   return {
     stop(): string[] {
       clearInterval(timer);
@@ -22,7 +22,7 @@ export function watchAgents(world: FaultWorld) {
   };
 }
 
-/** The ticket of each sandbox that lives. Its inner process has the same command line; it is a child of the outer. */
+/** Lists the ticket of each running sandbox. It skips the inner process, a child of the outer with the same command line. */
 function agentsIn(world: FaultWorld): string[] {
   const workspaces = world.path('tickets/');
   const sandboxes = readdirSync('/proc')

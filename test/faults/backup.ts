@@ -11,12 +11,12 @@ const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const run = promisify(execFile);
 
 /**
- * A backup is taken in the middle of the work; then the server and its folders are lost, and what the backup holds is put
- * into empty ones. What was acknowledged before it was asked for must be there. Sometimes the server ends under the backup.
+ * Takes a backup during an action, deletes the server and its folders, and restores the backup. Everything acknowledged
+ * before the backup must still exist. Sometimes the server is killed during the backup.
  */
 export async function loseAllButBackup(stage: Stage): Promise<void> {
   const { world, ledger, random, violations } = stage;
-  const before = ledger.copy();
+  const before = ledger.snapshot();
   const file = world.path(`backup-${randomUUID()}.tar.gz`);
   const taking = pullwright(stage, 'backup', file).then(
     () => undefined,
@@ -25,12 +25,12 @@ export async function loseAllButBackup(stage: Stage): Promise<void> {
   if (random.chance(0.25)) {
     await pause(random.below(400));
     await world.server.stop('SIGKILL');
-    if ((await taking) !== undefined && existsSync(file)) violations.push('a backup that failed left its file');
+    if ((await taking) !== undefined && existsSync(file)) violations.push('a failed backup left its file');
     return;
   }
   const problem = await taking;
   if (problem !== undefined) {
-    violations.push(`no backup was taken: ${problem}`);
+    violations.push(`the backup failed: ${problem}`);
     return;
   }
   await world.server.stop('SIGKILL');
@@ -40,10 +40,10 @@ export async function loseAllButBackup(stage: Stage): Promise<void> {
   await pullwright(stage, 'restore', file);
   await rm(file);
 
-  ledger.goBackTo(before);
+  ledger.restore(before);
   stage.restores += 1;
   await world.start();
-  // The files of a workspace come back with the next request for its ticket.
+  // The next request for a ticket restores the files of its workspace.
   for (const [ticketId, { created }] of ledger.tickets) if (created) await createTicket({ ...stage, ticketId });
 }
 

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * Loaded into a server before it starts: on SIGWINCH, which nobody else uses, its wall clock is off by as many seconds as the file `clock` in its
- * folder says. Monotonic clocks and timers are not touched, as on a real machine.
+ * Loaded into a server before it starts. On SIGWINCH, it shifts the wall clock by the seconds in the file `clock` of the
+ * working folder. Monotonic clocks and timers stay, as on a real machine.
  */
 const RealDate = Date;
 let offset = 0;

@@ -8,13 +8,13 @@ import { loseAllButBackup } from './backup.ts';
 import { startServerBeside } from './second-server.ts';
 import { cancel, pause, type Stage, watch } from './stage.ts';
 
-/** Something that goes wrong: arranged before the action (`arm`), or struck at a random point of it (`strike`). */
+/** A fault that is prepared before the action (`arm`) or injected at a random point of it (`strike`). */
 export type Fault = {
   name: string;
   actions: readonly ActionName[];
-  /** Settings of a world of its own. */
+  /** Settings of the server; such a fault gets its own world. */
   settings?: Record<string, string>;
-  /** Why it cannot be tried here. */
+  /** Returns why this machine cannot inject the fault. */
   skip?(): string | undefined;
   arm?(stage: Stage): void;
   strike?(stage: Stage): Promise<void>;
@@ -31,7 +31,7 @@ export const FAULTS: readonly Fault[] = [
   { name: 'second-server', actions: ALL, strike: secondServer },
   { name: 'frozen-and-second', actions: RUNS, strike: frozenAndSecond },
   { name: 'kill-while-git-hangs', actions: ['create_ticket', 'dev', 'sync'], arm: hangGit, strike: killServerLate },
-  { name: 'model', actions: ['chat', 'make_plan', 'dev'], arm: troubleModel },
+  { name: 'model', actions: ['chat', 'make_plan', 'dev'], arm: failModel },
   { name: 'model-hangs', actions: ['chat', 'make_plan', 'dev'], arm: hangModel, strike: cancelOrRelease },
   { name: 'git-server', actions: ['create_ticket', 'sync', 'dev', 'dev', 'dev'], arm: failGit },
   { name: 'github-api', actions: ['dev'], arm: failApi },
@@ -41,12 +41,12 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'disk-full',
     actions: ALL,
-    skip: noMounts,
+    skip: mountSkipReason,
     strike: fillDisk,
   },
 ];
 
-/** Once, or again while it recovers or soon after. */
+/** Kills the server once, or a second time during or soon after its recovery. */
 async function killServer({ world, random }: Stage): Promise<void> {
   await world.server.stop('SIGKILL');
   if (!random.chance(0.25)) return;
@@ -59,14 +59,14 @@ async function terminateServer({ world }: Stage): Promise<void> {
   await world.server.stop('SIGTERM');
 }
 
-/** One process of the agent's sandbox, whichever: the outer or the inner bubblewrap, or what runs in it. */
+/** Kills a random process of the agent's sandbox: the outer or inner bubblewrap, or a program in it. */
 async function killAgent({ world, random, ticketId }: Stage): Promise<void> {
   const agents = processesIn(world.path('tickets', ticketId)).filter(({ command }) => !/^git\b/.test(command));
   if (agents.length === 0) return;
   try {
     process.kill(random.pick(agents).pid, 'SIGKILL');
   } catch {
-    // It ended by itself.
+    // It has already exited.
   }
 }
 
@@ -80,10 +80,10 @@ async function freezeServer({ world, random }: Stage): Promise<void> {
 async function secondServer(stage: Stage): Promise<void> {
   const first = stage.world.server;
   await startServerBeside(stage);
-  if (stage.world.server !== first) stage.violations.push('a second server took over from one that was well');
+  if (stage.world.server !== first) stage.violations.push('a second server took over from a healthy one');
 }
 
-/** Whoever is the server afterwards, the frozen one must not be one beside it when it wakes up. */
+/** Freezes a server and starts a second one, which must take over and stop the first. */
 async function frozenAndSecond(stage: Stage): Promise<void> {
   const { world, random } = stage;
   const first = world.server;
@@ -91,23 +91,23 @@ async function frozenAndSecond(stage: Stage): Promise<void> {
   await pause(random.below(3000));
   await startServerBeside(stage);
   if (world.server === first) {
-    stage.violations.push('a frozen server was not taken over from');
+    stage.violations.push('the second server did not take over from a frozen one');
     first.process.kill('SIGCONT');
     return;
   }
-  // It must be gone already: what has not woken up yet could still write.
-  const gone = new Promise<boolean>((resolve) => {
+  // The first server must have exited by now: a frozen one could still write when it resumes.
+  const exited = new Promise<boolean>((resolve) => {
     if (first.process.exitCode !== null || first.process.signalCode !== null) resolve(true);
     first.process.once('exit', () => resolve(true));
     setTimeout(() => resolve(false), 2000).unref();
   });
-  if (!(await gone)) stage.violations.push('a server that was taken over from lives on');
+  if (!(await exited)) stage.violations.push('a server still runs after another took over');
 }
 
-function arrange({ world, heal }: Stage, failure: Failure): void {
+function failNext({ world, undo }: Stage, failure: Failure): void {
   world.github.failNext(failure);
-  // What was not met meanwhile must not meet a later request.
-  heal.push(() => {
+  // A failure that is left over must not affect later requests.
+  undo.push(() => {
     failure.match = /(?!)/;
   });
 }
@@ -121,7 +121,7 @@ const GIT_PHASES = [
 
 function failGit(stage: Stage): void {
   const { random } = stage;
-  const how: Partial<Failure> = random.pick([
+  const failure: Partial<Failure> = random.pick([
     { status: 500 },
     { status: 503 },
     { status: 429, headers: { 'retry-after': '1' } },
@@ -130,12 +130,12 @@ function failGit(stage: Stage): void {
     { status: 502, afterEffect: true },
     { hang: true },
   ] as const);
-  arrange(stage, { match: random.pick(GIT_PHASES), times: 1 + random.below(3), ...how });
+  failNext(stage, { match: random.pick(GIT_PHASES), times: 1 + random.below(3), ...failure });
 }
 
 function hangGit(stage: Stage): void {
   const { random } = stage;
-  arrange(stage, { match: random.pick(GIT_PHASES), hang: true, ...(random.chance(0.3) ? { afterEffect: true } : {}) });
+  failNext(stage, { match: random.pick(GIT_PHASES), hang: true, ...(random.chance(0.3) && { afterEffect: true }) });
 }
 
 async function killServerLate(stage: Stage): Promise<void> {
@@ -150,7 +150,7 @@ function failApi(stage: Stage): void {
     headers: { 'retry-after': '1' },
     body: { message: 'You have exceeded a secondary rate limit. Please wait a few minutes before you try again.' },
   };
-  arrange(
+  failNext(
     stage,
     random.pick([
       { match: /POST .*\/pulls$/, reset: true, afterEffect: true },
@@ -165,26 +165,26 @@ function failApi(stage: Stage): void {
   );
 }
 
-/** Makes the next answers about the ticket begin with this; the script goes on after it. */
-function beginWith({ world: { gemini }, ticketId, heal }: Stage, trouble: Turn): void {
+/** Inserts a turn before the scripted ones of the ticket: once if it hangs, else three times. */
+function insertTurn({ world: { gemini }, ticketId, undo }: Stage, turn: Turn): void {
   const hit = new Set<unknown>();
-  let times = trouble.hang ? 1 : 3;
-  heal.push(() => {
+  let times = turn.hang ? 1 : 3;
+  undo.push(() => {
     times = 0;
   });
   gemini.on(
     (request) => {
-      const isIt = request.operation === 'streamGenerateContent' && request.prompt.includes(`Ticket: ${ticketId}\n`);
-      if (!isIt || hit.size >= times) return false;
+      const matches = request.operation === 'streamGenerateContent' && request.prompt.includes(`Ticket: ${ticketId}\n`);
+      if (!matches || hit.size >= times) return false;
       hit.add(request);
       return true;
     },
-    [trouble],
+    [turn],
   );
 }
 
-function troubleModel(stage: Stage): void {
-  beginWith(
+function failModel(stage: Stage): void {
+  insertTurn(
     stage,
     stage.random.pick<Turn>([
       { garbage: true },
@@ -200,7 +200,7 @@ function troubleModel(stage: Stage): void {
 }
 
 function hangModel(stage: Stage): void {
-  beginWith(stage, stage.random.chance(0.5) ? { hang: true } : { text: 'It is', hang: true });
+  insertTurn(stage, stage.random.chance(0.5) ? { hang: true } : { text: 'It is', hang: true });
 }
 
 async function cancelOrRelease(stage: Stage): Promise<void> {
@@ -218,53 +218,53 @@ function clockSettings(): Record<string, string> {
   return { NODE_OPTIONS: `--import ${new URL('clock.mjs', import.meta.url)}` };
 }
 
-/** The wall clock of the server jumps, as after a suspend or when it is set right. */
-async function jumpClock({ world, random, heal }: Stage): Promise<void> {
+/** Shifts the wall clock of the server, as after a suspend or a correction. */
+async function jumpClock({ world, random, undo }: Stage): Promise<void> {
   const jump = (seconds: number) => {
     writeFileSync(world.path('clock'), String(seconds));
     world.server.process.kill('SIGWINCH');
   };
-  heal.push(() => world.isUp() && jump(0));
+  undo.push(() => world.isUp() && jump(0));
   jump(random.pick([-86_400, -3600, -5, 60, 3600, 86_400 * 30]));
   await pause(random.below(2000));
   if (random.chance(0.5)) jump(random.pick([-3600, 0, 3600]));
 }
 
-/** Readers that leave at once, one that never reads, and one that comes back fifty times. */
+/** Adds readers that disconnect at once, readers that never read, and one that reconnects fifty times. */
 async function badClients(stage: Stage): Promise<void> {
   const { world, random, ledger, ticketId } = stage;
   const runId = [...ledger.runs].find(([, run]) => run.ticketId === ticketId)?.[0];
   if (runId === undefined) return;
   const url = new URL(`/v1/runs/${runId}/events`, world.server.url);
   const stalled = new AbortController();
-  stage.heal.push(() => stalled.abort());
+  stage.undo.push(() => stalled.abort());
   for (let count = 0; count < 10; count += 1) void fetch(url, { signal: stalled.signal }).catch(() => {});
-  const leave = async () => {
-    const gone = new AbortController();
-    const leaving = watch(stage, runId, gone.signal);
+  const disconnect = async () => {
+    const abort = new AbortController();
+    const reading = watch(stage, runId, abort.signal);
     await pause(random.below(40));
-    gone.abort();
-    await leaving;
+    abort.abort();
+    await reading;
   };
-  const comeBack = async () => {
+  const reconnect = async () => {
     for (let count = 0; count < 50; count += 1) {
-      const gone = new AbortController();
+      const abort = new AbortController();
       const from = Math.max(0, ...(ledger.events.get(runId)?.keys() ?? []));
-      const reading = watch(stage, runId, gone.signal, random.below(from + 1));
+      const reading = watch(stage, runId, abort.signal, random.below(from + 1));
       await pause(random.below(30));
-      gone.abort();
+      abort.abort();
       await reading;
     }
   };
-  await Promise.all([...Array.from({ length: 20 }, leave), comeBack()]);
+  await Promise.all([...Array.from({ length: 20 }, disconnect), reconnect()]);
 }
 
-/** Set by the command when it runs in a mount namespace of its own, so that no mount outlives it. */
-function noMounts(): string | undefined {
-  return process.env.FAULTS_MOUNTS === 'own' ? undefined : 'needs root and unshare(1), for a small file system';
+/** Returns why no small file system can be mounted. `run-faults.ts` sets the variable in a private mount namespace. */
+function mountSkipReason(): string | undefined {
+  return process.env.FAULTS_MOUNTS === 'own' ? undefined : 'mounting a small file system needs root and unshare(1)';
 }
 
-/** Puts the folders of a server on small file systems, before it starts. */
+/** Mounts small file systems on the folders of a server before it starts. */
 export function mountSmallDisks(world: { path(...names: string[]): string; onEnd(work: () => unknown): void }): void {
   for (const folder of [world.path('data'), world.path('tickets')]) {
     mkdirSync(folder, { recursive: true });
@@ -273,7 +273,7 @@ export function mountSmallDisks(world: { path(...names: string[]): string; onEnd
   }
 }
 
-/** Runs that cannot be recorded wait for room, and so does who reads them: there is room again when this is over. */
+/** Fills the disk for some seconds. Runs that cannot be persisted, and their readers, wait for free space. */
 async function fillDisk({ world, random }: Stage): Promise<void> {
   const folders = random.pick([['data'], ['tickets'], ['data', 'tickets']] as const);
   const fillers = folders.map((folder) => world.path(folder, '.filler'));
@@ -281,7 +281,7 @@ async function fillDisk({ world, random }: Stage): Promise<void> {
     try {
       execFileSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=4k', 'status=none'], { stdio: 'ignore' });
     } catch {
-      // Full, as it should be.
+      // The disk is full.
     }
   }
   await pause(500 + random.below(3000));

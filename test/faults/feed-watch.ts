@@ -3,39 +3,39 @@ import type { Ticket } from '../../schemas/ticket.ts';
 import { call, frames } from '../helpers/client.ts';
 import { pause, type Stage } from './stage.ts';
 
-/** How long a reader of the feed may know less than the server tells when it is asked, in milliseconds. */
-const BEHIND_MS = 10_000;
+/** How long the change feed may lag behind other routes. */
+const MAX_FEED_LAG_MS = 10_000;
 
 const OPEN: ReadonlySet<RunState> = new Set(['queued', 'running', 'waiting']);
 
 /**
- * A dashboard: reads the feed of the server and comes back whenever the connection breaks, or it leaves, with the place it
- * was at or anew. What it knows of the ticket must be what the server tells when it is asked.
+ * Reads the change feed, as the dashboard does. It disconnects at random and reconnects, with or without its last event id.
+ * Its state of the ticket must match the other routes.
  */
 export function watchFeed(stage: Stage) {
   const { world, ticketId, random } = stage;
-  const leaving = new AbortController();
+  const stopping = new AbortController();
   const runs = new Map<string, RunState>();
   let ticket: Ticket['state'] | 'deleted' | undefined;
   let lastId: string | undefined;
   let snapshots = 0;
   let restores = 0;
 
-  function learn(type: string, data: string): void {
-    // What was told before is void.
+  function applyEvent(type: string, data: string): void {
+    // Events from before a restore are void.
     if (restores !== stage.restores) runs.clear();
     restores = stage.restores;
     if (type === 'snapshot') {
       snapshots += 1;
       const open: Run[] = JSON.parse(data).runs;
       for (const [runId, state] of runs) {
-        // What is open is in it; what is not in it has ended, or is gone with its ticket.
+        // The snapshot has all open runs: others have finished, or were deleted with their ticket.
         if (OPEN.has(state) && !open.some(({ run_id }) => run_id === runId)) runs.delete(runId);
       }
-      for (const run of open) seeRun(run);
+      for (const run of open) applyRun(run);
       ticket = undefined;
     } else if (type === 'run.state') {
-      seeRun(JSON.parse(data));
+      applyRun(JSON.parse(data));
     } else if (type === 'ticket.deleted') {
       if (JSON.parse(data).ticket_id === ticketId) ticket = 'deleted';
     } else if (type.startsWith('ticket.')) {
@@ -44,33 +44,33 @@ export function watchFeed(stage: Stage) {
     }
   }
 
-  function seeRun({ run_id, ticket_id, state }: Run): void {
+  function applyRun({ run_id, ticket_id, state }: Run): void {
     if (ticket_id !== ticketId) return;
     const before = runs.get(run_id);
     if (before !== undefined && !OPEN.has(before) && state !== before) {
-      stage.violations.push(`the feed told that ${run_id} is ${before}, and then ${state}`);
+      stage.violations.push(`the feed reported ${run_id} as ${before}, and then as ${state}`);
     }
     runs.set(run_id, state);
   }
 
   async function read(): Promise<void> {
-    const stay = AbortSignal.any([leaving.signal, AbortSignal.timeout(500 + random.below(5000))]);
+    const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(500 + random.below(5000))]);
     try {
       const headers: Record<string, string> =
         lastId === undefined || random.chance(0.3) ? {} : { 'last-event-id': lastId };
-      const response = await fetch(new URL('/v1/events', world.server.url), { headers, signal: stay });
+      const response = await fetch(new URL('/v1/events', world.server.url), { headers, signal });
       for await (const { event, data, id } of frames(response)) {
         if (event === undefined || data === '') continue;
-        learn(event, data);
+        applyEvent(event, data);
         lastId = id ?? lastId;
       }
     } catch {
-      // It left, or the server did.
+      // The reader or the server closed the connection.
     }
   }
 
   const reading = (async () => {
-    while (!leaving.signal.aborted) {
+    while (!stopping.signal.aborted) {
       if (world.isUp()) await read();
       await pause(50);
     }
@@ -80,27 +80,27 @@ export function watchFeed(stage: Stage) {
     const { status, body } = await call(world.server, 'GET', `/v1/tickets/${ticketId}`);
     const found: string[] = [];
     const state: string = status === 404 ? 'deleted' : body.state;
-    if (ticket !== undefined && ticket !== state) found.push(`the ticket is ${state}, and the feed told ${ticket}`);
-    for (const [runId, told] of runs) {
+    if (ticket !== undefined && ticket !== state) found.push(`the ticket is ${state}, and the feed reported ${ticket}`);
+    for (const [runId, reported] of runs) {
       const run = await call<Run>(world.server, 'GET', `/v1/runs/${runId}`);
-      if (run.status === 200 && run.body.state !== told)
-        found.push(`${runId} is ${run.body.state}, and the feed told ${told}`);
+      if (run.status === 200 && run.body.state !== reported)
+        found.push(`${runId} is ${run.body.state}, and the feed reported ${reported}`);
     }
     return found;
   }
 
   return {
-    /** Once all is at rest: what the reader was told wrongly, or not told. */
+    /** Stops the reader when the world is quiet. Returns the differences between the feed and other routes. */
     async stop(): Promise<string[]> {
-      if (leaving.signal.aborted) return [];
-      const deadline = Date.now() + BEHIND_MS;
+      if (stopping.signal.aborted) return [];
+      const deadline = Date.now() + MAX_FEED_LAG_MS;
       while (snapshots === 0 && Date.now() < deadline) await pause(50);
-      let found = snapshots === 0 ? ['the feed told no snapshot'] : await differences();
+      let found = snapshots === 0 ? ['the feed sent no snapshot'] : await differences();
       while (found.length > 0 && Date.now() < deadline) {
         await pause(100);
         found = snapshots === 0 ? found : await differences();
       }
-      leaving.abort();
+      stopping.abort();
       await reading;
       return found;
     },

@@ -8,18 +8,18 @@ import { watchFeed } from './feed-watch.ts';
 import { checkTicket, checkWorld, secretsSeen } from './invariants.ts';
 import type { Ledger } from './ledger.ts';
 import { ask, command, pause, repeatUnanswered, type Stage, watch } from './stage.ts';
-import { tend } from './tend.ts';
+import { answerPermissions } from './tend.ts';
 import type { FaultWorld } from './world.ts';
 
-/** How long a run may take to end once nothing hinders it any more, in milliseconds. */
-const SETTLE_MS = 100_000;
+/** How long a run may take to finish after the fault. */
+const RUN_TIMEOUT_MS = 100_000;
 
-/** How long a point of an action is waited for, in milliseconds. */
-const REACH_MS = 15_000;
+/** How long to wait for the point of injection. */
+const POINT_TIMEOUT_MS = 15_000;
 
-export type Outcome = { ended: string[]; violations: string[] };
+export type Outcome = { outcomes: string[]; violations: string[] };
 
-/** One injection into a world: an action, a fault at a random point of it, and what must be true afterwards. */
+/** Injects a fault at a random point of an action, and checks the invariants afterwards. */
 export async function inject(
   { world, ledger }: { world: FaultWorld; ledger: Ledger },
   {
@@ -36,7 +36,7 @@ export async function inject(
     random,
     ticketId,
     seen: 0,
-    heal: [],
+    undo: [],
     violations: [],
     restores: 0,
     unanswered: [],
@@ -44,7 +44,7 @@ export async function inject(
   const client = clientActions[action];
   const agents = watchAgents(world);
   const feed = watchFeed(stage);
-  const person = tend(stage);
+  const person = answerPermissions(stage);
   try {
     script(stage);
     await client.prepare?.(stage);
@@ -52,61 +52,61 @@ export async function inject(
     fault.arm?.(stage);
     const point = choosePoint(random, client);
     const acting = client.act(stage);
-    await Promise.race([reach(stage, point), acting]);
+    await Promise.race([waitForPoint(stage, point), acting]);
     await fault.strike?.(stage);
-    await within(stage, acting, 'the client was neither answered nor cut off');
-    await bringBack(stage);
-    // Either is what a client may do: come back at once, or when what it began is long over.
+    await withTimeout(stage, acting, 'the client received neither an answer nor a disconnect');
+    await ensureServer(stage);
+    // A client may retry at once, or long after its run has finished.
     if (random.chance(0.5)) await repeatUnanswered(stage);
-    await settle(stage);
+    await waitForRuns(stage);
     stage.violations.push(...(await checkTicket(stage)), ...(await checkWorld(stage)));
     await repeatUnanswered(stage);
-    const ended = await settle(stage);
-    await useAgain(stage, action);
+    const outcomes = await waitForRuns(stage);
+    await checkUsable(stage, action);
     stage.violations.push(...(await checkTicket(stage)), ...(await feed.stop()), ...secretsSeen(stage));
-    return { ended, violations: [...new Set([...stage.violations, ...agents.stop()])] };
+    return { outcomes, violations: [...new Set([...stage.violations, ...agents.stop()])] };
   } catch (error) {
     const text = error instanceof Error ? `${error.stack}` : String(error);
-    return { ended: [], violations: [...stage.violations, ...agents.stop(), `the harness gave up: ${text}`] };
+    return { outcomes: [], violations: [...stage.violations, ...agents.stop(), `the harness gave up: ${text}`] };
   } finally {
     await Promise.all([person.stop(), feed.stop()]);
-    for (const heal of stage.heal.splice(0)) await heal();
+    for (const undo of stage.undo.splice(0)) await undo();
   }
 }
 
 type Point = { events: number } | { ms: number } | { requests: number };
 
-/** After some event was seen, some time, or some requests to GitHub. */
+/** Chooses a number of events, a time, or a number of requests to GitHub. */
 function choosePoint(random: Random, { events, ms }: ClientAction): Point {
   if (events > 0 && random.chance(0.5)) return { events: random.below(events) };
   if (random.chance(0.3)) return { requests: 1 + random.below(events > 20 ? 14 : 4) };
   return { ms: random.below(ms) };
 }
 
-/** An action that is held up never gets to some points; it is struck where it is then. */
-async function reach(stage: Stage, point: Point): Promise<void> {
+/** Waits for the point, or for the timeout: a blocked action never reaches some points. */
+async function waitForPoint(stage: Stage, point: Point): Promise<void> {
   const { world, random } = stage;
   const [start, before] = [Date.now(), world.github.requests.length];
-  const isThere = () => {
+  const isReached = () => {
     if ('ms' in point) return Date.now() >= start + point.ms;
     if ('events' in point) return stage.seen >= point.events;
     return world.github.requests.length >= before + point.requests;
   };
-  while (!isThere() && Date.now() < start + REACH_MS) await pause(1);
+  while (!isReached() && Date.now() < start + POINT_TIMEOUT_MS) await pause(1);
   await pause(random.below(20));
 }
 
-async function within(stage: Stage, work: Promise<unknown>, problem: string): Promise<void> {
+async function withTimeout(stage: Stage, work: Promise<unknown>, problem: string): Promise<void> {
   const timer = new AbortController();
-  const late = pause(SETTLE_MS).then(() => !timer.signal.aborted && stage.violations.push(problem));
+  const late = pause(RUN_TIMEOUT_MS).then(() => !timer.signal.aborted && stage.violations.push(problem));
   await Promise.race([work, late]);
   timer.abort();
 }
 
-/** Puts things right and brings a server back, when there is none. */
-async function bringBack(stage: Stage): Promise<void> {
+/** Undoes the fault, and starts a server when none is running. */
+async function ensureServer(stage: Stage): Promise<void> {
   const { world, violations } = stage;
-  for (const heal of stage.heal.splice(0)) await heal();
+  for (const undo of stage.undo.splice(0)) await undo();
   if (!world.isUp()) {
     const orphans = await world.orphans();
     violations.push(...orphans.map((orphan) => `a process outlived its server: ${orphan}`));
@@ -115,38 +115,38 @@ async function bringBack(stage: Stage): Promise<void> {
   }
 }
 
-/** Waits for the ends of the ticket's runs. Gives how each ended. */
-async function settle(stage: Stage): Promise<string[]> {
+/** Waits until the ticket's runs finish. Returns the outcome of each. */
+async function waitForRuns(stage: Stage): Promise<string[]> {
   const { world } = stage;
-  // An attempt that is yet to come asks the model again.
+  // A later attempt may hang at the model again.
   const releasing = setInterval(() => world.gemini.release(), 200);
   try {
-    return await endsOf(stage);
+    return await outcomesOf(stage);
   } finally {
     clearInterval(releasing);
   }
 }
 
-async function endsOf(stage: Stage): Promise<string[]> {
+async function outcomesOf(stage: Stage): Promise<string[]> {
   const { world, ticketId, violations } = stage;
-  await atRest(stage);
+  await waitUntilReady(stage);
   const { status, body } = await call(world.server, 'GET', `/v1/tickets/${ticketId}/runs?limit=100`);
   if (status !== 200) return [];
-  const ended: string[] = [];
+  const outcomes: string[] = [];
   for (const run of body.items as Run[]) {
-    const over = new AbortController();
-    const timer = setTimeout(() => over.abort(), SETTLE_MS);
-    const isOver = await watch(stage, run.run_id, over.signal);
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), RUN_TIMEOUT_MS);
+    const isFinished = await watch(stage, run.run_id, abort.signal);
     clearTimeout(timer);
     const { state, error } = (await call<Run>(world.server, 'GET', `/v1/runs/${run.run_id}`)).body;
-    if (!isOver) violations.push(`${run.run_id} (${run.action}) is ${state} and does not end`);
-    ended.push(error === undefined ? state : `${state}:${error.code}`);
+    if (!isFinished) violations.push(`${run.run_id} (${run.action}) is ${state} and does not finish`);
+    outcomes.push(error === undefined ? state : `${state}:${error.code}`);
   }
-  return ended;
+  return outcomes;
 }
 
-/** Waits until the ticket is neither being created nor being removed. */
-async function atRest({ world, ticketId }: Stage): Promise<void> {
+/** Waits until the ticket is neither being created nor being deleted. */
+async function waitUntilReady({ world, ticketId }: Stage): Promise<void> {
   const deadline = Date.now() + 30_000;
   while (Date.now() < deadline) {
     const { body } = await call(world.server, 'GET', `/v1/tickets/${ticketId}`);
@@ -155,8 +155,8 @@ async function atRest({ world, ticketId }: Stage): Promise<void> {
   }
 }
 
-/** Whatever happened, the ticket can be used: it is created again when it is gone, answers, and `dev` publishes. */
-async function useAgain(stage: Stage, action: string): Promise<void> {
+/** Checks that the ticket is usable: it is created again if it was deleted, `chat` answers and `dev` publishes. */
+async function checkUsable(stage: Stage, action: string): Promise<void> {
   const { world, ledger, ticketId, violations, random } = stage;
   const { status } = await call(world.server, 'GET', `/v1/tickets/${ticketId}`);
   if (status === 404) {
@@ -166,15 +166,15 @@ async function useAgain(stage: Stage, action: string): Promise<void> {
     await createTicket(stage);
     if (!ledger.ticket(ticketId).created) violations.push(`${ticketId} cannot be created again`);
   }
-  const ways = [{ action: 'chat', message: 'are you there' }];
-  if (action === 'dev' || random.chance(0.2)) ways.push({ action: 'dev', message: 'once more' });
-  for (const request of ways) {
+  const requests: { action: string; message: string }[] = [{ action: 'chat', message: 'are you there' }];
+  if (action === 'dev' || random.chance(0.2)) requests.push({ action: 'dev', message: 'once more' });
+  for (const request of requests) {
     const runId = await command(stage, request);
     if (runId === undefined) {
-      violations.push(`${ticketId} takes no new ${request.action}`);
+      violations.push(`${ticketId} accepts no new ${request.action}`);
       continue;
     }
-    await within(stage, watch(stage, runId), `the new ${request.action} of ${ticketId} does not end`);
+    await withTimeout(stage, watch(stage, runId), `the new ${request.action} of ${ticketId} does not finish`);
     const answer = await ask<Run>(stage, 'GET', `/v1/runs/${runId}`);
     const { state, error, result } = answer?.body ?? {};
     if (state !== 'succeeded')

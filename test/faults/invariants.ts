@@ -13,22 +13,23 @@ import { type FaultWorld, MODEL_KEY } from './world.ts';
 
 const REPOSITORY = 'acme/duration';
 
-/** What says nothing about a run itself, so that it begins again; and how often it is begun (RUN_MAX_ATTEMPTS). */
-const CUT_SHORT: ReadonlySet<string> = new Set(['interrupted', 'agent_crashed']);
+/** Error codes after which the server starts the next attempt of a run. */
+const RETRYABLE: ReadonlySet<string> = new Set(['interrupted', 'agent_crashed']);
+/** The default of RUN_MAX_ATTEMPTS. */
 const MAX_ATTEMPTS = 3;
 
-/** What must be true of a ticket once everything has come to rest. Each problem is a sentence. */
+/** Checks the invariants of a ticket when no run is open. Returns the violations. */
 export async function checkTicket(stage: Stage): Promise<string[]> {
   const { world, ledger, ticketId } = stage;
   const known = ledger.ticket(ticketId);
   const { status, body } = await call(world.server, 'GET', `/v1/tickets/${ticketId}`);
   if (status === 404) {
     const lost = known.created && known.removal === 'none';
-    return [...(lost ? [`the acknowledged ticket ${ticketId} is lost`] : []), ...traces(world, ticketId)];
+    return [...(lost ? [`the acknowledged ticket ${ticketId} is lost`] : []), ...remainsOf(world, ticketId)];
   }
   if (status !== 200) return [`the ticket ${ticketId} answers ${status}: ${JSON.stringify(body)}`];
   const problems: string[] = [];
-  if (known.removal === 'acknowledged') problems.push(`the deleted ticket ${ticketId} is there again`);
+  if (known.removal === 'acknowledged') problems.push(`the deleted ticket ${ticketId} exists again`);
   if (body.state !== 'ready') problems.push(`the ticket ${ticketId} stays ${body.state}`);
   problems.push(
     ...(await checkPlans(stage)),
@@ -61,13 +62,13 @@ async function checkRuns(stage: Stage): Promise<string[]> {
   }
   for (const run of listed) {
     if (stage.unanswered.length === 0 && !ledger.runs.has(run.run_id) && !ledger.uncertain.has(run.run_id)) {
-      problems.push(`the run ${run.run_id} (${run.action}) was asked for once and is there twice`);
+      problems.push(`the run ${run.run_id} (${run.action}) was requested once and exists twice`);
     }
     problems.push(...(await checkEvents(stage, run)));
   }
   const { items }: Static<typeof PermissionList> = (await call(world.server, 'GET', '/v1/permissions')).body;
   for (const { ticket_id, run_id } of items) {
-    if (ticket_id === ticketId) problems.push(`a permission of ${run_id}, which has ended, is open`);
+    if (ticket_id === ticketId) problems.push(`a permission of the finished run ${run_id} is open`);
   }
   return problems;
 }
@@ -81,9 +82,9 @@ async function checkEvents(stage: Stage, run: Run): Promise<string[]> {
   const { run_id } = run;
   if (run.finished_at === undefined) return [`${run_id} (${run.action}) is still ${run.state}`];
   const problems: string[] = [];
-  // Reading the stream again compares it, byte for byte, with what was seen before.
+  // Reading the stream again compares it, byte for byte, with the events seen before.
   if (!(await watch(stage, run_id, AbortSignal.timeout(30_000))))
-    problems.push(`the stream of the ended run ${run_id} did not end`);
+    problems.push(`the stream of the finished run ${run_id} did not close`);
   const page = await call<{ items: RunEvent[] }>(world.server, 'GET', `/v1/runs/${run_id}/events`, undefined, {
     accept: 'application/json',
   });
@@ -92,41 +93,41 @@ async function checkEvents(stage: Stage, run: Run): Promise<string[]> {
   const seen = ledger.events.get(run_id) ?? new Map<number, string>();
   for (const [seq, bytes] of seen) {
     const kept = items[seq - 1];
-    if (kept === undefined) problems.push(`event ${seq} of ${run_id} was seen and is lost: ${bytes}`);
+    if (kept === undefined) problems.push(`event ${seq} of ${run_id} was received and is lost: ${bytes}`);
     else if (!isDeepStrictEqual(kept, JSON.parse(bytes))) problems.push(`event ${seq} of ${run_id} differs in a page`);
   }
-  const ends = items.filter(({ type }) => TERMINAL.test(type));
-  if (ends.length !== 1 || !TERMINAL.test(items.at(-1)?.type ?? '')) {
-    problems.push(`${run_id} (${run.state}) has ${ends.length} terminal events; its last is ${items.at(-1)?.type}`);
+  const terminal = items.filter(({ type }) => TERMINAL.test(type));
+  if (terminal.length !== 1 || !TERMINAL.test(items.at(-1)?.type ?? '')) {
+    problems.push(`${run_id} (${run.state}) has ${terminal.length} terminal events; its last is ${items.at(-1)?.type}`);
   }
-  if (ends[0] !== undefined && ends[0].type !== `run.${run.state}`) {
-    problems.push(`${run_id} is ${run.state} and its last event ${ends[0].type}`);
+  if (terminal[0] !== undefined && terminal[0].type !== `run.${run.state}`) {
+    problems.push(`${run_id} is ${run.state} and its terminal event is ${terminal[0].type}`);
   }
   return [...problems, ...checkAttempts(stage, run, items)];
 }
 
-/** What cut an attempt short did not end the run, and what was acknowledged about it came to be. */
+/** Checks that interrupted attempts were retried, and that acknowledged cancels and answers took effect. */
 function checkAttempts(
   { ledger }: Stage,
   { run_id, attempt, state, error }: Run,
   items: readonly RunEvent[],
 ): string[] {
   const problems: string[] = [];
-  if (CUT_SHORT.has(error?.code ?? '') && attempt < MAX_ATTEMPTS) {
-    problems.push(`${run_id} failed as ${error?.code} after attempt ${attempt}, and was not continued`);
+  if (RETRYABLE.has(error?.code ?? '') && attempt < MAX_ATTEMPTS) {
+    problems.push(`${run_id} failed as ${error?.code} after attempt ${attempt}, and was not retried`);
   }
   if (error?.code === 'internal') problems.push(`${run_id} failed unexpectedly`);
-  let begun = 0;
+  let started = 0;
   let next = 1;
   for (const { type, data } of items) {
     if (type === 'run.resumed' && data.attempt !== undefined) next = data.attempt;
     if (type !== 'run.started') continue;
-    if (data.attempt <= begun || data.attempt !== next) {
-      problems.push(`attempt ${data.attempt} of ${run_id} began after ${begun}, when ${next} was to come`);
+    if (data.attempt <= started || data.attempt !== next) {
+      problems.push(`attempt ${data.attempt} of ${run_id} started after ${started}, when ${next} was due`);
     }
-    begun = data.attempt;
+    started = data.attempt;
   }
-  if (begun > attempt) problems.push(`${run_id} is at attempt ${attempt}, and attempt ${begun} began`);
+  if (started > attempt) problems.push(`${run_id} is at attempt ${attempt}, and attempt ${started} started`);
   const canceledAt = ledger.canceled.get(run_id);
   if (canceledAt !== undefined && attempt > canceledAt) {
     problems.push(`${run_id} was canceled in attempt ${canceledAt}, and ${state} in attempt ${attempt}`);
@@ -142,7 +143,7 @@ function checkAttempts(
   return problems;
 }
 
-/** What the agent was seen to write is in the workspace, committed or not. */
+/** Checks that every file that an event reported is in the workspace, committed or not. */
 function checkFiles({ world, ledger, ticketId }: Stage): string[] {
   return ledger.files
     .filter((file) => file.ticketId === ticketId)
@@ -159,7 +160,7 @@ async function checkRemote({ world, ledger, ticketId }: Stage): Promise<string[]
   const head = remoteHeads(world).get(branch);
   const before = ledger.heads.get(branch);
   if (before !== undefined && (head === undefined || !isAncestor(world, before, head))) {
-    problems.push(`${branch} was ${before} and is now ${head}: not its continuation`);
+    problems.push(`${branch} was ${before} and is now ${head}, which does not descend from it`);
   }
   if (head === undefined) return problems;
   ledger.heads.set(branch, head);
@@ -168,7 +169,7 @@ async function checkRemote({ world, ledger, ticketId }: Stage): Promise<string[]
   if (new Set(runIds).size !== runIds.length) problems.push(`${branch} has two commits of one run: ${runIds}`);
   const own = new Set((await runsOf(world, ticketId)).map(({ run_id }) => run_id));
   if (runIds.some((runId) => !own.has(runId))) {
-    problems.push(`${branch} has a commit of a run that is not its own: ${runIds}`);
+    problems.push(`${branch} has a commit of another ticket's run: ${runIds}`);
   }
   for (const [runId, events] of ledger.events) {
     if (ledger.runs.get(runId)?.ticketId !== ticketId) continue;
@@ -181,55 +182,55 @@ async function checkRemote({ world, ledger, ticketId }: Stage): Promise<string[]
   return problems;
 }
 
-/** What must be true of the whole world, besides its tickets. */
+/** Checks the invariants of the world besides those of its tickets. */
 export async function checkWorld(stage: Stage): Promise<string[]> {
   const { world, ledger } = stage;
   const heads = remoteHeads(world);
   const problems = ledger.mismatches.splice(0);
   for (const name of heads.keys()) {
     const owner = name === 'main' ? undefined : ledger.tickets.get(name.replace(/^ticket_/, ''));
-    if (name !== 'main' && owner === undefined) problems.push(`the remote has a branch ${name} of nobody`);
+    if (name !== 'main' && owner === undefined) problems.push(`the remote has a branch ${name} without a ticket`);
   }
-  if (heads.get('main') !== ledger.heads.get('main')) problems.push('the default branch was moved');
+  if (heads.get('main') !== ledger.heads.get('main')) problems.push('the default branch moved');
   const { body } = await call(world.server, 'GET', '/v1/tickets?limit=100');
   const ids = new Set<string>(body.items.map(({ ticket_id }: { ticket_id: string }) => ticket_id));
-  problems.push(...(await untilNone(() => leftovers(world, ids))), ...secretsIn(world));
+  problems.push(...(await waitUntilEmpty(() => leftovers(world, ids))), ...secretsIn(world));
   return problems;
 }
 
-/** Files that belong to no ticket, to no run, or to a git that is gone. */
+/** Lists files without a ticket, staged files, trash, and lock files of git. */
 function leftovers(world: FaultWorld, ids: ReadonlySet<string>): string[] {
-  const left: string[] = [];
+  const found: string[] = [];
   const visible = (folder: string) => list(folder).filter((name) => !name.startsWith('.') && name !== 'lost+found');
-  const strangers = (folder: string, suffix = '') => {
+  const findOrphans = (folder: string, suffix = '') => {
     for (const name of visible(world.path(folder))) {
-      if (!ids.has(name.slice(0, name.length - suffix.length))) left.push(`${folder}/${name} belongs to no ticket`);
+      if (!ids.has(name.slice(0, name.length - suffix.length))) found.push(`${folder}/${name} belongs to no ticket`);
     }
   };
-  strangers('tickets');
-  strangers('data/gitdirs', '.git');
-  strangers('data/conversations');
+  findOrphans('tickets');
+  findOrphans('data/gitdirs', '.git');
+  findOrphans('data/conversations');
   for (const id of ids) {
-    if (!existsSync(world.path('tickets', id))) left.push(`the ticket ${id} has no workspace`);
+    if (!existsSync(world.path('tickets', id))) found.push(`the ticket ${id} has no workspace`);
   }
   for (const folder of ['data/staging', 'data/trash', 'tickets/.staging', 'tickets/.trash']) {
-    for (const name of list(world.path(folder))) left.push(`${folder}/${name} is left over`);
+    for (const name of list(world.path(folder))) found.push(`${folder}/${name} is left over`);
   }
   for (const folder of ['data/mirrors', 'data/gitdirs']) {
     for (const name of list(world.path(folder), true)) {
-      if (/\.lock$|\/pack\/tmp_/.test(name)) left.push(`${folder}/${name} is left over`);
+      if (/\.lock$|\/pack\/tmp_/.test(name)) found.push(`${folder}/${name} is left over`);
     }
   }
-  return left;
+  return found;
 }
 
-/** What is left of a deleted ticket. */
-function traces(world: FaultWorld, ticketId: string): string[] {
-  const places = [`tickets/${ticketId}`, `data/gitdirs/${ticketId}.git`, `data/conversations/${ticketId}`];
+/** Lists the remains of a deleted ticket. */
+function remainsOf(world: FaultWorld, ticketId: string): string[] {
+  const paths = [`tickets/${ticketId}`, `data/gitdirs/${ticketId}.git`, `data/conversations/${ticketId}`];
   const mirrors = list(world.path('data/mirrors')).map((name) => `data/mirrors/${name}/refs/tickets/${ticketId}`);
-  return [...places, ...mirrors, `tickets/.quarantine/${ticketId}`]
-    .filter((place) => existsSync(world.path(place)))
-    .map((place) => `${place} is left of a ticket that is gone`);
+  return [...paths, ...mirrors, `tickets/.quarantine/${ticketId}`]
+    .filter((path) => existsSync(world.path(path)))
+    .map((path) => `${path} is left over from a deleted ticket`);
 }
 
 function secretsIn({ log }: FaultWorld): string[] {
@@ -237,7 +238,7 @@ function secretsIn({ log }: FaultWorld): string[] {
   return [TOKEN, MODEL_KEY].filter((secret) => text.includes(secret)).map((secret) => `the log holds ${secret}`);
 }
 
-/** The secrets are in no event either. */
+/** Lists the events that hold a secret. */
 export function secretsSeen({ ledger }: Stage): string[] {
   return [...ledger.events].flatMap(([runId, events]) =>
     [...events.values()].some((bytes) => bytes.includes(TOKEN) || bytes.includes(MODEL_KEY))
@@ -246,11 +247,11 @@ export function secretsSeen({ ledger }: Stage): string[] {
   );
 }
 
-/** Deletion is off the request path: what is being deleted may be there for a moment. */
-async function untilNone(look: () => string[]): Promise<string[]> {
+/** Waits until no leftovers are found, because deletion continues after the answer. Returns the last leftovers. */
+async function waitUntilEmpty(find: () => string[]): Promise<string[]> {
   const deadline = Date.now() + 10_000;
   for (;;) {
-    const found = look();
+    const found = find();
     if (found.length === 0 || Date.now() > deadline) return found;
     await pause(50);
   }

@@ -1,9 +1,9 @@
-/** What a client was told, and so what must be true from then on. */
+/** Everything that was acknowledged to a client, and so must stay true. */
 export type Ledger = ReturnType<typeof createLedger>;
 
-export type KnownTicket = { asked: boolean; created: boolean; removal: 'none' | 'asked' | 'acknowledged' };
+export type KnownTicket = { requested: boolean; created: boolean; removal: 'none' | 'requested' | 'acknowledged' };
 
-/** The memory of everything that was acknowledged to a client. */
+/** Creates an empty ledger. */
 export function createLedger() {
   const tickets = new Map<string, KnownTicket>();
   const plans: { ticketId: string; version: number; body: string; approvedAt?: string }[] = [];
@@ -21,24 +21,24 @@ export function createLedger() {
     plans,
     runs,
     events,
-    /** Runs that were acknowledged while a backup was taken: they may be in it. */
+    /** Runs that were acknowledged during a backup and may be in it. */
     uncertain,
-    /** Runs whose cancel was acknowledged, with their attempt at that time. */
+    /** Runs whose cancellation was acknowledged, with their attempt at that time. */
     canceled,
     /** Answers to permissions that were acknowledged. */
     decisions,
-    /** Files that the agent was seen to have written. */
+    /** Files whose write an event reported. */
     files,
-    /** Newest commit of each branch of the remote, as it was last seen. */
+    /** Last known head of each branch of the remote. */
     heads,
-    /** Events that two readers saw differently. */
+    /** Events of which two readers received different versions. */
     mismatches,
 
-    /** What was acknowledged so far, for `goBackTo`. */
-    copy: () => structuredClone({ tickets, plans, runs, events, canceled, decisions, files }),
+    /** Copies the acknowledged state for `restore`. */
+    snapshot: () => structuredClone({ tickets, plans, runs, events, canceled, decisions, files }),
 
-    /** Forgets what was acknowledged since; what the remote was seen to have, it has. */
-    goBackTo(earlier: ReturnType<typeof this.copy>): void {
+    /** Returns to an earlier state. The heads of the remote stay. */
+    restore(earlier: ReturnType<typeof this.snapshot>): void {
       const { plans: earlierPlans, files: earlierFiles, ...maps } = earlier;
       plans.splice(0, plans.length, ...earlierPlans);
       files.splice(0, files.length, ...earlierFiles);
@@ -51,13 +51,13 @@ export function createLedger() {
     },
 
     ticket(ticketId: string): KnownTicket {
-      const known = tickets.get(ticketId) ?? { asked: false, created: false, removal: 'none' };
+      const known = tickets.get(ticketId) ?? { requested: false, created: false, removal: 'none' };
       tickets.set(ticketId, known);
       return known;
     },
 
-    /** An event as the bytes of its frame; what another reader saw at the same place must be the same. */
-    saw(runId: string, seq: number, bytes: string): void {
+    /** Records an event as the bytes of its frame, and compares it with the one that another reader received. */
+    recordEvent(runId: string, seq: number, bytes: string): void {
       const seen = events.get(runId) ?? new Map<number, string>();
       events.set(runId, seen);
       const earlier = seen.get(seq);

@@ -12,9 +12,9 @@ import { createLedger, type Ledger } from './ledger.ts';
 import { type FaultWorld, makeFaultWorld } from './world.ts';
 
 /**
- * Injects faults into real servers and judges what is left: `npm run test:faults -- --runs 200 --seed 1`.
- * `--runs` is how often a server or an agent is killed; each other fault comes once for every twenty of them.
- * `--only FAULT` keeps one fault, `--step N` one injection; the seed and the step of a violation repeat it.
+ * Injects faults into real servers and checks invariants: `npm run test:faults -- --runs 200 --seed 1`.
+ * `--runs` is the number of kills of a server or an agent; each other fault occurs once per twenty of them.
+ * `--only FAULT` selects a fault, `--step N` one injection. The seed and step of a violation repeat it.
  */
 const { values } = parseArgs({
   options: {
@@ -28,12 +28,12 @@ const { values } = parseArgs({
 const [runs, seed] = [Number(values.runs), Number(values.seed)];
 
 type Step = { number: number; fault: Fault; action: ActionName };
-type Row = { injected: number; ended: Map<string, number>; violations: number };
+type Row = { injected: number; outcomes: Map<string, number>; violations: number };
 
 const UNSHARE = '/usr/bin/unshare';
 
-/** Tickets of one world. A restart looks at each of them, so that more only makes every step slower. */
-const STEPS_OF_A_WORLD = 20;
+/** Steps, and so tickets, of one world. Each restart reads all tickets, so more would slow every step down. */
+const MAX_STEPS_PER_WORLD = 20;
 
 function plan(): Step[] {
   const steps: Omit<Step, 'number'>[] = [];
@@ -60,15 +60,15 @@ const skipped = new Map<string, string>();
 const open = new Set<FaultWorld>();
 let failed = 0;
 
-function say(line: string): void {
+function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function record(step: Step, { ended, violations }: Outcome, world: FaultWorld): void {
-  const row = rows.get(step.fault.name) ?? { injected: 0, ended: new Map(), violations: 0 };
+function record(step: Step, { outcomes, violations }: Outcome, world: FaultWorld): void {
+  const row = rows.get(step.fault.name) ?? { injected: 0, outcomes: new Map(), violations: 0 };
   rows.set(step.fault.name, row);
   row.injected += 1;
-  for (const state of ended) row.ended.set(state, (row.ended.get(state) ?? 0) + 1);
+  for (const state of outcomes) row.outcomes.set(state, (row.outcomes.get(state) ?? 0) + 1);
   if (violations.length === 0) return;
   row.violations += 1;
   failed += 1;
@@ -76,18 +76,18 @@ function record(step: Step, { ended, violations }: Outcome, world: FaultWorld): 
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'server.log'), world.log.join('\n'));
   writeFileSync(join(folder, 'violations.txt'), violations.join('\n'));
-  say(
+  print(
     `VIOLATION ${step.fault.name} during ${step.action}: --runs ${runs} --seed ${seed} --step ${step.number}; log in ${folder}`,
   );
-  for (const violation of violations.slice(0, 8)) say(`  - ${violation.slice(0, 600)}`);
+  for (const violation of violations.slice(0, 8)) print(`  - ${violation.slice(0, 600)}`);
 }
 
-/** Steps of one kind of world, one after the other; a world that was found wrong is not used again. */
-async function work(steps: Step[]): Promise<void> {
+/** Runs steps one after another. A world with a violation is not used again. */
+async function runSteps(steps: Step[]): Promise<void> {
   let current: { world: FaultWorld; ledger: Ledger; used: number; settings: Fault['settings'] } | undefined;
   for (let step = steps.shift(); step !== undefined; step = steps.shift()) {
     const { fault, action, number } = step;
-    if (current && (current.used >= STEPS_OF_A_WORLD || current.settings !== fault.settings)) {
+    if (current && (current.used >= MAX_STEPS_PER_WORLD || current.settings !== fault.settings)) {
       await finish(current);
       current = undefined;
     }
@@ -105,8 +105,8 @@ async function work(steps: Step[]): Promise<void> {
     const started = Date.now();
     const outcome = await inject(current, about);
     record(step, outcome, current.world);
-    say(
-      `${String(number).padStart(4)} ${fault.name} during ${action}: ${outcome.ended.join(' ') || '-'} (${((Date.now() - started) / 1000).toFixed(1)} s)`,
+    print(
+      `${String(number).padStart(4)} ${fault.name} during ${action}: ${outcome.outcomes.join(' ') || '-'} (${((Date.now() - started) / 1000).toFixed(1)} s)`,
     );
     if (outcome.violations.length > 0) {
       await close(current.world);
@@ -116,7 +116,7 @@ async function work(steps: Step[]): Promise<void> {
   if (current) await finish(current);
 }
 
-/** The end of a world: a graceful stop that leaves no process and a sound store. */
+/** Stops a world gracefully, and checks that no process is left and that the store is intact. */
 async function finish({ world, ledger }: { world: FaultWorld; ledger: Ledger }): Promise<void> {
   const stage = {
     world,
@@ -124,7 +124,7 @@ async function finish({ world, ledger }: { world: FaultWorld; ledger: Ledger }):
     random: createRandom(0),
     ticketId: '',
     seen: 0,
-    heal: [],
+    undo: [],
     violations: [],
     restores: 0,
     unanswered: [],
@@ -134,27 +134,27 @@ async function finish({ world, ledger }: { world: FaultWorld; ledger: Ledger }):
   if (code !== 0) problems.push(`the server stopped with ${code}`);
   problems.push(...(await world.orphans()).map((orphan) => `a process outlived its server: ${orphan}`));
   problems.push(...(await world.storeProblems()));
-  for (const problem of problems) say(`VIOLATION at the end of a world: ${problem}`);
+  for (const problem of problems) print(`VIOLATION at the end of a world: ${problem}`);
   failed += problems.length;
   await close(world);
 }
 
-function table(): void {
-  say('\n| fault | injected | runs by how they ended | violations |\n|---|---|---|---|');
+function printTable(): void {
+  print('\n| fault | injected | runs by outcome | violations |\n|---|---|---|---|');
   for (const { name } of FAULTS) {
     const row = rows.get(name);
     const reason = skipped.get(name);
-    if (reason !== undefined) say(`| ${name} | skipped | ${reason} | |`);
+    if (reason !== undefined) print(`| ${name} | skipped | ${reason} | |`);
     if (row === undefined) continue;
-    const ended = [...row.ended].sort(([, a], [, b]) => b - a).map(([state, count]) => `${count} ${state}`);
-    say(`| ${name} | ${row.injected} | ${ended.join(', ') || 'no run was asked for'} | ${row.violations} |`);
+    const outcomes = [...row.outcomes].sort(([, a], [, b]) => b - a).map(([state, count]) => `${count} ${state}`);
+    print(`| ${name} | ${row.injected} | ${outcomes.join(', ') || 'no run was requested'} | ${row.violations} |`);
   }
   const total = [...rows.values()].reduce((sum, { injected }) => sum + injected, 0);
-  say(`\n${total} injections, seed ${seed}: ${failed === 0 ? 'no violation' : `${failed} with violations`}`);
+  print(`\n${total} injections, seed ${seed}: ${failed === 0 ? 'no violation' : `${failed} with violations`}`);
 }
 
-/** Goes on in a mount namespace of its own, where it may have one: no mount outlives it then. */
-function takeOwnMounts(): void {
+/** Continues in a private mount namespace if the user is root, so that no mount survives the process. */
+function enterMountNamespace(): void {
   if (process.env.FAULTS_MOUNTS !== undefined || process.getuid?.() !== 0) return;
   if (process.execve === undefined || spawnSync(UNSHARE, ['--mount', 'true']).status !== 0) return;
   const args = [
@@ -167,11 +167,11 @@ function takeOwnMounts(): void {
   process.execve(UNSHARE, args, { ...process.env, FAULTS_MOUNTS: 'own' });
 }
 
-/** Told to stop: no process and no folder stays. */
-async function abandon(): Promise<void> {
-  // What is under way finds its server gone; that must not keep the rest from being cleared.
+/** Handles a signal: closes all worlds, so that no process and no folder is left. */
+async function abort(): Promise<void> {
+  // Running steps fail without their server; such errors must not prevent the cleanup.
   process.on('uncaughtException', () => {});
-  table();
+  printTable();
   for (const world of open) await world.close();
   process.exit(130);
 }
@@ -182,23 +182,23 @@ async function close(world: FaultWorld): Promise<void> {
 }
 
 async function main(): Promise<number> {
-  takeOwnMounts();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void abandon());
+  enterMountNamespace();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void abort());
   const steps = plan().filter(({ fault }) => {
     const reason = fault.skip?.();
     if (reason !== undefined) skipped.set(fault.name, reason);
     return reason === undefined;
   });
-  // Mounts are seen by every process here, so a world with mounts is alone.
+  // Every process here sees the mounts, so a world with mounts runs alone.
   const mounting = steps.filter(({ fault }) => fault.name === 'disk-full');
   const special = steps.filter(({ fault }) => fault.settings !== undefined);
   const usual = steps.filter((step) => !mounting.includes(step) && !special.includes(step));
   const random = createRandom(seed);
   const order = usual.map((step) => ({ step, key: random.below(2 ** 30) })).sort((a, b) => a.key - b.key);
   const queue = [...special, ...order.map(({ step }) => step)];
-  await Promise.all(Array.from({ length: Number(values.worlds) }, () => work(queue)));
-  await work(mounting);
-  table();
+  await Promise.all(Array.from({ length: Number(values.worlds) }, () => runSteps(queue)));
+  await runSteps(mounting);
+  printTable();
   return failed === 0 ? 0 : 1;
 }
 

@@ -6,24 +6,24 @@ import { type Answer, call, frames } from '../helpers/client.ts';
 import type { Ledger } from './ledger.ts';
 import type { FaultWorld } from './world.ts';
 
-/** One injection: a ticket of its own, what was told about it, and what is put right when the fault is over. */
+/** The state of one injection, which has its own ticket. */
 export type Stage = {
   world: FaultWorld;
   ledger: Ledger;
   random: Random;
   ticketId: string;
-  /** Events seen so far; a fault may wait for one. */
+  /** Number of events received so far; the point of injection may depend on it. */
   seen: number;
-  /** Undoes what a fault arranged. */
-  heal: (() => unknown)[];
+  /** Undoes the fault. */
+  undo: (() => unknown)[];
   violations: string[];
-  /** How often everything was lost but for a backup. */
+  /** How often a backup was restored. */
   restores: number;
-  /** What the client sent and got no answer to. */
+  /** Requests that received no answer. */
   unanswered: Post[];
 };
 
-/** A request that may meet a server that is just dying; `undefined` when there is no answer. */
+/** Sends a request. Returns `undefined` when the server exits before it answers. */
 // biome-ignore lint/suspicious/noExplicitAny: answers of every shape are read, as in the client of the tests
 export async function ask<T = any>(
   { world, violations }: Stage,
@@ -34,7 +34,7 @@ export async function ask<T = any>(
 ): Promise<Answer<T> | undefined> {
   try {
     const answer = await call<T>(world.server, method, path, body, headers);
-    // A server that stops or has no disk says so with 503 or 507; anything else above 499 is a fault of its own.
+    // A stopping server answers 503 and a full disk 507; a 500 is a bug.
     if (answer.status === 500) violations.push(`${method} ${path} answered 500: ${JSON.stringify(answer.body)}`);
     return answer;
   } catch {
@@ -42,25 +42,25 @@ export async function ask<T = any>(
   }
 }
 
-/** A POST of a client with an Idempotency-Key; without an answer, it is repeated later. */
-export type Post = { path: string; body: unknown; key: string; told(answer: Answer<never>): void };
+/** A POST with an Idempotency-Key, which is repeated later when it gets no answer. */
+export type Post = { path: string; body: unknown; key: string; onAnswer(answer: Answer<never>): void };
 
 /**
- * Sends a POST that is carried out once, whatever happens to the server.
- * @param told what the client learns from the answer, now or when it repeats the request
+ * Sends a POST that takes effect once, even if the server fails.
+ * @param onAnswer receives the answer, now or when the request is repeated
  */
-export async function post<T>(stage: Stage, path: string, body: unknown, told: (answer: Answer<T>) => void) {
-  const request: Post = { path, body, key: randomUUID(), told };
+export async function post<T>(stage: Stage, path: string, body: unknown, onAnswer: (answer: Answer<T>) => void) {
+  const request: Post = { path, body, key: randomUUID(), onAnswer };
   if (!(await send(stage, request))) stage.unanswered.push(request);
 }
 
-/** As a client does that got no answer: the same requests again, with their keys. */
+/** Repeats the requests that got no answer, with their keys. */
 export async function repeatUnanswered(stage: Stage): Promise<void> {
   const deadline = Date.now() + 30_000;
   for (const request of stage.unanswered.splice(0)) {
     while (!(await send(stage, request))) {
       if (Date.now() > deadline) {
-        stage.violations.push(`POST ${request.path} is not answered when it is repeated`);
+        stage.violations.push(`POST ${request.path} got no answer when repeated`);
         break;
       }
       await pause(100);
@@ -68,19 +68,19 @@ export async function repeatUnanswered(stage: Stage): Promise<void> {
   }
 }
 
-/** Whether there was an answer that settles the request. */
-async function send(stage: Stage, { path, body, key, told }: Post): Promise<boolean> {
+/** Sends a request. Returns whether the answer is final. */
+async function send(stage: Stage, { path, body, key, onAnswer }: Post): Promise<boolean> {
   const answer = await ask<never>(stage, 'POST', path, body, { 'idempotency-key': key });
-  // A server that stops, or still works on the request, says to come again.
+  // The client retries when the server is stopping or still processes the request.
   if (answer === undefined || answer.status === 503) return false;
   const { code } = Object(answer.body);
   if (code === 'idempotency_in_progress') return false;
-  if (code === 'idempotency_key_reused') stage.violations.push(`POST ${path} was taken for another request`);
-  told(answer);
+  if (code === 'idempotency_key_reused') stage.violations.push(`POST ${path} was mistaken for another request`);
+  onAnswer(answer);
   return true;
 }
 
-/** Starts a run; once its id is known it must never be lost. */
+/** Starts a run. A run whose id was returned must never be lost. */
 export async function command(
   stage: Stage,
   request: { action: string; message?: string },
@@ -95,14 +95,14 @@ export async function command(
   return runId;
 }
 
-/** Once a cancel is acknowledged, no attempt is begun any more. */
+/** Cancels a run. After the acknowledgement, no attempt may start. */
 export async function cancel(stage: Stage, runId: string): Promise<void> {
   await post<Run>(stage, `/v1/runs/${runId}/cancel`, undefined, ({ status, body }) => {
     if (status === 202) stage.ledger.canceled.set(runId, body.attempt);
   });
 }
 
-/** Reads a run's events into the ledger until its end, or until the connection breaks. Gives whether it saw the end. */
+/** Reads a run's events into the ledger until the terminal event or a disconnect. Returns whether it got that event. */
 export async function watch(stage: Stage, runId: string, signal?: AbortSignal, after = 0): Promise<boolean> {
   const { ledger, ticketId, world } = stage;
   let next = after + 1;
@@ -116,7 +116,7 @@ export async function watch(stage: Stage, runId: string, signal?: AbortSignal, a
       const event: RunEvent = JSON.parse(frame.data);
       if (event.seq !== next) stage.violations.push(`the stream of ${runId} went from ${next - 1} to ${event.seq}`);
       next = event.seq + 1;
-      ledger.saw(runId, event.seq, frame.data);
+      ledger.recordEvent(runId, event.seq, frame.data);
       stage.seen += 1;
       if (event.type === 'tool.updated' && event.data.status === 'completed') {
         for (const { path, new_text } of event.data.diff ?? [])
@@ -125,7 +125,7 @@ export async function watch(stage: Stage, runId: string, signal?: AbortSignal, a
       if (TERMINAL.test(event.type)) return true;
     }
   } catch {
-    // The connection broke, or the reader was told to leave.
+    // The connection broke, or the reader was aborted.
   }
   return false;
 }

@@ -2,14 +2,14 @@ import type { Static } from '@sinclair/typebox';
 import type { PermissionList } from '../../schemas/permission.ts';
 import { ask, pause, post, type Stage } from './stage.ts';
 
-/** A person who answers, sooner or later, what agents ask about the ticket, until told to stop. */
-export function tend(stage: Stage) {
+/** Answers permissions of the ticket after random delays until it is stopped, as a person would. */
+export function answerPermissions(stage: Stage) {
   const { world, ledger, ticketId, random } = stage;
-  let isOver = false;
+  let isStopped = false;
   const answered = new Set<string>();
 
-  const tending = (async () => {
-    while (!isOver) {
+  const answering = (async () => {
+    while (!isStopped) {
       await pause(100 + random.below(700));
       const list = world.isUp() ? await ask<Static<typeof PermissionList>>(stage, 'GET', '/v1/permissions') : undefined;
       for (const { permission_id, run_id, ticket_id } of list?.status === 200 ? list.body.items : []) {
@@ -25,8 +25,8 @@ export function tend(stage: Stage) {
 
   return {
     async stop(): Promise<void> {
-      isOver = true;
-      await tending;
+      isStopped = true;
+      await answering;
     },
   };
 }

@@ -6,21 +6,21 @@ import { processesIn } from '../helpers/processes.ts';
 import { makeWorld, type ServerProcess, startServerProcess, type World } from '../helpers/server.ts';
 
 export const MODEL_KEY = 'AIzaSyStandIn-Key_0123456789';
-/** How long a killed server's processes may outlive it. */
-const ORPHAN_MS = 15_000;
+/** How long processes may survive their killed server. */
+const ORPHAN_TIMEOUT_MS = 15_000;
 
 export type FaultWorld = Awaited<ReturnType<typeof makeFaultWorld>>;
 
-/** A world whose server is killed, frozen and started again; `log` holds what all its servers logged. */
+/** Creates a world whose server can be killed, frozen and restarted. `log` has the records of all its servers. */
 export async function makeFaultWorld(settings: Record<string, string> = {}) {
   const teardowns: (() => unknown)[] = [];
-  const owner = { teardown: (work: () => unknown) => teardowns.push(work) };
+  const owner = { teardown: (undo: () => unknown) => teardowns.push(undo) };
   const world: World = await makeWorld(owner);
   const log: string[] = [];
   let server: ServerProcess | undefined;
 
   function listen(started: ServerProcess): ServerProcess {
-    // The helper keeps the log from its first line on; a predicate that never holds sees every record.
+    // The helper replays the log from its first line; a predicate that is always false receives every record.
     void started.logged((record) => {
       log.push(JSON.stringify(record));
       return false;
@@ -39,10 +39,10 @@ export async function makeFaultWorld(settings: Record<string, string> = {}) {
       return server;
     },
 
-    /** Starts a server on the folders of the world; it is the current one from then on. */
+    /** Starts a server on the folders of the world and makes it the current one. */
     async start(): Promise<ServerProcess> {
       const started = await startServerProcess(owner, world, { ...SETTINGS, ...settings });
-      log.push('--- a server listens');
+      log.push('--- server started');
       server = listen(started);
       return started;
     },
@@ -51,9 +51,9 @@ export async function makeFaultWorld(settings: Record<string, string> = {}) {
       return server !== undefined && server.process.exitCode === null && server.process.signalCode === null;
     },
 
-    /** Processes that a server left behind and that do not end. */
+    /** Lists processes that a server left behind and that do not exit in time. */
     async orphans(): Promise<string[]> {
-      const deadline = Date.now() + ORPHAN_MS;
+      const deadline = Date.now() + ORPHAN_TIMEOUT_MS;
       for (;;) {
         const left = processesIn(world.dir);
         if (left.length === 0) return [];
@@ -62,7 +62,7 @@ export async function makeFaultWorld(settings: Record<string, string> = {}) {
       }
     },
 
-    /** What SQLite finds wrong with a copy of the store, as the dead server left it. */
+    /** Checks a copy of the store of a dead server with SQLite. Returns the problems. */
     async storeProblems(): Promise<string[]> {
       const copy = await mkdtemp(join(tmpdir(), 'faults-store-'));
       try {
@@ -78,16 +78,16 @@ export async function makeFaultWorld(settings: Record<string, string> = {}) {
       }
     },
 
-    onEnd: (work: () => unknown) => void teardowns.push(work),
+    onEnd: (undo: () => unknown) => void teardowns.push(undo),
 
     async close(): Promise<void> {
-      for (const work of teardowns.reverse()) await work();
+      for (const undo of teardowns.reverse()) await undo();
     },
   };
   return faultWorld;
 }
 
-/** Nothing of what a test floods or waits for shall be what a limit ends. */
+/** Limits high enough that none affects an action. */
 const SETTINGS = {
   GEMINI_API_KEY: MODEL_KEY,
   RATE_LIMIT_PER_MINUTE: '1000000',
@@ -97,10 +97,10 @@ const SETTINGS = {
   GIT_TIMEOUT_SECONDS: '15',
   RUN_TIMEOUT_SECONDS: '90',
   SHUTDOWN_SECONDS: '10',
-  // Less than the small disks have.
+  // Less than the size of the small disks.
   MIN_FREE_DISK_MB: '8',
-  // Only the action `permission` runs commands.
+  // Only the action `permission` runs shell commands.
   ASK_PERMISSION: 'execute',
-  // Seconds without a sign of life after which a starting server takes a frozen one's place.
+  // Seconds without a heartbeat after which a starting server takes over from a frozen one.
   LEASE_SECONDS: '5',
 };

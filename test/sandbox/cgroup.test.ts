@@ -12,7 +12,7 @@ const FORK_BOMB = fileURLToPath(new URL('fork-bomb.ts', import.meta.url));
 const SERVER = fileURLToPath(new URL('server.ts', import.meta.url));
 const SANDBOX = new URL('../../src/sandbox/sandbox.ts', import.meta.url).href;
 
-/** Holds 160 MiB in each of two processes, and ends when both do. */
+/** Allocates 160 MiB in each of two processes, and exits when both have done it. */
 const HOG = `
   const { fork } = require('node:child_process');
   if (process.send) {
@@ -27,7 +27,7 @@ const HOG = `
   }`;
 const RUN_HOG = `cat > /tmp/hog.js << 'END'\n${HOG}\nEND\nnode /tmp/hog.js`;
 
-/** Folders below /sys/fs/cgroup of the cgroup that a process was put into. */
+/** Returns the folders below /sys/fs/cgroup of the cgroup of a process. */
 function cgroupOf(pid: number): string[] {
   const [name = ''] = /pullwright-[\w-]+$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8')) ?? [];
   const below = (folder: string): string[] =>
@@ -37,13 +37,13 @@ function cgroupOf(pid: number): string[] {
   return name === '' ? [] : below('/sys/fs/cgroup');
 }
 
-/** What a file of a cgroup holds, in whichever of its folders it is. */
+/** Reads a file of a cgroup from the first folder that has it. */
 function limit(folders: readonly string[], file: string): string | undefined {
   const folder = folders.find((path) => existsSync(join(path, file)));
   return folder && readFileSync(join(folder, file), 'utf8').trim();
 }
 
-/** A server with a sandbox, and the cgroup of that. */
+/** Starts a server with a sandbox, and returns the folders of its cgroup. */
 async function startServer(t: Test) {
   const { DATA_DIR, TICKETS_ROOT, workspace } = await makeFolders(t);
   const server = spawn(process.execPath, [SERVER, DATA_DIR, TICKETS_ROOT, workspace], {
@@ -55,16 +55,16 @@ async function startServer(t: Test) {
   return { server, tree, folders: cgroupOf(tree[0] ?? 0) };
 }
 
-/** What keeps this machine from making cgroups; false when nothing does. */
-async function whyNoCgroups(): Promise<string | false> {
+/** Returns why this machine cannot create cgroups, or false when it can. */
+async function cgroupSkipReason(): Promise<string | false> {
   const { sandbox } = makeSandbox({ DATA_DIR: '', TICKETS_ROOT: '', workspace: '' }, 'auto');
   const limits = await sandbox.checkLimits();
   return limits.ok ? false : limits.detail;
 }
 
-const skip = await whyNoCgroups();
+const skip = await cgroupSkipReason();
 
-t.test('a cgroup limits memory, processes and processors of a sandbox, and ends with it', { skip }, async (t) => {
+t.test('a cgroup limits memory, processes and CPUs while the sandbox runs', { skip }, async (t) => {
   const folders = await makeFolders(t);
   const settings = { SANDBOX_MEMORY_MB: 300, SANDBOX_CPUS: 2 };
   const { sandbox } = makeSandbox(folders, 'auto', settings);
@@ -77,20 +77,20 @@ t.test('a cgroup limits memory, processes and processors of a sandbox, and ends 
   }
   const group = cgroupOf(child.pid);
   t.ok(group.length > 0);
-  for (const pid of descendants(child.pid)) t.same(cgroupOf(pid), group, 'every process is in it');
+  for (const pid of descendants(child.pid)) t.same(cgroupOf(pid), group, 'every process is in the cgroup');
   t.equal(limit(group, 'memory.max') ?? limit(group, 'memory.limit_in_bytes'), String(300 * 1024 * 1024));
   t.equal(limit(group, 'pids.max'), '1024');
   t.match(limit(group, 'cpu.max') ?? limit(group, 'cpu.cfs_quota_us'), /^200000( 100000)?$/);
-  t.equal(seen.pop(), 'unlimited', 'then no process has a limit of data');
-  t.notMatch(seen.join(), 'pullwright', 'from inside, the cgroup is not in sight');
+  t.equal(seen.pop(), 'unlimited', 'no process has a data limit');
+  t.notMatch(seen.join(), 'pullwright', 'the sandbox does not see its cgroup');
   await child.kill();
   t.notOk(group.some((path) => existsSync(path)));
 });
 
-t.test('a sandbox is killed as a whole when its processes exceed its memory together', { skip }, async (t) => {
+t.test('the kernel kills the whole sandbox when its processes together exceed its memory', { skip }, async (t) => {
   const folders = await makeFolders(t);
   const { sandbox, sh } = makeSandbox(folders, 'auto', { SANDBOX_MEMORY_MB: 256 });
-  const beside = await sandbox.spawn({
+  const neighbour = await sandbox.spawn({
     argv: ['sh', '-c', 'read line; echo "$line"'],
     workspace: folders.workspace,
     writable: false,
@@ -99,22 +99,22 @@ t.test('a sandbox is killed as a whole when its processes exceed its memory toge
   t.match(hog, { code: null, outOfMemory: true, timedOut: false });
   t.match(hog.output, /\nThe sandbox ran out of memory: .* 256 MiB \(SANDBOX_MEMORY_MB\)\.\n$/);
   t.notMatch(hog.output, 'both hold');
-  beside.stdin.end('still here\n');
-  t.equal(String(await once(beside.stdout, 'data')), 'still here\n', 'another sandbox is untouched');
-  t.same(await beside.exited, { code: 0, signal: null });
-  await beside.kill();
+  neighbour.stdin.end('still here\n');
+  t.equal(String(await once(neighbour.stdout, 'data')), 'still here\n', 'another sandbox continues');
+  t.same(await neighbour.exited, { code: 0, signal: null });
+  await neighbour.kill();
 
   const enough = makeSandbox(folders, 'auto', { SANDBOX_MEMORY_MB: 1024 });
   t.match(await enough.sh(RUN_HOG), { code: 0, outOfMemory: false, output: 'both hold\n' });
 });
 
-t.test('a fork bomb comes to an end, where the server is root too', { skip }, async (t) => {
+t.test('a sandbox stops a fork bomb when the server is root', { skip }, async (t) => {
   const { root } = await makeFolders(t);
   const output = execFileSync('env', ['-i', `PATH=${process.env.PATH}`, process.execPath, FORK_BOMB, root]);
   t.match(JSON.parse(output.toString()), { output: /Cannot fork/, code: 2 });
 });
 
-t.test('the next server removes the cgroups of one that was killed, and no others', { skip }, async (t) => {
+t.test('the next server removes only the cgroups of a killed server', { skip }, async (t) => {
   const killed = await startServer(t);
   const running = await startServer(t);
   t.ok(killed.folders.length > 0 && running.folders.length > 0);
@@ -129,14 +129,14 @@ t.test('the next server removes the cgroups of one that was killed, and no other
   await removedByNext(t, running.folders);
 });
 
-/** Starts servers until none of the folders exists: the kernel may hold a cgroup for a while after its last process. */
+/** Starts servers until none of the folders exists: the kernel may keep a cgroup for a while after its last process. */
 async function removedByNext(t: Test, folders: readonly string[]): Promise<void> {
   do {
     t.match(await makeSandbox(await makeFolders(t), 'auto').sandbox.checkLimits(), { ok: true });
   } while (folders.some((path) => existsSync(path)));
 }
 
-t.test('a server that may not make cgroups limits each process', { skip: process.getuid?.() !== 0 }, async (t) => {
+t.test('a server limits each process when it cannot create cgroups', { skip: process.getuid?.() !== 0 }, async (t) => {
   const folders = await makeFolders(t);
   execFileSync('chown', ['-R', '12345:12345', folders.root]);
   const script = `

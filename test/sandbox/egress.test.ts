@@ -16,7 +16,7 @@ async function listen(t: Owner, server: Server): Promise<number> {
   return Number(new URL(url).port);
 }
 
-/** A proxy that believes all names to be at one public address, which is `port` of loopback in truth. */
+/** Starts a proxy that resolves every name to one public address and connects to `port` of loopback instead. */
 async function makeProxy(t: Owner, options: Partial<EgressOptions> & { port?: number } = {}) {
   const denied: string[] = [];
   const dialed: { addresses: readonly LookupAddress[]; port: number }[] = [];
@@ -39,7 +39,7 @@ async function makeProxy(t: Owner, options: Partial<EgressOptions> & { port?: nu
   return { port, denied, dialed, lookups };
 }
 
-/** Opens a tunnel; what comes back on it, until its end, and what was sent in it. */
+/** Opens a tunnel, sends `words` and returns the whole answer, with the status line. */
 async function tunnel(port: number, target: string, words = ''): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
@@ -57,7 +57,7 @@ async function plain(port: number, url: string, options: { method?: string; body
   return { status: answer?.statusCode, headers: answer?.headers, body: answer ? await text(answer) : '' };
 }
 
-t.test('only public addresses count as such', (t) => {
+t.test('`isPublicAddress` rejects every special-purpose address', (t) => {
   const special = [
     ...['0.0.0.0', '10.0.0.1', '100.64.0.1', '127.0.0.1', '127.255.255.255', '169.254.169.254', '172.16.0.1'],
     ...['172.31.255.255', '192.0.0.1', '192.0.2.1', '192.88.99.1', '192.168.1.1', '198.18.0.1', '198.51.100.1'],
@@ -73,8 +73,8 @@ t.test('only public addresses count as such', (t) => {
   t.end();
 });
 
-t.test('whatever leads to this machine or its neighbours is refused, even where its name is allowed', async (t) => {
-  // As the machine resolves them: no stand-in for the lookup here.
+t.test('the proxy refuses an allowed name when it resolves to this machine or its network', async (t) => {
+  // The machine resolves these names: this test has no stand-in for the lookup.
   const named = readFileSync('/etc/hosts', 'utf8')
     .split('\n')
     .filter((line) => /^(?:127\.|::1\s)/.test(line))
@@ -98,11 +98,11 @@ t.test('whatever leads to this machine or its neighbours is refused, even where 
     t.match(await tunnel(port, `${host}:443`), /^HTTP\/1.1 403[\s\S]*not public/, `CONNECT ${host}`);
     t.match(await plain(port, `http://${host}/`), { status: 403, body: /not public/ }, `GET ${host}`);
   }
-  t.same(dialed, [], 'nothing was connected to');
+  t.same(dialed, [], 'the proxy opens no connection');
   t.match(denied[0], 'A connection to localhost:443 was refused: the name resolves to an address that is not public.');
 });
 
-t.test('an allowed host is reached through a tunnel, at the address that was checked', async (t) => {
+t.test('a tunnel connects to the address that the proxy checked when the host is allowed', async (t) => {
   const echo = createTcpServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
   const { port, dialed, lookups, denied } = await makeProxy(t, { port: await listen(t, echo) });
   t.match(await tunnel(port, 'registry.example.org:443', 'hello'), /^HTTP\/1.1 200 [\s\S]*\r\n\r\nhello$/);
@@ -110,7 +110,7 @@ t.test('an allowed host is reached through a tunnel, at the address that was che
   t.same([lookups, denied], [['registry.example.org'], []], 'one lookup');
 });
 
-t.test('a plain request is passed on without what belongs to the connection', async (t) => {
+t.test('the proxy forwards a plain request without hop-by-hop headers', async (t) => {
   const seen: { method: string | undefined; url: string | undefined; headers: object; body: string }[] = [];
   const host = createServer(async (incoming, response) => {
     const { method, url, headers } = incoming;
@@ -129,7 +129,7 @@ t.test('a plain request is passed on without what belongs to the connection', as
   t.match(dialed, [{ port: 80 }]);
 });
 
-t.test('a name below a wildcard is reached, and one that is not found is not', async (t) => {
+t.test('the proxy connects to a name that a wildcard allows, and fails when the name does not resolve', async (t) => {
   const deep = await makeProxy(t, { allow: ['*.deep.example.org'], port: 1 });
   t.match(await tunnel(deep.port, 'a.b.deep.example.org:443'), /the host did not answer/, 'it dials');
   const unknown = await makeProxy(t, { lookup: async () => Promise.reject(new Error('ENOTFOUND')) });
@@ -137,7 +137,7 @@ t.test('a name below a wildcard is reached, and one that is not found is not', a
   t.same(unknown.dialed, []);
 });
 
-t.test('refusals are told once each, and not without end', async (t) => {
+t.test('the proxy reports each refused host once, and stops after a limit', async (t) => {
   const { port, denied } = await makeProxy(t);
   for (let index = 0; index < 60; index += 1) {
     await tunnel(port, `host-${index}.example.org:443`);
@@ -149,17 +149,17 @@ t.test('refusals are told once each, and not without end', async (t) => {
   t.equal(denied.at(-1), 'Further refused connections are not reported.');
 });
 
-t.test('from inside, the proxy is the only way, and only where hosts are allowed', async (t) => {
+t.test('a sandbox reaches the network only through the proxy, and only when hosts are allowed', async (t) => {
   const folders = await makeFolders(t);
   const closed = makeSandbox(folders, 'auto');
-  t.notMatch((await closed.sh('env')).output, /proxy|BRIDGE/i, 'no host allowed: no proxy');
-  t.equal((await closed.sh('curl -sS --max-time 20 http://127.0.0.1:41702/')).code, 7, 'nor anything to connect to');
+  t.notMatch((await closed.sh('env')).output, /proxy|BRIDGE/i, 'no proxy is set without allowed hosts');
+  t.equal((await closed.sh('curl -sS --max-time 20 http://127.0.0.1:41702/')).code, 7, 'no port is open');
 
   const { sh } = makeSandbox(folders, 'auto', { EGRESS_ALLOW: ['localhost', 'registry.example.org'] });
   const denied: string[] = [];
   const onDenied = (text: string) => denied.push(text);
   t.match((await sh('env', { onDenied })).output, /^https_proxy=http:\/\/127\.0\.0\.1:41702$/m);
-  t.notMatch((await sh('env', { onDenied })).output, /BRIDGE/, 'the way there is not in sight');
+  t.notMatch((await sh('env', { onDenied })).output, /BRIDGE/, 'the bridge is not visible');
   const curl = await sh('curl -sS --max-time 20 https://evil.example/secret', { onDenied });
   t.match(curl, { code: 56, output: /403/ });
   t.match((await sh('curl -sS --max-time 20 --noproxy "*" https://evil.example', { onDenied })).code, 6);
@@ -170,7 +170,7 @@ t.test('from inside, the proxy is the only way, and only where hosts are allowed
     'A connection to evil.example:443 was refused: EGRESS_ALLOW does not list the host.',
     'A connection to localhost was refused: the name resolves to an address that is not public.',
   ]);
-  t.match(await sh('exit 7'), { code: 7 }, 'the exit code comes through');
+  t.match(await sh('exit 7'), { code: 7 }, 'the exit code is passed on');
   t.match(await sh('kill -TERM $$'), { code: 143 });
   t.match(await sh('exec nowhere 2>&1'), { code: 127 });
 });

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { isAbsolute, join, normalize } from 'node:path';
 
 /**
- * The view of the file system that a process has: that of the host, that of bubblewrap while it mounts (the host is at `/oldroot`), or
- * that of a sandbox.
+ * The view that a process has of the file system: the host, bubblewrap while it mounts (with the host at `/oldroot`), or a
+ * sandbox.
  */
 export type View = 'host' | 'mounting' | 'sandbox';
 
@@ -13,17 +13,17 @@ export type FileCall = {
   program: string;
   view: View;
   call: string;
-  /** Absolute, in the view; of an open also the path that it led to. */
+  /** Absolute paths in the view; for an open, also the resolved path. */
   paths: readonly string[];
-  /** Whether a link at the end of the path is left as it is. */
+  /** Whether the call follows a link at the end of the path. */
   follows: boolean;
   /** As strace printed it. */
   line: string;
 };
 
-/** With `-D` the traced command stays the child of whoever starts it, and gets the signals. */
+/** Returns the strace command. With `-D`, the traced command stays a child of its starter and receives the signals. */
 export function straceCommand(log: string): string[] {
-  // The filter of --seccomp-bpf stops a process for these calls alone; that of a sandbox, which denies, comes before it.
+  // --seccomp-bpf stops a process for these calls only. The filter of a sandbox denies calls before that.
   const calls = 'trace=%file,%process,pivot_root,fchdir';
   return [
     'strace',
@@ -42,7 +42,7 @@ export function straceCommand(log: string): string[] {
   ];
 }
 
-/** Waits until strace has written the end of a process, and reads all that it wrote. */
+/** Waits until strace has logged the exit of a process, and returns the log. */
 export async function readTrace(log: string, pid: number | undefined): Promise<string> {
   for (;;) {
     const text = await readFile(log, 'utf8');
@@ -62,8 +62,8 @@ type Process = { parent: Process | undefined; pivots: number; cwd: string; progr
 type Traced = { index: number; pid: number; call: string; text: string };
 
 /**
- * Reads the calls on files from what `straceCommand` wrote, in their order.
- * @param cwd of the first process
+ * Parses the file calls from a log of `straceCommand`, in order.
+ * @param cwd working folder of the first process
  */
 export function fileCalls(trace: string, cwd: string): FileCall[] {
   const processes = new Map<number, Process>();
@@ -86,7 +86,7 @@ export function fileCalls(trace: string, cwd: string): FileCall[] {
   for (const { pid, call, text } of calls) {
     const process = processOf(pid);
     if (CLONE.test(call)) {
-      // As the parent is now; what it does later is its own.
+      // The child inherits the present state of its parent, not later changes.
       processOf(child(text));
       continue;
     }
@@ -105,17 +105,17 @@ export function fileCalls(trace: string, cwd: string): FileCall[] {
   return found;
 }
 
-/** The calls of a trace at the place where each began: strace writes one in two parts when another process comes between. */
+/** Orders the calls of a trace by their start: strace splits a call in two lines when another process runs in between. */
 function tracedCalls(trace: string): Traced[] {
   const calls: Traced[] = [];
   const unfinished = new Map<number, Traced>();
   for (const line of trace.split('\n')) {
     const [, id, text = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
     const pid = Number(id);
-    const rest = /^<\.\.\. \w+ resumed>(.*)$/.exec(text)?.[1];
-    if (rest !== undefined) {
-      const begun = unfinished.get(pid);
-      if (begun) begun.text += rest;
+    const tail = /^<\.\.\. \w+ resumed>(.*)$/.exec(text)?.[1];
+    if (tail !== undefined) {
+      const started = unfinished.get(pid);
+      if (started) started.text += tail;
       continue;
     }
     const call = /^(\w+)\(/.exec(text)?.[1];
@@ -127,7 +127,7 @@ function tracedCalls(trace: string): Traced[] {
   return calls;
 }
 
-/** The process that a clone(2) made, by its id in the namespace of strace. */
+/** Returns the process that a clone(2) created, by its id in the namespace of strace. */
 function child(text: string): number {
   const [, pid, translated] = / = (\d+)(?: \/\* (\d+) in strace's PID NS \*\/)?$/.exec(text) ?? [];
   return Number(translated ?? pid);
@@ -142,7 +142,7 @@ function pathsOf(call: string, text: string, cwd: string): string[] {
   return [...paths, ...(opened === undefined ? [] : [decode(opened)])].map(normalize);
 }
 
-/** A string as strace prints it: C escapes, of which octal ones are bytes. */
+/** Decodes a string that strace printed with C escapes; octal escapes are bytes. */
 function decode(text: string): string {
   return text.replace(/\\(?:([0-7]{1,3})|(.))/g, (_, octal, character) =>
     octal === undefined ? (ESCAPES.get(character) ?? character) : String.fromCharCode(Number.parseInt(octal, 8)),

@@ -1,9 +1,12 @@
-/** What the kernel hands to a filter; `struct seccomp_data`. */
+/** The input of a filter: `struct seccomp_data` of the kernel. */
 export type CallData = { architecture: number; number: number; args: readonly bigint[] };
 
 export type Verdict = 'allow' | 'kill' | { errno: number };
 
-/** Runs a filter on a call, as the kernel does: filters of other architectures can be tried, too. */
+/**
+ * Runs a seccomp filter on a call, as the kernel does. Accepts filters of other architectures.
+ * @throws when the filter is malformed
+ */
 export function judge(filter: Uint8Array, { architecture, number, args }: CallData): Verdict {
   const data = new DataView(new ArrayBuffer(64));
   data.setUint32(0, number, true);

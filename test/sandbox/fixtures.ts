@@ -9,7 +9,7 @@ export type Owner = { teardown(work: () => unknown): unknown };
 const SANDBOX_UIDS = { first: 1_900_000_000, last: 1_900_065_535 };
 export const LIMITS = { EGRESS_ALLOW: [], MAX_WORKSPACE_MB: 1024, SANDBOX_MEMORY_MB: 4096, SANDBOX_UIDS };
 
-/** Folders of a server with one workspace, outside of what a sandbox shows. */
+/** Creates the folders of a server with one workspace, at a path that no sandbox shows. */
 export async function makeFolders(t: Owner) {
   const root = await mkdtemp(join(tmpdir(), 'pw-sandbox-'));
   t.teardown(() => rm(root, { recursive: true, force: true }));
@@ -18,12 +18,12 @@ export async function makeFolders(t: Owner) {
   await mkdir(workspace, { recursive: true });
   await mkdir(folders.DATA_DIR);
   await writeFile(join(workspace, 'README.md'), '# Widgets\n');
-  await giveAway(folders.TICKETS_ROOT, workspace);
+  await assignUid(folders.TICKETS_ROOT, workspace);
   return { root, ...folders, workspace };
 }
 
-/** Gives a workspace to a uid of its own, as a server that is root does. */
-export async function giveAway(TICKETS_ROOT: string, workspace: string): Promise<void> {
+/** Assigns a separate uid to a workspace, as a server that is root does. */
+export async function assignUid(TICKETS_ROOT: string, workspace: string): Promise<void> {
   const identities = createIdentities({ SANDBOX_UIDS, TICKETS_ROOT });
   await identities.assign(workspace);
   const names = await readdir(workspace, { recursive: true });
@@ -33,7 +33,7 @@ export async function giveAway(TICKETS_ROOT: string, workspace: string): Promise
   );
 }
 
-/** A sandbox, and a way to run a shell script in it. */
+/** Creates a sandbox and a function that runs a shell script in it. */
 export function makeSandbox(
   folders: { DATA_DIR: string; TICKETS_ROOT: string; workspace: string },
   SANDBOX: 'auto' | 'none',

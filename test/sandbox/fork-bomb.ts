@@ -1,6 +1,6 @@
 import { makeSandbox } from './fixtures.ts';
 
-/** Starts more processes in a sandbox than it may have, and says what came of it. The folder holds those of a server. */
+/** Starts more processes in a sandbox than its limit, and prints the result. Argument: a folder with `data` and `tickets`. */
 const [root = ''] = process.argv.slice(2);
 const folders = { DATA_DIR: `${root}/data`, TICKETS_ROOT: `${root}/tickets`, workspace: `${root}/tickets/T-1` };
 const { sh } = makeSandbox(folders, 'auto');

@@ -6,15 +6,16 @@ import { newSessionKeyring } from '../../src/sandbox/bubblewrap/session-keyring.
 import { createIdentities } from '../../src/sandbox/identity.ts';
 import { runProcess } from '../../src/sandbox/processes/run-process.ts';
 import { startProcess } from '../../src/sandbox/processes/start-process.ts';
-import { giveAway, LIMITS } from './fixtures.ts';
+import { assignUid, LIMITS } from './fixtures.ts';
 
-/** Runs commands in sandboxes as the user of this process, in one workspace; see users.ts. */
+/** The input of this program, which runs commands in sandboxes as its own user, in one workspace. See users.ts. */
 export type Order = {
   commands: readonly (readonly [string, ...string[]])[];
-  /** Programs in the workspace, in base64. */
+  /** Programs to write into the workspace, in base64. */
   programs?: Readonly<Record<string, string>>;
-  /** Defences to take away: options of bubblewrap, each ending with a NUL, and the keyring of its own. */
+  /** Options of bubblewrap to remove, each ending with a NUL. */
   without?: readonly string[];
+  /** Removes the session keyring of the sandbox. */
   sharedKeyring?: boolean;
 };
 
@@ -29,18 +30,18 @@ try {
     await writeFile(join(workspace, name), Buffer.from(content, 'base64'), { mode: 0o755 });
   }
   const folders = { DATA_DIR: join(root, 'data'), TICKETS_ROOT: join(root, 'tickets') };
-  await giveAway(folders.TICKETS_ROOT, workspace);
+  await assignUid(folders.TICKETS_ROOT, workspace);
   const confinement = createBubblewrap(folders, createIdentities({ ...LIMITS, ...folders }));
   const results = [];
   for (const argv of order.commands) {
     const command = await confinement.command({ argv, workspace, writable: true });
     const [options, ...others] = command.inputs;
-    const whole = new TextDecoder().decode(options);
-    const left = (order.without ?? []).reduce((text, option) => text.replace(option, ''), whole);
+    const original = new TextDecoder().decode(options);
+    const reduced = (order.without ?? []).reduce((text, option) => text.replace(option, ''), original);
     const args = order.sharedKeyring
       ? command.args.toSpliced(command.args.indexOf(OWN_KEYRING[0] ?? ''), OWN_KEYRING.length)
       : command.args;
-    const child = await startProcess({ ...command, args, inputs: [new TextEncoder().encode(left), ...others] });
+    const child = await startProcess({ ...command, args, inputs: [new TextEncoder().encode(reduced), ...others] });
     results.push(await runProcess(child, { timeoutMs: 120_000, maxOutputBytes: 262_144 }));
   }
   process.stdout.write(JSON.stringify(results));

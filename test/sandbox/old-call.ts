@@ -1,6 +1,6 @@
 /**
- * Machine code that asks for the id of its session keyring with `int 0x80`, as programs of i386 do, and exits with 0 when it gets one.
- * The bytes mean the same to a processor in its modes of 32 and 64 bits.
+ * Machine code that requests the id of its session keyring with `int 0x80`, as i386 programs do, and exits with 0 on
+ * success. The bytes mean the same in 32-bit and 64-bit mode.
  */
 const CODE = [
   ...[0xb8, 0x20, 0x01, 0x00, 0x00], // mov eax, 288: keyctl
@@ -17,7 +17,7 @@ const CODE = [
 const ADDRESS = 0x400000;
 const [ET_EXEC, EM_386, EM_X86_64, PT_LOAD, READ_AND_EXECUTE] = [2, 3, 62, 1, 5];
 
-/** A static program of x86-64, in base64. */
+/** Returns a static x86-64 program, in base64. */
 export function programOf64Bits(): string {
   const head = 64 + 56;
   return elf(2, [
@@ -28,7 +28,7 @@ export function programOf64Bits(): string {
   ]);
 }
 
-/** A static program of i386, in base64. */
+/** Returns a static i386 program, in base64. */
 export function programOf32Bits(): string {
   const head = 52 + 32;
   return elf(1, [

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { lacking } from '../attacks/client-arena.ts';
-import type { Edit } from '../attacks/take-away.ts';
+import { withoutDefences } from '../attacks/client-arena.ts';
+import type { Edit } from '../attacks/remove-defences.ts';
 import { call, run } from '../helpers/client.ts';
 import { makeWorld, REPO, type Server, type World } from '../helpers/server.ts';
 import { backdate } from '../helpers/store.ts';
@@ -12,8 +12,8 @@ import { breaches } from './breaches.ts';
 import { type FileCall, fileCalls, readTrace, straceCommand } from './file-calls.ts';
 
 /**
- * The rule of who may open what: no program with the view of the host opens, follows or walks what an agent can write. A real server
- * and all that it starts are traced through a scenario, and each call on a file is judged.
+ * Checks the rule that no program with the view of the host opens, follows or walks a path that an agent can write.
+ * strace records a real server and its child processes through a scenario, and the test checks each file call.
  */
 const MANY = Array.from({ length: 1000 }, (_, index) => ({
   path: `d${index % 10}/${index}.txt`,
@@ -22,9 +22,9 @@ const MANY = Array.from({ length: 1000 }, (_, index) => ({
 const HOSTILE = `
   git init -q nested; git init -q deep/nested; mkdir -p a/b; echo x | tee nested/f deep/nested/f a/b/c work.txt
   ln -s /etc/passwd link; ln -s / up; ln -s ../../../.. deep/up; mkfifo pipe; chmod 0 a/b`;
-const LEFT_IN_CONVERSATION =
+const HOSTILE_CONVERSATION =
   'ln -s / ~/.gemini/tmp/*/chats/up; ln -s /etc/passwd ~/.gemini/tmp/*/chats/session-x.jsonl';
-/** Every program of the server runs where it sees the host, as with SANDBOX=none; the agents do not. */
+/** Runs the server's own programs unconfined, as with SANDBOX=none. Agents stay in their sandboxes. */
 const UNCONFINED: Edit = {
   file: 'src/sandbox/confined/confine.ts',
   from: "if (config.SANDBOX === 'none') {",
@@ -33,10 +33,10 @@ const UNCONFINED: Edit = {
 
 const shell = (command: string) => [{ calls: [{ name: 'run_shell_command', args: { command } }] }, { text: 'Done.' }];
 
-/** A world, and servers in it whose calls on files are recorded. */
-async function setTheStage(t: Test, user: ServerUser, edits: readonly Edit[] = []) {
+/** Creates a world whose servers run under strace, and collects their file calls. */
+async function makeTracedWorld(t: Test, user: ServerUser, edits: readonly Edit[] = []) {
   const world = await makeWorld(t);
-  const { env, nodeArgs } = lacking({ edits: [...edits] });
+  const { env, nodeArgs } = withoutDefences({ edits: [...edits] });
   const calls: FileCall[] = [];
   let servers = 0;
   return {
@@ -52,9 +52,9 @@ async function setTheStage(t: Test, user: ServerUser, edits: readonly Edit[] = [
       return {
         ...server,
         async stop() {
-          const ended = await server.stop();
+          const exit = await server.stop();
           calls.push(...fileCalls(await readTrace(log, server.process.pid), world.dir));
-          return ended;
+          return exit;
         },
       };
     },
@@ -64,11 +64,11 @@ async function setTheStage(t: Test, user: ServerUser, edits: readonly Edit[] = [
 const create = (server: Server, ticket_id: string, repo_url = REPO) =>
   call(server, 'POST', '/v1/tickets', { ticket_id, repo_url });
 
-/** A ticket from its creation to its published work, and each way to look at it. */
-async function work(t: Test, server: Server, { gemini, github }: World): Promise<void> {
+/** Takes a ticket from its creation to its pull request, and reads it by each route. */
+async function publishTicket(t: Test, server: Server, { gemini, github }: World): Promise<void> {
   gemini.on(/Action: make_plan/, [{ text: '# Goal\n\nDo it.' }]);
   gemini.on(/Action: dev/, shell(HOSTILE));
-  gemini.on('leave something', shell(LEFT_IN_CONVERSATION));
+  gemini.on('add a link', shell(HOSTILE_CONVERSATION));
   t.equal((await create(server, 'T-1')).status, 201);
   t.match((await run(server, 'T-1', { action: 'chat', message: 'hello' })).run, { state: 'succeeded' });
   t.match((await run(server, 'T-1', { action: 'make_plan' })).run, { state: 'succeeded' });
@@ -86,15 +86,15 @@ async function backUp(t: Test, server: Server): Promise<void> {
   await backup.arrayBuffer();
 }
 
-/** A `dev` whose agent has written something and waits for its model, canceled. */
+/** Cancels a `dev` run whose agent has written files and waits for its model. */
 async function cancel(t: Test, server: Server, { gemini }: World, ticketId: string): Promise<void> {
-  const [calls] = shell(`${HOSTILE}; ${LEFT_IN_CONVERSATION}`);
-  gemini.on('wait for ever', [{ ...calls }, { hang: true }]);
+  const [calls] = shell(`${HOSTILE}; ${HOSTILE_CONVERSATION}`);
+  gemini.on('wait forever', [{ ...calls }, { hang: true }]);
   const { body } = await call(server, 'POST', `/v1/tickets/${ticketId}/runs`, {
     action: 'dev',
-    message: 'wait for ever',
+    message: 'wait forever',
   });
-  await gemini.waitFor((request) => request.prompt.includes('wait for ever') && request.state === 'held');
+  await gemini.waitFor((request) => request.prompt.includes('wait forever') && request.state === 'held');
   t.equal((await call(server, 'GET', `/v1/tickets/${ticketId}/diff`)).status, 200);
   t.equal((await call(server, 'POST', `/v1/runs/${body.run_id}/cancel`)).status, 202);
   const response = await fetch(new URL(`/v1/runs/${body.run_id}/events`, server.url));
@@ -102,8 +102,8 @@ async function cancel(t: Test, server: Server, { gemini }: World, ticketId: stri
 }
 
 for (const user of SERVER_USERS) {
-  t.test(`a server of the user ${user.name} opens nothing that an agent can write`, { skip: user.skip }, async (t) => {
-    const { world, calls, start } = await setTheStage(t, user);
+  t.test(`a server of the user ${user.name} opens no path that an agent can write`, { skip: user.skip }, async (t) => {
+    const { world, calls, start } = await makeTracedWorld(t, user);
     const { directory } = await world.github.addRepository('acme/many', { empty: true });
     commitEntries(directory, MANY);
     const many = 'https://github.com/acme/many';
@@ -111,8 +111,8 @@ for (const user of SERVER_USERS) {
     await server.logged(({ msg }) => msg === 'spare agent ready');
     t.equal((await create(server, 'M-1', many)).status, 201);
     await server.logged(({ msg }) => msg === 'spare checkout ready');
-    t.equal((await create(server, 'M-2', many)).status, 201, 'by the spare checkout');
-    await work(t, server, world);
+    t.equal((await create(server, 'M-2', many)).status, 201, 'the ticket takes the spare checkout');
+    await publishTicket(t, server, world);
     await backUp(t, server);
     await cancel(t, server, world, 'M-2');
     await backUp(t, server);
@@ -123,8 +123,8 @@ for (const user of SERVER_USERS) {
     server = await start();
     const parked = await call(server, 'POST', '/v1/housekeeping');
     t.match(parked.body, { parked: ['T-1'] });
-    const { run: continued } = await run(server, 'T-1', { action: 'chat', message: 'go on' });
-    t.match(continued, { state: 'succeeded' }, 'in a new process, after the files came back');
+    const { run: continued } = await run(server, 'T-1', { action: 'chat', message: 'continue' });
+    t.match(continued, { state: 'succeeded' }, 'a new process continues after the workspace is restored');
     for (const ticketId of ['T-1', 'M-2']) {
       t.equal((await call(server, 'DELETE', `/v1/tickets/${ticketId}?force=true`)).status, 204);
     }
@@ -136,17 +136,17 @@ for (const user of SERVER_USERS) {
     t.strictSame(
       ['git', 'node', 'find', 'du', 'bash'].filter((program) => !sandboxed.has(program)),
       [],
-      'all were seen',
+      'the trace has each confined program',
     );
   });
 }
 
-t.test('programs that are not confined are found out', async (t) => {
+t.test('the check finds programs of the server when they are not confined', async (t) => {
   const [user] = SERVER_USERS;
   if (user === undefined) throw new Error('There is no user.');
-  const { world, calls, start } = await setTheStage(t, user, [UNCONFINED]);
+  const { world, calls, start } = await makeTracedWorld(t, user, [UNCONFINED]);
   const server = await start();
-  await work(t, server, world);
+  await publishTicket(t, server, world);
   await call(server, 'DELETE', '/v1/tickets/T-1?force=true');
   await server.stop();
   const found = new Set(breaches(calls, world.dir).map(({ program }) => program));

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { USERS } from './users.ts';
 
-/** Lists the files of /proc that the kernel lets this process open for writing; links, such as descriptors, lead elsewhere. */
+/** Lists the files of /proc that this process can open for writing, without links such as descriptors. */
 const WRITABLE =
   'find /proc -xdev -type f -writable 2>/dev/null | while read -r path; do test -f "$path" && echo "$path"; done; exit 0';
 const READABLE = 'cat /proc/keys /proc/key-users /proc/kallsyms /proc/interrupts 2>/dev/null | head -c 1; exit 0';
@@ -15,6 +15,6 @@ for (const { name, skip, run } of USERS) {
     ] as const;
     for (const { output } of await run({ commands })) t.equal(output, '');
     for (const { output } of await run({ commands, without: WITHOUT }))
-      t.not(output, '', 'without the options it is not');
+      t.not(output, '', '/proc is writable without the options');
   });
 }

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** Processes below a process, as `/proc` tells; those that have ended and wait to be reaped do not count. */
+/** Lists the descendants of a process from `/proc`, without zombies. */
 export function descendants(pid: number): number[] {
   const all = readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? stat(Number(name)) : []));
   const below = (parent: number): number[] =>
@@ -8,14 +8,14 @@ export function descendants(pid: number): number[] {
   return below(pid);
 }
 
-/** Waits until none of the processes lives. The kernel tells of no such end, so it is looked for. */
+/** Waits until none of the processes exists. It polls, because the kernel does not report the exit of another's child. */
 export async function allGone(pids: readonly number[]): Promise<void> {
   while (pids.some((pid) => stat(pid).length > 0)) await new Promise((resolve) => setImmediate(resolve));
 }
 
 function stat(pid: number): { pid: number; parent: number }[] {
   try {
-    // The name, in parentheses, may hold anything.
+    // The name, in parentheses, may contain any character.
     const [state = '', parent = ''] = readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')
       .split(' ');

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { USERS } from './users.ts';
 
-/** What repositories do every day. The first word is the program, and where it is missing nothing is tried. */
+/** Command lines that repositories use every day. The first word is the program; the test skips missing programs. */
 const PROGRAMS: readonly string[] = [
   'git init -q repository && cd repository && git -c user.name=a -c user.email=a@example.org commit -q --allow-empty -m a && git gc -q',
   `node -e 'new (require("node:worker_threads").Worker)("process.exitCode = 0", { eval: true })'`,
@@ -35,13 +35,13 @@ const PROGRAMS: readonly string[] = [
 ];
 
 for (const { name, skip, run } of USERS) {
-  t.test(`ordinary programs run in a sandbox, for the user ${name}`, { skip }, async (t) => {
-    const commands = PROGRAMS.map((line) => ['sh', '-c', whereItIs(line)] as const);
+  t.test(`ordinary programs run in a sandbox of the user ${name}`, { skip }, async (t) => {
+    const commands = PROGRAMS.map((line) => ['sh', '-c', ifInstalled(line)] as const);
     const results = await run({ commands });
     for (const [index, line] of PROGRAMS.entries()) t.match(results[index], { code: 0 }, line);
   });
 }
 
-function whereItIs(line: string): string {
+function ifInstalled(line: string): string {
   return `command -v ${line.split(' ', 1)[0]} > /dev/null || exit 0; ${line}`;
 }

@@ -10,14 +10,14 @@ import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { LIMITS, makeFolders, makeSandbox } from './fixtures.ts';
 import { allGone, descendants } from './process-tree.ts';
 
-/** Three processes that a signal, the end of their shell or that of their session do not reach; each says that it is up. */
+/** Starts three processes that survive signals and the exit of their shell and session; each prints when it is up. */
 const STUBBORN = [
   `setsid sh -c 'echo up; exec sleep 1000' &`,
   `nohup sh -c 'echo up; exec sleep 1000' 2>/dev/null &`,
   `(trap "" HUP INT TERM; setsid sh -c 'trap "" HUP INT TERM; echo up; while :; do sleep 1000; done' &) &`,
 ].join(' ');
 
-/** Starts them in a sandbox, beside a shell that waits for a line. */
+/** Starts the stubborn processes in a sandbox, next to a shell that waits for a line. */
 async function startStubborn(sandbox: Sandbox, workspace: string) {
   const child = await sandbox.spawn({ argv: ['sh', '-c', `${STUBBORN} read line`], workspace, writable: true });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -31,7 +31,7 @@ const FILTER = fileURLToPath(
 );
 const SERVER = fileURLToPath(new URL('server.ts', import.meta.url));
 
-t.test('the walls hold', async (t) => {
+t.test('a sandbox hides the host and restricts writes to its workspace', async (t) => {
   const folders = await makeFolders(t);
   const { workspace, DATA_DIR } = folders;
   await writeFile(join(workspace, '.git'), 'gitdir: /nowhere\n');
@@ -44,13 +44,13 @@ t.test('the walls hold', async (t) => {
 
   t.same(await lines('pwd; cat README.md'), [work, '# Widgets']);
   t.match((await sh(`echo x > ${work}/new`, { writable: false })).output, /Read-only file system/);
-  t.notOk(existsSync(join(workspace, 'new')), 'a reader cannot write the workspace');
+  t.notOk(existsSync(join(workspace, 'new')), 'a read-only sandbox cannot write its workspace');
   t.equal((await sh(`echo x > ${work}/new`)).code, 0);
-  t.equal(readFileSync(join(workspace, 'new'), 'utf8'), 'x\n', 'a writer can');
+  t.equal(readFileSync(join(workspace, 'new'), 'utf8'), 'x\n', 'a writable sandbox can');
   for (const attack of ['echo x > .git', 'rm -f .git', 'mv .git .other', 'ln -sf /etc .git']) {
     t.not((await sh(attack, { git: { dir: DATA_DIR, mirror: DATA_DIR } })).code, 0, attack);
   }
-  t.equal(readFileSync(join(workspace, '.git'), 'utf8'), 'gitdir: /nowhere\n', 'nobody writes .git');
+  t.equal(readFileSync(join(workspace, '.git'), 'utf8'), 'gitdir: /nowhere\n', '.git is unchanged');
 
   for (const path of [
     DATA_DIR,
@@ -60,36 +60,36 @@ t.test('the walls hold', async (t) => {
     '/etc/ssl/private',
     process.cwd(),
   ]) {
-    t.equal((await sh(`test -e ${path}`)).code, 1, `${path} cannot be seen`);
+    t.equal((await sh(`test -e ${path}`)).code, 1, `${path} is hidden`);
   }
   for (const path of ['/usr/x', '/etc/x', '/x', '/dev/x', '/opt/node/bin/node']) {
-    t.not((await sh(`echo x > ${path}`)).code, 0, `${path} cannot be written`);
+    t.not((await sh(`echo x > ${path}`)).code, 0, `${path} is read-only`);
   }
-  t.equal((await sh('echo x > ~/x && echo y > /tmp/y')).code, 0, 'home and /tmp can');
-  t.equal((await sh('ls -A ~ /tmp | grep -v :')).output.trim(), '', 'and are empty again');
+  t.equal((await sh('echo x > ~/x && echo y > /tmp/y')).code, 0, 'home and /tmp are writable');
+  t.equal((await sh('ls -A ~ /tmp | grep -v :')).output.trim(), '', 'home and /tmp are empty in the next sandbox');
 
   const env = { SECRET_VARIABLE: 'swordfish' };
   t.same(
     (await lines('env | cut -d= -f1 | sort', { env })).filter((name) => name !== '_'),
     [...['GIT_OPTIONAL_LOCKS', 'HOME', 'LANG', 'PATH', 'PWD', 'SECRET_VARIABLE']],
   );
-  t.equal(
-    (await sh('cat /proc/1/environ 2>/dev/null', { env })).output,
-    '',
-    'the environment of the sandbox itself is empty',
-  );
+  t.equal((await sh('cat /proc/1/environ 2>/dev/null', { env })).output, '', 'the environment of bubblewrap is empty');
   t.match(await lines('node --version; which node'), [process.version, '/opt/node/bin/node']);
   t.same(await lines('grep -h Cap /proc/self/status | cut -f2 | sort -u'), ['0000000000000000']);
-  t.not((await sh('unshare -U true')).code, 0, 'no further user namespace');
+  t.not((await sh('unshare -U true')).code, 0, 'the sandbox cannot create a user namespace');
   t.match((await sh(`kill -9 ${process.pid}`)).output, /No such process/);
-  t.not((await lines('readlink /proc/self/ns/net'))[0], readlinkSync('/proc/self/ns/net'), 'a network of its own');
+  t.not(
+    (await lines('readlink /proc/self/ns/net'))[0],
+    readlinkSync('/proc/self/ns/net'),
+    'the sandbox has its own network namespace',
+  );
 });
 
-/** Comments, as far as OpenSSL is concerned. */
+/** Comments in the syntax of OpenSSL. */
 const PUBLIC = '# public';
 const KEY = '# key';
 
-/** How distributions lay certificates out, with a key beside them: files, links, and where programs look. */
+/** Layouts of /etc with certificates and private keys by distribution. Programs read the paths in `found`. */
 const ETC_OF = {
   Debian: {
     files: { 'ssl/certs/ca-certificates.crt': PUBLIC, 'ssl/openssl.cnf': PUBLIC, 'ssl/private/server.key': KEY },
@@ -126,7 +126,7 @@ const ETC_OF = {
 };
 
 for (const [name, { files, links, found }] of Object.entries(ETC_OF)) {
-  t.test(`certificates are shown, and keys beside them are not, where they lie as on ${name}`, async (t) => {
+  t.test(`a sandbox shows certificates and hides private keys when /etc has the layout of ${name}`, async (t) => {
     const folders = await makeFolders(t);
     const etc = join(folders.root, 'etc');
     for (const path of Object.keys({ ...files, ...links })) await mkdir(dirname(join(etc, path)), { recursive: true });
@@ -155,14 +155,14 @@ for (const [name, { files, links, found }] of Object.entries(ETC_OF)) {
   });
 }
 
-t.test('programs find the certificates of the machine', async (t) => {
+t.test('programs in a sandbox find the certificates of the machine', async (t) => {
   const { sh } = makeSandbox(await makeFolders(t), 'auto');
   const env = { PATH: dirname(process.execPath) };
   const count = `node -p "require('node:tls').getCACertificates('system').length"`;
   t.equal((await sh(count)).output, execFileSync('/bin/sh', ['-c', count], { encoding: 'utf8', env }));
 });
 
-t.test('no variable is in the arguments that every user of the host can read', async (t) => {
+t.test('no environment variable appears in arguments, which every user of the host can read', async (t) => {
   const folders = await makeFolders(t);
   const { sandbox } = makeSandbox(folders, 'auto');
   const child = await sandbox.spawn({
@@ -178,7 +178,7 @@ t.test('no variable is in the arguments that every user of the host can read', a
   for (const pid of pids) t.notMatch(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), 'swordfish');
 });
 
-t.test('git works inside, with the git directory and the borrowed objects shown read-only', async (t) => {
+t.test('git works in a sandbox when the git directory and the mirror are read-only', async (t) => {
   const folders = await makeFolders(t);
   const { workspace, DATA_DIR } = folders;
   const mirror = join(DATA_DIR, 'mirror.git');
@@ -200,11 +200,11 @@ t.test('git works inside, with the git directory and the borrowed objects shown 
   const { output } = await sh('git log --format=%s; git status --short; git diff', repository);
   t.match(output, /^First\n M README.md\ndiff --git/);
   t.match(output, /\+# Gadgets/);
-  t.not((await sh(`git ${identity.join(' ')} commit -qam x`, repository)).code, 0, 'it cannot commit');
-  t.not((await sh(`echo x > ${gitDir}/config`, repository)).code, 0, 'nor configure');
+  t.not((await sh(`git ${identity.join(' ')} commit -qam x`, repository)).code, 0, 'git cannot commit');
+  t.not((await sh(`echo x > ${gitDir}/config`, repository)).code, 0, 'the configuration is read-only');
 });
 
-t.test('a .git that is a link is not followed', async (t) => {
+t.test('a sandbox is refused when .git is a link', async (t) => {
   const folders = await makeFolders(t);
   symlinkSync(folders.DATA_DIR, join(folders.workspace, '.git'));
   const { sh } = makeSandbox(folders, 'auto');
@@ -212,7 +212,7 @@ t.test('a .git that is a link is not followed', async (t) => {
   await t.rejects(sh('ls .git/', { git }), { code: 'workspace_tampered' });
 });
 
-t.test('places of the host are shown where the request wants them', async (t) => {
+t.test('a sandbox mounts paths of the host where the request names them', async (t) => {
   const folders = await makeFolders(t);
   const tool = { host: join(folders.DATA_DIR, 'tool'), inside: '/opt/tool' };
   writeFileSync(tool.host, '#!/bin/sh\necho tool\n');
@@ -226,31 +226,31 @@ t.test('places of the host are shown where the request wants them', async (t) =>
   t.equal((await sh(sandbox.path(tool), { mounts: [tool] })).output, 'tool\n');
   const script = 'cat ~/settings; echo x > ~/a/b/file; echo y > ~/other; echo z > ~/settings';
   t.match((await sh(script, { home })).output, /^fixed[\s\S]*Read-only file system/);
-  t.ok(existsSync(join(kept, 'file')), 'what is to be kept is');
-  t.notOk(existsSync(join(home.folder, 'other')), 'nothing else is');
+  t.ok(existsSync(join(kept, 'file')), 'writes to a writable folder are kept');
+  t.notOk(existsSync(join(home.folder, 'other')), 'other writes are not kept');
 });
 
-t.test('a run ends with all that it started', async (t) => {
+t.test('a run kills its child processes when it finishes, times out or is aborted', async (t) => {
   const folders = await makeFolders(t);
   for (const kind of ['auto', 'none'] as const) {
     const { sh } = makeSandbox(folders, kind);
     const long = await sh('sleep 1000 & echo working; sleep 1000', { timeoutMs: 500 });
-    t.match(long, { code: null, output: 'working\n', timedOut: true }, `${kind}: when its time is over`);
+    t.match(long, { code: null, output: 'working\n', timedOut: true }, `${kind}: at its timeout`);
     const daemon = await sh('sleep 1000 & echo done');
     t.match(daemon, { code: 0, output: 'done\n', timedOut: false }, `${kind}: when a daemon holds the pipes`);
-    t.match(await sh('echo no >&2; exit 3'), { code: 3, output: 'no\n' }, `${kind}: with its code`);
+    t.match(await sh('echo no >&2; exit 3'), { code: 3, output: 'no\n' }, `${kind}: the exit code is returned`);
 
     const abort = new AbortController();
     const reason = new Error('enough');
     const running = sh('sleep 1000', { signal: abort.signal });
     abort.abort(reason);
     await t.rejects(running, reason, `${kind}: when it is aborted`);
-    await t.rejects(sh('true', { signal: abort.signal }), reason, `${kind}: when it was aborted before`);
-    t.same(descendants(process.pid), [], `${kind}: nothing is left`);
+    await t.rejects(sh('true', { signal: abort.signal }), reason, `${kind}: when the signal is already aborted`);
+    t.same(descendants(process.pid), [], `${kind}: no process remains`);
   }
 });
 
-t.test('a command that fills the disk is ended', async (t) => {
+t.test('a command is killed when it exceeds the disk quota', async (t) => {
   const folders = await makeFolders(t);
   const kept = join(folders.DATA_DIR, 'kept');
   const home = { folder: join(folders.DATA_DIR, 'home'), writable: { kept } };
@@ -261,13 +261,13 @@ t.test('a command that fills the disk is ended', async (t) => {
     const fill = (folder: string) => sh(`cd ${folder}; head -c 9000000 /dev/zero > much; sleep 1000`, { home });
     await t.rejects(fill('.'), { code: 'workspace_too_large', message: /has grown to \d+ MiB; the limit is 5 MiB/ });
     await rm(join(folders.workspace, 'much'));
-    await t.rejects(fill('~/kept'), { code: 'workspace_too_large' }, 'also where its home is kept');
+    await t.rejects(fill('~/kept'), { code: 'workspace_too_large' }, 'the kept part of the home counts too');
     await rm(join(kept, 'much'));
     t.same(descendants(process.pid), []);
   }
 });
 
-t.test('of too much output the end is kept', async (t) => {
+t.test('a run keeps the end of its output when the output is too long', async (t) => {
   const folders = await makeFolders(t);
   const { sh } = makeSandbox(folders, 'auto');
   const { output } = await sh('seq 1 100000', { maxOutputBytes: 1000 });
@@ -275,7 +275,7 @@ t.test('of too much output the end is kept', async (t) => {
   t.ok(output.length < 1100);
 });
 
-t.test('killing a process ends all that it started, whatever that ignores or detached itself from', async (t) => {
+t.test('`kill` also kills processes that ignore signals or detached themselves', async (t) => {
   const folders = await makeFolders(t);
   for (const EGRESS_ALLOW of [[], ['registry.example.org']]) {
     const { sandbox } = makeSandbox(folders, 'auto', { EGRESS_ALLOW });
@@ -293,7 +293,7 @@ t.test('killing a process ends all that it started, whatever that ignores or det
   }
 });
 
-t.test('nothing outlives a server that is killed', async (t) => {
+t.test('no process of a sandbox survives when its server is killed', async (t) => {
   const folders = await makeFolders(t);
   const server = spawn(process.execPath, [SERVER, folders.DATA_DIR, folders.TICKETS_ROOT, folders.workspace], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -305,7 +305,7 @@ t.test('nothing outlives a server that is killed', async (t) => {
   await allGone(tree);
 });
 
-t.test('it holds for a server that is not root', { skip: whyNoOtherUser() }, async (t) => {
+t.test('a sandbox works when the server is not root', { skip: otherUserSkipReason() }, async (t) => {
   const folders = await makeFolders(t);
   execFileSync('chown', ['-R', '12345:12345', folders.root]);
   const script = `
@@ -321,7 +321,7 @@ t.test('it holds for a server that is not root', { skip: whyNoOtherUser() }, asy
   t.ok(existsSync(join(folders.workspace, 'made')));
 });
 
-t.test('a fork bomb comes to an end, where the server is not root', { skip: whyNotUnprivileged() }, async (t) => {
+t.test('a sandbox stops a fork bomb when the server is not root', { skip: unprivilegedSkipReason() }, async (t) => {
   const folders = await makeFolders(t);
   const program = ['env', '-i', `PATH=${process.env.PATH}`, process.execPath, FORK_BOMB, folders.root];
   const other = ['setpriv', '--reuid=12345', '--regid=12345', '--clear-groups'];
@@ -333,7 +333,7 @@ t.test('a fork bomb comes to an end, where the server is not root', { skip: whyN
   });
 });
 
-t.test('where no sandbox can be made, nothing is started', async (t) => {
+t.test('`run` fails without starting the command when no sandbox can be created', async (t) => {
   const folders = await makeFolders(t);
   const script = `
     import { createSandbox } from ${JSON.stringify(new URL('../../src/sandbox/sandbox.ts', import.meta.url).href)};
@@ -369,7 +369,7 @@ t.test('where no sandbox can be made, nothing is started', async (t) => {
   t.notOk(existsSync(join(folders.workspace, 'made')));
 });
 
-t.test('SANDBOX=none starts processes of the host, with few variables', async (t) => {
+t.test('SANDBOX=none starts processes on the host with few environment variables', async (t) => {
   const folders = await makeFolders(t);
   const { sandbox, sh } = makeSandbox(folders, 'none');
   t.equal(sandbox.kind, 'none');
@@ -381,7 +381,7 @@ t.test('SANDBOX=none starts processes of the host, with few variables', async (t
   });
   const [cwd, homeSeen, ...names] = output.trim().split('\n');
   t.same([cwd, homeSeen], [folders.workspace, folders.DATA_DIR]);
-  // tap adds variables of its own to every process.
+  // tap adds variables to every process.
   t.same(
     names.filter((name) => !/^(_.*|PWD|NODE_OPTIONS)$/.test(name)),
     ['GIT_OPTIONAL_LOCKS', 'GIVEN', 'HOME', 'LANG', 'PATH'],
@@ -392,12 +392,12 @@ t.test('SANDBOX=none starts processes of the host, with few variables', async (t
   });
 });
 
-/** What keeps this test from becoming another user; false when nothing does. */
-function whyNotUnprivileged(): string | false {
-  return process.getuid?.() === 0 ? whyNoOtherUser() : false;
+/** Returns why this test cannot become an unprivileged user, or false when it can. */
+function unprivilegedSkipReason(): string | false {
+  return process.getuid?.() === 0 ? otherUserSkipReason() : false;
 }
 
-function whyNoOtherUser(): string | false {
+function otherUserSkipReason(): string | false {
   if (process.getuid?.() !== 0) return 'this test is not root';
   for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder)) {
     if ((statSync(folder).mode & 0o001) === 0) return `other users may not enter ${folder}`;

@@ -10,13 +10,13 @@ import { LIMITS, makeFolders } from './fixtures.ts';
 
 const SECRETS = { GEMINI_API_KEY: 'AIzaSyStandInKey0123456789', GITHUB_TOKEN: 'ghp_standin0123456789' };
 
-type Breach = [name: string, breach: (command: Command, folders: { DATA_DIR: string }) => Command, said: RegExp];
+type Breach = [name: string, breach: (command: Command, folders: { DATA_DIR: string }) => Command, detail: RegExp];
 
 const IS_ROOT = process.getuid?.() === 0;
 /** A filter of one instruction: `return SECCOMP_RET_ALLOW`. */
 const ALLOW_ALL = Uint8Array.of(6, 0, 0, 0, 0, 0, 0xff, 0x7f);
 
-/** One wall less: what is done to the command that starts the sandbox, and what the self-test says then. */
+/** Changes to the command of the sandbox that each remove one part of the isolation, and the detail of the self-test. */
 const BREACHES: Breach[] = [
   [
     'the network is shared',
@@ -28,16 +28,16 @@ const BREACHES: Breach[] = [
     (command) => options(['--seccomp', '4'], [])(IS_ROOT ? command : options(['--disable-userns'], [])(command)),
     /it can create a further user namespace/,
   ],
-  ['/proc can be written', options(['--remount-ro', '/proc'], []), /it can write kernel settings/],
+  ['/proc is writable', options(['--remount-ro', '/proc'], []), /it can write kernel settings/],
   [
-    'keys of the machine are listed',
+    '/proc/keys is readable',
     options(['--ro-bind', '/dev/null', '/proc/keys'], []),
     /it can inspect the kernel \(\/proc\/keys\)/,
   ],
   [
     'system calls are not filtered',
     options(['--seccomp', '4'], []),
-    // Root makes no user namespace for a sandbox: there, the filter alone keeps others from making one.
+    // As root, the sandbox has no user namespace, so that only the filter prevents the creation of one.
     IS_ROOT ? /it can create a further user namespace/ : /system calls are not filtered/,
   ],
   [
@@ -47,32 +47,32 @@ const BREACHES: Breach[] = [
   ],
   ['capabilities are kept', keepCapabilities, /capabilities/],
   [
-    '.git can be written',
+    '.git is writable',
     (command) => withInput(command, (text) => text.replaceAll(/--perms\0\d+\0--ro-bind-data\0\d+\0[^\0]*\.git\0/g, '')),
     /\.git/,
   ],
   [
-    'a reader may write',
+    'a read-only sandbox can write',
     (command) => withInput(command, (text) => text.replaceAll(/--ro-bind(\0[^\0]*workspace\0)/g, '--bind$1')),
     /a read-only sandbox can write/,
   ],
   [
-    'a writer may not',
+    'a writable sandbox cannot write',
     (command) => withInput(command, (text) => text.replaceAll(/--bind(\0[^\0]*workspace\0)/g, '--ro-bind$1')),
     /cannot write to its workspace/,
   ],
   [
-    'the folders of the server are shown',
+    'the folders of the server are visible',
     (command, { DATA_DIR }) => withInput(command, (text) => `${text}--ro-bind\0${DATA_DIR}\0${DATA_DIR}\0`),
     /other workspaces/,
   ],
   [
-    'the keys of the machine are shown',
+    'the private keys of the machine are visible',
     options(['--dir', '/etc'], ['--dir', '/etc', '--dir', '/etc/ssl/private']),
     /keys of the machine/,
   ],
   [
-    'the environment is handed on',
+    'the environment of the server is inherited',
     (command) => ({ ...command, args: command.args.slice(1), env: { PATH: '/usr/bin', SHELL: 'sh' } }),
     /variables of the server.*SHELL/,
   ],
@@ -87,7 +87,7 @@ const BREACHES: Breach[] = [
     /it can see a secret of the server/,
   ],
   [
-    'there are no limits',
+    'resource limits are missing',
     ({ args, ...command }) => {
       const limits = args.indexOf('/usr/bin/prlimit');
       return { ...command, args: args.toSpliced(limits, args.indexOf('--', limits) - limits + 1) };
@@ -97,12 +97,12 @@ const BREACHES: Breach[] = [
 ];
 
 const NOT_FOR_ROOT = new Set([
-  'the folders of the server are shown',
-  'the environment is handed on',
+  'the folders of the server are visible',
+  'the environment of the server is inherited',
   'a secret is in the environment',
 ]);
 
-/** Root leaves its capabilities behind with its uid. */
+/** Keeps the capabilities. As root, this also removes setpriv, which drops them with the uid. */
 function keepCapabilities(command: Command): Command {
   const { args, ...rest } = options(['--cap-drop', 'ALL'], ['--cap-add', 'ALL'])(command);
   const setpriv = args.indexOf('/usr/bin/setpriv');
@@ -121,27 +121,27 @@ function options(found: string[], instead: string[]): (command: Command) => Comm
   return (command) => withInput(command, (input) => input.replace(text(found), text(instead)));
 }
 
-t.test('a wall that does not stand is found', async (t) => {
+t.test('the self-test fails when a part of the isolation is missing', async (t) => {
   const folders = await makeFolders(t);
   await mkdir(join(folders.DATA_DIR, 'tmp'));
   const config = { ...LIMITS, ...folders, ...SECRETS, SANDBOX: 'bubblewrap' } as const;
   const identities = createIdentities(config);
   const confine = createConfine(config, identities, process.env);
-  const whole = createBubblewrap(folders, identities);
+  const complete = createBubblewrap(folders, identities);
   const test = (confinement: Confinement, run = confine) => testConfinement(confinement, run, identities, config);
-  t.same(await test(whole), { ok: true });
-  for (const [name, breach, said] of BREACHES) {
-    // The uid of the sandbox keeps what these would show from it, all the same.
+  t.same(await test(complete), { ok: true });
+  for (const [name, breach, detail] of BREACHES) {
+    // As root, the separate uid of the sandbox still denies access.
     if (IS_ROOT && NOT_FOR_ROOT.has(name)) continue;
     const broken: Confinement = {
-      ...whole,
-      command: async (request) => breach(await whole.command(request), folders),
+      ...complete,
+      command: async (request) => breach(await complete.command(request), folders),
     };
-    t.match(await test(broken), { ok: false, detail: said }, name);
+    t.match(await test(broken), { ok: false, detail }, name);
   }
   t.match(
-    await test(whole, createConfine(config, identities, { PATH: '/nowhere' })),
+    await test(complete, createConfine(config, identities, { PATH: '/nowhere' })),
     { ok: false, detail: /the command du is missing/, remedy: /coreutils/ },
-    'workspaces without a limit are no sandbox either',
+    'the self-test fails when the disk quota cannot be measured',
   );
 });

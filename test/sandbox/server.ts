@@ -1,4 +1,4 @@
-// A server with one sandboxed process tree; the test kills it. Arguments: DATA_DIR, TICKETS_ROOT, workspace.
+// Starts one process tree in a sandbox, as a server that the test kills. Arguments: DATA_DIR, TICKETS_ROOT, workspace.
 import { createSandbox } from '../../src/sandbox/sandbox.ts';
 import { LIMITS } from './fixtures.ts';
 

@@ -1,15 +1,15 @@
 import type { ERRNO } from '../../src/sandbox/seccomp/rules.ts';
 import { type Architecture, numberOf, type Syscall } from '../../src/sandbox/seccomp/syscalls.ts';
 
-/** A text is passed as a pointer to it. */
+/** A string is passed as a pointer. */
 type Argument = number | bigint | string;
 
 export type CallCase = {
   call: Syscall;
   args: readonly Argument[];
-  /** What the filter answers; none when it lets the call through. */
+  /** The error that the filter returns; absent when it allows the call. */
   answer?: keyof typeof ERRNO;
-  /** Why the kernel may answer the same without the filter. */
+  /** Why the kernel may return the same error without the filter. */
   withoutFilter?: string;
 };
 
@@ -18,7 +18,7 @@ const SYSCTL = 'it depends on settings of the machine';
 const BAD_POINTER = 1;
 const BAD_FD = 0xffffffff;
 const NO_PROCESS = 0x7fffffff;
-/** A bit that the kernel drops, because the argument has 32 bits. */
+/** A bit that the kernel ignores, because the argument has 32 bits. */
 const HIGH_BIT = 1n << 40n;
 const [O_CREAT, O_WRONLY, O_TMPFILE] = [0o100, 1, 0o20200000];
 const AT_FDCWD = -100;
@@ -30,7 +30,7 @@ const [AF_PACKET, AF_ALG, AF_VSOCK] = [17, 38, 40];
 const SOCK_STREAM = 1;
 const IPPROTO_SCTP = 132;
 
-/** Calls that a program in a sandbox may try, each of the rules and ways around it. The file `f` exists and belongs to the program. */
+/** Calls that cover each rule of the filter and the ways around it. The file `f` exists and belongs to the program. */
 export const CALLS: readonly CallCase[] = [
   { call: 'keyctl', args: [0, -3, 0], answer: 'EPERM' },
   { call: 'add_key', args: ['user', 'name', 'payload', 7, -3], answer: 'EPERM' },
@@ -151,7 +151,7 @@ export const CALLS: readonly CallCase[] = [
   { call: 'uselib', args: [BAD_POINTER], answer: 'EPERM' },
 ];
 
-/** A program for perl that makes each call in a process of its own, and prints its index and its errno, or 0. */
+/** Returns a perl program that makes each call in a separate process, and prints its index and its errno, or 0. */
 export function perlProgram(cases: readonly CallCase[], architecture: Architecture): string {
   const attempts = cases.map(({ call, args }, index) => {
     const number = numberOf(call, architecture);
@@ -166,7 +166,7 @@ sub attempt {
   if ($child) { waitpid $child, 0; return }
   my $self = $$;
   my $error = syscall($number, @args) == -1 ? $! + 0 : 0;
-  # What clone makes is one more process behind this line.
+  # A process that clone created also reaches this line.
   print "$index $error\\n" if syscall(${architecture === 'x64' ? 39 : 172}) == $self;
   POSIX::_exit(0);
 }

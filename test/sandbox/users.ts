@@ -11,7 +11,7 @@ export type User = { name: string; skip: false | string; run(order: Order): Prom
 
 export const USERS: readonly User[] = SERVER_USERS.map(user);
 
-/** A user whose processes have a session keyring, as systemd, PAM and container engines give one to a server. */
+/** Runs processes as a user with a session keyring, which systemd, PAM and container engines create for a server. */
 function user({ name, skip, prefix }: ServerUser): User {
   const [file = '', ...args] = [...prefix, ...newSessionKeyring(), process.execPath, RUNNER];
   return {

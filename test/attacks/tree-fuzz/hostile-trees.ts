@@ -6,22 +6,22 @@ type Word = string | number | Buffer;
 /** Adds one step of plant.pl. */
 type Step = (...words: Word[]) => void;
 
-/** Paths of the host that a tree tries to lead the server to. */
+/** Paths of the host to which a tree tries to lead the server. */
 export type Outside = { folder: string; file: string; otherWorkspace: string; otherGitDir: string };
 
 export type Tree = {
-  /** What is hostile about it, by name. */
+  /** Names of the hostile kinds in it. */
   kinds: string[];
   /** Input of plant.pl. */
   steps: Buffer;
-  /** Whether reading it may take the server all the time that it gives itself. */
+  /** Whether the server may need its whole timeout to read the tree. */
   isSlow: boolean;
 };
 
 type Kind = {
   weight: number;
   isSlow?: boolean;
-  /** Whether it is about a workspace, and means nothing in the folder of a conversation. */
+  /** Whether it makes sense only in a workspace, and not in a conversation. */
   forWorkspace?: boolean;
   plant(random: Random, step: Step, outside: Outside): void;
 };
@@ -29,7 +29,7 @@ type Kind = {
 const SPARSE_BYTES = 10 * 1024 ** 3;
 const MAX_DEPTH = 3000;
 
-/** Names that mean something to git, to a shell or to some file system. */
+/** Names with a meaning for git, a shell or a file system. */
 const NOTABLE_NAMES = [
   ...['.GIT', '.Git', 'git~1', '.git ', '.git.', '.g\u200cit', '.git::$INDEX_ALLOCATION', '.gitmodules', '.gitconfig'],
   ...['-rf', '--help', '--exec=x', '-', ' ', 'trailing ', 'a\nb', 'tab\there', '"quoted"', "it's", '$(id)', '`id`'],
@@ -37,7 +37,7 @@ const NOTABLE_NAMES = [
   ...['caf\u00e9', 'cafe\u0301', '\u202egnp.exe', '\ufeff', 'index.lock', 'packed-refs', 'UNFINISHED_RESTORE'],
 ];
 
-/** Names that look like what git prints about a disk or a remote. */
+/** Names that look like errors of git about a disk or a remote. */
 const NAMES_LIKE_ERRORS = ['No space left on device', 'x: Read-only file system', 'error: 401', 'Connection refused\n'];
 
 const MODES = [
@@ -56,10 +56,10 @@ const MODES = [
   '07777',
 ];
 
-/** Of gitignore(5): each of these makes git try many ways to match. */
+/** A pattern of gitignore(5) with exponential backtracking. */
 const EXPENSIVE_PATTERN = `${'**/*a/'.repeat(12)}x\n`;
 
-/** Configuration of a repository that starts programs, or leads git elsewhere. */
+/** Configuration of a repository that starts programs or redirects git. */
 const hostileConfig = ({ folder, otherWorkspace }: Outside) => `[core]
 \trepositoryformatversion = 0
 \tfsmonitor = touch ${folder}/PWNED
@@ -79,7 +79,7 @@ function anyName(random: Random): Word {
     : anyBytes(random, 1 + random.below(random.chance(0.2) ? 255 : 20));
 }
 
-/** A name of any bytes that a file may have; `.` and `..` are the system's. */
+/** Returns a valid file name of random bytes, but not `.` or `..`. */
 function anyBytes(random: Random, length: number): Buffer {
   const bytes = random.bytes(length).map((byte) => (byte === 0 || byte === 0x2f ? 0xff : byte));
   return bytes.every((byte) => byte === 0x2e) ? Buffer.from('dots') : Buffer.from(bytes);
@@ -115,7 +115,7 @@ function plantRepository(step: Step, random: Random, name: Word, outside: Outsid
   step('leave');
 }
 
-/** Puts something else in the place of a name. */
+/** Replaces a path by a random kind of file, or deletes it. */
 function replace(step: Step, random: Random, name: string, outside: Outside): void {
   step('away', name);
   const kind = random.pick(['nothing', 'file', 'folder', 'link', 'pipe', 'socket', 'closed file', 'closed folder']);
@@ -205,7 +205,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
       for (const path of REPOSITORY_FILES) if (random.chance(0.3)) step('chmod', path, random.pick(MODES));
     },
   },
-  'mode of the top': {
+  'root mode': {
     weight: 3,
     plant: (random, step) => step('chmod', '.', random.pick(MODES)),
   },
@@ -304,7 +304,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
       for (const path of ['README.md', '.', 'src']) step('xattr', path, random.word(1 + random.below(1000)));
     },
   },
-  'pipes of rules': {
+  'rule pipes': {
     weight: 1,
     isSlow: true,
     forWorkspace: true,
@@ -357,7 +357,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
 };
 
-/** Makes a hostile tree. @param where whether it is for a workspace, or for the folder of a conversation */
+/** Creates a hostile tree for a workspace or for the folder of a conversation. */
 export function makeTree(random: Random, where: 'workspace' | 'conversation', outside: Outside): Tree {
   const words: Buffer[] = [];
   const step: Step = (...parts) => void words.push(...parts.flatMap((part) => [toBytes(part), Buffer.of(0)]));
@@ -365,9 +365,9 @@ export function makeTree(random: Random, where: 'workspace' | 'conversation', ou
   const names = new Set<string>();
   const count = 1 + random.below(4);
   while (names.size < count) names.add(random.weighted(fitting.map(([name, { weight }]) => [weight, name] as const)));
-  // In the order of the table: what closes the way is not before what goes it, but for the top of all.
+  // In the order of the table, but the mode of the root comes last: it may block the other steps.
   const kinds = Object.keys(KINDS).filter((name) => names.has(name));
-  const last = 'mode of the top';
+  const last = 'root mode';
   const order = [...kinds.filter((name) => name !== last), ...kinds.filter((name) => name === last)];
   for (const name of order) KINDS[name]?.plant(random, step, outside);
   return { kinds: order, steps: Buffer.concat(words), isSlow: order.some((name) => KINDS[name]?.isSlow) };

@@ -6,12 +6,11 @@ import type { Random } from '../random.ts';
 import { MARK } from './planter.ts';
 import { type App, type FuzzWorld, WAIT } from './world.ts';
 
-/** After a cancel, nothing of what was canceled runs for longer; on a machine that does much at once, it takes its time. */
+/** How long processes may run after a cancellation. A busy machine needs more. */
 export const CANCEL_MS = Number(process.env.FUZZ_CANCEL_MS ?? 5000);
-/** What nobody cancels has an answer by then: a few programs of the server, each with its limit of seconds. */
-const ANSWER_MS = 200_000;
-/** How long it takes a process to end that nobody waits for. */
-const LOOK_MS = 50;
+/** How long an operation may take: a few programs of the server, each with its own timeout. */
+const ANSWER_TIMEOUT_MS = 200_000;
+const POLL_INTERVAL_MS = 50;
 
 export type Stage = {
   world: FuzzWorld;
@@ -19,26 +18,26 @@ export type Stage = {
   ticketId: string;
   random: Random;
   violations: string[];
-  /** How often each operation was answered how. */
+  /** Counts an answer of an operation. */
   count(operation: string, answer: string): void;
 };
 
 export type Operation = { weight: number; cancels?: boolean; run(stage: Stage): Promise<void> };
 
-/** What a client can do with a ticket. */
+/** The operations of a client on a ticket. */
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
   diff: { weight: 3, run: async (stage) => void (await ask(stage, 'diff', 'GET', '/diff')) },
   view: { weight: 1, run: async (stage) => void (await ask(stage, 'view', 'GET', '')) },
   sync: { weight: 3, run: async (stage) => void (await ask(stage, 'sync', 'POST', '/sync')) },
-  commit: { weight: 3, run: async (stage) => void (await carryOut(stage, 'commit', { action: 'dev' })) },
-  chat: { weight: 1, run: async (stage) => void (await carryOut(stage, 'chat', { action: 'chat', message: 'hello' })) },
+  commit: { weight: 3, run: async (stage) => void (await runToEnd(stage, 'commit', { action: 'dev' })) },
+  chat: { weight: 1, run: async (stage) => void (await runToEnd(stage, 'chat', { action: 'chat', message: 'hello' })) },
   'delete without force': { weight: 1, run: (stage) => removeUnforced(stage) },
   park: { weight: 2, run: park },
-  'leave diff': { weight: 3, cancels: true, run: leaveDiff },
+  'abort diff': { weight: 3, cancels: true, run: abortDiff },
   cancel: { weight: 3, cancels: true, run: cancelRun },
 };
 
-/** Sends a request about the ticket of a stage, and judges the answer. */
+/** Sends a request about the ticket and judges the answer. */
 export async function ask(
   stage: Stage,
   operation: string,
@@ -51,24 +50,24 @@ export async function ask(
     const response = await fetch(new URL(`/v1/tickets/${ticketId}${path}`, server.url), {
       method,
       ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
-      signal: AbortSignal.timeout(ANSWER_MS),
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
     });
     const text = await response.text();
     judge(stage, operation, response.status, text);
     return { status: response.status, text };
   } catch (error) {
-    complain(stage, `${operation} was not answered: ${error}`);
+    report(stage, `${operation} got no answer: ${error}`);
     return undefined;
   }
 }
 
-export function complain(stage: Pick<Stage, 'ticketId' | 'violations'>, what: string): void {
-  stage.violations.push(`${stage.ticketId}: ${what}`);
+export function report(stage: Pick<Stage, 'ticketId' | 'violations'>, problem: string): void {
+  stage.violations.push(`${stage.ticketId}: ${problem}`);
 }
 
 function judge(stage: Stage, operation: string, status: number, text: string): void {
   const { world } = stage;
-  if (text.includes(world.canary)) complain(stage, `${operation} shows what is outside`);
+  if (text.includes(world.canary)) report(stage, `${operation} shows content from outside`);
   if (status < 400) {
     stage.count(operation, 'ok');
     return;
@@ -79,8 +78,8 @@ function judge(stage: Stage, operation: string, status: number, text: string): v
 }
 
 function judgeError(stage: Stage, operation: string, code: string, detail: string): void {
-  if (code === 'internal' || !(code in ERROR_CODES)) complain(stage, `${operation} failed: ${code}: ${detail}`);
-  if (detail.includes(stage.world.dir)) complain(stage, `${operation} names a folder of the server: ${detail}`);
+  if (code === 'internal' || !(code in ERROR_CODES)) report(stage, `${operation} failed: ${code}: ${detail}`);
+  if (detail.includes(stage.world.dir)) report(stage, `${operation} reveals a folder of the server: ${detail}`);
 }
 
 async function startRun(stage: Stage, operation: string, request: object): Promise<string | undefined> {
@@ -90,16 +89,16 @@ async function startRun(stage: Stage, operation: string, request: object): Promi
   return run_id;
 }
 
-/** Reads the events of a run to its end. */
-async function endOf(stage: Stage, operation: string, runId: string, withinMs: number): Promise<void> {
+/** Reads the events of a run until the stream closes. */
+async function readToEnd(stage: Stage, operation: string, runId: string, withinMs: number): Promise<void> {
   const { server, world } = stage;
   try {
     const signal = AbortSignal.timeout(withinMs);
     const events = await fetch(new URL(`/v1/runs/${runId}/events`, server.url), { signal });
     if ((await events.text()).includes(world.canary))
-      complain(stage, `the events of ${operation} show what is outside`);
+      report(stage, `the events of ${operation} show content from outside`);
   } catch {
-    return complain(stage, `${operation} did not end within ${withinMs} ms`);
+    return report(stage, `${operation} did not finish within ${withinMs} ms`);
   }
   const response = await fetch(new URL(`/v1/runs/${runId}`, server.url));
   const run: Run = JSON.parse(await response.text());
@@ -107,9 +106,9 @@ async function endOf(stage: Stage, operation: string, runId: string, withinMs: n
   if (run.error) judgeError(stage, operation, run.error.code, run.error.detail ?? '');
 }
 
-async function carryOut(stage: Stage, operation: string, request: object): Promise<void> {
+async function runToEnd(stage: Stage, operation: string, request: object): Promise<void> {
   const runId = await startRun(stage, operation, request);
-  if (runId !== undefined) await endOf(stage, operation, runId, ANSWER_MS);
+  if (runId !== undefined) await readToEnd(stage, operation, runId, ANSWER_TIMEOUT_MS);
 }
 
 async function removeUnforced(stage: Stage): Promise<void> {
@@ -128,16 +127,16 @@ async function park(stage: Stage): Promise<void> {
   }
 }
 
-/** A reader leaves before the answer. */
-async function leaveDiff(stage: Stage): Promise<void> {
+/** Requests a diff and disconnects before the answer. */
+async function abortDiff(stage: Stage): Promise<void> {
   const { server, ticketId, random } = stage;
-  const left = new AbortController();
-  const asking = fetch(new URL(`/v1/tickets/${ticketId}/diff`, server.url), { signal: left.signal }).catch(() => {});
+  const abort = new AbortController();
+  const reading = fetch(new URL(`/v1/tickets/${ticketId}/diff`, server.url), { signal: abort.signal }).catch(() => {});
   await pause(random.below(800));
-  left.abort();
-  await asking;
-  await nothingRuns(stage, 'leave diff');
-  stage.count('leave diff', 'left');
+  abort.abort();
+  await reading;
+  await checkNoProcesses(stage, 'abort diff');
+  stage.count('abort diff', 'aborted');
 }
 
 async function cancelRun(stage: Stage): Promise<void> {
@@ -147,12 +146,12 @@ async function cancelRun(stage: Stage): Promise<void> {
   if (runId === undefined) return;
   await pause(random.below(2000));
   await fetch(new URL(`/v1/runs/${runId}/cancel`, server.url), { method: 'POST' });
-  await endOf(stage, 'cancel', runId, CANCEL_MS);
-  await nothingRuns(stage, 'cancel');
+  await readToEnd(stage, 'cancel', runId, CANCEL_MS);
+  await checkNoProcesses(stage, 'cancel');
 }
 
-/** What was begun for the ticket is gone in time, but for who planted the tree. */
-async function nothingRuns(stage: Stage, operation: string): Promise<void> {
+/** Checks that all processes of the ticket exit in time, but for those that plant the tree. */
+async function checkNoProcesses(stage: Stage, operation: string): Promise<void> {
   const { world, ticketId } = stage;
   const until = Date.now() + CANCEL_MS;
   const left = () =>
@@ -161,11 +160,11 @@ async function nothingRuns(stage: Stage, operation: string): Promise<void> {
       .filter(({ command }) => !command.includes(MARK));
   for (let found = left(); found.length > 0; found = left()) {
     if (Date.now() > until) {
-      return complain(
+      return report(
         stage,
-        `after ${operation}, this runs still: ${found.map(({ command }) => command.slice(0, 200))}`,
+        `after ${operation}, these processes still run: ${found.map(({ command }) => command.slice(0, 200))}`,
       );
     }
-    await pause(LOOK_MS);
+    await pause(POLL_INTERVAL_MS);
   }
 }

@@ -1,6 +1,6 @@
-# Builds a hostile tree in the working folder, as a process that an agent starts could: see hostile-trees.ts.
-# Reads words that each end with NUL: the name of a step and its arguments, which STEPS counts. A step that fails is left out, as
-# an agent would. Prints `planted`; what it was told to race goes on until it is killed.
+# Builds a hostile tree in the working folder, as a process of an agent could: see hostile-trees.ts.
+# Reads words that each end with NUL: the name of a step and its arguments, whose number is in STEPS. A step that fails
+# is skipped. Prints `planted`; races continue until the process is killed.
 use strict;
 use warnings;
 no warnings qw(recursion once);
@@ -29,7 +29,7 @@ sub exchange {
 my %RACES = (
     # Another content and length each time.
     write => sub { my ($name) = @_; put($name, chr(65 + int(rand(26))) x int(rand(100_000))) },
-    # Two names change places, without a moment in which one is missing.
+    # Two names are exchanged atomically.
     swap => sub { my ($one, $other) = @_; exchange($one, $other) },
     # A name is a file, a folder, a link and a pipe in turn.
     retype => sub {
@@ -52,7 +52,7 @@ my %RACES = (
 my %STEPS = (
     enter => [1, sub { mkdir($_[0]); chdir($_[0]) }],
     leave => [0, sub { chdir('..') }],
-    # N times a folder in a folder of this name, and back by as many `leave`.
+    # Creates nested folders of this name and enters the deepest.
     descend => [2, sub { my ($name, $depth) = @_; for (1 .. $depth) { mkdir($name); chdir($name) or last } }],
     ascend => [1, sub { chdir('..') for 1 .. $_[0] }],
     file => [2, \&put],
@@ -68,7 +68,7 @@ my %STEPS = (
     link => [2, sub { my ($name, $target) = @_; link($target, $name) }],
     chmod => [2, sub { my ($name, $mode) = @_; chmod(oct($mode), $name) }],
     xattr => [2, sub { my ($name, $value) = @_; syscall($SETXATTR, $name, 'user.fuzz', $value, length($value), 0) }],
-    # Moves what is there out of the way, whatever it is.
+    # Deletes or renames the path.
     away => [1, sub { my ($name) = @_; unlink($name) or rename($name, "moved-$$-" . int(rand(1e9))) }],
     race => [3, sub { my ($race, @names) = @_; push(@racers, [$race, @names]) }],
 );
@@ -85,7 +85,7 @@ my $parent = $$;
 for my $racer (@racers) {
     next if fork();
     my ($race, @names) = @$racer;
-    # Some rest, so that a machine of few cores does something else, too.
+    # Pauses, so that other processes run on a machine with few cores.
     while (getppid() == $parent) { $RACES{$race}->(@names) for 1 .. 5; select(undef, undef, undef, 0.002) }
     exit(0);
 }

@@ -1,6 +1,6 @@
 import type { Entry } from '../../workspaces/world.ts';
 
-/** What the repository of the trees holds. */
+/** Content of the repository of the trees. */
 export const ENTRIES: readonly Entry[] = [
   { path: 'README.md', content: '# Fuzz\n' },
   { path: 'src/a.txt', content: 'a\n' },
@@ -11,10 +11,10 @@ export const ENTRIES: readonly Entry[] = [
   { path: 'sub', content: '1'.repeat(40), mode: '160000' },
 ];
 
-/** Paths of the files that a tree replaces. */
+/** Files that a tree may replace. */
 export const REPOSITORY_FILES = ['README.md', 'src/a.txt', 'src/b.txt', 'dir/deep/file.txt', 'link'];
 
-/** What others push meanwhile: files that trees replace, and new ones where a tree may have something of its own. */
+/** Commits of others during a round: to files that trees replace, and to paths that a tree may use. */
 export const UPSTREAM: readonly Entry[] = [
   { path: 'README.md', content: '# Fuzz\n\nMoved on.\n' },
   { path: 'src/a.txt', content: 'a, changed\n' },

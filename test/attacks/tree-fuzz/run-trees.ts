@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { KIND_NAMES } from './hostile-trees.ts';
-import { abandon, type Outcome, playRound } from './round.ts';
+import { closeAll, type Outcome, playRound } from './round.ts';
 
 /**
- * Plants hostile trees in workspaces and conversations and judges what real servers do with them: `npm run test:trees --
- * --trees 500 --seed 1`. `--user ordinary` has a root give up its rights first; `--tree SEED` plays one tree alone, as a
- * violation names it, or several with commas between.
+ * Plants hostile trees in workspaces and conversations, and checks how real servers handle them: `npm run test:trees --
+ * --trees 500 --seed 1`. `--user ordinary` drops the rights of root first. `--tree SEED,SEED` replays the trees that a
+ * violation lists.
  */
 const { values } = parseArgs({
   options: {
@@ -19,16 +19,16 @@ const { values } = parseArgs({
     round: { type: 'string', default: '10' },
   },
 });
-/** No user of the machine. */
+/** An id that no user of the machine has. */
 const ORDINARY = ['--reuid=12345', '--regid=12345', '--clear-groups'];
-/** Between the seeds of trees of two runs. */
-const SEEDS_OF_A_RUN = 100_000;
+/** Distance between the first tree seeds of two run seeds. */
+const SEEDS_PER_RUN = 100_000;
 
 const answers = new Map<string, Map<string, number>>();
 const kinds = new Map<string, { trees: number; violations: number }>();
 let failed = 0;
 
-function say(line: string): void {
+function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
@@ -53,27 +53,27 @@ function record(number: number, { violations, trees, log }: Outcome): void {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'server.log'), log.join(''));
   writeFileSync(join(folder, 'violations.txt'), violations.join('\n'));
-  say(`VIOLATION in round ${number}: --tree ${trees.map(({ seed }) => seed).join(',')}; log in ${folder}`);
-  for (const violation of violations.slice(0, 12)) say(`  - ${violation.slice(0, 600)}`);
-  for (const { seed, kinds: names } of trees) say(`    ${seed}: ${names.join(', ')}`);
+  print(`VIOLATION in round ${number}: --tree ${trees.map(({ seed }) => seed).join(',')}; log in ${folder}`);
+  for (const violation of violations.slice(0, 12)) print(`  - ${violation.slice(0, 600)}`);
+  for (const { seed, kinds: names } of trees) print(`    ${seed}: ${names.join(', ')}`);
 }
 
-function table(trees: number): void {
-  say('\n| operation | answers |\n|---|---|');
+function printTable(trees: number): void {
+  print('\n| operation | answers |\n|---|---|');
   for (const [operation, row] of [...answers].sort()) {
     const sorted = [...row].sort(([, a], [, b]) => b - a).map(([answer, times]) => `${times} ${answer}`);
-    say(`| ${operation} | ${sorted.join(', ')} |`);
+    print(`| ${operation} | ${sorted.join(', ')} |`);
   }
-  say('\n| kind | trees |\n|---|---|');
-  for (const name of KIND_NAMES) say(`| ${name} | ${kinds.get(name)?.trees ?? 0} |`);
-  say(
+  print('\n| kind | trees |\n|---|---|');
+  for (const name of KIND_NAMES) print(`| ${name} | ${kinds.get(name)?.trees ?? 0} |`);
+  print(
     `\n${trees} trees as ${values.user}, seed ${values.seed}: ${failed === 0 ? 'no violation' : `${failed} violations`}`,
   );
 }
 
-/** Goes on as another user, in this very process. */
+/** Continues as another user in the same process. */
 function becomeOrdinary(): void {
-  if (process.execve === undefined) throw new Error('A newer Node is needed to become another user.');
+  if (process.execve === undefined) throw new Error('Switching to another user needs a newer Node.js.');
   process.chdir(tmpdir());
   process.execve('/usr/bin/setpriv', ['setpriv', ...ORDINARY, process.execPath, ...process.argv.slice(1)], process.env);
 }
@@ -81,20 +81,20 @@ function becomeOrdinary(): void {
 async function main(): Promise<number> {
   if (values.user === 'ordinary' && process.getuid?.() === 0) becomeOrdinary();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void abandon().finally(() => process.exit(130)));
+    process.once(signal, () => void closeAll().finally(() => process.exit(130)));
   }
-  const first = Number(values.seed) * SEEDS_OF_A_RUN;
+  const first = Number(values.seed) * SEEDS_PER_RUN;
   const seeds =
     values.tree?.split(',').map(Number) ?? Array.from({ length: Number(values.trees) }, (_, index) => first + index);
-  say(`${seeds.length} trees as ${values.user}, seed ${values.seed}`);
+  print(`${seeds.length} trees as ${values.user}, seed ${values.seed}`);
   for (let start = 0; start < seeds.length; start += Number(values.round)) {
-    const begun = Date.now();
+    const started = Date.now();
     const number = start / Number(values.round);
     const outcome = await playRound(seeds.slice(start, start + Number(values.round)), count);
     record(number, outcome);
-    say(`round ${number}: ${outcome.violations.length} violations (${((Date.now() - begun) / 1000).toFixed(1)} s)`);
+    print(`round ${number}: ${outcome.violations.length} violations (${((Date.now() - started) / 1000).toFixed(1)} s)`);
   }
-  table(seeds.length);
+  printTable(seeds.length);
   return failed === 0 ? 0 : 1;
 }
 

@@ -17,16 +17,16 @@ import type { Outside } from './hostile-trees.ts';
 import { ENTRIES } from './repository.ts';
 
 export const REPO = 'https://github.com/acme/fuzz';
-/** The ticket of somebody else, which is to be as it was whatever the others hold. */
-export const WELL = 'WELL';
-/** A message with this word keeps the agent at work until it is canceled. */
-export const WAIT = 'WAIT-FOR-EVER';
+/** A ticket without a hostile tree, which must not change. */
+export const HEALTHY = 'HEALTHY';
+/** A message with this word makes the agent hang until it is canceled. */
+export const WAIT = 'WAIT-FOREVER';
 const SESSION_ID = '01234567-89ab-cdef-0123-456789abcdef';
 
 export type FuzzWorld = Awaited<ReturnType<typeof makeFuzzWorld>>;
 export type App = Awaited<ReturnType<typeof buildApp>>;
 
-/** A server in this process, among stand-ins, with what no tree may reach. */
+/** Creates a world of stand-ins and files that no tree may reach; its servers run in this process. */
 export async function makeFuzzWorld() {
   const dir = await mkdtemp(join(tmpdir(), 'pw-trees-'));
   const github = await startGitHub({ root: join(dir, 'github') });
@@ -48,8 +48,8 @@ export async function makeFuzzWorld() {
   const outside: Outside = {
     folder: path('outside'),
     file: path('outside', 'canary.txt'),
-    otherWorkspace: path('tickets', WELL),
-    otherGitDir: path('data', 'gitdirs', `${WELL}.git`),
+    otherWorkspace: path('tickets', HEALTHY),
+    otherGitDir: path('data', 'gitdirs', `${HEALTHY}.git`),
   };
 
   return {
@@ -60,7 +60,7 @@ export async function makeFuzzWorld() {
     directory,
     log,
 
-    /** Starts a server on folders of the world. @param folder holds `data` and `tickets` */
+    /** Starts a server. @param folder folder for `data` and `tickets` */
     async start(folder: string): Promise<{ app: App; url: string }> {
       const settings = {
         DATA_DIR: join(folder, 'data'),
@@ -85,14 +85,14 @@ export async function makeFuzzWorld() {
     async close(): Promise<void> {
       for (const app of apps) await app.close();
       await github.close();
-      // A tree may have folders that nobody may write.
+      // A tree may have folders without write permission.
       execFileSync('chmod', ['-R', 'u+rwx', dir]);
       await rm(dir, { recursive: true, maxRetries: 3 });
     },
   };
 }
 
-/** An agent that leaves the work to whoever plants; its folder of conversations is like that of Gemini CLI. */
+/** Creates an agent that changes no file, with a conversation folder as that of Gemini CLI. */
 function fuzzAgent(): AgentDefinition {
   const agent = scripted();
   return {
@@ -108,7 +108,7 @@ function fuzzAgent(): AgentDefinition {
   };
 }
 
-/** What a folder that no tree may reach is like: each entry with its mode, owner, time and content. */
+/** Describes each entry of a folder by mode, owner, time and content. */
 export async function describe(folder: string): Promise<string[]> {
   const stats = await lstat(folder);
   const facts = [folder, stats.mode.toString(8), stats.uid, stats.mtimeMs];

@@ -2,15 +2,15 @@ import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-/** A place in the project's code, and what it reads instead. */
+/** A replacement in a source file of the project. */
 export type Edit = { file: string; from: string; to: string };
 
 /**
- * Loaded before a program (`node --import`), takes defences away from it: the edits of the variable `TAKE_AWAY` are made
- * to the code as it is loaded. An edit whose place is not there ends the program, since then it would take nothing away.
+ * Removes defences from a program that loads it with `node --import`: it applies the edits of the variable
+ * `REMOVED_DEFENCES` to modules as they are loaded. Throws when a file does not contain the text of its edit.
  */
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const edits: Edit[] = JSON.parse(process.env.TAKE_AWAY ?? '[]');
+const edits: Edit[] = JSON.parse(process.env.REMOVED_DEFENCES ?? '[]');
 
 registerHooks({
   load(url, context, nextLoad) {

@@ -85,8 +85,8 @@ export async function buildApp(options: AppOptions) {
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
-    // Of a single plugin: a busy machine needs more than the default of ten seconds.
-    pluginTimeout: 120_000,
+    // The limit holds for hooks that stop the server, too: they wait up to SHUTDOWN_SECONDS for runs. Boot has no limit.
+    pluginTimeout: 0,
     requestTimeout: TIMEOUTS.request,
     keepAliveTimeout: TIMEOUTS.idle,
     http: {

@@ -29,11 +29,8 @@ export function createKeyStore(db: Kysely<Database>, commit: GroupCommit) {
       let select = db.selectFrom('keys').selectAll();
       if (cursor !== undefined) {
         const [createdAt = '', keyId = ''] = decodeCursor('keys', cursor);
-        select = select.where((eb) =>
-          eb.or([
-            eb('created_at', '<', createdAt),
-            eb.and([eb('created_at', '=', createdAt), eb('key_id', '<', keyId)]),
-          ]),
+        select = select.where(({ eb, refTuple, tuple }) =>
+          eb(refTuple('created_at', 'key_id'), '<', tuple(createdAt, keyId)),
         );
       }
       const rows = await select

@@ -94,11 +94,8 @@ export function createTicketStore(db: Kysely<Database>, changes: ChangeNotifier)
       if (query.repositories !== undefined) select = select.where(inRepositories(query.repositories));
       if (query.cursor !== undefined) {
         const [createdAt = '', key = ''] = decodeCursor('tickets', query.cursor);
-        select = select.where((eb) =>
-          eb.or([
-            eb('created_at', '<', createdAt),
-            eb.and([eb('created_at', '=', createdAt), eb('ticket_key', '<', key)]),
-          ]),
+        select = select.where(({ eb, refTuple, tuple }) =>
+          eb(refTuple('created_at', 'ticket_key'), '<', tuple(createdAt, key)),
         );
       }
       const rows = await select

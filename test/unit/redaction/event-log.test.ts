@@ -1,8 +1,8 @@
 import t from 'tap';
-import type { EventDraft } from '../../schemas/event.ts';
-import { createEventLog } from '../../src/events/event-log.ts';
-import { createRedactor } from '../../src/redaction/redactor.ts';
-import { openStore } from '../../src/store/open-store.ts';
+import type { EventDraft } from '../../../schemas/event.ts';
+import { createEventLog } from '../../../src/events/event-log.ts';
+import { createRedactor } from '../../../src/redaction/redactor.ts';
+import { openStore } from '../../../src/store/open-store.ts';
 
 const SECRET = 'ghp_0123456789abcdefghijklmnopqrstuvwxyz';
 const say = (text: string): EventDraft => ({ type: 'message.delta', data: { text } });

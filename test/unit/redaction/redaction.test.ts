@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
-import { type EventDraft, eventData } from '../../schemas/event.ts';
-import { redactEvents } from '../../src/redaction/redact-events.ts';
-import { createRedactor } from '../../src/redaction/redactor.ts';
+import { type EventDraft, eventData } from '../../../schemas/event.ts';
+import { redactEvents } from '../../../src/redaction/redact-events.ts';
+import { createRedactor } from '../../../src/redaction/redactor.ts';
 
 const SECRETS = {
   'a token': 'ghp_0123456789abcdefghijklmnopqrstuvwxyz',

@@ -4,9 +4,9 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import { gemini } from '../../src/agents/gemini/gemini.ts';
-import { loadConfig } from '../../src/config/load-config.ts';
-import { createSandbox } from '../../src/sandbox/sandbox.ts';
+import { gemini } from '../../../src/agents/gemini/gemini.ts';
+import { loadConfig } from '../../../src/config/load-config.ts';
+import { createSandbox } from '../../../src/sandbox/sandbox.ts';
 
 /** The modules of the installed Gemini CLI: its file has a hash in its name, which each version changes. */
 const bundle = join(dirname(createRequire(import.meta.url).resolve('@google/gemini-cli/package.json')), 'bundle');

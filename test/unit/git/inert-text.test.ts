@@ -1,8 +1,8 @@
 import t from 'tap';
-import { inertLine, inertQuote } from '../../src/git/inert-text.ts';
-import { createRandom, type Random } from '../attacks/random.ts';
-import { LINE_ATTACKS, WORD_ATTACKS } from '../attacks/word-attacks.ts';
-import { effectsOf, trailersOf } from '../attacks/word-effects.ts';
+import { inertLine, inertQuote } from '../../../src/git/inert-text.ts';
+import { createRandom, type Random } from '../../attacks/random.ts';
+import { LINE_ATTACKS, WORD_ATTACKS } from '../../attacks/word-attacks.ts';
+import { effectsOf, trailersOf } from '../../attacks/word-effects.ts';
 
 const TEXTS = Number(process.env.FUZZ_TEXTS ?? 2000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { AppError } from '../../src/errors/app-error.ts';
-import { ticketBranch, validateBranchName } from '../../src/git/branch-name.ts';
-import { parseRepoUrl, remoteUrl } from '../../src/git/repo-url.ts';
+import { AppError } from '../../../src/errors/app-error.ts';
+import { ticketBranch, validateBranchName } from '../../../src/git/branch-name.ts';
+import { parseRepoUrl, remoteUrl } from '../../../src/git/repo-url.ts';
 
 const HOSTS = ['github.com', 'git.example.org'];
 const SECRET = 'hunter2secret';

@@ -2,8 +2,8 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { ADMITTED, REFUSED, REFUSED_TEXTS, snakeCase, snakeName } from './model-bodies.ts';
-import { answerTo, asking, COUNT, event, json, makeProxy, PLAIN, STREAM, usage } from './proxied-model.ts';
+import { answerTo, asking, COUNT, event, json, makeProxy, PLAIN, STREAM, usage } from './fixtures.ts';
+import { ADMITTED, REFUSED, REFUSED_TEXTS, snakeCase, snakeName } from './request-bodies.ts';
 
 /** The model's name as it is in a request that is counted. */
 const model = 'models/gemini-2.5-pro';

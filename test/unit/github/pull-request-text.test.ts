@@ -1,7 +1,7 @@
 import t from 'tap';
-import { pullRequestText as composed, type PullRequestFacts } from '../../src/github/pull-request-text.ts';
-import { LINE_ATTACKS, WORD_ATTACKS } from '../attacks/word-attacks.ts';
-import { effectsOf } from '../attacks/word-effects.ts';
+import { pullRequestText as composed, type PullRequestFacts } from '../../../src/github/pull-request-text.ts';
+import { LINE_ATTACKS, WORD_ATTACKS } from '../../attacks/word-attacks.ts';
+import { effectsOf } from '../../attacks/word-effects.ts';
 
 const pullRequestText = (facts: PullRequestFacts) => composed(facts, (text) => text);
 

@@ -1,9 +1,9 @@
 import { createServer } from 'node:http';
 import { pino } from 'pino';
 import t from 'tap';
-import type { RunEvent } from '../../schemas/event.ts';
-import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
-import { createRunTracer } from '../../src/telemetry/run-tracer.ts';
+import type { RunEvent } from '../../../schemas/event.ts';
+import { listenOnLoopback } from '../../../src/sandbox/socket-forward.ts';
+import { createRunTracer } from '../../../src/telemetry/run-tracer.ts';
 
 t.test('a stop does not wait until a collector that is out of order is given up', async (t) => {
   let asked = 0;

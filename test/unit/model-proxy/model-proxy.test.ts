@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
+import { listenOnLoopback } from '../../../src/sandbox/socket-forward.ts';
 import {
   answerTo,
   asking,
@@ -18,7 +18,7 @@ import {
   STREAM,
   textIn,
   usage,
-} from './proxied-model.ts';
+} from './fixtures.ts';
 
 t.test('only the calls of the agent get through, with the key in place of the token', async (t) => {
   const { begin, call, seen, told, proxy } = await makeProxy(t, (response) => json(response, usage(3, 4)), {

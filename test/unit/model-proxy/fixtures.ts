@@ -1,13 +1,13 @@
 import { type ClientRequest, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { loadConfig } from '../../src/config/load-config.ts';
-import { geminiModel } from '../../src/model-proxy/gemini/model-api.ts';
-import type { Limit } from '../../src/model-proxy/limits.ts';
-import { createModelProxy } from '../../src/model-proxy/model-proxy.ts';
-import { createUpstream } from '../../src/model-proxy/upstream.ts';
-import { createRedactor } from '../../src/redaction/redactor.ts';
-import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
-import type { Owner } from './fixtures.ts';
+import { loadConfig } from '../../../src/config/load-config.ts';
+import { geminiModel } from '../../../src/model-proxy/gemini/model-api.ts';
+import type { Limit } from '../../../src/model-proxy/limits.ts';
+import { createModelProxy } from '../../../src/model-proxy/model-proxy.ts';
+import { createUpstream } from '../../../src/model-proxy/upstream.ts';
+import { createRedactor } from '../../../src/redaction/redactor.ts';
+import { listenOnLoopback } from '../../../src/sandbox/socket-forward.ts';
+import type { Owner } from '../../helpers/server.ts';
 
 export const KEY = 'AIzaSyRealKey0123456789';
 export const STREAM = '/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse';

@@ -4,15 +4,15 @@ import type { Mount } from '../../src/sandbox/types.ts';
 
 const SCRIPT: Mount = { host: fileURLToPath(new URL('scripted-agent.mjs', import.meta.url)), inside: '/opt/agent.mjs' };
 
-/** A second agent takes no more than this. */
-export function scripted(oddity = 'none'): AgentDefinition {
+/** Defines an agent that runs the script in its prompt. @param fault see scripted-agent.mjs */
+export function scripted(fault = 'none'): AgentDefinition {
   return {
     name: 'scripted',
     title: 'Scripted agent',
     version: () => '1.0.0',
     check: async () => undefined,
     prepareLaunch: async ({ sandbox, workspace, conversation }) => ({
-      argv: [sandbox.layout({ workspace, home: conversation }).node, sandbox.path(SCRIPT), oddity],
+      argv: [sandbox.layout({ workspace, home: conversation }).node, sandbox.path(SCRIPT), fault],
       mounts: [SCRIPT],
       home: { folder: conversation },
     }),
@@ -23,7 +23,7 @@ export function scripted(oddity = 'none'): AgentDefinition {
   };
 }
 
-/** Edits of the server (test/attacks/take-away.ts) that put the scripted agent in the place of Gemini CLI; the message of a person is its script. */
+/** Edits of the server (test/attacks/take-away.ts) that replace Gemini CLI by the scripted agent. Its script is the message of a person. */
 export const SCRIPTED_GEMINI = [
   {
     file: 'src/agents/gemini/gemini.ts',

@@ -7,7 +7,6 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import type { GitProgress } from '../../src/git/progress.ts';
-import { createClashFinder } from '../../src/workspaces/scan/path-clashes.ts';
 import { noneLeft } from '../helpers/processes.ts';
 import { commitEntries, findText, makeWorld, plainGit, repo, TOKEN, type World } from './world.ts';
 
@@ -128,33 +127,6 @@ t.test('unusual trees work, and what is not done is said', async (t) => {
   t.strictSame(await readdir(`${workspace}/vendor/lib`), []);
   t.match(await workspaces.status('ODD-1'), { dirty: false });
   t.match(await workspaces.diff('ODD-1'), { files: [], patch: '', truncated: false });
-
-  const findClash = createClashFinder();
-  const tree = [
-    'A',
-    'A/y',
-    'README',
-    'Readme',
-    'a',
-    'a/x',
-    'b',
-    'b/C',
-    'b/C/d',
-    'b/c',
-    'same',
-    'same2',
-    'é',
-    'e\u0301',
-  ];
-  t.strictSame(
-    tree.flatMap((path) => (findClash(path) === undefined ? [] : [[findClash(path), path]])),
-    [
-      ['README', 'Readme'],
-      ['A', 'a'],
-      ['b/C', 'b/c'],
-      ['é', 'e\u0301'],
-    ],
-  );
 });
 
 t.test('a ticket goes on from its branch on the remote', async (t) => {

@@ -5,8 +5,6 @@ import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { listenOnLoopback } from '../../../src/sandbox/socket-forward.ts';
 import {
-  answerTo,
-  asking,
   COUNT,
   event,
   json,
@@ -14,31 +12,37 @@ import {
   makeProxy,
   PLAIN,
   proxyTo,
-  type Seen,
+  type ReceivedRequest,
+  requestWith,
+  responseTo,
   STREAM,
   textIn,
   usage,
 } from './fixtures.ts';
 
-t.test('only the calls of the agent get through, with the key in place of the token', async (t) => {
-  const { begin, call, seen, told, proxy } = await makeProxy(t, (response) => json(response, usage(3, 4)), {
+t.test('the proxy forwards only calls that agents need, with the key in place of the token', async (t) => {
+  const { begin, call, received, notified, proxy } = await makeProxy(t, (response) => json(response, usage(3, 4)), {
     path: '/relay/',
   });
-  t.equal((await call(PLAIN)).status, 403, 'nothing outside of a turn');
+  t.equal((await call(PLAIN)).status, 403, 'no call outside of a turn');
   const end = begin();
   const headers = { cookie: 'a=b', authorization: 'Bearer x', 'x-forwarded-for': 'y', 'content-type': 'text/x' };
-  t.match(await call(PLAIN, { headers, body: asking('x') }), { status: 200, body: /usageMetadata/ });
-  t.match(seen[0], { method: 'POST', url: `/relay${PLAIN}`, body: asking('x') }, 'below the address of the relay');
-  const { host, connection, ...sent } = seen[0]?.headers ?? {};
+  t.match(await call(PLAIN, { headers, body: requestWith('x') }), { status: 200, body: /usageMetadata/ });
+  t.match(
+    received[0],
+    { method: 'POST', url: `/relay${PLAIN}`, body: requestWith('x') },
+    'below the address of the relay',
+  );
+  const { host, connection, ...sent } = received[0]?.headers ?? {};
   t.same(sent, {
     'content-type': 'application/json',
-    'content-length': String(asking('x').length),
+    'content-length': String(requestWith('x').length),
     'accept-encoding': 'identity',
     'x-goog-api-key': KEY,
   });
-  t.notMatch(JSON.stringify(seen), proxy.token);
+  t.notMatch(JSON.stringify(received), proxy.token);
 
-  const before = seen.length;
+  const before = received.length;
   for (const path of [
     ...['/', '/v1beta/models', '/v1beta/models/x', '/v1beta/models/x:embedContent', '/v1beta/files', '/upload/v1beta'],
     ...['/v1beta/cachedContents', '/v1beta/models/../files:generateContent', '/v1beta/models/a/b:generateContent'],
@@ -56,35 +60,39 @@ t.test('only the calls of the agent get through, with the key in place of the to
   for (const token of ['', KEY, `${proxy.token}x`, proxy.token.slice(1)]) {
     t.equal((await call(PLAIN, { headers: { 'x-goog-api-key': token } })).status, 403, `token ${token.length}`);
   }
-  t.equal(seen.length, before, 'no refused call reached the model');
-  t.match(told.at(-1), { warning: 'agents do not need OPTIONS /v1beta/models/gemini-2.5-pro' });
+  t.equal(received.length, before, 'no refused call reached the model');
+  t.match(notified.at(-1), { warning: 'agents do not need OPTIONS /v1beta/models/gemini-2.5-pro' });
   end();
   t.equal((await call(PLAIN)).status, 403);
 });
 
-t.test('answers come as they are made, without what is not for the agent', async (t) => {
+t.test('the proxy streams a response as it arrives, without headers that are not for the agent', async (t) => {
   const next = Promise.withResolvers<void>();
-  const { begin, send, told } = await makeProxy(t, async (response) => {
+  const { begin, send, notified } = await makeProxy(t, async (response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'set-cookie': 'x', 'x-internal': 'y' });
     response.write(event(usage(10, 1)));
     await next.promise;
-    // Cut anywhere, also within a character.
+    // Split anywhere, even within a character.
     const rest = Buffer.from(event({ text: 'ü', ...usage(10, 5) }));
     for (const byte of rest) response.write(Buffer.of(byte));
     response.end();
   });
   begin();
-  const answer = await answerTo(send(STREAM));
+  const answer = await responseTo(send(STREAM));
   const [first] = await once(answer, 'data');
-  t.equal(String(first), event(usage(10, 1)), 'the first part is here before the second is made');
+  t.equal(String(first), event(usage(10, 1)), 'the first part arrives before the model sends the second');
   t.notOk(answer.headers['set-cookie'] || answer.headers['x-internal']);
   t.equal(answer.headers['content-type'], 'text/event-stream');
   next.resolve();
   t.equal(await text(answer), event({ text: 'ü', ...usage(10, 5) }));
-  t.same(told, [{ input_tokens: 10, output_tokens: 5, cached_tokens: 0, model: 'gemini-2.5-pro' }], 'the last count');
+  t.same(
+    notified,
+    [{ input_tokens: 10, output_tokens: 5, cached_tokens: 0, model: 'gemini-2.5-pro' }],
+    'the last count is reported',
+  );
 });
 
-t.test('tokens are counted in every form of an answer', async (t) => {
+t.test('the proxy counts the tokens of each form of response', async (t) => {
   const metadata = {
     ...{ promptTokenCount: 100, cachedContentTokenCount: 60, candidatesTokenCount: 7, thoughtsTokenCount: 20 },
     ...{ toolUsePromptTokenCount: 3, totalTokenCount: 130 },
@@ -97,88 +105,92 @@ t.test('tokens are counted in every form of an answer', async (t) => {
     { usageMetadata: { promptTokenCount: -5, candidatesTokenCount: 1e300 } },
     'x'.repeat(396),
   ];
-  const { begin, call, told } = await makeProxy(t, (response) => json(response, answers.shift() ?? {}));
+  const { begin, call, notified } = await makeProxy(t, (response) => json(response, answers.shift() ?? {}));
   begin();
   for (let index = 0; index < 5; index += 1) await call(PLAIN);
   await call(COUNT);
-  const counts = told.map((usage) => Object.values(usage).slice(0, 3));
-  t.same(counts[0], [103, 27, 60], 'thoughts are output, and what tools brought is input');
+  const counts = notified.map((usage) => Object.values(usage).slice(0, 3));
+  t.same(counts[0], [103, 27, 60], 'thoughts count as output, tool results as input');
   t.same(counts[1], [1, 2, 0], 'a list counts by its last element');
   t.same(
     counts[2],
     [Math.ceil(('{}'.length + JSON.stringify(spoof).length) / 4), 0, 0],
-    'what the model says is no count',
+    'a count in generated content is ignored',
   );
-  t.same(counts[3], [0, 0, 0], 'nor is nonsense');
-  t.same(counts[4], [100, 0, 0], 'an answer without a count counts by its size');
-  t.equal(counts.length, 5, 'counting tokens is free');
+  t.same(counts[3], [0, 0, 0], 'implausible counts are ignored');
+  t.same(counts[4], [100, 0, 0], 'a response without a count is estimated by its size');
+  t.equal(counts.length, 5, 'countTokens itself is not counted');
 });
 
-t.test('a budget is checked before each call, one call at a time', async (t) => {
-  const { begin, call, told, seen } = await makeProxy(t, (response) => json(response, usage(60, 40)));
+t.test('the proxy checks the budget before each call, one call at a time', async (t) => {
+  const { begin, call, notified, received } = await makeProxy(t, (response) => json(response, usage(60, 40)));
   begin({ limit: 150, used: 0 });
   const statuses = await Promise.all(Array.from({ length: 5 }, async () => (await call(PLAIN)).status));
-  t.same(statuses.toSorted(), [200, 200, 403, 403, 403], 'also when they come at once');
-  t.equal(seen.length, 2, 'overshot by one call at most');
-  t.match(told.at(-1), {
+  t.same(statuses.toSorted(), [200, 200, 403, 403, 403], 'even when calls arrive at once');
+  t.equal(received.length, 2, 'one call at most exceeds the budget');
+  t.match(notified.at(-1), {
     code: 'budget_exceeded',
     message: '200 tokens used; THE_LIMIT allows 150.',
   });
   begin({ limit: 150, used: 150 });
-  t.equal((await call(PLAIN)).status, 403, 'what the run used before counts too');
+  t.equal((await call(PLAIN)).status, 403, 'earlier usage of the run counts too');
   begin({ limit: 150, used: 149 });
   t.equal((await call(PLAIN)).status, 200);
 });
 
-t.test('calls that are broken off count', async (t) => {
-  const { begin, send, told } = await makeProxy(t, (response) => {
+t.test('the proxy counts a call when the agent or the turn aborts it', async (t) => {
+  const { begin, send, notified } = await makeProxy(t, (response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write(event(usage(10, 2)));
   });
   const end = begin();
-  const answer = await answerTo(send(STREAM));
+  const answer = await responseTo(send(STREAM));
   await once(answer, 'data');
   answer.destroy();
-  const other = await answerTo(send(STREAM));
+  const other = await responseTo(send(STREAM));
   await once(other, 'data');
   end();
-  t.match(told, [{ input_tokens: 10, output_tokens: 2 }, { output_tokens: 2 }], 'all are told when the turn has ended');
-  await t.rejects(text(other), 'and the agent gets no more');
+  t.match(
+    notified,
+    [{ input_tokens: 10, output_tokens: 2 }, { output_tokens: 2 }],
+    'all usage is reported when the turn has ended',
+  );
+  await t.rejects(text(other), 'the agent receives no more data');
 });
 
-t.test('a call that the agent leaves before its answer counts by its size', async (t) => {
+t.test('the proxy counts a call by its size when the agent aborts it before the response', async (t) => {
   const arrived = Promise.withResolvers<void>();
-  const { begin, send, told } = await makeProxy(t, () => arrived.resolve());
+  const { begin, send, notified } = await makeProxy(t, () => arrived.resolve());
   const end = begin();
-  const sent = send(PLAIN, { body: asking('x'.repeat(400 - asking('').length)) });
+  const sent = send(PLAIN, { body: requestWith('x'.repeat(400 - requestWith('').length)) });
   await arrived.promise;
   sent.destroy();
   end();
-  t.match(told, [{ input_tokens: 100, output_tokens: 0 }]);
+  t.match(notified, [{ input_tokens: 100, output_tokens: 0 }]);
 });
 
-t.test('what no trying mends reaches the agent as it is, without the key', async (t) => {
+t.test('the proxy passes on an error for the agent with the key redacted', async (t) => {
   const words = `Consumer 'api_key:${KEY}' is tired`;
-  const { begin, call, told } = await makeProxy(t, (response, { body }) => {
+  const { begin, call, notified } = await makeProxy(t, (response, { body }) => {
     const status = Number(textIn(body));
     response.writeHead(status, { 'content-type': 'application/json', 'retry-after': '7', location: 'http://x/' });
     response.end(status === 413 ? '<html>' : JSON.stringify({ error: { code: status, message: words } }));
   });
   begin();
   for (const status of [302, 400, 404, 413]) {
-    const answer = await call(PLAIN, { body: asking(String(status)) });
+    const answer = await call(PLAIN, { body: requestWith(String(status)) });
     t.equal(answer.status, status);
     t.equal(answer.headers['retry-after'], '7');
     t.notOk(answer.headers.location);
     t.notMatch(answer.body, KEY);
     if (status !== 413) t.match(JSON.parse(answer.body).error, { message: "Consumer 'api_key:[redacted]' is tired" });
   }
-  t.same(told, []);
+  t.same(notified, []);
 });
 
 const google = (code: number, message: string, ...details: object[]) => ({ error: { code, message, details } });
 const rpc = (type: string, fields: object) => ({ '@type': `type.googleapis.com/google.rpc.${type}`, ...fields });
 
-t.test('what no trying mends ends the turn at once', async (t) => {
+t.test('the proxy fails the turn at once when a retry cannot help', async (t) => {
   const perDay = rpc('QuotaFailure', {
     violations: [{ quotaId: 'GenerateRequestsPerDayPerProjectPerModel-FreeTier' }],
   });
@@ -191,19 +203,19 @@ t.test('what no trying mends ends the turn at once', async (t) => {
     [429, google(429, 'Quota exceeded for x, limit: 0, model: y'), 'model_quota_exhausted', /limit: 0/],
   ];
   for (const [status, body, code, message] of cases) {
-    const { begin, call, told, seen } = await makeProxy(t, (response) => {
+    const { begin, call, notified, received } = await makeProxy(t, (response) => {
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
     });
     begin();
-    t.equal((await call(STREAM)).status, 403, 'a status after which the agent does not try again');
+    t.equal((await call(STREAM)).status, 403, 'a status after which the agent does not retry');
     t.equal((await call(STREAM)).status, 403);
-    t.match(told, [{ code, message }], 'told once');
-    t.equal(told.length, 1);
-    t.equal(seen.length, 1, 'and the model is left alone from then on');
+    t.match(notified, [{ code, message }], 'the failure is reported');
+    t.equal(notified.length, 1, 'once');
+    t.equal(received.length, 1, 'no further call reaches the model');
   }
 });
 
-t.test('what passes is tried again, as late as the model asks, and said', async (t) => {
+t.test('the proxy retries transient errors after the delay that the model requests, and reports them', async (t) => {
   const failures = [
     (response: ServerResponse) => {
       const body = google(429, 'Too fast. Please retry in 0.01s.');
@@ -214,19 +226,19 @@ t.test('what passes is tried again, as late as the model asks, and said', async 
     (response: ServerResponse) =>
       response.writeHead(200, { 'content-type': 'text/event-stream' }).end('data: {"candidates": oops\n\n'),
   ];
-  const { begin, call, told, seen } = await makeProxy(t, (response) => {
+  const { begin, call, notified, received } = await makeProxy(t, (response) => {
     const failure = failures.shift();
     if (failure) failure(response);
     else response.writeHead(200, { 'content-type': 'text/event-stream' }).end(event(usage(4, 2)));
   });
   begin();
-  const first = await call(STREAM, { body: asking('x') });
-  t.match(first, { status: 200, body: event(usage(4, 2)) }, 'of all this the agent sees nothing');
+  const first = await call(STREAM, { body: requestWith('x') });
+  t.match(first, { status: 200, body: event(usage(4, 2)) }, 'the agent receives only the successful response');
   t.same(
-    seen.map(({ body }) => body),
-    Array(5).fill(asking('x')),
+    received.map(({ body }) => body),
+    Array(5).fill(requestWith('x')),
   );
-  t.match(told, [
+  t.match(notified, [
     { warning: /^The model limits the rate \(429\): Too fast\. .* Retrying in 2 s \(attempt 2 of 5\)\.$/ },
     { warning: 'The model failed (503): no reason given. Retrying in 0 s (attempt 3 of 5).' },
     { warning: /^Could not reach the model \(ECONNRESET\)\. Retrying in \d s \(attempt 4 of 5\)\.$/ },
@@ -236,15 +248,15 @@ t.test('what passes is tried again, as late as the model asks, and said', async 
   ]);
 });
 
-t.test('trying again has an end', async (t) => {
-  const { begin, call, told, seen } = await makeProxy(t, (response) => {
+t.test('the proxy stops retrying after five attempts, before a long delay and near the time limit', async (t) => {
+  const { begin, call, notified, received } = await makeProxy(t, (response) => {
     response.writeHead(503, { 'retry-after': '0', 'content-type': 'application/json' });
     response.end(JSON.stringify(google(503, 'The model is overloaded.')));
   });
   begin();
   t.equal((await call(STREAM)).status, 403);
-  t.equal(seen.length, 5, 'after so many times');
-  t.match(told.at(-1), { code: 'model_failed', message: 'The model failed (503): The model is overloaded.' });
+  t.equal(received.length, 5, 'five attempts');
+  t.match(notified.at(-1), { code: 'model_failed', message: 'The model failed (503): The model is overloaded.' });
 
   const slow = await makeProxy(t, (response) => {
     response.writeHead(429, { 'content-type': 'application/json' });
@@ -252,72 +264,79 @@ t.test('trying again has an end', async (t) => {
   });
   slow.begin();
   t.equal((await slow.call(STREAM)).status, 403);
-  t.equal(slow.seen.length, 1, 'or when it would take too long');
-  t.match(slow.told, [{ warning: /429/ }, { code: 'model_rate_limited', retryAfter: 3600 }]);
+  t.equal(slow.received.length, 1, 'no retry before a long delay');
+  t.match(slow.notified, [{ warning: /429/ }, { code: 'model_rate_limited', retryAfter: 3600 }]);
 
   const nowhere = await proxyTo(t, 'http://127.0.0.1:1');
   nowhere.begin({ unit: 'seconds', limit: 100, used: 99.5 });
   t.equal((await nowhere.call(PLAIN)).status, 403);
   const words = 'Could not reach the model (ECONNREFUSED).';
-  t.match(nowhere.told, [{ warning: words }, { code: 'model_failed', message: words }], 'or until after the run');
+  t.match(
+    nowhere.notified,
+    [{ warning: words }, { code: 'model_failed', message: words }],
+    'no retry after the time limit of the run',
+  );
 });
 
-t.test('what has been passed on is not asked for again', async (t) => {
+t.test('the proxy does not retry a call when the agent has received a part of the response', async (t) => {
   const answering = Promise.withResolvers<ServerResponse>();
-  const { begin, send, told, seen } = await makeProxy(t, (response) => {
+  const { begin, send, notified, received } = await makeProxy(t, (response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write(event(usage(5, 5)));
     answering.resolve(response);
   });
   begin();
-  const answer = await answerTo(send(STREAM));
+  const answer = await responseTo(send(STREAM));
   await once(answer, 'data');
   (await answering.promise).write('data: garbage\n\n');
   await t.rejects(text(answer));
-  t.equal(seen.length, 1);
-  t.match(told, [
+  t.equal(received.length, 1);
+  t.match(notified, [
     { input_tokens: 5, output_tokens: 5 },
     { warning: 'The model failed in the middle of its response: its response is not valid JSON.' },
     { code: 'model_failed' },
   ]);
 });
 
-const prompt = { role: 'user', parts: [{ text: 'mend it' }] };
+const prompt = { role: 'user', parts: [{ text: 'fix it' }] };
 const called = (name: string, args: object) => ({ role: 'model', parts: [{ functionCall: { name, args } }] });
-const came = (name: string, response: object) => ({ role: 'user', parts: [{ functionResponse: { name, response } }] });
-const partsSent = ({ body }: Seen) =>
+const returned = (name: string, response: object) => ({
+  role: 'user',
+  parts: [{ functionResponse: { name, response } }],
+});
+const partsSent = ({ body }: ReceivedRequest) =>
   JSON.parse(body).contents.map(({ parts }: { parts: { text?: string }[] }) => parts.map((part) => part.text ?? '-'));
 
-t.test('near a limit the agent is told, from then on at the same place', async (t) => {
-  const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+t.test('the proxy inserts a hint near a limit, and keeps it at the same position', async (t) => {
+  const { begin, call, received } = await makeProxy(t, (response) => json(response, usage(1, 1)));
   begin({ unit: 'turns', limit: 10, used: 8 });
   const contents: object[] = [prompt];
   const ask = () => call(STREAM, { body: JSON.stringify({ contents, tools: [] }) });
   await ask();
-  contents.push(called('glob', {}), came('glob', { output: 'x' }));
+  contents.push(called('glob', {}), returned('glob', { output: 'x' }));
   await ask();
-  t.same(seen.map(partsSent), [[['mend it']], [['mend it'], ['-'], ['-', 'near THE_LIMIT: 9 of 10 turns used']]]);
-  t.match(JSON.parse(seen[1]?.body ?? '').tools, [], 'the rest of the request is as it was');
-  t.equal((await ask()).status, 403, 'at the limit no call is let through');
+  t.same(received.map(partsSent), [[['fix it']], [['fix it'], ['-'], ['-', 'near THE_LIMIT: 9 of 10 turns used']]]);
+  t.match(JSON.parse(received[1]?.body ?? '').tools, [], 'the other fields are unchanged');
+  t.equal((await ask()).status, 403, 'no call passes at the limit');
 
   const other = await makeProxy(t, (response) => json(response, usage(10, 10)));
   other.begin({ unit: 'tokens', limit: 1000, used: 880 });
   for (const length of [1, 3, 5]) {
-    const longer = [prompt, called('a', {}), came('a', {}), called('b', {}), came('b', {})].slice(0, length);
+    const longer = [prompt, called('a', {}), returned('a', {}), called('b', {}), returned('b', {})].slice(0, length);
     await other.call(STREAM, { body: JSON.stringify({ contents: longer }) });
   }
   const near = 'near THE_LIMIT: 900 of 1000 tokens used';
   t.same(
-    other.seen.map(partsSent),
-    [[['mend it']], [['mend it'], ['-'], ['-', near]], [['mend it'], ['-'], ['-', near], ['-'], ['-']]],
-    'when the next call would bring it there',
+    other.received.map(partsSent),
+    [[['fix it']], [['fix it'], ['-'], ['-', near]], [['fix it'], ['-'], ['-', near], ['-'], ['-']]],
+    'the hint is in each call from 900 tokens on',
   );
 });
 
-t.test('in a history that the agent has shortened, nothing is put into its own mouth', async (t) => {
-  const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+t.test('the proxy inserts hints only into messages of the user when the agent has shortened its history', async (t) => {
+  const { begin, call, received } = await makeProxy(t, (response) => json(response, usage(1, 1)));
   begin({ unit: 'turns', limit: 100, used: 90 });
   const ask = (...contents: object[]) => call(STREAM, { body: JSON.stringify({ contents }) });
-  const ran = [called('a', {}), came('a', {})];
+  const ran = [called('a', {}), returned('a', {})];
   await ask(prompt, ...ran, ...ran);
   const summary = [
     { role: 'user', parts: [{ text: 'so far' }] },
@@ -326,15 +345,15 @@ t.test('in a history that the agent has shortened, nothing is put into its own m
   const near = 'near THE_LIMIT: 90 of 100 turns used';
   await ask(...summary, ...ran, ...ran, ...ran);
   await ask(...summary, ...ran);
-  t.same(seen.map(partsSent), [
-    [['mend it'], ['-'], ['-'], ['-'], ['-', near]],
+  t.same(received.map(partsSent), [
+    [['fix it'], ['-'], ['-'], ['-'], ['-', near]],
     [['so far'], ['Got it.'], ['-'], ['-'], ['-'], ['-', near], ['-'], ['-']],
     [['so far'], ['Got it.'], ['-'], ['-', near]],
   ]);
 });
 
-t.test('nine tenths of the time are near its limit too, and conversations alone are spoken into', async (t) => {
-  const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+t.test('the proxy inserts a hint at nine tenths of the time limit, and only into conversations', async (t) => {
+  const { begin, call, received } = await makeProxy(t, (response) => json(response, usage(1, 1)));
   begin({ unit: 'seconds', limit: 1000, used: 899 });
   const body = JSON.stringify({ contents: [prompt] });
   await call(STREAM, { body });
@@ -342,54 +361,54 @@ t.test('nine tenths of the time are near its limit too, and conversations alone 
   await call(PLAIN, { body });
   await call(STREAM, { body });
   const near = 'near THE_LIMIT: 900 of 1000 seconds elapsed';
-  t.same(seen.map(partsSent), [[['mend it']], [['mend it']], [['mend it', near]]]);
+  t.same(received.map(partsSent), [[['fix it']], [['fix it']], [['fix it', near]]]);
 });
 
-t.test('the same call that fails again and again is told to the agent', async (t) => {
-  const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+t.test('the proxy inserts a hint when the same tool call fails three times', async (t) => {
+  const { begin, call, received } = await makeProxy(t, (response) => json(response, usage(1, 1)));
   begin();
   const contents: object[] = [prompt];
   const ask = async (...more: object[]) => {
     contents.push(...more);
     await call(STREAM, { body: JSON.stringify({ contents }) });
-    return partsSent(seen.at(-1) ?? { body: '', method: '', url: '', headers: {} })
+    return partsSent(received.at(-1) ?? { body: '', method: '', url: '', headers: {} })
       .flat()
       .filter((text: string) => /^failed/.test(text));
   };
   const test = called('run_shell_command', { command: 'npm tset' });
   const failed = (pid: number) =>
-    came('run_shell_command', { output: `Output: Unknown command\nExit Code: 1\nProcess Group PGID: ${pid}` });
+    returned('run_shell_command', { output: `Output: Unknown command\nExit Code: 1\nProcess Group PGID: ${pid}` });
   const words = 'failed 3 times: run_shell_command {"command":"npm tset"}';
   t.same(await ask(test, failed(7), test, failed(9)), []);
   t.same(await ask(test, failed(11)), [words]);
-  t.same(await ask(test, failed(12)), [words], 'told once, and kept where it was');
-  t.same(await ask(test, came('run_shell_command', { output: 'Output: fine' })), [words]);
+  t.same(await ask(test, failed(12)), [words], 'the hint is inserted once, and keeps its position');
+  t.same(await ask(test, returned('run_shell_command', { output: 'Output: fine' })), [words]);
   const read = called('read_file', { file_path: 'a' });
-  const gone = came('read_file', { error: 'File not found' });
+  const gone = returned('read_file', { error: 'File not found' });
   t.same(
     await ask(read, gone, called('read_file', { file_path: 'b' }), gone, read, gone),
     [words],
-    'others in between',
+    'other calls in between do not count',
   );
-  const forbidden = came('read_file', { error: 'Permission denied' });
-  t.same(await ask(read, forbidden, read, gone), [words], 'or other failures');
+  const forbidden = returned('read_file', { error: 'Permission denied' });
+  t.same(await ask(read, forbidden, read, gone), [words], 'other failures in between start a new count');
   t.same(await ask(read, gone, read, gone), [words, 'failed 3 times: read_file {"file_path":"a"}']);
 });
 
-t.test('an answer that breaks off breaks off for the agent', async (t) => {
-  const { begin, send, told } = await makeProxy(t, (response) => {
+t.test('the proxy aborts its response when the model aborts its own', async (t) => {
+  const { begin, send, notified } = await makeProxy(t, (response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write(event(usage(5, 5)), () => response.destroy());
   });
   const end = begin();
-  const answer = await answerTo(send(STREAM));
+  const answer = await responseTo(send(STREAM));
   await t.rejects(text(answer));
   end();
-  t.match(told, [{ input_tokens: 5, output_tokens: 5 }]);
+  t.match(notified, [{ input_tokens: 5, output_tokens: 5 }]);
 });
 
-t.test('requests are limited in size', async (t) => {
-  const { begin, call, send, seen } = await makeProxy(t, (response) => json(response, {}));
+t.test('the proxy refuses a request when its body exceeds 32 MiB', async (t) => {
+  const { begin, call, send, received } = await makeProxy(t, (response) => json(response, {}));
   begin();
   const size = 33 * 1024 * 1024;
   t.equal(
@@ -398,12 +417,12 @@ t.test('requests are limited in size', async (t) => {
     413,
   );
   const sent = send(PLAIN, { headers: { 'transfer-encoding': 'chunked' }, body: 'x'.repeat(size) });
-  const answer = await answerTo(sent);
+  const answer = await responseTo(sent);
   t.equal(answer.statusCode, 413);
-  t.same(seen, [], 'the model saw no end of either');
+  t.same(received, [], 'neither request reached the model');
 });
 
-t.test('large requests wait for each other, and nothing waits for them', async (t) => {
+t.test('the proxy forwards large requests one at a time, while small ones pass', async (t) => {
   const large = JSON.stringify({ contents: [{ role: 'user', parts: [{ text: 'x'.repeat(5 * 1024 * 1024) }] }] });
   const log: string[] = [];
   const held = Promise.withResolvers<ServerResponse>();
@@ -423,7 +442,7 @@ t.test('large requests wait for each other, and nothing waits for them', async (
   t.same(log, ['a large one', 'the end of the first', 'a large one']);
 });
 
-t.test('the proxy of the operator is used on the way to the model', async (t) => {
+t.test('the proxy reaches the model through the HTTP proxy of the operator', async (t) => {
   const targets: string[] = [];
   const operator = createTcpServer((socket: Socket) => {
     socket.once('data', (data) => {
@@ -433,15 +452,15 @@ t.test('the proxy of the operator is used on the way to the model', async (t) =>
   });
   const { url, close } = await listenOnLoopback(operator);
   t.teardown(close);
-  const noTime = { unit: 'seconds', limit: 100, used: 99.5 } as const;
+  const nearTimeLimit = { unit: 'seconds', limit: 100, used: 99.5 } as const;
   for (const address of ['https://model.example', 'http://model.example']) {
-    const { begin, call, told } = await proxyTo(t, address, { HTTPS_PROXY: url, http_proxy: url });
-    begin(noTime);
+    const { begin, call, notified } = await proxyTo(t, address, { HTTPS_PROXY: url, http_proxy: url });
+    begin(nearTimeLimit);
     await call(PLAIN);
-    t.match(told.at(-1), { code: 'model_failed' });
+    t.match(notified.at(-1), { code: 'model_failed' });
   }
   const { begin, call } = await proxyTo(t, 'http://127.0.0.1:1', { HTTP_PROXY: url, NO_PROXY: '127.0.0.1' });
-  begin(noTime);
+  begin(nearTimeLimit);
   await call(PLAIN);
   t.same(targets, ['CONNECT model.example:443 HTTP/1.1', `POST http://model.example${PLAIN} HTTP/1.1`]);
 });

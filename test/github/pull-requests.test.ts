@@ -94,22 +94,19 @@ t.test('ensurePullRequest() opens a pull request, and updates it when one exists
   t.equal((await pulls()).length, 1);
 });
 
-t.test(
-  'ensurePullRequest() keeps text of people, and opens a new pull request when the old one is closed',
-  async (t) => {
-    const { ensure, pulls } = await setUp(t);
-    await ensure();
-    const [pull] = await pulls();
-    if (!pull) throw new Error('There is no pull request.');
-    pull.body = `Reviewed by Ann.\n\n${pull.body}\n\nShip on Monday.`;
+t.test('ensurePullRequest() keeps text of people, and replaces a closed pull request', async (t) => {
+  const { ensure, pulls } = await setUp(t);
+  await ensure();
+  const [pull] = await pulls();
+  if (!pull) throw new Error('There is no pull request.');
+  pull.body = `Reviewed by Ann.\n\n${pull.body}\n\nShip on Monday.`;
 
-    await ensure({ body: 'More was done.' });
-    t.match(pull.body, /^Reviewed by Ann\.\n\n<!--[\s\S]*More was done[\s\S]*-->\n\nShip on Monday\.$/);
+  await ensure({ body: 'More was done.' });
+  t.match(pull.body, /^Reviewed by Ann\.\n\n<!--[\s\S]*More was done[\s\S]*-->\n\nShip on Monday\.$/);
 
-    pull.state = 'closed';
-    t.match(await ensure(), { number: 2, created: true });
-  },
-);
+  pull.state = 'closed';
+  t.match(await ensure(), { number: 2, created: true });
+});
 
 t.test('ensurePullRequest() returns a pull request unchanged when a person opened it', async (t) => {
   const { ensure, pulls } = await setUp(t);

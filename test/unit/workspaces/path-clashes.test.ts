@@ -1,7 +1,7 @@
 import t from 'tap';
 import { createClashFinder } from '../../../src/workspaces/scan/path-clashes.ts';
 
-t.test('createClashFinder() reports the earlier path when a file system could take both for one', async (t) => {
+t.test('createClashFinder() returns the earlier path when a file system could confuse both', async (t) => {
   const findClash = createClashFinder();
   const tree = [
     'A',

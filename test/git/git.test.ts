@@ -102,7 +102,7 @@ t.test('run() fails with an error code for each kind of failure', async (t) => {
   github.failNext({ match: /widgets/, reset: true });
   await failsWith('network_unreachable', /acme\/widgets was not reached/, lsRemote('acme/widgets'));
 
-  const unknownHost = parseRepoUrl('https://unknownHost.invalid/acme/widgets', ['unknownHost.invalid']);
+  const unknownHost = parseRepoUrl('https://nowhere.invalid/acme/widgets', ['nowhere.invalid']);
   const lost = git.run(['ls-remote', '--', remoteUrl(unknownHost)], { repo: unknownHost });
   await failsWith('network_unreachable', /resolve host/, lost);
   const rewritten = (address: string) => {

@@ -19,7 +19,7 @@ type PromptOptions = Partial<PromptRequest> & {
 
 export type Owner = { teardown(work: () => unknown): unknown };
 
-/** A server's folders and one workspace; what is made with `agents` ends with the test. */
+/** Creates the folders of a server and one workspace. Agents from `agents` close with the test. */
 export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
   const root = await mkdtemp(join(tmpdir(), 'pw-agents-'));
   t.teardown(() => rm(root, { recursive: true, force: true }));
@@ -50,7 +50,7 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
       return agents;
     },
 
-    /** One prompt, and what came of it. */
+    /** Sends one prompt. Returns its result, events and answer. */
     async prompt(agents: Agents, mode: AgentMode, text: string, options: PromptOptions = {}) {
       const { onEvent, onSession, drained, ...request } = options;
       const events: EventDraft[] = [];
@@ -65,32 +65,32 @@ export async function makeWorld(t: Owner, files: Record<string, string> = {}) {
         ask: async () => 'reject',
         drained,
       };
-      const whole: PromptRequest = {
+      const fullRequest: PromptRequest = {
         ticketId: 'T-1',
         runId: 'R-1',
         agent: 'gemini',
         mode,
         workspace,
         git,
-        text: (remembered) => {
-          continued = remembered;
+        text: (continues) => {
+          continued = continues;
           return text;
         },
         limits: [],
         signal: new AbortController().signal,
         hints: {
-          limitNear: () => 'Note of the server: come to an end.',
-          repeatedFailure: () => 'Note of the server: do something else.',
+          limitNear: () => 'Hint of the server: finish soon.',
+          repeatedFailure: () => 'Hint of the server: try something else.',
         },
         ...request,
       };
-      const result = await agents.prompt(whole, listener);
-      return { ...result, continued, events, said: said(events) };
+      const result = await agents.prompt(fullRequest, listener);
+      return { ...result, continued, events, answer: answerIn(events) };
     },
   };
 }
 
-/** What the agent said. */
-export function said(events: readonly EventDraft[]): string {
+/** Concatenates the messages of an agent. */
+function answerIn(events: readonly EventDraft[]): string {
   return events.map((event) => (event.type === 'message.delta' ? event.data.text : '')).join('');
 }

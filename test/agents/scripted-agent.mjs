@@ -1,10 +1,10 @@
-// An ACP agent that does what its prompt says: a JSON array of steps, carried out in order.
-// The argument names what is odd about it: `silent` never answers, `deaf` only what it knows, `forgetful` cannot load sessions.
+// An ACP agent that runs its prompt, a JSON array of steps, in order.
+// The argument is its fault: `silent` answers no request, `deaf` no unknown method, and `forgetful` loads no session.
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
-const oddity = process.argv[2];
+const fault = process.argv[2];
 const answers = new Map();
 const received = [];
 let sessionId = 'session-1';
@@ -20,7 +20,7 @@ const steps = {
   raw: (text) => process.stdout.write(`${text}\n`),
   stderr: (text) => process.stderr.write(`${text}\n`),
   flood: (bytes) => process.stdout.write('x'.repeat(bytes)),
-  // The same line `times` times, no faster than it is read; `PAD` in it stands for `pad` letters, `NUMBER` for its number.
+  // Writes a line `times` times, no faster than it is read. `PAD` stands for `pad` letters, `NUMBER` for the number of the line.
   async repeat({ times, line, pad = 0 }) {
     const padded = line.replace('PAD', () => 'x'.repeat(pad));
     for (let number = 1; number <= times; number += 1) {
@@ -29,7 +29,7 @@ const steps = {
   },
   fill: (bytes) => writeFileSync('filled', Buffer.alloc(bytes)),
   exit: (code) => process.exit(code),
-  // Says the answers to requests, which it sends as they are.
+  // Sends requests unchanged, then answers with their results.
   async request(requests) {
     const all = requests.map(({ id }) => new Promise((resolve) => answers.set(id, resolve)));
     for (const request of requests) send(request);
@@ -41,7 +41,7 @@ const steps = {
     send({ id, method: 'session/request_permission', params: { sessionId, ...params } });
     say(JSON.stringify((await answered).outcome));
   },
-  // All at once; one that names an `id` uses it, whoever else did; `long` is the length of a title. Says the outcomes in the order in which they came.
+  // Sends all requests at once, then answers with the outcomes in order of arrival. An `id` may be in use; `long` is the length of the title.
   async permissions(requests) {
     const all = Promise.withResolvers();
     for (const { id = `permission-${nextId++}`, long, ...params } of requests) {
@@ -58,7 +58,7 @@ const steps = {
   hang: () => new Promise(() => setInterval(() => {}, 60_000)),
 };
 
-// The steps are the prompt, or what it quotes as the message of a person.
+// The steps are the prompt, or the message of a person that it quotes.
 async function prompt(text) {
   const quoted = /^BEGIN message$\n([\s\S]*)\n^END message$/m.exec(text)?.[1];
   for (const step of JSON.parse(quoted ?? text)) {
@@ -77,14 +77,14 @@ async function answer({ method, params }) {
     case 'session/new':
       return { result: { sessionId } };
     case 'session/load':
-      if (oddity === 'forgetful') return { error: { code: -32602, message: 'no such session' } };
+      if (fault === 'forgetful') return { error: { code: -32602, message: 'no such session' } };
       sessionId = params.sessionId;
-      say('what was said before');
+      say('an earlier message');
       return { result: {} };
     case 'session/prompt':
       return prompt(params.prompt[0].text);
     default:
-      if (oddity === 'deaf') return new Promise(() => {});
+      if (fault === 'deaf') return new Promise(() => {});
       return { error: { code: -32601, message: 'no such method' } };
   }
 }
@@ -92,6 +92,6 @@ async function answer({ method, params }) {
 createInterface({ input: process.stdin }).on('line', async (line) => {
   const message = JSON.parse(line);
   if (message.method === undefined) return answers.get(message.id)?.(message.result ?? message.error);
-  if (message.id === undefined || oddity === 'silent') return;
+  if (message.id === undefined || fault === 'silent') return;
   send({ id: message.id, ...(await answer(message)) });
 });

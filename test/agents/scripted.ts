@@ -4,15 +4,15 @@ import type { Mount } from '../../src/sandbox/types.ts';
 
 const SCRIPT: Mount = { host: fileURLToPath(new URL('scripted-agent.mjs', import.meta.url)), inside: '/opt/agent.mjs' };
 
-/** A second agent takes no more than this. */
-export function scripted(oddity = 'none'): AgentDefinition {
+/** Defines an agent that runs the script in its prompt. @param fault see scripted-agent.mjs */
+export function scripted(fault = 'none'): AgentDefinition {
   return {
     name: 'scripted',
     title: 'Scripted agent',
     version: () => '1.0.0',
     check: async () => undefined,
     prepareLaunch: async ({ sandbox, workspace, conversation }) => ({
-      argv: [sandbox.layout({ workspace, home: conversation }).node, sandbox.path(SCRIPT), oddity],
+      argv: [sandbox.layout({ workspace, home: conversation }).node, sandbox.path(SCRIPT), fault],
       mounts: [SCRIPT],
       home: { folder: conversation },
     }),

@@ -5,19 +5,19 @@ import t from 'tap';
 import { makeWorld } from './fixtures.ts';
 import { scripted } from './scripted.ts';
 
-t.test('a spare that a ticket takes while it is looked after is left alone', async (t) => {
+t.test('a sweep leaves a spare agent alone when a ticket claims it meanwhile', async (t) => {
   const world = await makeWorld(t);
   await rm(world.workspace, { recursive: true });
   await mkdir(join(dirname(world.workspace), '.staging'));
   const definition = scripted('deaf');
-  let looked = Promise.withResolvers<void>();
+  let swept = Promise.withResolvers<void>();
   let launched = Promise.withResolvers<string>();
   const agents = world.agents({ AGENT: 'scripted', AGENT_POOL_SPARE: '1' }, [
     {
       ...definition,
-      // Each look begins with this question.
+      // Each sweep starts with this call.
       version() {
-        looked.resolve();
+        swept.resolve();
         return definition.version();
       },
       prepareLaunch(options) {
@@ -28,19 +28,19 @@ t.test('a spare that a ticket takes while it is looked after is left alone', asy
   ]);
   agents.start();
   while ((await agents.pool()).spare === 0) await new Promise((resolve) => setImmediate(resolve));
-  looked = Promise.withResolvers();
+  swept = Promise.withResolvers();
   launched = Promise.withResolvers();
-  await looked.promise;
+  await swept.promise;
 
   const folder = agents.claimSpare('T-1') ?? '';
   writeFileSync(join(folder, 'README.md'), '# Widgets\n');
-  // The agent does not answer; the look is over when another spare is started.
+  // The agent does not answer. The sweep is over when it starts the next spare.
   t.not(await launched.promise, folder);
-  t.ok(existsSync(join(folder, 'README.md')), 'what was checked out into its folder is there');
-  t.match(await agents.pool(), { working: 1 }, 'and so is the agent');
+  t.ok(existsSync(join(folder, 'README.md')), 'the files in its folder are kept');
+  t.match(await agents.pool(), { working: 1 }, 'the agent keeps running');
   await rename(folder, world.workspace);
   writeFileSync(join(world.workspace, '.git'), 'gitdir: /nowhere\n');
   await agents.attachSpare('T-1', world.workspace);
-  const { said } = await world.prompt(agents, 'read', '[{"say":"Still here."}]', { agent: 'scripted' });
-  t.equal(said, 'Still here.');
+  const { answer } = await world.prompt(agents, 'read', '[{"say":"Still here."}]', { agent: 'scripted' });
+  t.equal(answer, 'Still here.');
 });

@@ -7,14 +7,13 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import { AppError } from '../../src/errors/app-error.ts';
 import { createGit } from '../../src/git/git.ts';
-import { createProgressReader, type GitProgress } from '../../src/git/progress.ts';
 import { parseRepoUrl, remoteUrl } from '../../src/git/repo-url.ts';
 import { createRedactor } from '../../src/redaction/redactor.ts';
 import { closeServer, listenOnPort } from '../../standins/loopback.ts';
 import { noneLeft, processesIn } from '../helpers/processes.ts';
 import { makeWorld, repo, setUp, TOKEN } from '../workspaces/world.ts';
 
-t.test('git sees an environment of the server alone', async (t) => {
+t.test('git runs in an environment that the server makes', async (t) => {
   const { dir, parentEnv } = await makeWorld(t);
   const home = join(dir, 'home');
   await mkdir(home);
@@ -59,16 +58,16 @@ t.test('git sees an environment of the server alone', async (t) => {
   t.notOk((await readdir(dir)).includes('trace'));
 
   const settings = (await git.run(['config', '--list'])).stdout.toString();
-  t.match(settings, /^url\..*insteadof=https:\/\/github\.com\/$/m, "the operator's settings count");
-  t.ok(settings.indexOf('insteadof') < settings.indexOf('core.hookspath'), 'and come before ours');
+  t.match(settings, /^url\..*insteadof=https:\/\/github\.com\/$/m, "the operator's settings apply");
+  t.ok(settings.indexOf('insteadof') < settings.indexOf('core.hookspath'), 'they come before those of the server');
   t.notMatch(settings, 'from a file');
 });
 
-t.test('what goes wrong has its own code', async (t) => {
+t.test('run() fails with an error code for each kind of failure', async (t) => {
   const { dir, github, git } = await makeWorld(t);
   await github.addRepository('acme/widgets');
   await github.addRepository('acme/private', { private: true });
-  const ask = (name: string, from = git) => {
+  const lsRemote = (name: string, from = git) => {
     const target = repo(name);
     return from.run(['ls-remote', '--', remoteUrl(target)], { repo: target });
   };
@@ -81,12 +80,12 @@ t.test('what goes wrong has its own code', async (t) => {
     if (error instanceof AppError) t.match({ code: error.code, detail: error.message }, { code, detail });
   };
 
-  await failsWith('repo_not_found', /acme\/nothing was not found/, ask('acme/nothing'));
+  await failsWith('repo_not_found', /acme\/nothing was not found/, lsRemote('acme/nothing'));
   const anonymous = setUp(dir, { PATH: process.env.PATH, ...github.environment() }, undefined).git;
-  await t.resolves(ask('acme/widgets', anonymous), 'a public repository needs no token');
-  await failsWith('github_auth', /no token is set/, ask('acme/private', anonymous));
+  await t.resolves(lsRemote('acme/widgets', anonymous), 'a public repository needs no token');
+  await failsWith('github_auth', /no token is set/, lsRemote('acme/private', anonymous));
   const wrong = setUp(dir, { PATH: process.env.PATH, ...github.environment() }, 'ghp_wrong').git;
-  await failsWith('github_auth', /refused the credentials/, ask('acme/private', wrong));
+  await failsWith('github_auth', /refused the credentials/, lsRemote('acme/private', wrong));
 
   const answers: [number, string, RegExp][] = [
     [403, 'github_forbidden', /refuses access to acme\/widgets/],
@@ -97,26 +96,26 @@ t.test('what goes wrong has its own code', async (t) => {
     [503, 'github_failed', /503/],
   ];
   for (const [status, code, detail] of answers) {
-    github.failNext({ match: /widgets/, status, body: 'as told\n' });
-    await failsWith(code, detail, ask('acme/widgets'));
+    github.failNext({ match: /widgets/, status, body: 'scripted\n' });
+    await failsWith(code, detail, lsRemote('acme/widgets'));
   }
   github.failNext({ match: /widgets/, reset: true });
-  await failsWith('network_unreachable', /acme\/widgets was not reached/, ask('acme/widgets'));
+  await failsWith('network_unreachable', /acme\/widgets was not reached/, lsRemote('acme/widgets'));
 
-  const nowhere = parseRepoUrl('https://nowhere.invalid/acme/widgets', ['nowhere.invalid']);
-  const lost = git.run(['ls-remote', '--', remoteUrl(nowhere)], { repo: nowhere });
+  const unknownHost = parseRepoUrl('https://nowhere.invalid/acme/widgets', ['nowhere.invalid']);
+  const lost = git.run(['ls-remote', '--', remoteUrl(unknownHost)], { repo: unknownHost });
   await failsWith('network_unreachable', /resolve host/, lost);
   const rewritten = (address: string) => {
     const env = { ...github.environment(), GIT_CONFIG_KEY_0: `url.${address}/.insteadOf` };
     return setUp(dir, { PATH: process.env.PATH, ...env }, TOKEN).git;
   };
-  await failsWith('network_unreachable', /connect/i, ask('acme/widgets', rewritten('http://127.0.0.1:1')));
+  await failsWith('network_unreachable', /connect/i, lsRemote('acme/widgets', rewritten('http://127.0.0.1:1')));
   const notTls = rewritten(github.url.replace('http:', 'https:'));
-  await failsWith('network_unreachable', /not reached/, ask('acme/widgets', notTls));
-  await failsWith('clone_failed', /transport 'file' not allowed/, ask('acme/widgets', rewritten(`file://${dir}`)));
+  await failsWith('network_unreachable', /not reached/, lsRemote('acme/widgets', notTls));
+  await failsWith('clone_failed', /transport 'file' not allowed/, lsRemote('acme/widgets', rewritten(`file://${dir}`)));
 });
 
-t.test('a redirect is not followed', async (t) => {
+t.test('git does not follow a redirect', async (t) => {
   const { github, git } = await makeWorld(t);
   await github.addRepository('acme/moved');
   let reached = 0;
@@ -156,22 +155,22 @@ t.test('a command ends with all its processes', async (t) => {
   await noneLeft('acme/stalled');
 
   const deadline = new AppError('timed_out', 'The run took too long.');
-  await t.rejects(fetch(git, AbortSignal.abort(deadline)), deadline, 'the reason of the abort is kept');
+  await t.rejects(fetch(git, AbortSignal.abort(deadline)), deadline, 'the error is the reason of the abort');
 
-  const hurried = createGit({
+  const withTimeout = createGit({
     config: { ...config, GIT_TIMEOUT_SECONDS: 1 },
     parentEnv,
     token: async () => TOKEN,
     confine: sandbox.confine,
     redactor: createRedactor(),
   });
-  // Whether it is reached depends on how busy the machine is; the command does not end by itself either way.
+  // On a busy machine, git may not get as far as this request. It does not finish by itself in either case.
   void github.hang({ match: /(GET|POST) .*stalled/ });
-  await t.rejects(fetch(hurried), { code: 'timed_out', message: /after 1 seconds/ });
+  await t.rejects(fetch(withTimeout), { code: 'timed_out', message: /after 1 seconds/ });
   await noneLeft('acme/stalled');
 });
 
-t.test('the token goes to one origin, and into no message', async (t) => {
+t.test('askpass.sh gives the token to one origin only, and no error contains it', async (t) => {
   const askpass = fileURLToPath(new URL('../../src/git/askpass.sh', import.meta.url));
   const env = { PULLWRIGHT_GIT_ORIGIN: 'https://github.com', PULLWRIGHT_GIT_TOKEN: TOKEN };
   const answer = async (prompt: string) => {
@@ -211,36 +210,14 @@ t.test('the token goes to one origin, and into no message', async (t) => {
   t.notMatch(error instanceof Error ? `${error.message} ${error.cause}` : '', TOKEN);
 });
 
-t.test('progress is read from pieces, in steps, and only as git reports it', async (t) => {
-  const seen: GitProgress[] = [];
-  const read = createProgressReader((progress) => seen.push(progress));
-  read('remote: Counting objects:   1% (1/100)\rremote: Counting obj');
-  read('ects: 100% (100/100), done.\nReceiving objects:   0% (1/900)\rReceiving objects:   3% (27/900)\r');
-  read('Receiving objects:   5% (45/900), 1.2 MiB | 2.4 MiB/s\rReceiving objects:  99% (899/900)\r');
-  read('Receiving objects: 100% (900/900)\rReceiving objects: 100% (900/900), done.\n');
-  read('remote: Send money: 50% (1/2)\nremote: Counting objects: 999% (1/1)\nwarning: 10% (x)\n');
-  read('x'.repeat(100_000));
-  t.strictSame(
-    seen.map(({ stage, percent }) => `${stage} ${percent}`),
-    [
-      'counting objects 1',
-      'counting objects 100',
-      'receiving objects 0',
-      'receiving objects 5',
-      'receiving objects 99',
-      'receiving objects 100',
-    ],
-  );
-});
-
-t.test('output is bounded', async (t) => {
+t.test('run() cuts the output at maxOutput', async (t) => {
   const { git } = await makeWorld(t);
   const { stdout, truncated } = await git.run(['help', '--all'], { maxOutput: 100 });
   t.ok(truncated);
   t.equal(stdout.length, 100);
 });
 
-t.test('git must be there and new enough', async (t) => {
+t.test('checkVersion() fails when git is missing or too old', async (t) => {
   const { dir, git } = await makeWorld(t);
   await t.resolves(git.checkVersion());
   const bin = join(dir, 'bin');

@@ -18,7 +18,7 @@ const PULLS = /^POST \/repos\/acme\/widgets\/pulls$/;
 type Options = {
   env?: Record<string, string>;
   parentEnv?: Record<string, string>;
-  /** Lines of shell that take the place of gh; `$GH` in them is the real one, `$DIR` the test's folder. */
+  /** A shell script in place of gh. `$GH` is the path of the real gh, `$DIR` the folder of the test. */
   gh?: string;
 };
 
@@ -28,7 +28,7 @@ async function temporaryFolder(t: Test): Promise<string> {
   return folder;
 }
 
-/** A PATH on which `gh` is this shell script. */
+/** Returns a PATH on which `gh` is this shell script. */
 async function pathWithGh(folder: string, script: string): Promise<string> {
   const bin = join(folder, 'bin');
   const gh = execFileSync('sh', ['-c', 'command -v gh'], { encoding: 'utf8' }).trim();
@@ -38,7 +38,7 @@ async function pathWithGh(folder: string, script: string): Promise<string> {
   return `${bin}${delimiter}${process.env.PATH}`;
 }
 
-/** A GitHub with acme/widgets and the pushed branch `ticket_REL-1`, and the module under test that talks to it. */
+/** Starts a GitHub with acme/widgets and its branch `ticket_REL-1`. Returns the module under test, connected to it. */
 async function setUp(t: Test, options: Options = {}) {
   const root = await temporaryFolder(t);
   const standIn = await startGitHub({ root: join(root, 'repositories') });
@@ -68,12 +68,12 @@ async function setUp(t: Test, options: Options = {}) {
     signal: new AbortController().signal,
   };
   const ensure = (changes: Partial<typeof request> = {}) => github.ensurePullRequest({ ...request, ...changes });
-  const asked = () => standIn.requests.map(({ method, path }) => `${method} ${path.replace(/\?.*/, '')}`);
-  return { root, standIn, config, ensure, asked, pulls: () => standIn.pulls('acme/widgets') };
+  const requested = () => standIn.requests.map(({ method, path }) => `${method} ${path.replace(/\?.*/, '')}`);
+  return { root, standIn, config, ensure, requested, pulls: () => standIn.pulls('acme/widgets') };
 }
 
-t.test('opens a pull request, and updates it from then on', async (t) => {
-  const { ensure, pulls, asked, standIn } = await setUp(t);
+t.test('ensurePullRequest() opens a pull request, and updates it when one exists', async (t) => {
+  const { ensure, pulls, requested, standIn } = await setUp(t);
 
   t.same(await ensure(), { number: 1, url: 'https://github.com/acme/widgets/pull/1', created: true });
   const [pull] = await pulls();
@@ -90,15 +90,11 @@ t.test('opens a pull request, and updates it from then on', async (t) => {
 
   standIn.requests.length = 0;
   await ensure({ title: 'REL-1: Add b', body: 'More was done.' });
-  t.same(
-    asked(),
-    ['GET /repos/acme/widgets', 'GET /repos/acme/widgets/pulls'],
-    'nothing is written when nothing changed',
-  );
+  t.same(requested(), ['GET /repos/acme/widgets', 'GET /repos/acme/widgets/pulls'], 'no write when nothing changed');
   t.equal((await pulls()).length, 1);
 });
 
-t.test('leaves what people wrote, and opens a new one after the old one was closed', async (t) => {
+t.test('ensurePullRequest() keeps text of people, and replaces a closed pull request', async (t) => {
   const { ensure, pulls } = await setUp(t);
   await ensure();
   const [pull] = await pulls();
@@ -112,7 +108,7 @@ t.test('leaves what people wrote, and opens a new one after the old one was clos
   t.match(await ensure(), { number: 2, created: true });
 });
 
-t.test('gives back the pull request that a person opened for the branch, as it is', async (t) => {
+t.test('ensurePullRequest() returns a pull request unchanged when a person opened it', async (t) => {
   const { ensure, pulls } = await setUp(t);
   await ensure();
   const [pull] = await pulls();
@@ -123,7 +119,7 @@ t.test('gives back the pull request that a person opened for the branch, as it i
   t.match(await pulls(), [{ title: 'By hand', body: 'My own words.' }]);
 });
 
-t.test('never opens a second one when the answer to the first was lost', async (t) => {
+t.test('ensurePullRequest() opens no second pull request when the first response is lost', async (t) => {
   for (const failure of [{ reset: true }, { status: 502, body: '<html>Bad gateway</html>' }] as const) {
     const { ensure, pulls, standIn } = await setUp(t);
     standIn.failNext({ match: PULLS, afterEffect: true, ...failure });
@@ -132,12 +128,12 @@ t.test('never opens a second one when the answer to the first was lost', async (
   }
 });
 
-t.test('looks before it asks a second time', async (t) => {
-  const { ensure, pulls, asked, standIn } = await setUp(t);
+t.test('ensurePullRequest() lists pull requests before it retries a write', async (t) => {
+  const { ensure, pulls, requested, standIn } = await setUp(t);
   standIn.failNext({ match: PULLS, status: 503 });
   t.match(await ensure(), { number: 1, created: true });
   t.same(
-    asked()
+    requested()
       .slice(1)
       .map((request) => request.split(' ')[0]),
     ['GET', 'POST', 'GET', 'POST'],
@@ -145,14 +141,14 @@ t.test('looks before it asks a second time', async (t) => {
   t.equal((await pulls()).length, 1);
 });
 
-t.test('reads again after a lost connection and a bad gateway', async (t) => {
+t.test('ensurePullRequest() retries a read when the connection or the gateway fails', async (t) => {
   const { ensure, standIn } = await setUp(t);
   standIn.failNext({ match: /^GET/, reset: true });
   standIn.failNext({ match: /^GET .*\/pulls/, status: 502 });
   t.match(await ensure(), { number: 1, created: true });
 });
 
-t.test('says what GitHub holds against it', async (t) => {
+t.test('ensurePullRequest() fails with the reason when GitHub refuses', async (t) => {
   const { ensure, standIn, config } = await setUp(t);
   const refusal = async (changes: Parameters<typeof ensure>[0] = {}) => await ensure(changes).catch((error) => error);
 
@@ -186,20 +182,20 @@ t.test('says what GitHub holds against it', async (t) => {
   t.match(await refusal(), { code: 'github_failed', message: /answered 500/, retryable: true });
 });
 
-t.test('knows a token without the right to write, and none at all', async (t) => {
+t.test('ensurePullRequest() fails when the token cannot write or is missing', async (t) => {
   const reader = await setUp(t, { env: { GITHUB_TOKEN: 'a-reader' } });
   await t.rejects(reader.ensure(), { code: 'github_forbidden' });
-  const nobody = await setUp(t, { env: { GITHUB_TOKEN: '' }, parentEnv: { HOME: '/nonexistent' } });
-  await t.rejects(nobody.ensure(), { code: 'github_auth', remedy: /gh auth login/ });
-  t.same(nobody.asked(), [], 'nothing is asked without a token');
+  const noToken = await setUp(t, { env: { GITHUB_TOKEN: '' }, parentEnv: { HOME: '/nonexistent' } });
+  await t.rejects(noToken.ensure(), { code: 'github_auth', remedy: /gh auth login/ });
+  t.same(noToken.requested(), [], 'no request without a token');
 });
 
-t.test('says how to get gh when it is missing', async (t) => {
+t.test('ensurePullRequest() names the home page of gh when gh is missing', async (t) => {
   const { ensure } = await setUp(t, { parentEnv: { PATH: '/nonexistent' } });
   await t.rejects(ensure(), { code: 'github_failed', remedy: /https:\/\/cli\.github\.com/ });
 });
 
-t.test('waits for a rate limit that ends soon, and reports one that does not', async (t) => {
+t.test('ensurePullRequest() waits for a short rate limit, and fails when it is long', async (t) => {
   const { ensure, pulls, standIn } = await setUp(t);
   standIn.failNext({ match: /^GET/, status: 429, headers: { 'retry-after': '1' } });
   standIn.failNext({
@@ -209,7 +205,7 @@ t.test('waits for a rate limit that ends soon, and reports one that does not', a
   });
   t.match(await ensure(), { number: 1, created: true });
   const [first, second] = standIn.requests;
-  t.ok(second && first && second.time - first.time >= 1000, 'waited as long as Retry-After says');
+  t.ok(second && first && second.time - first.time >= 1000, 'the retry waited as long as Retry-After demands');
   t.equal((await pulls()).length, 1);
 
   standIn.failNext({ match: /^GET/, status: 429, headers: { 'retry-after': '3600' } });
@@ -225,11 +221,11 @@ t.test('waits for a rate limit that ends soon, and reports one that does not', a
   t.ok(error.retryAfter > 900 && error.retryAfter <= 1001);
 });
 
-t.test('stops waiting when it is aborted', async (t) => {
+t.test('ensurePullRequest() stops waiting when it is aborted', async (t) => {
   const { ensure, standIn } = await setUp(t);
   const controller = new AbortController();
   const reason = new Error('canceled by the client');
-  // A secondary limit that names no time asks for a minute.
+  // For a secondary limit without a time, the module waits a minute.
   standIn.failNext({ match: /^GET/, status: 403, body: { message: 'You have exceeded a secondary rate limit.' } });
   const waiting = ensure({ signal: controller.signal });
   const answered = async () => standIn.requests[0]?.status === 403;
@@ -240,7 +236,7 @@ t.test('stops waiting when it is aborted', async (t) => {
   t.equal(standIn.requests.length, 1);
 });
 
-t.test('leaves no process behind when it is aborted', async (t) => {
+t.test('ensurePullRequest() leaves no process behind when it is aborted', async (t) => {
   const { ensure, root } = await setUp(t, { gh: 'exec 3>"$DIR/pipe"\necho started >&3\nsleep 600 & wait' });
   const pipe = join(root, 'pipe');
   execFileSync('mkfifo', [pipe]);
@@ -253,10 +249,10 @@ t.test('leaves no process behind when it is aborted', async (t) => {
   controller.abort(new Error('enough'));
   await t.rejects(waiting, { message: 'enough' });
   await closed;
-  t.pass('the pipe, which the child of gh held too, was closed');
+  t.pass('the child of gh has closed the pipe');
 });
 
-t.test('keeps the token out of arguments and files, and the environment of gh clean', async (t) => {
+t.test('gh gets the token only in its environment, which has no other secret', async (t) => {
   const { ensure, config, root } = await setUp(t, {
     gh: `printf '%s\\n' "$@" >>"$DIR/args"; env >>"$DIR/env"; ls -A . >>"$DIR/ls"; exec "$GH" "$@"`,
     parentEnv: { GEMINI_API_KEY: 'k', GH_DEBUG: 'api', HTTPS_PROXY: 'http://proxy', HOME: '/root' },
@@ -278,7 +274,7 @@ t.test('keeps the token out of arguments and files, and the environment of gh cl
   }
 });
 
-t.test('passes titles and texts on to the letter', async (t) => {
+t.test('ensurePullRequest() passes title and body on unchanged', async (t) => {
   const { ensure, pulls } = await setUp(t);
   const title = `--title "x" $(id) ${'é'.repeat(100)}`;
   const body = `@/etc/passwd {owner} :branch\n${'x'.repeat(60_000)}`;
@@ -287,14 +283,14 @@ t.test('passes titles and texts on to the letter', async (t) => {
   t.ok((await pulls())[0]?.body?.includes(body));
 });
 
-t.test('talks to GitHub Enterprise with the token where gh looks for it', async (t) => {
+t.test('ensurePullRequest() sends the token when GITHUB_HOST is a GitHub Enterprise', async (t) => {
   const { ensure, config, standIn } = await setUp(t, { env: { GITHUB_HOST: 'ghe.acme.test' } });
   const repo = parseRepoUrl('https://ghe.acme.test/acme/widgets', config.ALLOWED_REPO_HOSTS);
   t.same(await ensure({ repo }), { number: 1, url: 'https://ghe.acme.test/acme/widgets/pull/1', created: true });
   t.equal(standIn.requests[0]?.token, TOKEN);
 });
 
-t.test('the token is the setting, else the login of gh, else nothing', async (t) => {
+t.test('the token source returns the setting, else the login of gh, else nothing', async (t) => {
   const root = await temporaryFolder(t);
   const hosts = 'github.com:\n    oauth_token: gho_login\n    user: ann\n';
   await writeFile(join(root, 'hosts.yml'), hosts);
@@ -308,8 +304,8 @@ t.test('the token is the setting, else the login of gh, else nothing', async (t)
   const login = source({}, parentEnv);
   t.equal(await login('github.com'), 'gho_login');
   t.equal(await login('github.com'), 'gho_login');
-  t.equal(redactor.text('login: gho_login'), 'login: [redacted]', 'it is a secret from now on');
+  t.equal(redactor.text('login: gho_login'), 'login: [redacted]', 'the token is redacted from now on');
   t.equal(await login('ghe.acme.test'), undefined, 'not logged in there');
-  t.equal((await readFile(join(root, 'calls'), 'utf8')).split('\n').length - 1, 2, 'gh was asked once for each host');
+  t.equal((await readFile(join(root, 'calls'), 'utf8')).split('\n').length - 1, 2, 'gh ran once for each host');
   t.equal(await source({}, { PATH: '/nonexistent' })('github.com'), undefined, 'gh is missing');
 });

@@ -15,7 +15,7 @@ import { startGitHub } from '../../standins/github.ts';
 const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const PEM = privateKey.export({ type: 'pkcs1', format: 'pem' }).toString();
 
-/** A GitHub with an app, and the token source of a server that works as the app. */
+/** Starts a GitHub with an app. Returns the token source of a server that uses the app. */
 async function setUp(t: Test, env: Record<string, string> = {}) {
   const root = await mkdtemp(join(tmpdir(), 'pullwright-app-'));
   t.teardown(() => rm(root, { recursive: true }));
@@ -42,7 +42,7 @@ async function setUp(t: Test, env: Record<string, string> = {}) {
   return { standIn, app, config, redactor, parentEnv, token, issued };
 }
 
-t.test('git and gh work as the app, with a token of the least rights', async (t) => {
+t.test('git and gh share a token of the app that has minimal permissions', async (t) => {
   const { standIn, config, redactor, parentEnv, token, issued } = await setUp(t);
   const target = parseRepoUrl('https://github.com/acme/widgets', config.ALLOWED_REPO_HOSTS);
   const git = createGit({ config, parentEnv, token, confine: createSandbox({ config }).confine, redactor });
@@ -54,7 +54,7 @@ t.test('git and gh work as the app, with a token of the least rights', async (t)
   t.match(await github.ensurePullRequest(request), { number: 1, created: true });
   t.equal(standIn.pulls('acme/widgets')[0]?.author, 'pullwright[bot]');
 
-  t.equal(issued().length, 1, 'one token for all');
+  t.equal(issued().length, 1, 'git and gh share one token');
   t.strictSame(JSON.parse(issued()[0]?.body ?? ''), { permissions: { contents: 'write', pull_requests: 'write' } });
   const secret = (await token('github.com')) ?? '';
   t.match(secret, /^ghs_/);
@@ -65,7 +65,7 @@ t.test('git and gh work as the app, with a token of the least rights', async (t)
   t.ok(claims.iat <= now - 59 && claims.exp <= now + 9 * 60 && claims.exp > now + 8 * 60);
 });
 
-t.test('a token is replaced before it expires, once for all who ask', async (t) => {
+t.test('the token source replaces a token before it expires, once for all callers', async (t) => {
   const { app, token, issued, redactor } = await setUp(t);
   app.lifetimeSeconds = 299;
   const first = (await token('github.com')) ?? '';
@@ -73,12 +73,12 @@ t.test('a token is replaced before it expires, once for all who ask', async (t) 
   const [second, third] = await Promise.all([token('github.com'), token('github.com')]);
   t.not(second, first);
   t.equal(second, third);
-  t.equal(await token('github.com'), second, 'and kept as long as it is good');
+  t.equal(await token('github.com'), second, 'a valid token is reused');
   t.equal(issued().length, 2);
-  t.equal(redactor.text(`${first} ${second}`), '[redacted] [redacted]', 'the old one opens something for a while');
+  t.equal(redactor.text(`${first} ${second}`), '[redacted] [redacted]', 'the old token is still redacted');
 });
 
-t.test('an expired token is refused, as GitHub does', async (t) => {
+t.test('git fails with github_auth when the token has expired', async (t) => {
   const { standIn, app, config, redactor, parentEnv, token } = await setUp(t);
   app.lifetimeSeconds = -1;
   const target = parseRepoUrl('https://github.com/acme/widgets', config.ALLOWED_REPO_HOSTS);
@@ -87,7 +87,7 @@ t.test('an expired token is refused, as GitHub does', async (t) => {
   t.ok(standIn.requests.length > 1);
 });
 
-t.test('what is wrong with the app is said', async (t) => {
+t.test('the token source fails with a remedy when the app is not set up', async (t) => {
   const { standIn, app, token, issued } = await setUp(t);
   const fails = (code: string, remedy: RegExp, message = /./) =>
     t.rejects(token('github.com'), { code, remedy, message });
@@ -109,7 +109,7 @@ t.test('what is wrong with the app is said', async (t) => {
   await fails('github_failed', /network/, /was not reached/);
   app.publicKey = publicKey;
   app.permissions = { contents: 'write', pull_requests: 'write' };
-  t.match(await token('github.com'), /^ghs_/, 'a failure is not kept');
+  t.match(await token('github.com'), /^ghs_/, 'a failure is not cached');
 
   const other = await setUp(t, { GITHUB_APP_INSTALLATION_ID: '99' });
   await t.rejects(other.token('github.com'), { code: 'github_auth', message: /404/ });
@@ -117,11 +117,11 @@ t.test('what is wrong with the app is said', async (t) => {
   t.match(await other.token('github.com'), /^ghs_/);
   t.notOk(
     other.standIn.requests.some(({ path }) => path === '/app/installations'),
-    'nobody asks for what is known',
+    'the server does not list installations when a setting names one',
   );
 });
 
-t.test('a token goes to the one host that it is for', async (t) => {
+t.test('the token source returns the token of a setting only for its host', async (t) => {
   const bin = t.testdir({
     gh: `#!/bin/sh\nenv >>"$HOME/env"\ncase $4 in other.test) echo gho_other;; *) exit 1;; esac\n`,
   });
@@ -136,14 +136,14 @@ t.test('a token goes to the one host that it is for', async (t) => {
   t.equal(await several('github.com'), 'ghp_setting');
   t.equal(await several('ghe.test'), undefined);
   t.equal(await several('other.test'), 'gho_other');
-  t.notMatch(await readFile(join(bin, 'env'), 'utf8'), /ghe_env|gh_env|ghp_setting/, 'gh is told of no token');
+  t.notMatch(await readFile(join(bin, 'env'), 'utf8'), /ghe_env|gh_env|ghp_setting/, 'gh gets no token');
   const named = source({ ALLOWED_REPO_HOSTS: hosts, GITHUB_HOST: 'GHE.test' });
   t.equal(await named('ghe.test'), 'ghp_setting');
   t.equal(await named('github.com'), undefined);
   t.equal(await source({ ALLOWED_REPO_HOSTS: 'ghe.test' })('ghe.test'), 'ghp_setting', 'the only host');
 });
 
-t.test('settings that contradict each other are named', async (t) => {
+t.test('loadConfig() names the settings of GitHub that contradict each other', async (t) => {
   const dir = t.testdir({ 'app.pem': PEM, 'bad.pem': 'no key' });
   const problems = (env: Record<string, string>) => {
     try {

@@ -6,19 +6,19 @@ import { keepObjects } from '../../src/workspaces/worktree/scratch-results.ts';
 import { withWorktree } from '../../src/workspaces/worktree/snapshot.ts';
 import { makeWorld, plainGit, repo } from './world.ts';
 
-t.test('work that is canceled before its objects are kept ends with `canceled`, and nothing else fails', async (t) => {
+t.test('withWorktree() fails only with canceled when it is aborted before it keeps objects', async (t) => {
   const world = await makeWorld(t);
   const { git, sandbox, workspaces } = world;
   const { confine, identities } = sandbox;
   await world.github.addRepository('acme/widgets');
   await workspaces.create({ ticketId: 'T-1', repo: repo('acme/widgets') });
-  const place = await workspaces.paths('T-1');
-  const head = plainGit(['rev-parse', 'HEAD'], { cwd: place.workspace });
+  const paths = await workspaces.paths('T-1');
+  const head = plainGit(['rev-parse', 'HEAD'], { cwd: paths.workspace });
   const programs = createTreePrograms(confine, identities);
   const tools = { git, programs, identities, staging: join(world.dir, 'data', 'staging') };
   const canceled = AbortSignal.abort();
   await t.rejects(
-    withWorktree(tools, place, canceled, (tree) => keepObjects(git, tree, head, head)),
+    withWorktree(tools, paths, canceled, (tree) => keepObjects(git, tree, head, head)),
     { code: 'canceled' },
   );
   await turn();

@@ -8,24 +8,24 @@ import { commitEntries, makeWorld, plainGit, repo, setUp, TOKEN, type World } fr
 
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
 
-type Deed = 'create' | 'sync' | 'commit';
+type Action = 'create' | 'sync' | 'commit';
 
-/** Does something in a process that kills itself after so many git commands; whether it was killed. */
+/** Runs an action in a process that kills itself after `after` git commands. Returns whether it was killed. */
 async function killed(
   { dir, parentEnv }: World,
-  deed: Deed,
+  action: Action,
   name: string,
   ticketId: string,
   after: number,
 ): Promise<boolean> {
-  const args = [WORKER, dir, deed, name, ticketId, String(after)];
+  const args = [WORKER, dir, action, name, ticketId, String(after)];
   const { stdout } = await promisify(execFile)(process.execPath, args, { env: parentEnv }).catch((error) => error);
   if (stdout === '') return true;
   if (!/^\{"commands":\d+\}$/.test(stdout.trim())) throw new Error(`the worker failed: ${stdout}`);
   return false;
 }
 
-/** Workspaces of a server that starts after the crash. */
+/** Opens the workspaces as a server does after a crash. */
 async function restart(t: Test, { dir, parentEnv }: World) {
   const { workspaces } = setUp(dir, parentEnv, TOKEN);
   await workspaces.recover();
@@ -33,7 +33,7 @@ async function restart(t: Test, { dir, parentEnv }: World) {
   return workspaces;
 }
 
-async function isClean(t: Test, { path }: World, workspace: string): Promise<void> {
+async function assertClean(t: Test, { path }: World, workspace: string): Promise<void> {
   t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), '');
   plainGit(['fsck', '--connectivity-only'], { cwd: workspace });
   t.strictSame(await readdir(path('data', 'staging')), []);
@@ -45,7 +45,7 @@ async function isClean(t: Test, { path }: World, workspace: string): Promise<voi
   );
 }
 
-t.test('a creation that is killed leaves nothing to trip over', async (t) => {
+t.test('create() succeeds after a crash of an earlier one at any git command', async (t) => {
   const world = await makeWorld(t);
   await world.github.addRepository('acme/known');
   await world.workspaces.create({ ticketId: 'KNOWN', repo: repo('acme/known') });
@@ -57,18 +57,18 @@ t.test('a creation that is killed leaves nothing to trip over', async (t) => {
       await world.github.commit(name, { files: { 'file.txt': `${after}\n` } });
       const ticketId = `${mirror}-${after}`;
       if (!(await killed(world, 'create', name, ticketId, after))) {
-        t.ok(after > 5, 'there were several points to be killed at');
+        t.ok(after > 5, 'the process was killed after several commands');
         break;
       }
       const workspaces = await restart(t, world);
       await t.rejects(workspaces.paths(ticketId), { code: 'ticket_not_found' }, `killed after ${after} commands`);
       t.match(await workspaces.create({ ticketId, repo: repo(name) }), { created: true });
-      await isClean(t, world, (await workspaces.paths(ticketId)).workspace);
+      await assertClean(t, world, (await workspaces.paths(ticketId)).workspace);
     }
   }
 });
 
-t.test('nor does one that is killed while git runs, or between its two renames', async (t) => {
+t.test('create() succeeds after a crash during a git command or between its two renames', async (t) => {
   const world = await makeWorld(t);
   await world.github.addRepository('acme/orphans');
   const hanging = world.github.hang({ match: /POST .*upload-pack/ });
@@ -81,34 +81,34 @@ t.test('nor does one that is killed while git runs, or between its two renames',
   );
   await hanging;
   running.kill('SIGKILL');
-  t.ok(processesIn('acme/orphans').length > 0, 'git has outlived the server');
+  t.ok(processesIn('acme/orphans').length > 0, 'git outlives the server');
   let workspaces = await restart(t, world);
   t.match(await workspaces.create({ ticketId: 'C-1', repo: repo('acme/orphans') }), { created: true });
-  for (const { pid } of processesIn('acme/orphans')) end(pid);
+  for (const { pid } of processesIn('acme/orphans')) terminate(pid);
   await noneLeft('acme/orphans');
 
   const { workspace, gitDir, mirror } = await workspaces.paths('C-1');
-  await isClean(t, world, workspace);
+  await assertClean(t, world, workspace);
   await rename(workspace, path('tickets', '.staging', 'unpublished'));
   await mkdir(`${gitDir}/refs/heads`, { recursive: true });
   for (const lock of ['index.lock', 'refs/heads/ticket_C-1.lock', 'packed-refs.lock'])
     await writeFile(`${gitDir}/${lock}`, '');
   await mkdir(`${mirror}/refs/fetched`, { recursive: true });
-  for (const left of ['packed-refs.lock', 'config.lock', 'refs/fetched/x.lock', 'objects/pack/tmp_pack_x']) {
-    await writeFile(`${mirror}/${left}`, '');
+  for (const leftover of ['packed-refs.lock', 'config.lock', 'refs/fetched/x.lock', 'objects/pack/tmp_pack_x']) {
+    await writeFile(`${mirror}/${leftover}`, '');
   }
   workspaces = await restart(t, world);
   await t.rejects(workspaces.paths('C-1'), { code: 'ticket_not_found' });
   t.equal(
     plainGit(['--git-dir', mirror, 'for-each-ref', 'refs/tickets']),
     '',
-    'nothing is kept for a ticket that is not',
+    'no ref is left of a ticket that does not exist',
   );
   t.match(await workspaces.create({ ticketId: 'C-1', repo: repo('acme/orphans') }), { created: true });
-  await isClean(t, world, workspace);
+  await assertClean(t, world, workspace);
 });
 
-t.test('a sync that is killed is completed, or did not happen', async (t) => {
+t.test('recover() completes a sync or leaves it undone after a crash at any git command', async (t) => {
   const world = await makeWorld(t);
   const { directory } = await world.github.addRepository('acme/widgets');
   commitEntries(directory, [
@@ -138,7 +138,7 @@ t.test('a sync that is killed is completed, or did not happen', async (t) => {
   await cp(world.path('data'), world.path('before', 'data'), { recursive: true, preserveTimestamps: true });
   await cp(world.path('tickets'), world.path('before', 'tickets'), { recursive: true, preserveTimestamps: true });
 
-  const isMoved = async (t: Test, point: string) => {
+  const assertMoved = async (t: Test, point: string) => {
     t.equal(await readFile(`${workspace}/changed.txt`, 'utf8'), 'new\n', point);
     t.equal(await readFile(`${workspace}/added.txt`, 'utf8'), 'new\n');
     t.equal(await readFile(`${workspace}/becomes/folder.txt`, 'utf8'), 'new\n');
@@ -147,7 +147,7 @@ t.test('a sync that is killed is completed, or did not happen', async (t) => {
     t.notOk((await readdir(workspace)).includes('deleted'));
     t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), ' M mine.txt\n?? untracked.txt', point);
   };
-  const startOver = async () => {
+  const restoreFolders = async () => {
     for (const folder of ['data', 'tickets']) {
       await rm(world.path(folder), { recursive: true });
       await cp(world.path('before', folder), world.path(folder), { recursive: true, preserveTimestamps: true });
@@ -160,26 +160,26 @@ t.test('a sync that is killed is completed, or did not happen', async (t) => {
     if (wasKilled) {
       const workspaces = await restart(t, world);
       const status = await workspaces.status('S-1');
-      if (status.head !== head) await isMoved(t, `killed after ${after} commands`);
+      if (status.head !== head) await assertMoved(t, `killed after ${after} commands`);
       await workspaces.sync('S-1');
     }
-    await isMoved(t, `and again, after ${after}`);
+    await assertMoved(t, `synced again, after ${after} commands`);
     if (!wasKilled) break;
-    await startOver();
+    await restoreFolders();
   }
 
-  // Cut short in the middle of the files: some are new, some gone, the rest old.
-  await startOver();
+  // A move that stopped in the middle of the files: some are new, some deleted, the others old.
+  await restoreFolders();
   const next = await merge(world);
   await writeFile(`${gitDir}/moving`, `${head} ${next}`);
   await rm(`${workspace}/deleted`, { recursive: true });
   await writeFile(`${workspace}/changed.txt`, 'new\n');
   await writeFile(`${workspace}/added.txt`, 'ne');
   await restart(t, world);
-  await isMoved(t, 'from half-way');
+  await assertMoved(t, 'completed by recover()');
 });
 
-t.test('a commit that is killed is there whole, or not at all', async (t) => {
+t.test('commit() takes effect fully or not at all after a crash at any git command', async (t) => {
   const world = await makeWorld(t);
   await world.github.addRepository('acme/widgets');
   for (let after = 1; ; after += 1) {
@@ -193,12 +193,12 @@ t.test('a commit that is killed is there whole, or not at all', async (t) => {
     if (wasKilled) await workspaces.commit(ticketId, { subject: 'Commit after the crash' });
     t.match(await workspaces.status(ticketId), { ahead: 1, dirty: false }, `killed after ${after} commands`);
     t.equal(plainGit(['ls-tree', '-r', '--name-only', 'HEAD'], { cwd: workspace }), 'new.txt');
-    await isClean(t, world, workspace);
+    await assertClean(t, world, workspace);
     if (!wasKilled) break;
   }
 });
 
-t.test('one broken ticket does not stop the others', async (t) => {
+t.test('recover() opens the other tickets when one is broken', async (t) => {
   const world = await makeWorld(t);
   await world.github.addRepository('acme/widgets');
   for (const ticketId of ['BROKEN', 'LINK', 'WELL']) {
@@ -220,16 +220,16 @@ t.test('one broken ticket does not stop the others', async (t) => {
   t.strictSame(new Set(kept.split('\n').map((ref) => ref.split('/')[2])), new Set(['BROKEN', 'LINK', 'WELL']));
 });
 
-/** Ends a process that may just have ended with another. */
-function end(pid: number): void {
+/** Terminates a process that may have exited with another. */
+function terminate(pid: number): void {
   try {
     process.kill(pid);
   } catch {
-    // It has.
+    // It has exited.
   }
 }
 
-/** The commit that a sync would make, made in the ticket's git directory. */
+/** Makes the commit of a sync in the git directory of the ticket. */
 async function merge({ workspaces, git, path }: World): Promise<string> {
   const { gitDir } = await workspaces.paths('S-1');
   const where = { gitDir };
@@ -241,7 +241,7 @@ async function merge({ workspaces, git, path }: World): Promise<string> {
   return made.stdout.toString().trim();
 }
 
-t.test('an empty folder that a git left in a mirror, whose disk was full, goes with its ticket', async (t) => {
+t.test('remove() deletes the empty folder of refs that git leaves in a mirror on a full disk', async (t) => {
   const world = await makeWorld(t);
   await world.github.addRepository('acme/widgets');
   await world.workspaces.create({ ticketId: 'KEPT', repo: repo('acme/widgets') });
@@ -251,5 +251,5 @@ t.test('an empty folder that a git left in a mirror, whose disk was full, goes w
   t.strictSame(await readdir(refs), ['KEPT']);
   await mkdir(`${refs}/GONE`);
   await restart(t, world);
-  t.strictSame(await readdir(refs), ['KEPT'], 'or at the next start');
+  t.strictSame(await readdir(refs), ['KEPT'], 'recover() deletes it too');
 });

@@ -7,11 +7,10 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import type { GitProgress } from '../../src/git/progress.ts';
-import { createClashFinder } from '../../src/workspaces/scan/path-clashes.ts';
 import { noneLeft } from '../helpers/processes.ts';
 import { commitEntries, findText, makeWorld, plainGit, repo, TOKEN, type World } from './world.ts';
 
-t.test('a new ticket has a checkout on its own branch', async (t) => {
+t.test('create() checks out the branch of a new ticket, and returns an existing one unchanged', async (t) => {
   const { github, workspaces, config, path } = await makeWorld(t);
   await github.addRepository('acme/widgets', { private: true });
   const base = await github.commit('acme/widgets', { files: { 'src/a.txt': 'a\n' } });
@@ -38,7 +37,7 @@ t.test('a new ticket has a checkout on its own branch', async (t) => {
     plainGit(['status', '--porcelain=v2', '--branch'], { cwd: workspace }).split('\n')[1],
     '# branch.head ticket_REL-1',
   );
-  t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), '', 'git works there for a person');
+  t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), '', 'git works in the workspace');
   t.equal(plainGit(['rev-parse', 'origin/main'], { cwd: workspace }), base);
   t.strictSame(await workspaces.status('REL-1'), { head: base, base, ahead: 0, dirty: false, unpushed: false });
 
@@ -48,22 +47,22 @@ t.test('a new ticket has a checkout on its own branch', async (t) => {
     head: base,
     notes: [/keeps its base branch main/],
   });
-  t.equal(github.requests.length, requests, 'again asks nobody');
+  t.equal(github.requests.length, requests, 'the second call sends no request');
   await t.rejects(workspaces.create({ ticketId: 'REL-1', repo: repo('acme/other') }), { code: 'ticket_repo_mismatch' });
   await t.rejects(workspaces.create({ ticketId: 'rel-1', repo: repo('acme/widgets') }), { code: 'invalid_request' });
   for (const ticketId of ['..', '../x', '/etc', '.git', 'a.lock', '-x', 'a/b', 'a\0', '', 'x'.repeat(65)]) {
     await t.rejects(workspaces.create({ ticketId, repo: repo('acme/widgets') }), { code: 'invalid_request' }, ticketId);
   }
 
-  t.equal(findText(TOKEN, path('data'), path('tickets')), '', 'the token is on no disk');
+  t.equal(findText(TOKEN, path('data'), path('tickets')), '', 'no file contains the token');
   await mkdir(`${config.TICKETS_ROOT}/MINE`);
-  await writeFile(`${config.TICKETS_ROOT}/MINE/file`, 'of somebody');
+  await writeFile(`${config.TICKETS_ROOT}/MINE/file`, 'of a person');
   await t.rejects(workspaces.create({ ticketId: 'MINE', repo: repo('acme/widgets') }), { code: 'workspace_tampered' });
-  t.equal(await readFile(`${config.TICKETS_ROOT}/MINE/file`, 'utf8'), 'of somebody');
-  await nothingStaged(t, path);
+  t.equal(await readFile(`${config.TICKETS_ROOT}/MINE/file`, 'utf8'), 'of a person');
+  await assertNothingStaged(t, path);
 });
 
-t.test('the base is the default branch, whatever its name, or the one asked for', async (t) => {
+t.test('create() starts from the default branch when no base branch is given', async (t) => {
   const { github, workspaces, path } = await makeWorld(t);
   const { directory } = await github.addRepository('acme/widgets', { defaultBranch: 'trunk/größe' });
   const feature = await github.commit('acme/widgets', { branch: 'feature/x', files: { 'x.txt': 'x' } });
@@ -79,7 +78,7 @@ t.test('the base is the default branch, whatever its name, or the one asked for'
   await t.rejects(create('C', 'ticket_C'), { code: 'invalid_request' });
   await t.rejects(create('C', 'ticket_C/x'), { code: 'invalid_request' });
 
-  // A branch makes room for one below its name: both were fetched into the same mirror.
+  // A branch is replaced by one below its name. The mirror has fetched both.
   plainGit(['--git-dir', directory, 'branch', '-D', 'feature/x']);
   await github.commit('acme/widgets', { branch: 'feature/x/y', files: { 'y.txt': 'y' } });
   t.match(await create('D', 'feature/x/y'), { baseBranch: 'feature/x/y' });
@@ -91,10 +90,10 @@ t.test('the base is the default branch, whatever its name, or the one asked for'
   await t.rejects(workspaces.create({ ticketId: 'E', repo: repo('acme/empty') }), { code: 'repo_empty' });
   await t.rejects(workspaces.create({ ticketId: 'E', repo: repo('acme/none') }), { code: 'repo_not_found' });
   await t.rejects(workspaces.paths('E'), { code: 'ticket_not_found' });
-  await nothingStaged(t, path);
+  await assertNothingStaged(t, path);
 });
 
-t.test('unusual trees work, and what is not done is said', async (t) => {
+t.test('create() checks out unusual trees, and notes submodules and Git LFS', async (t) => {
   const { github, workspaces } = await makeWorld(t);
   const { directory } = await github.addRepository('acme/widgets');
   const submodule = await github.commit('acme/widgets', { branch: 'other', files: { x: 'x' } });
@@ -128,36 +127,9 @@ t.test('unusual trees work, and what is not done is said', async (t) => {
   t.strictSame(await readdir(`${workspace}/vendor/lib`), []);
   t.match(await workspaces.status('ODD-1'), { dirty: false });
   t.match(await workspaces.diff('ODD-1'), { files: [], patch: '', truncated: false });
-
-  const findClash = createClashFinder();
-  const tree = [
-    'A',
-    'A/y',
-    'README',
-    'Readme',
-    'a',
-    'a/x',
-    'b',
-    'b/C',
-    'b/C/d',
-    'b/c',
-    'same',
-    'same2',
-    'é',
-    'e\u0301',
-  ];
-  t.strictSame(
-    tree.flatMap((path) => (findClash(path) === undefined ? [] : [[findClash(path), path]])),
-    [
-      ['README', 'Readme'],
-      ['A', 'a'],
-      ['b/C', 'b/c'],
-      ['é', 'e\u0301'],
-    ],
-  );
 });
 
-t.test('a ticket goes on from its branch on the remote', async (t) => {
+t.test('create() continues from the branch of the ticket when the remote has it', async (t) => {
   const { github, workspaces } = await makeWorld(t);
   await github.addRepository('acme/widgets');
   const head = await github.commit('acme/widgets', { branch: 'ticket_T-1', files: { 'work.txt': 'begun' } });
@@ -169,7 +141,7 @@ t.test('a ticket goes on from its branch on the remote', async (t) => {
   t.match(await workspaces.status('T-1'), { ahead: 1, unpushed: false, dirty: false });
 });
 
-t.test('many at once share one mirror', async (t) => {
+t.test('create() shares one mirror and its fetches when many tickets start at once', async (t) => {
   const { github, workspaces, path } = await makeWorld(t);
   await github.addRepository('acme/widgets');
   const head = await github.commit('acme/widgets', {
@@ -183,7 +155,7 @@ t.test('many at once share one mirror', async (t) => {
   );
   t.equal(created.filter((one) => one.created).length, 20);
   t.ok(created.every((one) => one.head === head));
-  t.ok(github.requests.length - before <= 12, 'their traffic is shared');
+  t.ok(github.requests.length - before <= 12, 'the tickets share fetches');
   for (const ticketId of tickets) {
     const { workspace, gitDir } = await workspaces.paths(ticketId);
     t.equal((await readdir(workspace)).length, 52);
@@ -191,10 +163,10 @@ t.test('many at once share one mirror', async (t) => {
   }
   t.equal(findNames('*.lock', path('data')), '');
   t.equal((await readdir(path('data', 'mirrors'))).length, 1);
-  await nothingStaged(t, path);
+  await assertNothingStaged(t, path);
 });
 
-t.test('who gives up does not end the work of others', async (t) => {
+t.test('create() completes for other callers when one aborts', async (t) => {
   const { github, workspaces, path } = await makeWorld(t);
   await github.addRepository('acme/patience');
   const one = new AbortController();
@@ -202,7 +174,7 @@ t.test('who gives up does not end the work of others', async (t) => {
   const hanging = github.hang({ match: /patience/ });
   const first = workspaces.create({ ticketId: 'P-1', repo: repo('acme/patience') }, { signal: one.signal });
   await hanging;
-  // These wait for the first, which never gets an answer, and then go together.
+  // These wait for the first, which gets no response, and then share one fetch.
   const second = workspaces.create({ ticketId: 'P-2', repo: repo('acme/patience') }, { signal: two.signal });
   const third = workspaces.create({ ticketId: 'P-3', repo: repo('acme/patience') });
   const sameTicket = workspaces.create({ ticketId: 'P-1', repo: repo('acme/patience') });
@@ -213,11 +185,11 @@ t.test('who gives up does not end the work of others', async (t) => {
   t.match(await third, { created: true });
   t.match(await sameTicket, { created: true });
   await noneLeft('acme/patience');
-  await nothingStaged(t, path);
+  await assertNothingStaged(t, path);
 });
 
-t.test('a hundred thousand files', async (t) => {
-  // In memory where that can be had: deleting so many files slows some file systems down for minutes.
+t.test('create(), commit() and diff() work in a workspace of a hundred thousand files', async (t) => {
+  // In memory where possible: some file systems are slow for minutes after so many deletions.
   const { github, workspaces } = await makeWorld(t, { parent: existsSync('/dev/shm') ? '/dev/shm' : tmpdir() });
   const { directory } = await github.addRepository('acme/large', { empty: true });
   const files = numbers(100_000).map((n) => `M 100644 :1 ${n % 100}/${n % 1000}/${n}\n`);
@@ -227,7 +199,7 @@ t.test('a hundred thousand files', async (t) => {
   });
   const progress: GitProgress[] = [];
   await workspaces.create({ ticketId: 'BIG', repo: repo('acme/large') }, { onProgress: (step) => progress.push(step) });
-  t.ok(progress.length < 200, 'progress comes in steps');
+  t.ok(progress.length < 200, 'progress is reported in steps');
   const { workspace } = await workspaces.paths('BIG');
   t.equal((await readdir(workspace)).length, 101);
   await writeFile(`${workspace}/0/0/0`, 'changed\n');
@@ -238,7 +210,7 @@ t.test('a hundred thousand files', async (t) => {
   await t.rejects(workspaces.paths('BIG'), { code: 'ticket_not_found' });
 });
 
-t.test('what a ticket borrows stays, whatever the remote and a collector do', async (t) => {
+t.test('a mirror keeps the objects of a ticket after a forced push and a garbage collection', async (t) => {
   const { github, workspaces, path } = await makeWorld(t);
   const { directory } = await github.addRepository('acme/widgets');
   const head = await github.commit('acme/widgets', { files: { 'a.txt': 'first\n' } });
@@ -252,7 +224,7 @@ t.test('what a ticket borrows stays, whatever the remote and a collector do', as
   plainGit(['--git-dir', gitDir, 'fsck', '--connectivity-only']);
   t.match(await workspaces.status('K-1'), { head, dirty: false });
 
-  // As package caches are: without the right to delete from it.
+  // A folder without write permission, as in package caches.
   await mkdir(path('tickets', 'K-1', 'cache', 'deep'), { recursive: true });
   await chmod(path('tickets', 'K-1', 'cache'), 0o500);
   await workspaces.remove('K-1', repo('acme/widgets').url);
@@ -261,11 +233,11 @@ t.test('what a ticket borrows stays, whatever the remote and a collector do', as
   await workspaces.close();
   t.strictSame(await readdir(path('tickets', '.trash')), []);
   collect();
-  t.throws(() => plainGit(['--git-dir', mirror, 'cat-file', '-e', head]), 'and is let go with the ticket');
+  t.throws(() => plainGit(['--git-dir', mirror, 'cat-file', '-e', head]), 'the object is deleted with the ticket');
   t.match(await workspaces.status('K-2'), { dirty: false });
 });
 
-t.test('a full disk is called by its name', { skip: cannotLimitDisk() }, async (t) => {
+t.test('create() fails with disk_full when the disk is full', { skip: cannotLimitDisk() }, async (t) => {
   const { dir, github, parentEnv } = await makeWorld(t);
   await github.addRepository('acme/widgets');
   await github.commit('acme/widgets', {
@@ -293,7 +265,7 @@ function findNames(pattern: string, folder: string): string {
   return execFileSync('find', [folder, '-name', pattern], { encoding: 'utf8' });
 }
 
-async function nothingStaged(t: Test, path: World['path']): Promise<void> {
+async function assertNothingStaged(t: Test, path: World['path']): Promise<void> {
   t.strictSame(await readdir(path('data', 'staging')), []);
   t.strictSame(await readdir(path('tickets', '.staging')), []);
 }

@@ -4,43 +4,47 @@ import t from 'tap';
 import { exists } from '../../src/files/entries.ts';
 import { commitEntries, makeWorld, plainGit, repo } from './world.ts';
 
-t.test('what a remote said counts for FETCH_TTL_SECONDS', async (t) => {
+t.test('create() and sync() reuse a fetch for FETCH_TTL_SECONDS', async (t) => {
   const { github, workspaces } = await makeWorld(t, { FETCH_TTL_SECONDS: 300 });
   await github.addRepository('acme/widgets');
   const first = await github.commit('acme/widgets', { branch: 'feature', files: { 'f.txt': 'f\n' } });
   const create = (ticketId: string, baseBranch?: string) =>
     workspaces.create({ ticketId, repo: repo('acme/widgets'), baseBranch });
-  const asks = async (work: () => Promise<unknown>) => {
+  const sendsRequest = async (work: () => Promise<unknown>) => {
     const before = github.requests.length;
     await work();
     return github.requests.length > before;
   };
-  t.ok(await asks(() => create('T-1')));
-  t.notOk(await asks(() => create('T-2')), 'a ticket like the last');
-  t.ok(await asks(() => create('T-3', 'feature')), 'a branch that the mirror has not');
-  t.notOk(await asks(() => create('T-4', 'feature')));
-  t.notOk(await asks(() => create('T-5')), 'both are there now');
+  t.ok(await sendsRequest(() => create('T-1')));
+  t.notOk(await sendsRequest(() => create('T-2')), 'the same branch again');
+  t.ok(await sendsRequest(() => create('T-3', 'feature')), 'a branch that the mirror lacks');
+  t.notOk(await sendsRequest(() => create('T-4', 'feature')));
+  t.notOk(await sendsRequest(() => create('T-5')), 'the mirror has both branches');
 
   const news = await github.commit('acme/widgets', { files: { 'new.txt': 'n\n' } });
-  t.notOk(await asks(async () => t.match(await workspaces.sync('T-1'), { updated: false })));
-  t.ok(await asks(async () => t.match(await workspaces.sync('T-1', { fresh: true }), { updated: true, head: news })));
+  t.notOk(await sendsRequest(async () => t.match(await workspaces.sync('T-1'), { updated: false })));
+  t.ok(
+    await sendsRequest(async () =>
+      t.match(await workspaces.sync('T-1', { fresh: true }), { updated: true, head: news }),
+    ),
+  );
   t.notOk(
-    await asks(async () => t.match(await workspaces.sync('T-2'), { updated: true, head: news })),
-    'for all of them',
+    await sendsRequest(async () => t.match(await workspaces.sync('T-2'), { updated: true, head: news })),
+    'one fetch updates all tickets',
   );
   await github.commit('acme/widgets', { branch: 'late', files: { 'l.txt': 'l\n' } });
-  t.ok(await asks(() => create('T-6', 'late')), 'a branch that was not there');
+  t.ok(await sendsRequest(() => create('T-6', 'late')), 'a branch created after the fetch');
 
   await writeFile(join((await workspaces.paths('T-4')).workspace, 'f.txt'), 'changed\n');
   await workspaces.commit('T-4', { subject: 'Change' });
   const { sha } = await workspaces.push('T-4');
-  t.ok(await asks(() => workspaces.sync('T-4')), 'what was pushed is new');
+  t.ok(await sendsRequest(() => workspaces.sync('T-4')), 'a push ends the reuse');
   t.match(await workspaces.status('T-4'), { head: sha, base: first, unpushed: false });
-  t.notOk(await asks(() => workspaces.sync('T-4')));
+  t.notOk(await sendsRequest(() => workspaces.sync('T-4')));
   t.match(await workspaces.status('T-4'), { unpushed: false });
 });
 
-t.test('a ticket that could not be brought up to date is tried again, within that time too', async (t) => {
+t.test('sync() retries a merge within FETCH_TTL_SECONDS when the last one was not possible', async (t) => {
   const { github, workspaces } = await makeWorld(t, { FETCH_TTL_SECONDS: 300 });
   await github.addRepository('acme/widgets');
   await github.commit('acme/widgets', { files: { 'f.txt': 'one\n' } });
@@ -59,10 +63,10 @@ t.test('a ticket that could not be brought up to date is tried again, within tha
   const { workspace } = await workspaces.paths('W-1');
   plainGit(['commit', '--quiet', '--allow-empty', '-m', 'By hand'], { cwd: workspace });
   const byHand = plainGit(['rev-parse', 'HEAD'], { cwd: workspace });
-  t.match(await workspaces.sync('W-1'), { updated: false, head: byHand }, 'whoever moved the branch');
+  t.match(await workspaces.sync('W-1'), { updated: false, head: byHand }, 'a commit by hand');
 });
 
-t.test('who is in a hurry does not wait for a remote that was asked of late', async (t) => {
+t.test('sync() with staleOk does not wait for a remote after a recent fetch', async (t) => {
   const { github, workspaces } = await makeWorld(t, { FETCH_TTL_SECONDS: 0.001 });
   await github.addRepository('acme/widgets');
   const old = await github.commit('acme/widgets', { files: { 'f.txt': 'one\n' } });
@@ -73,24 +77,24 @@ t.test('who is in a hurry does not wait for a remote that was asked of late', as
   t.match(
     await workspaces.sync('H-1', { staleOk: true }),
     { updated: true, head: news },
-    'what somebody else was told',
+    'it merges what another caller fetched',
   );
 });
 
-t.test('the remote is asked once for those in a hurry', async (t) => {
+t.test('sync() with staleOk starts no second fetch while one is running', async (t) => {
   const { github, workspaces } = await makeWorld(t, { FETCH_TTL_SECONDS: 0.001 });
   await github.addRepository('acme/widgets');
   const { head } = await workspaces.create({ ticketId: 'H-1', repo: repo('acme/widgets') });
-  const asked = github.hang({ match: /info\/refs/ });
+  const fetchStarted = github.hang({ match: /info\/refs/ });
   t.match(await workspaces.sync('H-1', { staleOk: true }), { updated: false, head });
-  await asked;
+  await fetchStarted;
   const { length } = github.requests;
   t.match(await workspaces.sync('H-1', { staleOk: true }), { updated: false, head });
   t.equal(github.requests.length, length);
   await workspaces.close();
 });
 
-t.test('with a time of nothing, everybody waits', async (t) => {
+t.test('sync() with staleOk waits for the remote when FETCH_TTL_SECONDS is 0', async (t) => {
   const { github, workspaces } = await makeWorld(t, { FETCH_TTL_SECONDS: 0 });
   await github.addRepository('acme/widgets');
   await workspaces.create({ ticketId: 'A-1', repo: repo('acme/widgets') });
@@ -98,7 +102,7 @@ t.test('with a time of nothing, everybody waits', async (t) => {
   t.match(await workspaces.sync('A-1', { staleOk: true }), { updated: true, head: news });
 });
 
-t.test('who comes while a fetch is under way is given what another one brings, whatever the branch', async (t) => {
+t.test('create() shares the next fetch for all branches while one is running', async (t) => {
   const { github, workspaces } = await makeWorld(t);
   await github.addRepository('acme/widgets');
   const one = await github.commit('acme/widgets', { branch: 'one', files: { '1': '1' } });
@@ -115,7 +119,7 @@ t.test('who comes while a fetch is under way is given what another one brings, w
   t.match(await others, [{ base: one }, { base: two }, { base: one }]);
 });
 
-t.test('checkouts read a plain pack', async (t) => {
+t.test('create() reads files from the uncompressed pack', async (t) => {
   const world = await makeWorld(t);
   const { github, workspaces } = world;
   const { directory } = await github.addRepository('acme/many', { empty: true });
@@ -126,23 +130,23 @@ t.test('checkouts read a plain pack', async (t) => {
   const read = (ticketId: string, name: string) => readFile(file(ticketId, name), 'utf8');
   await create('P-1');
   const { mirror, gitDir } = await workspaces.paths('P-1');
-  await appears(mirror, 'plain');
+  await waitForEntry(mirror, 'plain');
 
-  // What only the plain pack can give now shows that it is read.
-  await spoil(join(mirror, 'objects'), plainGit(['--git-dir', gitDir, 'rev-parse', 'HEAD:d7/7.txt']));
+  // From here on, only the uncompressed pack contains this object.
+  await damageObject(join(mirror, 'objects'), plainGit(['--git-dir', gitDir, 'rev-parse', 'HEAD:d7/7.txt']));
   await create('P-2');
   t.equal(await read('P-2', 'd7/7.txt'), 'file 7\n');
   t.match(await workspaces.status('P-2'), { dirty: false });
-  t.throws(() => plainGit(['--git-dir', gitDir, 'cat-file', 'blob', 'HEAD:d7/7.txt']), 'tickets do not depend on it');
+  t.throws(() => plainGit(['--git-dir', gitDir, 'cat-file', 'blob', 'HEAD:d7/7.txt']), 'tickets do not borrow from it');
 
   await writeFile(file('P-2', 'd8/8.txt'), 'changed in place\n', { flag: 'r+' });
   commitEntries(directory, [{ path: 'd9/9.txt', content: 'newer\n' }]);
   await create('P-3');
-  t.equal(await read('P-3', 'd8/8.txt'), 'file 8\n', 'nothing is shared with another ticket');
-  t.equal(await read('P-3', 'd9/9.txt'), 'newer\n', 'what is newer comes from the mirror');
+  t.equal(await read('P-3', 'd8/8.txt'), 'file 8\n', 'tickets share no file');
+  t.equal(await read('P-3', 'd9/9.txt'), 'newer\n', 'newer objects come from the mirror');
 });
 
-t.test('a plain pack that is damaged is no loss', async (t) => {
+t.test('create() reads from the mirror when the uncompressed pack is damaged', async (t) => {
   const { github, workspaces, path } = await makeWorld(t);
   const { directory } = await github.addRepository('acme/many', { empty: true });
   commitEntries(
@@ -151,15 +155,15 @@ t.test('a plain pack that is damaged is no loss', async (t) => {
   );
   await workspaces.create({ ticketId: 'D-1', repo: repo('acme/many') });
   const { mirror, gitDir } = await workspaces.paths('D-1');
-  await appears(mirror, 'plain');
-  await spoil(join(mirror, 'plain'), plainGit(['--git-dir', gitDir, 'rev-parse', 'HEAD:7.txt']));
+  await waitForEntry(mirror, 'plain');
+  await damageObject(join(mirror, 'plain'), plainGit(['--git-dir', gitDir, 'rev-parse', 'HEAD:7.txt']));
   await workspaces.create({ ticketId: 'D-2', repo: repo('acme/many') });
   t.equal(await readFile(path('tickets', 'D-2', '7.txt'), 'utf8'), 'file 7\n');
   t.match(await workspaces.status('D-2'), { dirty: false });
 });
 
-/** Resolves when there is a file or folder of this name. */
-async function appears(folder: string, name: string): Promise<void> {
+/** Resolves when a file or folder of this name exists. */
+async function waitForEntry(folder: string, name: string): Promise<void> {
   const controller = new AbortController();
   const changes = watch(folder, { signal: controller.signal });
   const next = changes[Symbol.asyncIterator]();
@@ -174,7 +178,7 @@ async function appears(folder: string, name: string): Promise<void> {
 }
 
 /** Overwrites an object in the one pack of an object directory. */
-async function spoil(objects: string, object: string): Promise<void> {
+async function damageObject(objects: string, object: string): Promise<void> {
   const names = (await readdir(join(objects, 'pack'))).filter((name) => name.endsWith('.pack'));
   const pack = join(objects, 'pack', names[0] ?? '');
   const index = plainGit(['verify-pack', '-v', pack]).split('\n');

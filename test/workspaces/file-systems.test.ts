@@ -11,7 +11,7 @@ import { makeWorld } from './world.ts';
 const EXT4 =
   'truncate -s 16M "$DISK/image" && mkfs.ext4 -q -b 1024 "$DISK/image" && mount -o loop "$DISK/image" "$DISK/tickets"';
 
-/** Creates a ticket on a tree in a process that finds TICKETS_ROOT on a file system of its own. */
+/** Creates a ticket on a tree in a process whose TICKETS_ROOT is a separate file system. */
 async function createOn(t: Test, mount: string, nodes: (objects: Objects) => Node[]): Promise<unknown> {
   const { github, parentEnv, path } = await makeWorld(t);
   const { directory } = await github.addRepository('acme/widgets');
@@ -28,7 +28,7 @@ async function createOn(t: Test, mount: string, nodes: (objects: Objects) => Nod
   return JSON.parse(output);
 }
 
-t.test('a checkout is refused when the disk lacks room for its files', { skip: await noSmallDisks() }, async (t) => {
+t.test('create() fails with disk_full when files or bytes do not fit', { skip: await noSmallDisks() }, async (t) => {
   const tmpfs = (options: string) => `mount -t tmpfs -o ${options} none "$DISK/tickets"`;
   const files = ({ file, many }: Objects) => many(400, file('f', Buffer.alloc(8000)));
   const room = /^The checkout needs 4 MiB, and 2 MiB are free\.$/;
@@ -38,7 +38,7 @@ t.test('a checkout is refused when the disk lacks room for its files', { skip: a
   t.match(await createOn(t, tmpfs('size=32m,nr_inodes=600'), files), { commands: Number });
 });
 
-t.test('the longest link target is that of the file system', { skip: cannotMountExt4() }, async (t) => {
+t.test('create() refuses a link when the file system limits its target', { skip: cannotMountExt4() }, async (t) => {
   const refusal = {
     code: 'path_unsupported',
     message: /link is a link with a target of 2000 bytes \(at most 10\d\d\)/,

@@ -9,7 +9,7 @@ import { API_KEY, commitEntries, makeWorld, plainGit, repo, TOKEN } from './worl
 
 const WORKFLOW = '.github/workflows/ci.yml';
 
-/** A ticket G-1 on a repository with a workflow. */
+/** Creates the ticket G-1 on a repository with a workflow. */
 async function makeTicket(t: Test, settings: { PROTECTED_PATHS?: readonly string[] } = {}) {
   const world = await makeWorld(t, settings);
   const { directory } = await world.github.addRepository('acme/widgets');
@@ -36,7 +36,7 @@ async function makeTicket(t: Test, settings: { PROTECTED_PATHS?: readonly string
   };
 }
 
-t.test('a commit that holds a secret of the server is refused', async (t) => {
+t.test('commit() fails with secret_in_diff when it would publish a secret of the server', async (t) => {
   const { workspaces, workspace, write, commit } = await makeTicket(t);
   const { head } = await workspaces.status('G-1');
   const base64 = (text: string) => Buffer.from(text).toString('base64');
@@ -55,7 +55,7 @@ t.test('a commit that holds a secret of the server is refused', async (t) => {
     const shown = path.replace(TOKEN, '[redacted]');
     const message = `A secret of the server would be published in ${shown}.`;
     await t.rejects(commit(), { code: 'secret_in_diff', message }, path);
-    t.match(await workspaces.status('G-1'), { head, dirty: true }, 'the work is still there');
+    t.match(await workspaces.status('G-1'), { head, dirty: true }, 'the change stays in the workspace');
     await rm(`${workspace}/${path}`);
   }
   await symlink(`/tmp/${TOKEN}`, `${workspace}/link`);
@@ -66,10 +66,10 @@ t.test('a commit that holds a secret of the server is refused', async (t) => {
   await t.rejects(commit(), { code: 'secret_in_diff', message: /published in a\.txt\./ });
 
   await write('a.txt', `${TOKEN.slice(0, -1)}\n`);
-  t.match(await commit(), { commit: { filesChanged: 1 } }, 'all but one character is none');
+  t.match(await commit(), { commit: { filesChanged: 1 } }, 'a secret without its last character is allowed');
 });
 
-t.test('a commit searches a large file for secrets without holding it in memory', async (t) => {
+t.test('commit() finds a secret in a large file without reading the file into memory', async (t) => {
   const { workspace, write, commit } = await makeTicket(t);
   const size = 90 * 2 ** 20;
   const file = await open(`${workspace}/large.bin`, 'w');
@@ -112,7 +112,7 @@ function measureHeldMemory(): () => number {
   };
 }
 
-t.test('the subject and the body of a commit hold no secret', async (t) => {
+t.test('commit() redacts secrets in subject, body and trailers', async (t) => {
   const { workspaces, write, gitDir } = await makeTicket(t);
   await write('a.txt', 'b\n');
   const trailers = [['Run-Id', TOKEN]] as const;
@@ -126,7 +126,7 @@ t.test('the subject and the body of a commit hold no secret', async (t) => {
   t.notMatch(message, TOKEN.slice(8));
 });
 
-t.test('what looks like a credential of somebody is told', async (t) => {
+t.test('commit() notes files with text that looks like a credential', async (t) => {
   const { write, commit } = await makeTicket(t);
   await write('fixture.txt', `AKIA${'A'.repeat(16)}\nAKIA${'B'.repeat(16)}\n`);
   const shapes = {
@@ -151,8 +151,8 @@ t.test('what looks like a credential of somebody is told', async (t) => {
   ]);
 });
 
-/** What an agent may do about a protected path, and the paths that stay behind for it. */
-const TRICKS: [name: string, heldBack: string[], deed: (ticket: Awaited<ReturnType<typeof makeTicket>>) => unknown][] =
+/** Changes to protected paths by an agent, and the paths that commit() holds back. */
+const TRICKS: [name: string, heldBack: string[], edit: (ticket: Awaited<ReturnType<typeof makeTicket>>) => unknown][] =
   [
     ['a change', [WORKFLOW], ({ write }) => write(WORKFLOW, 'on: [push, pull_request_target]\n')],
     ['a new file', ['.github/workflows/new.yml'], ({ write }) => write('.github/workflows/new.yml', 'on: push\n')],
@@ -167,7 +167,7 @@ const TRICKS: [name: string, heldBack: string[], deed: (ticket: Awaited<ReturnTy
     ],
     ['another case', ['.GitHub/Workflows/x.yml'], ({ write }) => write('.GitHub/Workflows/x.yml', 'on: push\n')],
     [
-      'a character that is not seen',
+      'an invisible character',
       ['.git\u200chub/workflows/x.yml'],
       ({ write }) => write('.git\u200chub/workflows/x.yml', 'on: push\n'),
     ],
@@ -206,26 +206,26 @@ const TRICKS: [name: string, heldBack: string[], deed: (ticket: Awaited<ReturnTy
     ],
   ];
 
-for (const [name, heldBack, deed] of TRICKS) {
-  t.test(`protected paths are held back: ${name}`, async (t) => {
+for (const [name, heldBack, edit] of TRICKS) {
+  t.test(`commit() holds back protected paths: ${name}`, async (t) => {
     const ticket = await makeTicket(t);
-    await deed(ticket);
+    await edit(ticket);
     await ticket.write('work.txt', 'work\n');
     const committed = await ticket.commit();
     t.strictSame(committed.heldBack, heldBack.toSorted());
     const tree = ticket.tree();
-    t.ok(tree.includes('work.txt'), 'the rest is committed');
+    t.ok(tree.includes('work.txt'), 'other files are committed');
     t.strictSame(
       tree.filter((path) => /workfl|actions|~1/i.test(path.normalize('NFKC'))),
       [WORKFLOW],
     );
     t.equal(plainGit(['--git-dir', ticket.gitDir, 'show', `HEAD:${WORKFLOW}`]), 'on: push');
-    t.match(await ticket.workspaces.status('G-1'), { dirty: true }, 'they stay in the workspace');
+    t.match(await ticket.workspaces.status('G-1'), { dirty: true }, 'the held back files stay in the workspace');
     t.match(await ticket.commit(), { commit: undefined, heldBack: heldBack.toSorted() });
   });
 }
 
-t.test('commit() holds back by default the files that CI systems and review rules obey', async (t) => {
+t.test('commit() holds back the files of CI systems and review rules by default', async (t) => {
   const { paths, problems } = readProtectedPaths(['default', 'infra/']);
   t.strictSame(problems, []);
   const { write, commit, tree } = await makeTicket(t, { PROTECTED_PATHS: paths });
@@ -234,7 +234,7 @@ t.test('commit() holds back by default the files that CI systems and review rule
     path.endsWith('/') ? `${path}new.yml` : path,
   );
   for (const path of files) await write(path, 'on: push\n');
-  await write('packages/a/Jenkinsfile', 'only the one at the top is obeyed\n');
+  await write('packages/a/Jenkinsfile', 'CI reads only the one at the top\n');
   await write('src/owners.ts', 'work\n');
   t.match(await commit(), { commit: { filesChanged: 2 }, heldBack: files.toSorted() });
   t.strictSame(tree(), [...before, 'packages/a/Jenkinsfile', 'src/owners.ts'].toSorted());
@@ -259,7 +259,7 @@ t.test('commit() drops set-id bits from modes', async (t) => {
   t.equal(modes, '100644 plain\n100755 program');
 });
 
-/** Files of attributes, and the lines that a person reads of them. */
+/** Attribute files, and the lines that hidingAttributes() names. */
 const ATTRIBUTES: [name: string, named: string[], files: Record<string, string>][] = [
   ['that folds files', ['.gitattributes: *.ts linguist-generated'], { '.gitattributes': '*.ts linguist-generated\n' }],
   [
@@ -279,7 +279,7 @@ const ATTRIBUTES: [name: string, named: string[], files: Record<string, string>]
     { '.gitattributes': '[attr]dull -diff\n', 'src/.gitattributes': '* dull\n' },
   ],
   [
-    'that is no longer there',
+    'that is removed',
     ['lib/.gitattributes, removed: *.js -linguist-generated'],
     { 'lib/.gitattributes': '*.js text\n* linguist-vendored\n' },
   ],
@@ -297,14 +297,14 @@ const ATTRIBUTES: [name: string, named: string[], files: Record<string, string>]
     { '.gitattributes': `${'#\n'.repeat(150_000)}* -diff\n` },
   ],
   [
-    'of another kind',
+    'that hides nothing',
     [],
     { '.gitattributes': '# *.ts binary\n*.ts text eol=lf\nbinary text\n', gitattributes: '* binary\n' },
   ],
 ];
 
 for (const [name, named, files] of ATTRIBUTES) {
-  t.test(`hidingAttributes() names a line that hides changes: one ${name}`, async (t) => {
+  t.test(`hidingAttributes() names the lines that hide changes: an attribute ${name}`, async (t) => {
     const world = await makeWorld(t);
     const { directory } = await world.github.addRepository('acme/widgets');
     commitEntries(directory, [
@@ -312,7 +312,7 @@ for (const [name, named, files] of ATTRIBUTES) {
     ]);
     await world.workspaces.create({ ticketId: 'G-1', repo: repo('acme/widgets') });
     const { workspace } = await world.workspaces.paths('G-1');
-    t.strictSame(await world.workspaces.hidingAttributes('G-1'), [], 'those of the base are not');
+    t.strictSame(await world.workspaces.hidingAttributes('G-1'), [], 'attributes of the base are not named');
     for (const [path, content] of Object.entries(files)) {
       await mkdir(dirname(`${workspace}/${path}`), { recursive: true });
       await writeFile(`${workspace}/${path}`, content);
@@ -322,7 +322,7 @@ for (const [name, named, files] of ATTRIBUTES) {
   });
 }
 
-t.test('names that are only alike are not protected', async (t) => {
+t.test('commit() commits a path when its name only resembles a protected one', async (t) => {
   const { write, commit } = await makeTicket(t);
   for (const path of [
     'github/workflows/x',
@@ -336,7 +336,7 @@ t.test('names that are only alike are not protected', async (t) => {
   t.match(await commit(), { commit: { filesChanged: 5 }, heldBack: [] });
 });
 
-t.test('a protected file may be as large as it likes, and comes in from the base', async (t) => {
+t.test('commit() holds back a protected file of any size, and sync() merges one from the base', async (t) => {
   const { write, commit, directory, workspaces, workspace } = await makeTicket(t);
   const file = await open(`${workspace}/.github/workflows/big`, 'w');
   await file.truncate(100 * 2 ** 20);
@@ -348,6 +348,6 @@ t.test('a protected file may be as large as it likes, and comes in from the base
   t.equal(
     await readFile(`${workspace}/${WORKFLOW}`, 'utf8'),
     'on: release\n',
-    'what others changed there is not held back',
+    'changes from the base are not held back',
   );
 });

@@ -4,10 +4,10 @@ import { dirname, join } from 'node:path';
 import { deflateSync } from 'node:zlib';
 import { plainGit } from './world.ts';
 
-/** A node of a tree, with bytes as names: what no checkout could make. */
+/** An entry of a tree. Its name may be any bytes. */
 export type Node = { mode: string; name: string | Buffer; object: string };
 
-/** Writes objects that no git would make into a bare repository, as loose ones: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects */
+/** Writes loose objects that git would not create into a bare repository: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects */
 export function objectsOf(directory: string) {
   function write(type: string, content: string | Buffer): string {
     const bytes = Buffer.from(content);
@@ -43,14 +43,14 @@ export function objectsOf(directory: string) {
     link,
     folder,
 
-    /** Folders in folders, as many as the last one says. */
+    /** Nests folders of one name `depth` levels deep. */
     nested(name: string, depth: number, ...innermost: Node[]): Node {
       let node = folder(name, ...innermost);
       for (let level = 1; level < depth; level += 1) node = { mode: '40000', name, object: tree(node) };
       return node;
     },
 
-    /** Folders of ten folders each, which are one and the same: 10^levels times what the innermost one holds. */
+    /** Nests folders of ten identical folders each, so that the innermost entries appear 10^levels times. */
     bomb(name: string, levels: number, ...innermost: Node[]): Node {
       let node = folder(name, ...innermost);
       for (let level = 0; level < levels; level += 1) {
@@ -60,7 +60,7 @@ export function objectsOf(directory: string) {
       return node;
     },
 
-    /** As many of one node, with numbers behind their names. */
+    /** Repeats a node `count` times, with a number after its name. */
     many(count: number, { mode, name, object }: Node): Node[] {
       const names = Array.from({ length: count }, (_, n) => `${name}${String(n).padStart(6, '0')}`);
       return names.map((numbered) => ({ mode, name: numbered, object }));
@@ -78,7 +78,7 @@ export function objectsOf(directory: string) {
 
 export type Objects = ReturnType<typeof objectsOf>;
 
-/** A tree that a server with MAX_WORKSPACE_MB=64 cannot check out. No two bombs have a path in common: git is slow to compare them. */
+/** A tree that a server with MAX_WORKSPACE_MB=64 refuses. No two bombs share a path, because git compares them slowly. */
 export type HostileTree = {
   name: string;
   code: 'path_unsupported' | 'workspace_too_large';

@@ -5,16 +5,16 @@ import { createRandom } from '../attacks/random.ts';
 import { type Node, type Objects, objectsOf } from './hostile-trees.ts';
 import { makeWorld, plainGit, repo } from './world.ts';
 
-/** More trees, or others: `TREES=500 SEED=7 npx tap test/workspaces/random-trees.test.ts`. */
+/** For more or other trees: `TREES=500 SEED=7 npx tap test/workspaces/random-trees.test.ts`. */
 const TREES = Number(process.env.TREES ?? 12);
 const SEED = Number(process.env.SEED ?? 1);
 const REFUSALS = ['path_unsupported', 'path_clash', 'workspace_too_large'];
-/** How the fetch of a tree fails that git on one of the two sides does not take for one. */
+/** Errors of a fetch when git on either side rejects the tree. */
 const NOT_FETCHED = ['clone_failed', 'network_unreachable'];
 
 type Random = ReturnType<typeof createRandom>;
 
-/** A tree of up to some thousand entries, in the order of git; most have something about them that no checkout would make. */
+/** Generates a tree of up to some thousand entries in git's order. Most could not come from a checkout. */
 function randomNodes(random: Random, objects: Objects, depth = 0): Node[] {
   const byName = new Map<string, Node>();
   for (let count = 1 + random.below(depth === 0 ? 6 : 3); count > 0; count -= 1) {
@@ -24,7 +24,7 @@ function randomNodes(random: Random, objects: Objects, depth = 0): Node[] {
   return inOrder([...byName.values()]);
 }
 
-/** Folders as if a slash were behind their names: https://git-scm.com/docs/git-fsck (`treeNotSorted`) */
+/** Sorts nodes as git does, folders as if their names ended with a slash: https://git-scm.com/docs/git-fsck (`treeNotSorted`) */
 function inOrder(nodes: Node[]): Node[] {
   const key = ({ mode, name }: Node) => Buffer.concat([Buffer.from(name), Buffer.from(mode === '40000' ? '/' : '')]);
   return nodes.sort((one, other) => Buffer.compare(key(one), key(other)));
@@ -90,7 +90,7 @@ function randomTarget(random: Random): string {
   ])();
 }
 
-t.test('every tree is checked out clean or refused, and nothing is left behind', async (t) => {
+t.test('create() and sync() check out a random tree or refuse it, and leave nothing behind', async (t) => {
   const { github, workspaces, path } = await makeWorld(t, { MAX_WORKSPACE_MB: 5 });
   for (let seed = SEED; seed < SEED + TREES; seed += 1) {
     const random = createRandom(seed);
@@ -106,8 +106,8 @@ t.test('every tree is checked out clean or refused, and nothing is left behind',
     const nodes = randomNodes(random, objects);
     objects.commit(inOrder([...nodes.filter(({ name }) => name !== 'README.md'), readme]));
     const outcomes: (string | undefined)[] = [];
-    for (const work of [() => create(`NEW-${seed}`), () => workspaces.sync(`OLD-${seed}`)]) {
-      outcomes.push(await work().then(() => undefined, codeOf));
+    for (const command of [() => create(`NEW-${seed}`), () => workspaces.sync(`OLD-${seed}`)]) {
+      outcomes.push(await command().then(() => undefined, codeOf));
     }
     const [created, synced] = outcomes;
     const about = `seed ${seed}: ${created ?? 'created'}, ${synced ?? 'synced'}`;

@@ -2,7 +2,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import t from 'tap';
 import { makeWorld } from './world.ts';
 
-t.test('`emptyTrash` deletes what an earlier removal left', async (t) => {
+t.test('emptyTrash() deletes folders that an earlier removal left', async (t) => {
   const world = await makeWorld(t);
   for (const folder of ['data', 'tickets']) {
     const trash = world.path(folder, folder === 'data' ? 'trash' : '.trash');

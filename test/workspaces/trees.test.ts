@@ -7,7 +7,7 @@ import { makeWorld, plainGit, repo, setUp, TOKEN, type World } from './world.ts'
 
 const REMEDY = { path_unsupported: /on the branch in the repository/, workspace_too_large: /Raise MAX_WORKSPACE_MB/ };
 
-/** One of each way in which a tree is refused. */
+/** One tree for each check that refuses trees. */
 const SOME_NAMES = [
   'a link target of 5,000 bytes',
   'a way out of the workspace',
@@ -17,8 +17,8 @@ const SOME_NAMES = [
 ];
 const SOME_TREES = SOME_NAMES.flatMap((name) => HOSTILE_TREES.filter((tree) => tree.name === name));
 
-/** A repository with one file, and a world with room for 64 MiB in a workspace. */
-async function setTheStage(t: Test) {
+/** Creates a repository with one file. Workspaces are limited to 64 MiB. */
+async function setUpRepository(t: Test) {
   const world = await makeWorld(t, { MAX_WORKSPACE_MB: 64 });
   const { directory } = await world.github.addRepository('acme/widgets');
   const objects = objectsOf(directory);
@@ -28,20 +28,20 @@ async function setTheStage(t: Test) {
   return { ...world, directory, objects, readme, create };
 }
 
-t.test('a new ticket is refused when the disk cannot hold its files', async (t) => {
-  const { workspaces, objects, readme, create, path } = await setTheStage(t);
+t.test('create() refuses a tree when the disk cannot hold its files', async (t) => {
+  const { workspaces, objects, readme, create, path } = await setUpRepository(t);
   for (const { name, code, detail, nodes } of HOSTILE_TREES) {
     objects.commit([readme, ...nodes(objects)]);
     await t.rejects(create('NEW'), { code, message: detail, remedy: REMEDY[code] }, name);
     await t.rejects(workspaces.paths('NEW'), { code: 'ticket_not_found' });
-    await leavesNothing(t, path);
+    await assertNothingStaged(t, path);
   }
   objects.commit([readme]);
-  t.match(await create('NEW'), { created: true }, 'until the branch is repaired');
+  t.match(await create('NEW'), { created: true }, 'create() succeeds when the branch is repaired');
 });
 
-t.test('a ticket stays at its commit when the new base cannot be checked out', async (t) => {
-  const { workspaces, objects, readme, create, path } = await setTheStage(t);
+t.test('sync() keeps the commit of the ticket when the new base cannot be checked out', async (t) => {
+  const { workspaces, objects, readme, create, path } = await setUpRepository(t);
   await create('OLD');
   const { workspace, gitDir } = await workspaces.paths('OLD');
   await writeFile(`${workspace}/draft.txt`, 'not committed\n');
@@ -54,15 +54,15 @@ t.test('a ticket stays at its commit when the new base cannot be checked out', a
     t.match(await workspaces.diff('OLD'), { files: [{ path: 'draft.txt' }] });
 
     const base = objects.commit([readme, objects.file('repaired.txt', `${index}\n`)]);
-    t.match(await workspaces.sync('OLD'), { updated: true, head: base }, 'the next base comes in');
+    t.match(await workspaces.sync('OLD'), { updated: true, head: base }, 'the next base is merged');
     t.equal(await readFile(`${workspace}/repaired.txt`, 'utf8'), `${index}\n`);
   }
   t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), '?? draft.txt');
-  await leavesNothing(t, path);
+  await assertNothingStaged(t, path);
 });
 
-t.test('a push to the ticket branch is refused when it cannot be checked out', async (t) => {
-  const { workspaces, objects, readme, create, path } = await setTheStage(t);
+t.test('sync() and create() refuse a commit on the ticket branch when it cannot be checked out', async (t) => {
+  const { workspaces, objects, readme, create, path } = await setUpRepository(t);
   for (const [index, { name, code, detail, nodes }] of SOME_TREES.slice(0, 3).entries()) {
     const ticketId = `P-${index}`;
     const branch = `ticket_${ticketId}`;
@@ -70,8 +70,8 @@ t.test('a push to the ticket branch is refused when it cannot be checked out', a
     objects.commit([readme, ...nodes(objects)], branch, 'main');
     await t.rejects(workspaces.sync(ticketId), { code, message: detail }, name);
     await workspaces.remove(ticketId, repo('acme/widgets').url);
-    await t.rejects(create(ticketId), { code, message: detail }, 'nor does a new ticket go on from it');
-    await leavesNothing(t, path);
+    await t.rejects(create(ticketId), { code, message: detail }, 'a new ticket does not continue from it');
+    await assertNothingStaged(t, path);
 
     objects.commit([readme, objects.file('theirs.txt')], branch);
     await create(ticketId);
@@ -82,8 +82,8 @@ t.test('a push to the ticket branch is refused when it cannot be checked out', a
   }
 });
 
-t.test('commits are compared only when their common ancestor can be read to its end', async (t) => {
-  const { workspaces, objects, readme, create } = await setTheStage(t);
+t.test('sync() and diff() compare commits only when the tree of their common ancestor can be read', async (t) => {
+  const { workspaces, objects, readme, create } = await setUpRepository(t);
   objects.commit([readme, objects.bomb('bomb', 12, objects.file('f'))]);
   objects.commit([readme, objects.file('theirs.txt')], 'ticket_A', 'main');
   objects.commit([readme, objects.file('base.txt')]);
@@ -96,12 +96,12 @@ t.test('commits are compared only when their common ancestor can be read to its 
   objects.commit([readme, objects.file('theirs.txt')], 'ticket_B', 'main');
   objects.commit([readme, objects.file('base.txt')]);
   await create('B');
-  t.match(await workspaces.sync('B'), { updated: true }, 'its paths need not suit the disk');
+  t.match(await workspaces.sync('B'), { updated: true }, 'the paths of the ancestor need not be valid on the disk');
   t.match(await workspaces.diff('B'), { files: [{ path: 'theirs.txt' }] });
 });
 
-t.test('two sides that fit are refused when their merge does not', async (t) => {
-  const { workspaces, objects, readme, create } = await setTheStage(t);
+t.test('sync() refuses a merge when only its result exceeds the limit', async (t) => {
+  const { workspaces, objects, readme, create } = await setUpRepository(t);
   await create('SUM');
   const half = (name: string) => objects.many(9_000, objects.file(name));
   objects.commit([readme, ...half('t')], 'ticket_SUM', 'main');
@@ -111,8 +111,8 @@ t.test('two sides that fit are refused when their merge does not', async (t) => 
   t.match(await workspaces.status('SUM'), { head, dirty: false });
 });
 
-t.test('a parked ticket comes back only where its files fit, and is kept until then', async (t) => {
-  const { dir, parentEnv, workspaces, objects, readme, create, path } = await setTheStage(t);
+t.test('sync() keeps a parked or restored ticket when its files exceed the limit', async (t) => {
+  const { dir, parentEnv, workspaces, objects, readme, create, path } = await setUpRepository(t);
   objects.commit([readme, ...objects.many(2_000, objects.file('f'))]);
   await create('PARKED');
   await create('SAVED');
@@ -132,14 +132,14 @@ t.test('a parked ticket comes back only where its files fit, and is kept until t
   t.match(await large.sync('PARKED'), { updated: false });
   await large.close();
 
-  // As a restore does.
+  // Restored to another path.
   const borrowed = path('saved', 'gitdirs', 'SAVED.git', 'objects', 'info', 'alternates');
   await writeFile(borrowed, (await readFile(borrowed, 'utf8')).replace(path('data'), path('saved')));
   const folders = { DATA_DIR: path('saved'), TICKETS_ROOT: path('restored') };
   const restored = setUp(dir, parentEnv, TOKEN, undefined, { ...folders, MAX_WORKSPACE_MB: 5 }).workspaces;
   await restored.recover();
   await t.rejects(restored.sync('SAVED'), { code: 'workspace_too_large' });
-  t.match(await restored.status('SAVED'), { dirty: true }, 'what was not committed is kept');
+  t.match(await restored.status('SAVED'), { dirty: true }, 'uncommitted changes are kept');
   await restored.close();
   const roomy = setUp(dir, parentEnv, TOKEN, undefined, folders).workspaces;
   await roomy.recover();
@@ -148,7 +148,7 @@ t.test('a parked ticket comes back only where its files fit, and is kept until t
   await roomy.close();
 });
 
-async function leavesNothing(t: Test, path: World['path']): Promise<void> {
+async function assertNothingStaged(t: Test, path: World['path']): Promise<void> {
   t.strictSame(await readdir(path('data', 'staging')), []);
   t.strictSame(await readdir(path('tickets', '.staging')), []);
 }

@@ -5,8 +5,8 @@ import t, { type Test } from 'tap';
 import { objectsOf } from './hostile-trees.ts';
 import { makeWorld, plainGit, repo, setUp, TOKEN } from './world.ts';
 
-/** A ticket with a draft, and a base that changes, adds, deletes and replaces files; one of the new ones is missing in the mirror. */
-async function setTheStage(t: Test) {
+/** Creates a ticket with uncommitted changes, and a base that changes, adds, deletes and replaces files. `hide` removes an object. */
+async function setUpTicket(t: Test) {
   const world = await makeWorld(t);
   const { directory } = await world.github.addRepository('acme/widgets');
   const { file, folder, commit } = objectsOf(directory);
@@ -32,7 +32,7 @@ async function setTheStage(t: Test) {
     kept,
     folder('sub', file('hidden.txt', 'for a while\n')),
   ]);
-  // Work in its way: it is fetched, and not brought in.
+  // An uncommitted change prevents the merge after the fetch.
   await writeFile(`${workspace}/README.md`, 'mine\n');
   t.match(await world.workspaces.sync('M'), { updated: false, notes: [/README/] });
   await writeFile(`${workspace}/README.md`, 'old\n');
@@ -49,9 +49,9 @@ async function setTheStage(t: Test) {
   return { ...world, workspace, gitDir, before, after, hide };
 }
 
-type Stage = Awaited<ReturnType<typeof setTheStage>>;
+type Ticket = Awaited<ReturnType<typeof setUpTicket>>;
 
-async function isAsBefore(t: Test, { workspaces, workspace, gitDir, before }: Stage): Promise<void> {
+async function assertUnmoved(t: Test, { workspaces, workspace, gitDir, before }: Ticket): Promise<void> {
   t.match(await workspaces.status('M'), { head: before, dirty: true });
   t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), ' M kept.txt\n?? draft.txt');
   const names = ['.git', 'README.md', 'becomes-file', 'becomes-folder', 'deleted', 'draft.txt', 'kept.txt'];
@@ -60,15 +60,15 @@ async function isAsBefore(t: Test, { workspaces, workspace, gitDir, before }: St
   t.notOk(existsSync(join(gitDir, 'moving')));
 }
 
-async function isMoved(t: Test, { workspaces, workspace, after }: Stage): Promise<void> {
+async function assertMoved(t: Test, { workspaces, workspace, after }: Ticket): Promise<void> {
   t.match(await workspaces.status('M'), { head: after, dirty: true });
   t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), ' M kept.txt\n?? draft.txt');
   t.equal(await readFile(`${workspace}/sub/hidden.txt`, 'utf8'), 'for a while\n');
 }
 
-t.test('a move that fails is undone, and is tried again by the next command', async (t) => {
-  const stage = await setTheStage(t);
-  const { workspaces, workspace, hide } = stage;
+t.test('sync() undoes a move that fails, and the next command retries it', async (t) => {
+  const ticket = await setUpTicket(t);
+  const { workspaces, workspace, hide } = ticket;
   const unhide = await hide('origin/main:sub/hidden.txt');
   for (const _ of [1, 2]) {
     await t.rejects(workspaces.sync('M'), {
@@ -76,18 +76,22 @@ t.test('a move that fails is undone, and is tried again by the next command', as
       message: /^The new commits were not merged: .*hidden\.txt/,
       remedy: /The next command tries again/,
     });
-    await isAsBefore(t, stage);
+    await assertUnmoved(t, ticket);
   }
-  t.match(await workspaces.commit('M', { subject: 'Work' }), { commit: { filesChanged: 2 } }, 'work goes on meanwhile');
+  t.match(
+    await workspaces.commit('M', { subject: 'Work' }),
+    { commit: { filesChanged: 2 } },
+    'commits are possible meanwhile',
+  );
   await unhide();
   t.match(await workspaces.sync('M'), { updated: true });
   t.equal(await readFile(`${workspace}/sub/hidden.txt`, 'utf8'), 'for a while\n');
   t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), '');
 });
 
-t.test('a move that was cut short and cannot be completed is undone at the start', async (t) => {
-  const stage = await setTheStage(t);
-  const { dir, parentEnv, workspaces, workspace, gitDir, before, after, hide } = stage;
+t.test('recover() undoes an interrupted move when it cannot complete it', async (t) => {
+  const ticket = await setUpTicket(t);
+  const { dir, parentEnv, workspaces, workspace, gitDir, before, after, hide } = ticket;
   await workspaces.close();
   await hide('origin/main:sub/hidden.txt');
   await writeFile(join(gitDir, 'moving'), `${before} ${after}`);
@@ -98,12 +102,12 @@ t.test('a move that was cut short and cannot be completed is undone at the start
   const restarted = setUp(dir, parentEnv, TOKEN).workspaces;
   t.teardown(() => restarted.close());
   await restarted.recover();
-  await isAsBefore(t, { ...stage, workspaces: restarted });
+  await assertUnmoved(t, { ...ticket, workspaces: restarted });
 });
 
-t.test('a move that can be neither completed nor undone is completed later', async (t) => {
-  const stage = await setTheStage(t);
-  const { workspaces, hide } = stage;
+t.test('sync() completes a move later when it can neither complete nor undo it', async (t) => {
+  const ticket = await setUpTicket(t);
+  const { workspaces, hide } = ticket;
   const unhide = [await hide('origin/main:sub/hidden.txt'), await hide('HEAD:README.md')];
   for (const _ of [1, 2]) {
     await t.rejects(workspaces.sync('M'), {
@@ -114,5 +118,5 @@ t.test('a move that can be neither completed nor undone is completed later', asy
   }
   for (const show of unhide) await show();
   t.match(await workspaces.sync('M'), { updated: false });
-  await isMoved(t, stage);
+  await assertMoved(t, ticket);
 });

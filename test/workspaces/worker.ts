@@ -3,8 +3,8 @@ import { AppError } from '../../src/errors/app-error.ts';
 import { repo, setUp, TOKEN } from './world.ts';
 
 /**
- * A server of one deed, in a process of its own: DIR ACTION REPOSITORY TICKET KILL_AT. Kills itself without a word when it has run
- * so many git commands; 0 lets it end, and it prints how many there were, or the code and message of what went wrong.
+ * Runs one action of the server in a separate process. Arguments: DIR ACTION REPOSITORY TICKET KILL_AT.
+ * Kills itself after KILL_AT git commands. If KILL_AT is 0, prints their number, or the code and message of the error.
  */
 const [, , dir = '', action = '', name = '', ticketId = '', killAt = '0'] = process.argv;
 let commands = 0;

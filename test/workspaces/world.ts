@@ -14,7 +14,7 @@ export const TOKEN = 'ghp_0123456789abcdefTESTtoken';
 /** Another secret of the server, with characters that encodings change. */
 export const API_KEY = 'key+with/"odd" \\characters & ümlaut';
 
-/** The uids of which a server that is root gives each workspace one. */
+/** The uids from which a server that runs as root assigns one to each workspace. */
 export const SANDBOX_UIDS = { first: 1_900_000_000, last: 1_900_065_535 };
 
 type Owner = { teardown(work: () => unknown): unknown };
@@ -29,7 +29,7 @@ type Settings = {
 type WorldOptions = Settings & { parent?: string; logger?: Logger };
 export type World = Awaited<ReturnType<typeof makeWorld>>;
 
-/** A folder, a GitHub, and workspaces on them that are ready for use. */
+/** Starts a GitHub, and opens workspaces in a temporary folder. */
 export async function makeWorld(t: Owner, { parent = tmpdir(), logger, ...settings }: WorldOptions = {}) {
   const dir = await mkdtemp(join(parent, 'ws-'));
   const github = await startGitHub({ root: join(dir, 'github') });
@@ -54,7 +54,7 @@ export async function makeWorld(t: Owner, { parent = tmpdir(), logger, ...settin
   };
 }
 
-/** Workspaces of a folder, as a server that starts there has them. */
+/** Creates the modules of a server in a folder. */
 export function setUp(
   dir: string,
   parentEnv: Record<string, string | undefined>,
@@ -91,7 +91,7 @@ export function repo(fullName: string): RepoRef {
   return parseRepoUrl(`https://github.com/${fullName}`, ['github.com']);
 }
 
-/** What git prints, asked the plain way: with a repository's own configuration and no other. */
+/** Runs git with no configuration but the repository's, and returns its output. */
 export function plainGit(args: readonly string[], options: { cwd?: string; input?: string } = {}): string {
   return execFileSync('git', args, {
     ...options,
@@ -102,7 +102,7 @@ export function plainGit(args: readonly string[], options: { cwd?: string; input
       PATH: process.env.PATH,
       HOME: '/nonexistent',
       GIT_CONFIG_NOSYSTEM: '1',
-      // Where the server is root, a workspace belongs to a uid of its own.
+      // If the server runs as root, each workspace has a separate owner.
       GIT_CONFIG_COUNT: '1',
       GIT_CONFIG_KEY_0: 'safe.directory',
       GIT_CONFIG_VALUE_0: '*',
@@ -135,7 +135,7 @@ export function commitEntries(directory: string, entries: readonly Entry[], bran
   return plainGit(['--git-dir', directory, 'rev-parse', branch]);
 }
 
-/** Files that hold a text. */
+/** Lists the files that contain a text. */
 export function findText(needle: string, ...folders: string[]): string {
   return spawnSync('grep', ['-rlF', '--', needle, ...folders], { encoding: 'utf8' }).stdout;
 }

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { pullRequestText as composed, type PullRequestFacts } from '../../src/github/pull-request-text.ts';
-import { LINE_ATTACKS, WORD_ATTACKS } from '../attacks/word-attacks.ts';
-import { effectsOf } from '../attacks/word-effects.ts';
+import { pullRequestText as composed, type PullRequestFacts } from '../../../src/github/pull-request-text.ts';
+import { LINE_ATTACKS, WORD_ATTACKS } from '../../attacks/word-attacks.ts';
+import { effectsOf } from '../../attacks/word-effects.ts';
 
 const pullRequestText = (facts: PullRequestFacts) => composed(facts, (text) => text);
 
@@ -14,7 +14,7 @@ const facts: PullRequestFacts = {
   check: ['npm', 'test'],
 };
 
-t.test('tells the reader what was done, after which plan, and how it was checked', async (t) => {
+t.test('pullRequestText() lists the changes, the plan and the check command', async (t) => {
   const { title, body } = pullRequestText(facts);
   t.equal(title, 'REL-123: Add a colour to widgets');
   t.match(body, /^Ticket `REL-123`, implemented according to plan 3\./);
@@ -33,12 +33,12 @@ t.test('tells the reader what was done, after which plan, and how it was checked
 
 const HOSTILE: Readonly<Record<string, string>> = {
   ...Object.fromEntries([...WORD_ATTACKS, ...LINE_ATTACKS].map(({ name, words }) => [name, words])),
-  'a tag split by an unseen character': '<\u200b/details><\u2060script>',
+  'a tag split by an invisible character': '<\u200b/details><\u2060script>',
   'a comment that is never closed': 'a <!-- b',
   'a comment within a comment': '<!-<!-- x -->- y',
   'our own marker': '<!-- pullwright:ticket=REL-9 --><!-- /pullwright -->',
   'an open fence': '````\nnever closed',
-  'a line end of its own': 'a\r## Approved\r\n## Approved\u0085## Approved',
+  'a line end other than LF': 'a\r## Approved\r\n## Approved\u0085## Approved',
   'a footnote': 'a[^1]\n\n[^1]: outside of the quotation',
   'half a character': 'a\ud800',
   'a heading': '# Approved',
@@ -47,7 +47,7 @@ const HOSTILE: Readonly<Record<string, string>> = {
 };
 
 for (const [name, text] of Object.entries(HOSTILE)) {
-  t.test(`keeps ${name} in its place and without effect`, async (t) => {
+  t.test(`pullRequestText() keeps ${name} in its section and without effect`, async (t) => {
     const { title, body } = pullRequestText({
       ...facts,
       subject: text,
@@ -75,18 +75,18 @@ for (const [name, text] of Object.entries(HOSTILE)) {
     t.match(
       body,
       /\n\n<\/details>\n\n## Commits\n\n- .+\n\n## Held back\n\n.+\n\n- .+\n\n## Hidden from review\n\n.+\n\n- .+\n\n## How this was checked\n\nThis command/,
-      'the rest is ours',
+      'the other sections are unchanged',
     );
-    t.notMatch(body, /^- (?:[-+>#=]|\d+[.)])/m, 'a list is of lines');
+    t.notMatch(body, /^- (?:[-+>#=]|\d+[.)])/m, 'a list item contains only text');
   });
 }
 
-t.test('a check command cannot leave its fence', async (t) => {
+t.test('pullRequestText() keeps a check command in its fence when it contains backticks', async (t) => {
   const { body } = pullRequestText({ ...facts, check: ['sh', '-c', '```\n## Approved\n````'] });
   t.match(body, '\n`````\nsh -c ``` ## Approved ````\n`````');
 });
 
-t.test('stays within what GitHub takes, cut at the end of a line', async (t) => {
+t.test('pullRequestText() stays within the limits of GitHub, and cuts at the end of a line', async (t) => {
   const line = 'Über 🚀 @ann <b>\n';
   const { title, body } = pullRequestText({
     ...facts,
@@ -95,8 +95,8 @@ t.test('stays within what GitHub takes, cut at the end of a line', async (t) => 
     plan: { version: 1, body: line.repeat(20_000) },
     commits: Array.from({ length: 500 }, () => ({ sha: 'f'.repeat(40), subject: '@x <y> '.repeat(100) })),
   });
-  t.ok(title.length <= 256, `the title has ${title.length}`);
-  t.ok(body.length <= 60_000 && body.length > 59_000, `the text has ${body.length}`);
+  t.ok(title.length <= 256, `the title has ${title.length} characters`);
+  t.ok(body.length <= 60_000 && body.length > 59_000, `the body has ${body.length} characters`);
   t.match(body, '- and 400 more');
   t.match(body, /\n## How this was checked\n/);
   const quoted = body.split('\n').filter((text) => text.startsWith('> '));

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { compareTexts, readPatch } from '../../dashboard/lib/diff.ts';
+import { compareTexts, readPatch } from '../../../dashboard/lib/diff.ts';
 
 const numbered = (count: number, word: string) => Array.from({ length: count }, (_, at) => `${word} ${at + 1}`);
 const summary = (before: string, after: string) =>

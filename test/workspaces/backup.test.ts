@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:f
 import t from 'tap';
 import { commitEntries, makeWorld, plainGit, repo, setUp, TOKEN } from './world.ts';
 
-t.test('broken tickets keep none from being saved, and lose no more than they must', async (t) => {
+t.test('backup() copies all readable tickets and reports what it leaves out when some are broken', async (t) => {
   const world = await makeWorld(t);
   const { path, workspaces } = world;
   const { directory } = await world.github.addRepository('acme/widgets');
@@ -26,10 +26,10 @@ t.test('broken tickets keep none from being saved, and lose no more than they mu
   const { workspace, mirror } = await workspaces.paths('HALF');
   commitEntries(directory, [
     { path: 'README.md', content: 'new\n' },
-    { path: 'hidden.txt', content: 'for a while\n' },
+    { path: 'hidden.txt', content: 'hidden\n' },
   ]);
-  await writeFile(`${workspace}/README.md`, 'in the way\n');
-  t.match(await workspaces.sync('HALF'), { notes: [/README/] }, 'fetched, and not brought in');
+  await writeFile(`${workspace}/README.md`, 'uncommitted\n');
+  t.match(await workspaces.sync('HALF'), { notes: [/README/] }, 'fetched, but not merged');
   plainGit(['checkout', '--quiet', 'README.md'], { cwd: workspace });
   await writeFile(`${workspace}/draft.txt`, 'draft\n');
   // Neither the new files nor the old ones can be written.
@@ -42,16 +42,16 @@ t.test('broken tickets keep none from being saved, and lose no more than they mu
 
   const { tickets, leftOut } = await workspaces.maintenance.backup(path('saved'));
   t.strictSame(tickets.sort(), ['HALF', 'LINK', 'LOST', 'WELL']);
-  const told = leftOut.map(({ ticket_id, what }) => `${ticket_id}: ${what}`).sort();
-  t.match(told, [
+  const reported = leftOut.map(({ ticket_id, what }) => `${ticket_id}: ${what}`).sort();
+  t.match(reported, [
     /^BROKEN: all of it: .*pullwright\.json/,
     /^HALF: .* a move .*hidden\.txt/,
     /^LINK: uncommitted work: /,
   ]);
-  t.equal(told.length, 3);
+  t.equal(reported.length, 3);
   t.strictSame((await readdir(path('saved', 'gitdirs'))).sort(), ['HALF.git', 'LINK.git', 'LOST.git', 'WELL.git']);
 
-  // As if restored: the git directories name the mirror by its path.
+  // Restored to the same paths, because git directories contain the path of the mirror.
   for (const folder of ['data', 'tickets']) await rename(path(folder), path(`${folder}-before`));
   await rename(path('saved'), path('data'));
   await mkdir(path('tickets'));
@@ -61,13 +61,13 @@ t.test('broken tickets keep none from being saved, and lose no more than they mu
   await restored.recover();
   for (const ticketId of ['LINK', 'LOST']) t.match(await restored.status(ticketId), { ahead: 1, unpushed: true });
   await restored.sync('HALF');
-  t.equal(await readFile(`${workspace}/hidden.txt`, 'utf8'), 'for a while\n', 'the move is completed');
+  t.equal(await readFile(`${workspace}/hidden.txt`, 'utf8'), 'hidden\n', 'the move is completed');
   t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), '?? draft.txt');
-  t.equal(await readFile(`${workspace}/draft.txt`, 'utf8'), 'draft\n', 'and what was not committed is there');
+  t.equal(await readFile(`${workspace}/draft.txt`, 'utf8'), 'draft\n', 'the uncommitted file is restored');
   await rm(path('tickets-before'), { recursive: true });
 });
 
-t.test('a file whose name looks like an error of the disk keeps no ticket from being saved', async (t) => {
+t.test('backup() continues when a file name looks like an error of the disk', async (t) => {
   const world = await makeWorld(t);
   const { workspaces } = world;
   await world.github.addRepository('acme/widgets');

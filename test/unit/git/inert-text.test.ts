@@ -1,8 +1,8 @@
 import t from 'tap';
-import { inertLine, inertQuote } from '../../src/git/inert-text.ts';
-import { createRandom, type Random } from '../attacks/random.ts';
-import { LINE_ATTACKS, WORD_ATTACKS } from '../attacks/word-attacks.ts';
-import { effectsOf, trailersOf } from '../attacks/word-effects.ts';
+import { inertLine, inertQuote } from '../../../src/git/inert-text.ts';
+import { createRandom, type Random } from '../../attacks/random.ts';
+import { LINE_ATTACKS, WORD_ATTACKS } from '../../attacks/word-attacks.ts';
+import { effectsOf, trailersOf } from '../../attacks/word-effects.ts';
 
 const TEXTS = Number(process.env.FUZZ_TEXTS ?? 2000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
@@ -12,32 +12,32 @@ const line = (text: string) => inertLine(text, unchanged, 1000);
 const quote = (text: string) => inertQuote(text, unchanged, 10_000);
 
 for (const { name, words, effect } of [...WORD_ATTACKS, ...LINE_ATTACKS]) {
-  t.test(`makes ${name} inert`, async (t) => {
-    t.ok(effectsOf(words).has(effect), 'it acts as it is');
+  t.test(`inertQuote() and inertLine() disarm ${name}`, async (t) => {
+    t.ok(effectsOf(words).has(effect), 'it has its effect without them');
     t.strictSame([...effectsOf(quote(words))], [], quote(words));
     t.strictSame([...effectsOf(`T-1: ${line(words)}`)], [], line(words));
-    t.equal(line(line(words)), line(words), 'what is inert stays as it is');
+    t.equal(line(line(words)), line(words), 'inert text stays unchanged');
     t.strictSame(trailersOf(`T-1: x\n\n${quote(words)}\n\nTicket: T-1\n`), ['Ticket: T-1']);
   });
 }
 
-t.test(`makes ${TEXTS} mutations of these inert, seed ${SEED}`, async (t) => {
+t.test(`inertQuote() and inertLine() disarm ${TEXTS} mutations of these, seed ${SEED}`, async (t) => {
   const random = createRandom(SEED);
   const failures: unknown[] = [];
-  let acting = 0;
+  let effective = 0;
   for (let count = 0; count < TEXTS; count += 1) {
     const words = mutate(random, random.pick([...WORD_ATTACKS, ...LINE_ATTACKS]).words);
-    if (effectsOf(words).size > 0) acting += 1;
+    if (effectsOf(words).size > 0) effective += 1;
     for (const inert of [quote(words), `T-1: ${line(words)}`]) {
       const effects = [...effectsOf(inert)];
       if (effects.length > 0) failures.push({ words, inert, effects });
     }
   }
   t.strictSame(failures.slice(0, 5), []);
-  t.ok(acting > TEXTS / 2, `${acting} of them act as they are`);
+  t.ok(effective > TEXTS / 2, `${effective} of them have an effect without them`);
 });
 
-/** The words in other letters, forms, lines and markup, among others. */
+/** Varies letters, Unicode forms, lines and markup of a text, and appends other attacks. */
 function mutate(random: Random, words: string): string {
   let text = words;
   for (let times = random.below(4); times >= 0; times -= 1) {
@@ -92,7 +92,7 @@ function mutation(random: Random, character: string): string {
   ]);
 }
 
-t.test('keeps what a person reads', async (t) => {
+t.test('inertQuote() and inertLine() keep ordinary text readable', async (t) => {
   const text = 'Über 👩‍👩‍👧 ❤️: a < b && c, x², “می‌خواهم”, fix the tests of arr[i], mail R&D. 1000000 defaced.';
   t.equal(line(text), text);
   t.equal(
@@ -104,19 +104,15 @@ t.test('keeps what a person reads', async (t) => {
   t.equal(quote(' \u200b\n '), '');
 });
 
-t.test('masks a secret before it could be split', async (t) => {
+t.test('inertQuote() and inertLine() redact a secret before they split it', async (t) => {
   const secret = 'a1b2c3d4e5@f6';
   const redact = (text: string) => text.replaceAll(secret, '[redacted]');
   t.equal(inertLine(`x a1b2\u200bc3d4e5@f6`, redact, 100), 'x [redacted]');
   t.equal(inertQuote(`x ${secret}`, redact, 100), '> x [redacted]');
-  t.equal(
-    inertLine(`${'x'.repeat(95)} ${secret}`, redact, 100).includes('a1b2'),
-    false,
-    'also at the end of what fits',
-  );
+  t.equal(inertLine(`${'x'.repeat(95)} ${secret}`, redact, 100).includes('a1b2'), false, 'also at the length limit');
 });
 
-t.test('stays within its length, and takes time in proportion to it', async (t) => {
+t.test('inertQuote() and inertLine() stay within their limit, in time proportional to the input', async (t) => {
   for (const piece of [
     '<!--',
     '[',

@@ -1,12 +1,12 @@
 import t from 'tap';
-import { AppError } from '../../src/errors/app-error.ts';
-import { ticketBranch, validateBranchName } from '../../src/git/branch-name.ts';
-import { parseRepoUrl, remoteUrl } from '../../src/git/repo-url.ts';
+import { AppError } from '../../../src/errors/app-error.ts';
+import { ticketBranch, validateBranchName } from '../../../src/git/branch-name.ts';
+import { parseRepoUrl, remoteUrl } from '../../../src/git/repo-url.ts';
 
 const HOSTS = ['github.com', 'git.example.org'];
 const SECRET = 'hunter2secret';
 
-t.test('a repository URL is normalised', async (t) => {
+t.test('parseRepoUrl() normalises the spellings of a repository URL', async (t) => {
   const spellings = [
     'https://github.com/acme/widgets',
     'https://github.com/acme/widgets/',
@@ -35,7 +35,7 @@ t.test('a repository URL is normalised', async (t) => {
   }
 });
 
-t.test('anything else is refused, and not repeated', async (t) => {
+t.test('parseRepoUrl() refuses any other text, and does not repeat it in the error', async (t) => {
   const attacks = [
     '',
     'widgets',
@@ -110,7 +110,7 @@ t.test('anything else is refused, and not repeated', async (t) => {
   ];
   for (const attack of attacks) {
     try {
-      t.fail(`${JSON.stringify(attack)} was taken for ${parseRepoUrl(attack, HOSTS).url}`);
+      t.fail(`${JSON.stringify(attack)} was parsed as ${parseRepoUrl(attack, HOSTS).url}`);
     } catch (error) {
       t.ok(error instanceof AppError && error.code === 'repo_url_invalid', JSON.stringify(attack));
       t.notMatch(String(error), SECRET);
@@ -119,7 +119,7 @@ t.test('anything else is refused, and not repeated', async (t) => {
   t.throws(() => parseRepoUrl('https://github.com/acme/widgets', ['git.example.org']), { code: 'repo_url_invalid' });
 });
 
-t.test('a base branch must be a branch name to git', async (t) => {
+t.test('validateBranchName() accepts only names that git accepts', async (t) => {
   t.equal(ticketBranch('REL-123'), 'ticket_REL-123');
   for (const name of [
     'main',

@@ -1,5 +1,5 @@
-/** A request as Gemini CLI makes one, with every field that it has use for. */
-const CONTENT = { role: 'user', parts: [{ text: 'mend it' }] };
+/** A message of a person. */
+const CONTENT = { role: 'user', parts: [{ text: 'fix it' }] };
 const TOOLS = [
   {
     functionDeclarations: [
@@ -19,6 +19,7 @@ const TOOLS = [
   },
 ];
 
+/** A request with every field that Gemini CLI uses. */
 export const ADMITTED = {
   contents: [
     CONTENT,
@@ -60,7 +61,7 @@ const part = (value: object) => ({ contents: [{ role: 'user', parts: [value] }] 
 const tool = (value: object) => ({ tools: [...TOOLS, value] });
 const declared = (value: object) => tool({ functionDeclarations: [{ name: 'x', parametersJsonSchema: value }] });
 
-/** What a fooled agent could ask of the provider, by the path that is refused; each as it is, spelled in snake_case, and counted. */
+/** Requests that a fooled agent could send to the provider, each with the path that the proxy refuses. */
 export const REFUSED: readonly [path: string, request: object][] = [
   ['tools[1].urlContext', tool({ urlContext: {} })],
   ['tools[1].googleSearch', tool({ googleSearch: {} })],
@@ -115,7 +116,7 @@ export const REFUSED: readonly [path: string, request: object][] = [
   ['toString', { toString: 'x' }],
 ];
 
-/** Bodies as text: what the API might read in another way than the server. */
+/** Bodies as text, which the API might parse in another way than the server. */
 export const REFUSED_TEXTS: readonly [path: string, body: string][] = [
   ['__proto__', '{"__proto__":{"tools":[{"urlContext":{}}]}}'],
   ['tools[0].__proto__', '{"tools":[{"__proto__":{"urlContext":{}}}]}'],
@@ -131,7 +132,7 @@ export const REFUSED_TEXTS: readonly [path: string, body: string][] = [
   ['the body', '"x"'],
 ];
 
-/** A value with all names of fields in the other spelling of protobuf's JSON. */
+/** Converts field names to the snake_case spelling of protobuf's JSON. */
 export function snakeCase(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(snakeCase);
   if (typeof value !== 'object' || value === null) return value;

@@ -1,26 +1,26 @@
 import { type ClientRequest, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { loadConfig } from '../../src/config/load-config.ts';
-import { geminiModel } from '../../src/model-proxy/gemini/model-api.ts';
-import type { Limit } from '../../src/model-proxy/limits.ts';
-import { createModelProxy } from '../../src/model-proxy/model-proxy.ts';
-import { createUpstream } from '../../src/model-proxy/upstream.ts';
-import { createRedactor } from '../../src/redaction/redactor.ts';
-import { listenOnLoopback } from '../../src/sandbox/socket-forward.ts';
-import type { Owner } from './fixtures.ts';
+import { loadConfig } from '../../../src/config/load-config.ts';
+import { geminiModel } from '../../../src/model-proxy/gemini/model-api.ts';
+import type { Limit } from '../../../src/model-proxy/limits.ts';
+import { createModelProxy } from '../../../src/model-proxy/model-proxy.ts';
+import { createUpstream } from '../../../src/model-proxy/upstream.ts';
+import { createRedactor } from '../../../src/redaction/redactor.ts';
+import { listenOnLoopback } from '../../../src/sandbox/socket-forward.ts';
+import type { Owner } from '../../helpers/server.ts';
 
 export const KEY = 'AIzaSyRealKey0123456789';
 export const STREAM = '/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse';
 export const PLAIN = '/v1beta/models/gemini-2.5-pro:generateContent';
 export const COUNT = '/v1beta/models/gemini-2.5-pro:countTokens';
 
-export async function answerTo(sent: ClientRequest): Promise<IncomingMessage> {
+export async function responseTo(sent: ClientRequest): Promise<IncomingMessage> {
   const answer = Promise.withResolvers<IncomingMessage>();
   sent.once('response', answer.resolve).once('error', answer.reject);
   return answer.promise;
 }
 
-export type Seen = {
+export type ReceivedRequest = {
   method: string | undefined;
   url: string | undefined;
   headers: IncomingMessage['headers'];
@@ -29,24 +29,24 @@ export type Seen = {
 
 type SendOptions = { method?: string; headers?: Record<string, string>; body?: string | Buffer };
 
-/** A proxy in front of a model that answers as it is told, and an agent's calls to it. */
+/** Starts a model with the given answers, and a proxy in front of it. */
 export async function makeProxy(
   t: Owner,
-  answer: (response: ServerResponse, seen: Seen) => unknown,
+  answer: (response: ServerResponse, received: ReceivedRequest) => unknown,
   { path = '', settings = {} }: { path?: string; settings?: Record<string, string> } = {},
 ) {
-  const seen: Seen[] = [];
+  const received: ReceivedRequest[] = [];
   const model = createServer(async (incoming, response) => {
     const { method, url, headers } = incoming;
     const body = await text(incoming).catch(() => undefined);
     if (body === undefined) return;
     const request = { method, url, headers, body };
-    seen.push(request);
+    received.push(request);
     answer(response, request);
   });
   const address = await listenOnLoopback(model);
   t.teardown(address.close);
-  return { seen, ...(await proxyTo(t, address.url + path, {}, settings)) };
+  return { received, ...(await proxyTo(t, address.url + path, {}, settings)) };
 }
 
 export async function proxyTo(
@@ -62,7 +62,7 @@ export async function proxyTo(
   const proxy = createModelProxy(geminiModel(config), upstream, createRedactor([KEY]));
   const service = await listenOnLoopback(proxy.server);
   t.teardown(service.close);
-  const told: object[] = [];
+  const notified: object[] = [];
   const begin = (limit?: { limit: number; used: number; unit?: Limit['unit'] }, onCall = () => {}) =>
     proxy.begin({
       limits: limit ? [{ setting: 'THE_LIMIT', unit: 'tokens', ...limit }] : [],
@@ -72,11 +72,11 @@ export async function proxyTo(
       },
       notify(notification) {
         if (notification.type === 'call') onCall();
-        if (notification.type === 'usage') told.push({ ...notification.usage, model: notification.model });
-        if (notification.type === 'warning') told.push({ warning: notification.text });
+        if (notification.type === 'usage') notified.push({ ...notification.usage, model: notification.model });
+        if (notification.type === 'warning') notified.push({ warning: notification.text });
         if (notification.type !== 'failure') return;
         const { code, message, retryAfter } = notification.error;
-        told.push({ code, message, retryAfter });
+        notified.push({ code, message, retryAfter });
       },
     });
   const send = (path: string, options: SendOptions = {}) => {
@@ -87,18 +87,18 @@ export async function proxyTo(
     return sent;
   };
   const call = async (...args: Parameters<typeof send>) => {
-    const answer = await answerTo(send(...args));
+    const answer = await responseTo(send(...args));
     return { status: answer.statusCode, headers: answer.headers, body: await text(answer) };
   };
-  return { url: service.url, proxy, begin, send, call, told };
+  return { url: service.url, proxy, begin, send, call, notified };
 }
 
 export const event = (value: object) => `data: ${JSON.stringify(value)}\r\n\r\n`;
 export const usage = (prompt: number, candidates: number) => ({
   usageMetadata: { promptTokenCount: prompt, candidatesTokenCount: candidates, totalTokenCount: prompt + candidates },
 });
-/** A request with one word of a person. */
-export const asking = (text: string) => JSON.stringify({ contents: [{ role: 'user', parts: [{ text }] }] });
+/** Formats a request with one message of a person. */
+export const requestWith = (text: string) => JSON.stringify({ contents: [{ role: 'user', parts: [{ text }] }] });
 export const textIn = (body: string) => JSON.parse(body).contents[0].parts[0].text;
 export const json = (response: ServerResponse, value: unknown) =>
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));

@@ -4,25 +4,25 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import { gemini } from '../../src/agents/gemini/gemini.ts';
-import { loadConfig } from '../../src/config/load-config.ts';
-import { createSandbox } from '../../src/sandbox/sandbox.ts';
+import { gemini } from '../../../src/agents/gemini/gemini.ts';
+import { loadConfig } from '../../../src/config/load-config.ts';
+import { createSandbox } from '../../../src/sandbox/sandbox.ts';
 
-/** The modules of the installed Gemini CLI: its file has a hash in its name, which each version changes. */
+/** The core module of the installed Gemini CLI. Its file name contains a hash that changes with the version. */
 const bundle = join(dirname(createRequire(import.meta.url).resolve('@google/gemini-cli/package.json')), 'bundle');
 const core = await import(join(bundle, readdirSync(bundle).find((name) => /^core-\w+\.js$/.test(name)) ?? ''));
 
-/** Configurations that Gemini CLI uses only for a model of the same family, or builds others on. */
+/** Configurations that serve only models of the same family, or only as the base of others. */
 const UNUSED = /^(?:base$|chat-base|gemini-|gemma-|chat-compression-(?!default))/;
-/** With a key of the Gemini API it may use its newest models. */
+/** Resolves a model name as Gemini CLI does with an API key, which allows its newest models. */
 const resolve = (model: string, customTools: boolean): string =>
   core.resolveModel(model, true, customTools, true, undefined, true, true);
 
 const dir = await mkdtemp(join(tmpdir(), 'pw-models-'));
 t.teardown(() => rm(dir, { recursive: true, force: true }));
 
-/** The models that the settings allow, and the configurations that Gemini CLI is started with. */
-async function startWith(settings: Record<string, string>) {
+/** Returns the models that the settings allow, and the models of the helpers of Gemini CLI. */
+async function modelsWith(settings: Record<string, string>) {
   const folders = { DATA_DIR: join(dir, 'data'), TICKETS_ROOT: join(dir, 'tickets') };
   const config = loadConfig({ ...folders, ...settings, GEMINI_API_KEY: 'key' }, join(dir, 'no.env'));
   const { home } = await gemini.prepareLaunch({
@@ -42,7 +42,7 @@ async function startWith(settings: Record<string, string>) {
   };
 }
 
-t.test('Gemini CLI uses allowed models only, whatever GEMINI_MODEL names', async (t) => {
+t.test('Gemini CLI uses only allowed models for each value of GEMINI_MODEL', async (t) => {
   const names = [...core.VALID_GEMINI_MODELS].filter((name) => name !== 'none');
   for (const name of [
     'auto',
@@ -54,23 +54,23 @@ t.test('Gemini CLI uses allowed models only, whatever GEMINI_MODEL names', async
     'of-a-relay',
     ...names,
   ]) {
-    const { allowed, helpers } = await startWith({ GEMINI_MODEL: name });
+    const { allowed, helpers } = await modelsWith({ GEMINI_MODEL: name });
     const used = [['conversation', name] as const, ...helpers].flatMap(([use, model]) =>
       [true, false].map((customTools) => [use, resolve(model, customTools)] as const),
     );
     const refused = used.filter(([, model]) => !allowed.has(model));
     t.same(refused, [], name);
   }
-  const unset = await startWith({});
+  const unset = await modelsWith({});
   for (const model of ['pro', 'flash', 'flash-lite']) t.ok(unset.allowed.has(resolve(model, true)), model);
 });
 
-t.test('GEMINI_MODEL allows one strong model, and helpers that cost little', async (t) => {
-  const { allowed } = await startWith({ GEMINI_MODEL: 'gemini-2.5-flash' });
+t.test('GEMINI_MODEL allows one large model and the small models of helpers', async (t) => {
+  const { allowed } = await modelsWith({ GEMINI_MODEL: 'gemini-2.5-flash' });
   t.ok(allowed.has('gemini-2.5-flash'));
   t.same(
     [...allowed].filter((name) => !name.includes('flash')),
     [],
   );
-  t.notOk((await startWith({ GEMINI_MODEL: 'gemini-2.5-pro' })).allowed.has('gemini-3.1-pro-preview'));
+  t.notOk((await modelsWith({ GEMINI_MODEL: 'gemini-2.5-pro' })).allowed.has('gemini-3.1-pro-preview'));
 });

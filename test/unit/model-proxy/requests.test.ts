@@ -2,16 +2,16 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { ADMITTED, REFUSED, REFUSED_TEXTS, snakeCase, snakeName } from './model-bodies.ts';
-import { answerTo, asking, COUNT, event, json, makeProxy, PLAIN, STREAM, usage } from './proxied-model.ts';
+import { COUNT, event, json, makeProxy, PLAIN, requestWith, responseTo, STREAM, usage } from './fixtures.ts';
+import { ADMITTED, REFUSED, REFUSED_TEXTS, snakeCase, snakeName } from './request-bodies.ts';
 
-/** The model's name as it is in a request that is counted. */
+/** The name of the model in a request for countTokens. */
 const model = 'models/gemini-2.5-pro';
 const counted = (request: object) => ({ generateContentRequest: { model, ...request } });
 const NOT_FORWARDED = 'The server does not forward this call to the model:';
 
-t.test('a request with every field of the allow-list is forwarded in one form, whatever its spelling', async (t) => {
-  const { begin, call, seen, told } = await makeProxy(t, (response) => json(response, {}));
+t.test('the proxy forwards each field of the allow-list in canonical form, in either spelling', async (t) => {
+  const { begin, call, received, notified } = await makeProxy(t, (response) => json(response, {}));
   begin();
   for (const version of ['v1', 'v1beta', 'v1alpha']) {
     for (const [path, request] of [
@@ -23,17 +23,17 @@ t.test('a request with every field of the allow-list is forwarded in one form, w
       for (const body of [request, snakeCase(request)]) {
         const answer = await call(path.replace('v1beta', version), { body: ` ${JSON.stringify(body, null, 1)}\n` });
         t.equal(answer.status, 200, answer.body);
-        const sent = seen.at(-1)?.body ?? '';
+        const sent = received.at(-1)?.body ?? '';
         t.same(JSON.parse(sent), request, `${version} ${path}`);
         t.equal(sent, JSON.stringify(JSON.parse(sent)), 'in canonical form');
       }
     }
   }
-  t.notOk(told.some((one) => 'warning' in one));
+  t.notOk(notified.some((one) => 'warning' in one));
 });
 
-t.test('a field that is not on the allow-list is refused, named, and goes nowhere', async (t) => {
-  const { begin, call, seen, told } = await makeProxy(t, (response) => json(response, {}));
+t.test('the proxy refuses a request and names the field when the allow-list does not contain it', async (t) => {
+  const { begin, call, received, notified } = await makeProxy(t, (response) => json(response, {}));
   begin();
   const refused = async (path: string, target: string, body: string) => {
     const answer = await call(target, { body });
@@ -42,7 +42,7 @@ t.test('a field that is not on the allow-list is refused, named, and goes nowher
       status: 403,
       body: JSON.stringify({ error: { code: 403, message, status: 'PERMISSION_DENIED' } }),
     });
-    t.same(told.at(-1), { warning: `Refused a model call: it must not contain ${path}.` });
+    t.same(notified.at(-1), { warning: `Refused a model call: it must not contain ${path}.` });
   };
   for (const [path, request] of REFUSED) {
     const whole = { ...ADMITTED, ...request };
@@ -60,42 +60,42 @@ t.test('a field that is not on the allow-list is refused, named, and goes nowher
     await refused(path, COUNT, JSON.stringify(request));
   }
   await refused('model', PLAIN, JSON.stringify({ model, contents: [] }));
-  t.same(seen, [], 'the model saw none of them');
+  t.same(received, [], 'no request reached the model');
 });
 
-t.test('what a sender chose is bounded and visible in the warning about it', async (t) => {
-  const { begin, call, told } = await makeProxy(t, (response) => json(response, {}));
+t.test('the warning about a refused call shortens and escapes the name of the field', async (t) => {
+  const { begin, call, notified } = await makeProxy(t, (response) => json(response, {}));
   begin();
   const name = `${'x'.repeat(500)}`;
   t.equal((await call(PLAIN, { body: JSON.stringify({ 'a\nb\u202e': 1 }) })).status, 403);
   t.equal((await call(PLAIN, { body: JSON.stringify({ tools: [{ [name]: 1 }] }) })).status, 403);
-  t.same(told, [
+  t.same(notified, [
     { warning: 'Refused a model call: it must not contain a\\u{a}b\\u{202e}.' },
     { warning: `Refused a model call: it must not contain tools[0].${'x'.repeat(60)}….` },
   ]);
 });
 
-t.test('a model that the settings do not name is refused', async (t) => {
+t.test('the proxy refuses a call when the settings do not allow the model', async (t) => {
   for (const [settings, allowed, refused] of [
     [{}, ['gemini-3.1-pro-preview', 'gemini-2.5-pro', 'gemini-3.5-flash-lite'], ['gemini-ultra', 'gemini-2.5-pro-exp']],
     [{ GEMINI_MODEL: 'gemini-2.5-flash' }, ['gemini-2.5-flash', 'gemini-3.5-flash-lite'], ['gemini-2.5-pro', 'veo-3']],
   ] as const) {
-    const { begin, call, seen, told } = await makeProxy(t, (response) => json(response, {}), { settings });
+    const { begin, call, received, notified } = await makeProxy(t, (response) => json(response, {}), { settings });
     begin();
     const ask = async (name: string) => (await call(PLAIN.replace('gemini-2.5-pro', name))).status;
     for (const name of allowed) t.equal(await ask(name), 200, name);
     for (const name of refused) {
       t.equal(await ask(name), 403, name);
-      t.same(told.at(-1), { warning: `Refused a model call: the settings do not allow the model ${name}.` });
+      t.same(notified.at(-1), { warning: `Refused a model call: the settings do not allow the model ${name}.` });
     }
-    t.equal(seen.length, allowed.length);
+    t.equal(received.length, allowed.length);
   }
 });
 
 const MIB = 1024 * 1024;
 
-t.test('a body that is nested too deeply, has too many values or is not JSON is refused', async (t) => {
-  const { begin, call, seen, told } = await makeProxy(t, (response) => json(response, {}));
+t.test('the proxy refuses a body when it is nested too deeply, has too many values or is not JSON', async (t) => {
+  const { begin, call, received, notified } = await makeProxy(t, (response) => json(response, {}));
   begin();
   const inArgs = (value: string) =>
     `{"contents":[{"role":"model","parts":[{"functionCall":{"name":"x","args":{"a":${value}}}}]}]}`;
@@ -120,32 +120,32 @@ t.test('a body that is nested too deeply, has too many values or is not JSON is 
     [400, '/**/{}'],
     [400, '\ufeff{}'],
   ] as const) {
-    const before = [seen.length, told.length];
+    const before = [received.length, notified.length];
     t.equal((await call(STREAM, { body })).status, status, `${body.slice(0, 90)} (${body.length})`);
-    if (status === 200) t.equal(seen.length, Number(before[0]) + 1);
-    else t.match(told.slice(before[1]), [{ warning: /its body is (?:nested too deeply or has|not JSON)/ }]);
+    if (status === 200) t.equal(received.length, Number(before[0]) + 1);
+    else t.match(notified.slice(before[1]), [{ warning: /its body is (?:nested too deeply or has|not JSON)/ }]);
   }
 });
 
-t.test('a large request is checked as a small one is, and the agent is told in it too', async (t) => {
-  const { begin, call, seen, told } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+t.test('the proxy checks a large request and inserts hints into it', async (t) => {
+  const { begin, call, received, notified } = await makeProxy(t, (response) => json(response, usage(1, 1)));
   begin({ unit: 'turns', limit: 10, used: 9 });
   const long = { inlineData: { mimeType: 'text/plain', data: 'ü'.repeat(8 * MIB) } };
-  const parts = [{ text: 'mend it' }, long];
+  const parts = [{ text: 'fix it' }, long];
   const answer = await call(STREAM, { body: JSON.stringify({ contents: [{ role: 'user', parts }], tools: [] }) });
   t.equal(answer.status, 200);
-  const note = { text: 'near THE_LIMIT: 9 of 10 turns used' };
-  t.same(JSON.parse(seen[0]?.body ?? ''), { contents: [{ role: 'user', parts: [...parts, note] }], tools: [] });
+  const hint = { text: 'near THE_LIMIT: 9 of 10 turns used' };
+  t.same(JSON.parse(received[0]?.body ?? ''), { contents: [{ role: 'user', parts: [...parts, hint] }], tools: [] });
 
   begin();
   const asked = { contents: [{ role: 'user', parts }], tools: [{ urlContext: {} }] };
   t.equal((await call(STREAM, { body: JSON.stringify(asked) })).status, 403);
-  t.match(told.at(-1), { warning: /it must not contain tools\[0\]\.urlContext/ });
-  t.equal(seen.length, 1);
+  t.match(notified.at(-1), { warning: /it must not contain tools\[0\]\.urlContext/ });
+  t.equal(received.length, 1);
 });
 
-t.test('notes go behind the right entry, whatever an entry holds', async (t) => {
-  const { begin, call, seen } = await makeProxy(t, (response) => json(response, usage(1, 1)));
+t.test('the proxy inserts a hint into the last entry, whatever the entries contain', async (t) => {
+  const { begin, call, received } = await makeProxy(t, (response) => json(response, usage(1, 1)));
   begin({ unit: 'turns', limit: 10, used: 9 });
   const contents = [
     { role: 'user', parts: [{ text: ']}' }] },
@@ -154,28 +154,28 @@ t.test('notes go behind the right entry, whatever an entry holds', async (t) => 
   ];
   await call(STREAM, { body: JSON.stringify({ systemInstruction: { parts: [] }, contents }) });
   const near = { text: 'near THE_LIMIT: 9 of 10 turns used' };
-  t.same(JSON.parse(seen[0]?.body ?? ''), {
+  t.same(JSON.parse(received[0]?.body ?? ''), {
     contents: [contents[0], contents[1], { role: 'user', parts: [near] }],
     systemInstruction: { parts: [] },
   });
 });
 
-t.test('an answer that is nested too deeply is none', async (t) => {
+t.test('the proxy aborts a response when it is nested too deeply', async (t) => {
   const deep = `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
-  const { begin, call, told } = await makeProxy(t, (response) => {
+  const { begin, call, notified } = await makeProxy(t, (response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write(event(usage(1, 1)));
     response.end(`data: ${deep}\n\n`);
   });
   begin();
   await t.rejects(call(STREAM));
-  t.match(told.at(-1), { code: 'model_failed', message: /its response is not valid JSON/ });
+  t.match(notified.at(-1), { code: 'model_failed', message: /its response is not valid JSON/ });
 });
 
-t.test('a call whose body is complete only after the turn is not forwarded', async (t) => {
-  const { begin, proxy, url, seen } = await makeProxy(t, (response) => json(response, {}));
+t.test('the proxy refuses a call when its body is complete only after the turn', async (t) => {
+  const { begin, proxy, url, received } = await makeProxy(t, (response) => json(response, {}));
   const admitted = Promise.withResolvers<void>();
   const end = begin(undefined, admitted.resolve);
-  const body = asking('x');
+  const body = requestWith('x');
   const sent = request(url + PLAIN, {
     method: 'POST',
     headers: { 'x-goog-api-key': proxy.token, 'content-length': body.length },
@@ -184,19 +184,19 @@ t.test('a call whose body is complete only after the turn is not forwarded', asy
   await admitted.promise;
   end();
   sent.end(body.slice(10));
-  t.equal((await answerTo(sent)).statusCode, 403);
-  t.same(seen, []);
+  t.equal((await responseTo(sent)).statusCode, 403);
+  t.same(received, []);
 });
 
-t.test('calls that come one behind another on a connection are bounded in number', async (t) => {
-  const { begin, url, proxy, seen } = await makeProxy(t, (response) => json(response, {}));
+t.test('the proxy limits the number of pipelined calls on a connection', async (t) => {
+  const { begin, url, proxy, received } = await makeProxy(t, (response) => json(response, {}));
   begin();
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
-  const body = asking('x');
+  const body = requestWith('x');
   const head = `POST ${PLAIN} HTTP/1.1\r\nhost: x\r\nx-goog-api-key: ${proxy.token}\r\ncontent-length: ${body.length}\r\n`;
   socket.write(`${head}\r\n${body}`.repeat(99).concat(`${head}connection: close\r\n\r\n${body}`));
   const answers = await text(socket);
   t.equal(answers.match(/^HTTP\/1\.1 200/gm)?.length, 64);
   t.match(answers, /HTTP\/1\.1 403 Forbidden[\s\S]*Too many concurrent calls\./);
-  t.equal(seen.length, 64);
+  t.equal(received.length, 64);
 });

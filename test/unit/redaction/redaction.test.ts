@@ -1,19 +1,19 @@
 import { generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
-import { type EventDraft, eventData } from '../../schemas/event.ts';
-import { redactEvents } from '../../src/redaction/redact-events.ts';
-import { createRedactor } from '../../src/redaction/redactor.ts';
+import { type EventDraft, eventData } from '../../../schemas/event.ts';
+import { redactEvents } from '../../../src/redaction/redact-events.ts';
+import { createRedactor } from '../../../src/redaction/redactor.ts';
 
 const SECRETS = {
   'a token': 'ghp_0123456789abcdefghijklmnopqrstuvwxyz',
   'a key of the shortest length': 'Zq7-Xw2.',
   'a key with characters that every encoding changes': 'k\u00e9y+/?"\\ \n&=%\t~!\u{1f511} of the server',
   'a key that repeats itself': 'abababababababab',
-  'another that begins like it': 'abababababababab-and-more',
+  'a key that starts with another': 'abababababababab-and-more',
 };
 const ALL = Object.values(SECRETS);
 
-/** What people, programs and protocols make of a text. Each is decoded by what it is followed by. */
+/** Encodings in which a text may appear, also in the middle of a longer text. */
 const ENCODINGS: Record<string, (text: string) => string> = {
   plain: (text) => text,
   'URL-encoded': encodeURIComponent,
@@ -32,7 +32,7 @@ const ENCODINGS: Record<string, (text: string) => string> = {
   'hex in upper case': (text) => Buffer.from(text).toString('hex').toUpperCase(),
 };
 
-/** The longest text that the output still has in common with what gives the secret away. */
+/** Returns the length of the longest part of `form` that the output contains. */
 function leaked(output: string, form: string): number {
   for (let length = form.length; length > 0; length -= 1) {
     for (let from = 0; from + length <= form.length; from += 1) {
@@ -43,13 +43,13 @@ function leaked(output: string, form: string): number {
 }
 
 for (const [kind, secret] of Object.entries(SECRETS)) {
-  t.test(`${kind} never leaves, in no form and wherever it is split`, async (t) => {
+  t.test(`the redactor masks ${kind} in each encoding, wherever the text is split`, async (t) => {
     const redactor = createRedactor(ALL);
     for (const [name, encode] of Object.entries(ENCODINGS)) {
       const form = encode(secret);
       const text = `before ${form} after`;
       const masked = redactor.text(text);
-      // Of base64, the characters at both ends hold bits of what stands around the secret, too.
+      // In base64, the characters at both ends also hold bits of the surrounding text.
       t.ok(leaked(masked, form) <= 4, `${name}: ${masked}`);
       t.match(masked, /^before .*\[redacted\].* after$/, name);
       t.ok(redactor.search()(Buffer.from(text)), `${name}: found among bytes`);
@@ -67,7 +67,7 @@ for (const [kind, secret] of Object.entries(SECRETS)) {
   });
 }
 
-t.test('a key of several lines is known by each of its long lines', async (t) => {
+t.test('the redactor masks each long line of a multi-line key', async (t) => {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   const redactor = createRedactor([pem]);
@@ -77,10 +77,10 @@ t.test('a key of several lines is known by each of its long lines', async (t) =>
     for (const line of lines) if (masked.includes(encode(line).slice(3, -3))) t.fail(`${name}: ${line}`);
     t.match(redactor.text(`- ${encode(lines[7] ?? '')}`), /^- .*\[redacted\]/, name);
   }
-  t.equal(redactor.text('-----BEGIN PRIVATE KEY-----'), '-----BEGIN PRIVATE KEY-----', 'its frame is nobody’s secret');
+  t.equal(redactor.text('-----BEGIN PRIVATE KEY-----'), '-----BEGIN PRIVATE KEY-----', 'its frame is not a secret');
 });
 
-t.test('text without a secret passes byte for byte, at once but for what may be the beginning of one', async (t) => {
+t.test('a stream passes text without a secret unchanged, and holds only a possible start of one', async (t) => {
   const redactor = createRedactor(ALL);
   const random = generator(20_261_122);
   const pieces = [
@@ -101,23 +101,23 @@ t.test('text without a secret passes byte for byte, at once but for what may be 
     if (holdsSecret(whole)) continue;
     const stream = redactor.stream();
     let out = '';
-    let fed = '';
+    let input = '';
     for (const chunk of chunks) {
-      fed += chunk;
+      input += chunk;
       out += stream.push(chunk);
-      if (!fed.startsWith(out)) t.fail(`changed: ${JSON.stringify(out)} of ${JSON.stringify(fed)}`);
-      const held = fed.slice(out.length);
-      if (!isBeginning(held)) t.fail(`held for nothing: ${JSON.stringify(held)}`);
+      if (!input.startsWith(out)) t.fail(`changed: ${JSON.stringify(out)} of ${JSON.stringify(input)}`);
+      const held = input.slice(out.length);
+      if (!isPrefix(held)) t.fail(`held without need: ${JSON.stringify(held)}`);
     }
     if (out + stream.end() !== whole) t.fail(`changed: ${JSON.stringify(whole)}`);
     if (redactor.text(whole) !== whole) t.fail(`changed as a whole: ${JSON.stringify(whole)}`);
-    if (redactor.search()(Buffer.from(whole))) t.fail(`found what is not there: ${JSON.stringify(whole)}`);
+    if (redactor.search()(Buffer.from(whole))) t.fail(`false match: ${JSON.stringify(whole)}`);
     passed += 1;
   }
   t.ok(passed > 1000, `${passed} texts passed`);
 });
 
-t.test('secrets among random text are masked, however many and however cut', async (t) => {
+t.test('the redactor masks secrets in random text, wherever it is split', async (t) => {
   const redactor = createRedactor(ALL);
   const random = generator(4711);
   const encodings = Object.values(ENCODINGS);
@@ -139,7 +139,7 @@ t.test('secrets among random text are masked, however many and however cut', asy
   t.pass('2000 texts');
 });
 
-t.test('an event lets go of what is held, but not of the secret', async (t) => {
+t.test('redactEvents() releases held text before another event, and redacts each type of event', async (t) => {
   const secret = SECRETS['a token'];
   const { redact: redactOne } = redactEvents(createRedactor([secret]));
   const say = (text: string): EventDraft => ({ type: 'message.delta', data: { text } });
@@ -164,51 +164,51 @@ t.test('an event lets go of what is held, but not of the secret', async (t) => {
   }
 });
 
-t.test('what is learned counts from then on, and is forgotten when it has expired', async (t) => {
+t.test('addSecret() masks a secret from then on, until it expires', async (t) => {
   const redactor = createRedactor([undefined, 'short', SECRETS['a token']]);
   const stream = redactor.stream();
   t.equal(redactor.text('a short text'), 'a short text', 'ordinary words are not masked');
   t.equal(stream.push(`${SECRETS['a token'].slice(0, 10)}`), '');
   redactor.addSecret('ghs_installation-token-1', Date.now() - 1);
-  t.equal(stream.push(`${SECRETS['a token'].slice(10)}!`), '[redacted]!', 'a stream goes on where it was');
+  t.equal(stream.push(`${SECRETS['a token'].slice(10)}!`), '[redacted]!', 'an open stream continues');
   t.equal(stream.push('ghs_installation-token-1'), '[redacted]');
   redactor.addSecret('ghs_installation-token-2');
   t.equal(redactor.text('ghs_installation-token-1 ghs_installation-token-2'), 'ghs_installation-token-1 [redacted]');
 });
 
-t.test('JSON stays JSON', async (t) => {
+t.test('json() returns valid JSON when it redacts', async (t) => {
   const secret = 'nightly-build-key "1"';
   const redactor = createRedactor([secret, 'night-watch']);
   t.strictSame(JSON.parse(redactor.json(JSON.stringify({ a: `x${secret}`, b: [1, null, secret] }))), {
     a: 'x[redacted]',
     b: [1, null, '[redacted]'],
   });
-  // A line end before the rest of the word looks like the word.
+  // The escape of the line end, `\n`, completes the word.
   const innocent = JSON.stringify({ text: '\night-watch' });
   t.strictSame(JSON.parse(redactor.json(innocent)), JSON.parse(innocent));
   const value = { list: ['nothing'], date: new Date(0) };
-  t.equal(redactor.value(value), value, 'what holds none is not copied');
+  t.equal(redactor.value(value), value, 'a value without a secret is not copied');
 });
 
 function holdsSecret(text: string): boolean {
   return forms().some((form) => text.includes(form));
 }
 
-function isBeginning(text: string): boolean {
+function isPrefix(text: string): boolean {
   return text === '' || forms().some((form) => form.startsWith(text));
 }
 
-let known: string[] | undefined;
+let cachedForms: string[] | undefined;
 
-/** What of every encoding is the same whatever stands around the secret. */
+/** Returns the parts of each encoding that do not depend on the surrounding text. */
 function forms(): string[] {
-  known ??= ALL.flatMap((secret) =>
+  cachedForms ??= ALL.flatMap((secret) =>
     Object.values(ENCODINGS).flatMap((encode) => {
       const form = encode(secret);
       return form.startsWith('"') ? [form.slice(1, -1)] : [form, ...cores(secret)];
     }),
   );
-  return known;
+  return cachedForms;
 }
 
 function cores(line: string): string[] {
@@ -233,7 +233,7 @@ function noise(random: () => number): string {
   return Array.from({ length: random() % 20 }, () => String.fromCharCode(32 + (random() % 95))).join('');
 }
 
-/** The same numbers on every run: https://en.wikipedia.org/wiki/Xorshift#xorshift32 */
+/** Returns a generator with the same numbers on each run: https://en.wikipedia.org/wiki/Xorshift#xorshift32 */
 function generator(seed: number): () => number {
   let state = seed;
   return () => {

@@ -19,7 +19,7 @@ import t, { type Test } from 'tap';
 import { processesIn } from '../helpers/processes.ts';
 import { commitEntries, findText, makeWorld, plainGit, repo, TOKEN } from './world.ts';
 
-/** A ticket W-1 on a repository with a few files, and shorthands for its workspace. */
+/** Creates the ticket W-1 on a repository with a few files. */
 async function makeTicket(t: Test) {
   const world = await makeWorld(t);
   const { directory } = await world.github.addRepository('acme/widgets', { private: true });
@@ -43,7 +43,7 @@ async function makeTicket(t: Test) {
   };
 }
 
-t.test('work is committed, pushed and shown', async (t) => {
+t.test('commit(), push() and diff() handle all kinds of changes', async (t) => {
   const { workspaces, github, directory, workspace, write, gitDir, path, treeOf } = await makeTicket(t);
   const { head: base } = await workspaces.status('W-1');
   t.strictSame(await workspaces.commit('W-1', { subject: 'Nothing' }), { commit: undefined, heldBack: [], notes: [] });
@@ -58,9 +58,9 @@ t.test('work is committed, pushed and shown', async (t) => {
   await symlink('/etc/passwd', `${workspace}/link`);
   t.match(await workspaces.status('W-1'), { dirty: true, unpushed: false, ahead: 0 });
 
-  const shown = await workspaces.diff('W-1');
+  const diff = await workspaces.diff('W-1');
   t.strictSame(
-    shown.files.map(({ path, status, old_path, binary }) => [path, status, old_path, binary]),
+    diff.files.map(({ path, status, old_path, binary }) => [path, status, old_path, binary]),
     [
       ['a.txt', 'modified', undefined, false],
       ['docs', 'added', undefined, false],
@@ -71,11 +71,11 @@ t.test('work is committed, pushed and shown', async (t) => {
       ['picture.bin', 'added', undefined, true],
     ],
   );
-  t.match(shown.files[0], { additions: 1, deletions: 1 });
-  t.match(shown, { base, head: base, truncated: false, patch: /^-two\n\+2$/m });
-  t.match(shown.patch, /^rename to größe b\.txt$/m);
-  t.notMatch(shown.patch, /root:/, 'a link is shown as a link');
-  t.equal(objectCount(gitDir), 0, 'looking leaves nothing behind');
+  t.match(diff.files[0], { additions: 1, deletions: 1 });
+  t.match(diff, { base, head: base, truncated: false, patch: /^-two\n\+2$/m });
+  t.match(diff.patch, /^rename to größe b\.txt$/m);
+  t.notMatch(diff.patch, /root:/, 'the patch does not follow a link');
+  t.equal(objectCount(gitDir), 0, 'diff() and status() write no object');
 
   const { commit, notes } = await workspaces.commit('W-1', {
     subject: 'Change\nthings\u0000\u001b[31m',
@@ -95,7 +95,7 @@ t.test('work is committed, pushed and shown', async (t) => {
   );
   t.notOk(treeOf(sha).some((path) => path === '.git' || path.endsWith('.log')));
   t.match(await workspaces.status('W-1'), { head: sha, dirty: false, unpushed: true, ahead: 1 });
-  t.strictSame((await workspaces.diff('W-1')).files, shown.files, 'committed or not, the diff is the same');
+  t.strictSame((await workspaces.diff('W-1')).files, diff.files, 'the commit does not change the diff');
   t.equal(plainGit(['status', '--porcelain'], { cwd: workspace }), '');
 
   const hanging = github.hang({ match: /POST .*receive-pack/ });
@@ -108,7 +108,7 @@ t.test('work is committed, pushed and shown', async (t) => {
   await stopped;
 
   t.strictSame(await workspaces.push('W-1'), { ref: 'refs/heads/ticket_W-1', sha });
-  t.strictSame(await workspaces.push('W-1'), { ref: 'refs/heads/ticket_W-1', sha }, 'again is success');
+  t.strictSame(await workspaces.push('W-1'), { ref: 'refs/heads/ticket_W-1', sha }, 'a repeated push succeeds');
   t.equal(plainGit(['--git-dir', directory, 'rev-parse', 'ticket_W-1']), sha);
   t.equal(findText(TOKEN, path('data'), path('tickets')), '', 'no file holds the token');
   t.match(await workspaces.status('W-1'), { unpushed: false, ahead: 1 });
@@ -117,7 +117,7 @@ t.test('work is committed, pushed and shown', async (t) => {
   t.strictSame(await workspaces.commits('W-1', sha), []);
 });
 
-t.test('a push that the remote refuses says why', async (t) => {
+t.test('push() fails with the reason when the remote refuses', async (t) => {
   const { workspaces, github, directory, write } = await makeTicket(t);
   await write('a.txt', 'mine\n');
   await workspaces.commit('W-1', { subject: 'Mine' });
@@ -134,11 +134,11 @@ t.test('a push that the remote refuses says why', async (t) => {
   await t.resolves(workspaces.push('W-1'));
 });
 
-t.test('only the ticket’s branch is pushed, and never when it is the default one', async (t) => {
+t.test('push() pushes only the branch of the ticket, and fails when it is the default branch', async (t) => {
   const { workspaces, github, directory, gitDir, write } = await makeTicket(t);
   const refs = () => plainGit(['--git-dir', directory, 'for-each-ref', '--format=%(refname) %(objectname)']);
   const before = refs();
-  // What the git directory holds besides goes nowhere, whatever a configuration there says.
+  // Other refs in the git directory are not pushed, even when its configuration demands it.
   plainGit(['--git-dir', gitDir, 'branch', 'other', 'HEAD~0']);
   plainGit(['--git-dir', gitDir, 'tag', 'v1', 'HEAD']);
   for (const setting of ['remote.origin.mirror', 'push.followTags', 'remote.pushDefault']) {
@@ -165,13 +165,17 @@ t.test('only the ticket’s branch is pushed, and never when it is the default o
   await t.rejects(create('main'), { code: 'push_rejected' });
 });
 
-t.test('the base comes in, and no work is lost', async (t) => {
+t.test('sync() merges the base branch and keeps uncommitted changes', async (t) => {
   const { workspaces, github, directory, workspace, write, read } = await makeTicket(t);
   const untouched = await workspaces.sync('W-1');
   t.match(untouched, { updated: false, notes: [] });
 
   const base = await github.commit('acme/widgets', { files: { 'new.txt': 'from main\n' } });
-  t.match(await workspaces.sync('W-1'), { updated: true, head: base, base }, 'without work of its own, it moves on');
+  t.match(
+    await workspaces.sync('W-1'),
+    { updated: true, head: base, base },
+    'a ticket without commits is fast-forwarded',
+  );
   t.equal(await read('new.txt'), 'from main\n');
 
   await write('a.txt', 'one\ntwo\nthree\nfour\n5\n');
@@ -212,7 +216,7 @@ t.test('the base comes in, and no work is lost', async (t) => {
     plainGit(['--git-dir', directory, 'update-ref', 'refs/heads/main', secondBase]);
   }
 
-  await workspaces.commit('W-1', { subject: 'The rest' });
+  await workspaces.commit('W-1', { subject: 'Other changes' });
   commitEntries(directory, [
     { path: 'b.txt', content: 'changed upstream\n' },
     { path: 'a.txt', content: '1\ntwo\nthree\nfour\nV\n' },
@@ -230,7 +234,7 @@ t.test('the base comes in, and no work is lost', async (t) => {
   await t.rejects(workspaces.sync('W-1'), { code: 'merge_conflict', message: /no history in common/ });
 });
 
-t.test('what others push to the branch comes in', async (t) => {
+t.test('sync() merges commits that others push to the branch of the ticket', async (t) => {
   const { workspaces, github, write, read } = await makeTicket(t);
   await write('a.txt', 'mine\n');
   await workspaces.commit('W-1', { subject: 'Mine' });
@@ -249,7 +253,7 @@ t.test('what others push to the branch comes in', async (t) => {
   t.match(await workspaces.status('W-1'), { unpushed: false });
 });
 
-t.test('a hostile workspace runs nothing and publishes nothing from elsewhere', async (t) => {
+t.test('the server runs nothing of a hostile workspace, and publishes nothing from outside of it', async (t) => {
   const { workspaces, workspace, gitDir, write, path, treeOf } = await makeTicket(t);
   const canary = path('canary');
   const script = path('evil.sh');
@@ -261,7 +265,7 @@ t.test('a hostile workspace runs nothing and publishes nothing from elsewhere', 
     await symlink(script, path('hooks', hook));
   }
 
-  // A repository in the tree, one in a folder that is tracked, one in that of the other, and one over the root's file.
+  // Repositories in a new folder, in a tracked one, in another repository, and in place of the `.git` file.
   for (const folder of ['nested', 'docs', 'nested/inner']) {
     await mkdir(`${workspace}/${folder}`, { recursive: true });
     plainGit(['init', '--quiet', `${workspace}/${folder}`]);
@@ -275,7 +279,7 @@ t.test('a hostile workspace runs nothing and publishes nothing from elsewhere', 
   await write('.gitattributes', '* filter=x diff=x merge=x working-tree-encoding=UTF-32\n');
   await mkdir(`${workspace}/.GIT`);
   await write('.GIT/config', 'x');
-  // Out of an agent's reach, but in that of a person.
+  // An agent cannot write there, but a person can.
   await cp(path('hooks'), `${gitDir}/hooks`, { recursive: true });
   await rm(canary, { force: true });
 
@@ -308,11 +312,11 @@ t.test('a hostile workspace runs nothing and publishes nothing from elsewhere', 
   await t.rejects(workspaces.diff('W-1'), tampered);
   await workspaces.remove('W-1', repo('acme/widgets').url);
   await workspaces.close();
-  t.equal(await readFile(path('elsewhere', 'secret.txt'), 'utf8'), 'secret', 'removing a link leaves its target');
+  t.equal(await readFile(path('elsewhere', 'secret.txt'), 'utf8'), 'secret', 'removing a link keeps its target');
   t.strictSame(await readdir(path('tickets', '.quarantine')), []);
 });
 
-t.test('what GitHub would refuse is refused before', async (t) => {
+t.test('commit() refuses large files, and leaves out pipes and submodules', async (t) => {
   const { workspaces, directory, workspace, write } = await makeTicket(t);
   await write('sparse.img', '');
   await truncate(`${workspace}/sparse.img`, 2 ** 34);
@@ -347,7 +351,7 @@ t.test('what GitHub would refuse is refused before', async (t) => {
   });
 });
 
-t.test('a patch is cut, a summary is not', async (t) => {
+t.test('diff() cuts a long patch, but not the list of files', async (t) => {
   const { workspaces, write } = await makeTicket(t);
   await write('long.txt', 'a line of some length, repeated very often\n'.repeat(200_000));
   const { patch, truncated, files } = await workspaces.diff('W-1');
@@ -356,11 +360,11 @@ t.test('a patch is cut, a summary is not', async (t) => {
   t.match(files, [{ path: 'long.txt', additions: 200_000 }]);
 });
 
-t.test('a change in the second of the checkout is seen', async (t) => {
+t.test('status() and diff() detect a change within the second of the checkout', async (t) => {
   const { workspaces, read, write } = await makeTicket(t);
   const before = await read('b.txt');
   await write('b.txt', before.replace('b', 'B'));
-  // As long as before and as old, to the second: git has to look into the file, also when it is asked later.
+  // Size and time in seconds are unchanged, so git must read the file, also in a later second.
   const second = () => Math.floor(Date.now() / 1000);
   for (const then = second(); second() === then; ) await new Promise((resolve) => setImmediate(resolve));
   t.match(await workspaces.status('W-1'), { dirty: true });
@@ -373,7 +377,7 @@ function objectCount(gitDir: string): number {
   return Number(plainGit(['--git-dir', gitDir, 'count-objects']).split(' ')[0]);
 }
 
-t.test('a commit takes the set-id bits from the files of the workspace', async (t) => {
+t.test('commit() clears the set-id bits of files in the workspace', async (t) => {
   const { workspaces, workspace, write } = await makeTicket(t);
   for (const [name, mode] of [
     ['both.sh', 0o6755],
@@ -384,5 +388,5 @@ t.test('a commit takes the set-id bits from the files of the workspace', async (
   }
   await workspaces.commit('W-1', { subject: 'Add programs' });
   t.equal((await stat(`${workspace}/both.sh`)).mode & 0o7777, 0o755);
-  t.equal((await stat(`${workspace}/ignored.log`)).mode & 0o7777, 0o755, 'also of a file that is not committed');
+  t.equal((await stat(`${workspace}/ignored.log`)).mode & 0o7777, 0o755, 'also of an ignored file');
 });

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { PullwrightError } from '../../client/client.ts';
-import { asProblem, remedyOf } from '../../dashboard/lib/problem.ts';
-import { ERROR_CODES } from '../../src/errors/error-codes.ts';
+import { PullwrightError } from '../../../client/client.ts';
+import { asProblem, remedyOf } from '../../../dashboard/lib/problem.ts';
+import { ERROR_CODES } from '../../../src/errors/error-codes.ts';
 
 /** Routes, headers and parameters of the API. */
 const API_TERMS =

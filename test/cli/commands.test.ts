@@ -124,7 +124,9 @@ t.test('a closed pipe ends the command but not the run', async (t) => {
   world.gemini.on(/Action: chat.*FAIL-1/s, [
     { text: 'First.\n', calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },
     { hang: true },
-    { text: 'Second.' },
+    // Held again, so that the command notices the closed pipe before the run ends.
+    { text: 'Second.\n\n', hang: true },
+    { text: 'Third.' },
   ]);
   const chat = startCommand(t, world.dir, ['chat', 'FAIL-1', 'two words'], env);
   await new Promise<void>((resolve) => chat.process.stdout.once('data', () => resolve()));
@@ -132,7 +134,8 @@ t.test('a closed pipe ends the command but not the run', async (t) => {
   await world.gemini.waitFor((request) => request.prompt.includes('two words') && request.state === 'held');
   world.gemini.release();
   t.match(await chat.ended, { code: 130, stderr: /the run continues/ });
-  t.match(await command('logs', '-f', 'FAIL-1'), { code: 0, stdout: /Second\./ });
+  world.gemini.release();
+  t.match(await command('logs', '-f', 'FAIL-1'), { code: 0, stdout: /Second\.[\s\S]*Third\./ });
 });
 
 t.test('`ticket create` shows the progress of a checkout only on a terminal', async (t) => {

@@ -18,7 +18,7 @@ const shell = (command: string) => ({ calls: [{ name: 'run_shell_command', args:
 const git = (folder: string, ...args: string[]) =>
   execFileSync('git', ['--git-dir', join(world.dir, folder), ...args], { encoding: 'utf8' }).trim();
 const logged = (seen: readonly RunEvent[]) => seen.flatMap((event) => (event.type === 'log' ? [event.data.text] : []));
-const WRAP_UP = /Note from the server: this run nears its limit \(MAX_TURNS_PER_RUN: 3 turns are used of 4\)/;
+const WRAP_UP = /Note from the server: this run nears its limit \(MAX_TURNS_PER_RUN: 3 of 4 turns used\)/;
 
 /** Creates a ticket with a plan. */
 async function createPlanned(ticket_id: string): Promise<void> {

@@ -38,7 +38,7 @@ export async function executeAttempt(deps: AttemptDeps, attempt: Attempt): Promi
   }
   await writer.close();
   attempt.finalizing = true;
-  // A cancelation after the agent crashed still counts: the run must not be requeued.
+  // A cancellation after the agent crashed still counts: the run must not be requeued.
   if ('error' in outcome && signal.aborted && toAppError(signal.reason).code === 'canceled') {
     outcome = { error: signal.reason };
   }

@@ -18,7 +18,7 @@ export default fp(
       redactor: app.redactor,
       logger: app.log,
       parentEnv: app.parentEnv,
-      ...(definitions && { definitions }),
+      definitions,
     });
     if (!agents.has(config.AGENT)) {
       throw new Error(`AGENT is ${JSON.stringify(config.AGENT)}, which is not an agent. Set it to gemini.`);

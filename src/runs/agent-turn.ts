@@ -105,7 +105,7 @@ export async function takeTurn(deps: Deps, turn: Turn): Promise<string[]> {
     mode: turn.mode,
     workspace,
     git: { dir: gitDir, mirror },
-    ...(sessionId === undefined ? {} : { sessionId }),
+    sessionId,
     text: async (continued) => turn.prompt(continued ? [] : await earlierExchanges(store, run)),
     limits: await runLimits(config, store, run, spent),
     hints: {

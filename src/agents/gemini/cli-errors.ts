@@ -22,9 +22,7 @@ export function classifyGeminiError({ code, message }: AgentFailure): AppError |
   }
   if (code === 429 || RATE_LIMIT.test(message)) {
     const retryAfter = secondsToWait(message);
-    return new AppError('model_rate_limited', `The model limits the rate: ${reason}`, {
-      ...(retryAfter === undefined ? {} : { retryAfter }),
-    });
+    return new AppError('model_rate_limited', `The model limits the rate: ${reason}`, { retryAfter });
   }
   // Gemini CLI reports these with the code 500.
   if (code === 404 || NOT_FOUND.test(message)) {

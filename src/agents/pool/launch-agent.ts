@@ -128,7 +128,7 @@ async function startProcess(
     ...launch,
     workspace,
     writable: mode === 'write',
-    ...(git && { git }),
+    git,
     forwards: forward ? [forward] : [],
     onDenied: (text) => connection?.warn(text),
     onQuotaExceeded: (error) => excess.abort(error),

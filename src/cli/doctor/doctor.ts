@@ -27,7 +27,7 @@ export async function doctor({ repo, json }: { repo?: string; json: boolean }): 
 function checks(repo: string | undefined): Check[] {
   try {
     const config = loadConfig(process.env);
-    const context = { config, env: process.env, ...(repo === undefined ? {} : { repo }) };
+    const context = { config, env: process.env, repo };
     return [...programChecks(), ...machineChecks(context), ...modelChecks(context), ...githubChecks(context)];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

@@ -26,7 +26,7 @@ export function classifyGeminiFailure(status: number, body: string): ModelFailur
     const waitSeconds = seconds(detail('RetryInfo')?.retryDelay) ?? secondsToWait(message);
     const summary = `The model limits the rate (429): ${reason}`;
     const error = new AppError('model_rate_limited', summary, {
-      ...(waitSeconds === undefined ? {} : { retryAfter: waitSeconds }),
+      retryAfter: waitSeconds,
     });
     return { next: 'retry', error, summary, waitSeconds };
   }

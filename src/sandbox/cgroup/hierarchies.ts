@@ -32,7 +32,7 @@ export async function readHierarchies(): Promise<Hierarchies> {
       if (found) v1.set(controller, found);
     }
   }
-  return { v1, ...(v2 && { v2 }) };
+  return { v1, v2 };
 }
 
 function parseMount(line: string): MountInfo[] {

@@ -77,7 +77,7 @@ t.test('a run fails at its limit, and the next run continues from its work', asy
   const { run: next } = await run(server, 'DL-2', { action: 'dev' });
   t.match(next, { state: 'succeeded', result: { files_changed: 5, cut_short: undefined } });
   const prompt = gemini.requests.findLast((request) => request.prompt.includes('unfinished work'))?.prompt;
-  t.match(prompt, /unfinished work of an earlier run of this ticket \(the budget is spent\)/);
+  t.match(prompt, /unfinished work of an earlier run of this ticket \(the budget is exhausted\)/);
   gemini.on('and then', [write('f.txt'), { text: 'Done.' }]);
   await run(server, 'DL-2', { action: 'dev', message: 'and then' });
   const after = gemini.requests.findLast((request) => request.prompt.includes('and then'))?.prompt;

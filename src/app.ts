@@ -134,7 +134,6 @@ export async function buildApp(options: AppOptions) {
   await app.register(metrics, { version });
   await app.register(tracing, { version });
   await app.register(openapi, { version });
-  await app.register(sse);
 
   // Services: one domain object each.
   await app.register(github);
@@ -147,6 +146,9 @@ export async function buildApp(options: AppOptions) {
   await app.register(tickets);
   await app.register(housekeeping);
   await app.register(readiness);
+
+  // Core, after the runs: hooks that stop the server run in this order, and streams must not end before the runs do.
+  await app.register(sse);
 
   // Routes: one resource each.
   await app.register(agentRoutes);

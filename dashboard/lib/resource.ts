@@ -150,16 +150,17 @@ async function load(entry: Entry): Promise<void> {
   while (entry.loading) {
     entry.reload = false;
     entry.patches = [];
-    const state = await read(entry);
+    const { data, problem } = await read(entry);
+    // In one step with the assignment, so that no change in between is lost.
+    const patched = problem === undefined ? entry.patches.reduce((patched, apply) => apply(patched), data) : data;
     entry.loading = entry.reload;
-    entry.state.value = state;
+    entry.state.value = { data: patched, problem };
   }
 }
 
 async function read(entry: Entry): Promise<State> {
   try {
-    const data = await entry.read();
-    return { data: entry.patches.reduce((patched, apply) => apply(patched), data), problem: undefined };
+    return { data: await entry.read(), problem: undefined };
   } catch (error) {
     const problem = asProblem(error);
     return { data: problem.status === 404 ? undefined : entry.state.value.data, problem };

@@ -15,8 +15,6 @@ export default fp(
     // Before `onListen`, when the runs start, which work in these folders.
     await tickets.recover();
     app.decorate('tickets', tickets);
-    // After the recovery, and only once the server listens.
-    app.addHook('onListen', async () => agents.start());
   },
   { name: 'tickets', dependencies: ['store', 'workspaces', 'agents', 'runs'] },
 );

@@ -87,7 +87,9 @@ function readSecrets(given: Record<string, string>, problems: string[]): void {
       problems.push(`${name} and ${name}_FILE are both set. Keep one of them.`);
     }
     const secret = file === undefined ? given[name] : readSecretFile(`${name}_FILE`, file, problems);
-    if (secret !== undefined) given[name] = secret.trim();
+    // Only whitespace counts as unset, like an empty value.
+    if (secret?.trim()) given[name] = secret.trim();
+    else delete given[name];
   }
 }
 

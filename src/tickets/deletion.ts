@@ -23,7 +23,7 @@ export async function deleteTicket(
     await withExistingTicket(store, row, () => checkPushed(workspaces, ticket_id));
   }
   if (!(await store.tickets.markDeleting(ticket_id, force, lastRun))) throw busy();
-  const finish = () => finishDeletion(context, ticket_id);
+  const finish = () => finishDeletion(context, ticket_id, { cancelRuns: true });
   await finish().catch((error) => {
     retryInBackground(ticket_id, finish, closing);
     throw error;
@@ -33,16 +33,18 @@ export async function deleteTicket(
 /**
  * Deletes everything of a ticket in the state `deleting`. One deletion at a time: after the first one the id may belong to
  * a new ticket, which the others must not touch.
+ * @param options.cancelRuns false before the server listens, when no run is active
  */
 export function finishDeletion(
   { store, log, workspaces, agents, runs, deletionLock }: TicketContext,
   ticketId: string,
+  { cancelRuns }: { cancelRuns: boolean },
 ): Promise<void> {
   return deletionLock(ticketKey(ticketId), undefined, async () => {
     const row = await store.tickets.get(ticketId);
     if (row?.state !== 'deleting') return;
     const { ticket_id, repo_url } = row;
-    await runs.cancelTicket(ticket_id);
+    if (cancelRuns) await runs.cancelTicket(ticket_id);
     await agents.purge(ticket_id);
     await workspaces.remove(ticket_id, repo_url);
     const runIds = await store.runs.listIds(ticket_id);

@@ -29,5 +29,5 @@ export async function recoverTicket(context: TicketContext, { ticket_id, state, 
     }
     await store.tickets.update(ticket_id, { state: 'deleting' });
   }
-  await finishDeletion(context, ticket_id);
+  await finishDeletion(context, ticket_id, { cancelRuns: false });
 }

@@ -37,7 +37,7 @@ t.test('the run and `pullwright doctor` name a hard limit that is too low for ag
   const error = {
     code: 'agent_unavailable',
     detail: /hard limit .* 200 open files/,
-    remedy: /4096 .*nofile.*LimitNOFILE/,
+    remedy: /nofile .*4096 or more.*LimitNOFILE/,
   };
   t.match(ended, { state: 'failed', error });
   await server.stop();

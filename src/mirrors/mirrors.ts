@@ -32,7 +32,7 @@ const STALE_OK_MS = 300_000;
 /** A prefetch starts a process, which delays the event loop, so the caller's own answer goes first. */
 const PREFETCH_DELAY_MS = 500;
 
-/** One bare repository per remote, with the branches that tickets need. */
+/** Creates the mirrors: one bare repository per remote, with the branches that tickets need. */
 export function createMirrors(deps: {
   config: Pick<Config, 'FETCH_TTL_SECONDS'>;
   git: Git;

@@ -18,13 +18,13 @@ const selected = chosen.filter(({ skipProof }) => skipProof === undefined);
 
 async function succeeds(attack: ClientAttack, user: ServerUser): Promise<boolean> {
   const cleanups: (() => unknown)[] = [];
-  const owner = { teardown: (work: () => unknown) => void cleanups.unshift(work) };
+  const owner = { teardown: (task: () => unknown) => void cleanups.unshift(task) };
   try {
     const world = await makeWorld(owner);
     const arena = await enterArena(owner, world, [attack.given ?? {}, attack.without ?? {}], user);
     return await attack.harm(arena);
   } finally {
-    for (const work of cleanups) await work();
+    for (const task of cleanups) await task();
   }
 }
 

@@ -56,7 +56,7 @@ export function trackLimits(limits: readonly Limit[]) {
       return { setting: limit.setting, detail: `${Math.floor(usedOf(limit))} of ${limit.limit} ${USED[limit.unit]}` };
     },
 
-    /** Seconds until the run times out; infinite without a limit. */
+    /** Returns the seconds until the run times out; infinite without a limit. */
     secondsLeft(): number {
       const left = limits.flatMap((limit) => (limit.unit === 'seconds' ? [limit.limit - usedOf(limit)] : []));
       return Math.min(...left);

@@ -3,7 +3,7 @@ import { startRaceArena, UNCONFINED } from './race-arena.ts';
 import { RACE_ATTACKS } from './race-attacks.ts';
 
 /**
- * Carries out the races of the table against a server whose own programs are not confined. Prints the result of each, and
+ * Runs the races of the table against a server whose own programs are not confined. Prints the result of each, and
  * fails when one is lost: its test would prove nothing. Not part of the suite, because the attacks are real. They stay in
  * a temporary folder.
  */

@@ -4,7 +4,7 @@ import { effectsIn, publishWords, WITHOUT_INERT_TEXT } from './word-arena.ts';
 import { LINE_ATTACKS, WORD_ATTACKS } from './word-attacks.ts';
 
 /**
- * Carries out the attacks by text on a server that forwards it unchanged. Prints where each has its effect, and fails when
+ * Runs the attacks by text on a server that forwards it unchanged. Prints where each has its effect, and fails when
  * one has none in a commit or in a pull request: its test would prove nothing. Not part of the suite.
  */
 const cleanups: (() => unknown)[] = [];

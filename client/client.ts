@@ -60,7 +60,7 @@ export type Client = Pick<FetchClient<paths, Media>, 'GET' | 'POST' | 'PUT' | 'D
 /** Rejects answers that did not come from Pullwright, such as the sign-in page of a proxy, before they are parsed. */
 const checkAnswer: Middleware = {
   async onResponse({ response, options, schemaPath }) {
-    // The 503 of /readyz lists checks and is no problem.
+    // The 503 of /readyz lists checks and is not a problem document.
     if (!response.ok && schemaPath !== '/readyz') await checkProblem(response);
     else if (options.parseAs === 'json' && response.status !== 204) checkType(response, /[/+]json\b/);
   },

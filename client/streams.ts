@@ -106,7 +106,7 @@ async function* messages(
   }
 }
 
-/** Awaits a promise, and aborts the connection when it does not settle in time. */
+/** Awaits a promise, and aborts the connection when it does not resolve in time. */
 async function abortOnInactivity<T>(promise: Promise<T>, connection: AbortController): Promise<T> {
   const timer = setTimeout(
     () => connection.abort(new DOMException('no data from the server', 'TimeoutError')),

@@ -11,7 +11,7 @@ import { useShortcuts } from './lib/shortcuts.ts';
 import { signOut } from './lib/sign-in.ts';
 import { NAV_ITEMS } from './nav.ts';
 
-/** The frame of every page: navigation, account and connection status. */
+/** Shows the frame of every page: navigation, account and connection status. */
 export function Shell({ children }: { children: ComponentChildren }) {
   const { path, route } = useLocation();
   const [open, setOpen] = useState<'palette' | 'shortcuts'>();

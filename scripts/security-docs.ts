@@ -38,7 +38,7 @@ ${AGENT_ATTACKS.length + RACE_ATTACKS.length + STUCK_ATTACKS.length + GIT_ATTACK
 
 ### On the agent
 
-By the real Gemini CLI in the real server, with the sandbox. \`node test/attacks/prove-agent-attacks.ts\` runs ${proved} of the
+The real Gemini CLI attacks from the sandbox of the real server. \`node test/attacks/prove-agent-attacks.ts\` runs ${proved} of the
 ${AGENT_ATTACKS.length} on a Gemini CLI without sandbox and policy, with the real key and a trusted folder. It fails when one of them does
 not succeed there.
 
@@ -46,15 +46,15 @@ ${table(['attack', 'during', 'actions', 'without the defences'], AGENT_ATTACKS.m
 
 ### By races against the server
 
-By a program in the sandbox that replaces files, then folders, by links to secrets outside while the server works; with a server as
-root and as an unprivileged user. \`node test/attacks/prove-race-attacks.ts\` runs ${RACE_ATTACKS.filter(({ skipProof }) => skipProof === undefined).length} on a server whose own
+A program in the sandbox replaces files, then folders, by links to secrets outside while the server works. The server runs as root and
+as an unprivileged user. \`node test/attacks/prove-race-attacks.ts\` runs ${RACE_ATTACKS.filter(({ skipProof }) => skipProof === undefined).length} on a server whose own
 programs are not confined, and fails when one of them does not succeed there.
 
 ${table(['while the server does this', 'times', 'without the confinement'], RACE_ATTACKS.map(raceRow))}
 
 ### By trees that git cannot finish
 
-In the workspace, while the server reads the changes, at the commit, and until the run is canceled. The cancellation ends the run, other
+In the workspace, while the server reads the changes, at the commit, and until the run is canceled. The cancellation stops the run, other
 tickets work meanwhile, and no program of the server keeps running.
 
 ${table(

@@ -18,7 +18,7 @@ export function createAccounts() {
       byLogin.set(user.login, account);
     },
 
-    /** Adds a token of an app's installation, which is no user. */
+    /** Adds a token of an app's installation, which is not a user. */
     addInstallationToken(token: string, account: Account): void {
       byToken.set(token, account);
     },

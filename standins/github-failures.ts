@@ -12,7 +12,7 @@ export type Failure = {
   reset?: true;
   /** Sends no answer until the stand-in closes. */
   hang?: true;
-  /** Carries out the request before failing, like a lost response. */
+  /** Executes the request before failing, like a lost response. */
   afterEffect?: true;
   /** Number of requests that fail; default: 1. */
   times?: number;

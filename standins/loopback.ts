@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 
-/** Lets a server listen on a free loopback port, and returns its URL. */
+/** Starts a server on a free loopback port, and returns its URL. */
 export async function listenOnPort(server: Server): Promise<string> {
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const address = server.address();
@@ -9,7 +9,7 @@ export async function listenOnPort(server: Server): Promise<string> {
   return `http://127.0.0.1:${address.port}`;
 }
 
-/** Lets a server listen on a Unix socket. */
+/** Starts a server on a Unix socket. */
 export async function listenOnSocket(server: Server, path: string): Promise<void> {
   await once(server.listen(path), 'listening');
 }

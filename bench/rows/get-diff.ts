@@ -58,8 +58,8 @@ async function diffByHand(dir: string, gitDir: string, workTree: string): Promis
   await git('diff-tree', '-r', '--find-renames', '--patch', 'HEAD', tree);
 }
 
-async function timed(work: () => Promise<unknown>): Promise<number> {
+async function timed(task: () => Promise<unknown>): Promise<number> {
   const startedAt = performance.now();
-  await work();
+  await task();
   return performance.now() - startedAt;
 }

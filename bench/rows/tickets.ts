@@ -182,13 +182,13 @@ async function checkoutTo({ gitEnv, mirror }: Setup, name: string): Promise<void
   await run('git', ['checkout', '--quiet', '--force'], { env });
 }
 
-async function runAtOnce(work: (index: number) => Promise<void>): Promise<void> {
-  await Promise.all(Array.from({ length: CONCURRENCY }, (_, index) => work(index)));
+async function runAtOnce(task: (index: number) => Promise<void>): Promise<void> {
+  await Promise.all(Array.from({ length: CONCURRENCY }, (_, index) => task(index)));
 }
 
-async function timed(work: () => Promise<void>): Promise<number> {
+async function timed(task: () => Promise<void>): Promise<number> {
   const startedAt = performance.now();
-  await work();
+  await task();
   return performance.now() - startedAt;
 }
 

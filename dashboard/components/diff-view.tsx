@@ -7,7 +7,7 @@ const INITIAL_LINES = 600;
 /** Lines that each click on the button adds. */
 const MORE_LINES = 5000;
 
-/** The lines of a diff. Styles add signs and line numbers, so that a copy has the text alone. */
+/** Shows the lines of a diff. Styles add signs and line numbers, so that a copy has the text alone. */
 export function DiffLines({ lines, label }: { lines: readonly Line[]; label: string }) {
   const [shown, setShown] = useState(INITIAL_LINES);
   return (

@@ -8,7 +8,7 @@ import { Dialog } from './dialog.tsx';
 
 const MAX_RESULTS = 12;
 
-/** The command palette: finds tickets and pages by any of their words. */
+/** Shows the command palette, which finds tickets and pages by any of their words. */
 export function Palette({ onClose }: { onClose(): void }) {
   const { route } = useLocation();
   const can = useCan();

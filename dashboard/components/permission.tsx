@@ -14,7 +14,7 @@ import { ProblemBox } from './feedback.tsx';
 import { PlainText } from './plain-text.tsx';
 import { useNow } from './time.tsx';
 
-/** The tool call that waits for permission, as described by the agent. */
+/** Shows the tool call that waits for permission, as described by the agent. */
 export function PermissionRequest({ request }: { request: PermissionQuestion }) {
   const { kind, title, command, input, diff } = request;
   return (

@@ -10,7 +10,7 @@ export function Ago({ time }: { time: string }) {
   );
 }
 
-/** The duration between two times. It keeps counting while `to` is missing. */
+/** Shows the duration between two times. It keeps counting while `to` is missing. */
 export function Elapsed({ from, to }: { from: string; to?: string | undefined }) {
   const now = useNow(to === undefined ? 1000 : undefined);
   return <span class="num">{duration((to === undefined ? now : Date.parse(to)) - Date.parse(from))}</span>;

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
 
-/** The heading of a page, and the title of its tab. */
+/** Sets the heading of a page, and the title of its tab. */
 export function Title({ title, tab = title, children }: { title: string; tab?: string; children?: ComponentChildren }) {
   useEffect(() => {
     document.title = `${tab} · Pullwright`;

@@ -19,7 +19,7 @@ export function followChangeFeed(onChange: (change: Change) => void): () => void
   const channel = new BroadcastChannel(NAME);
   const closing = new AbortController();
   let isLeader = false;
-  // The snapshot of a stream that opens with the page is no news. Any later one stands for missed changes.
+  // The snapshot of a stream that opens with the page reports no change. Any later snapshot stands for missed changes.
   let forwardSnapshot = false;
   let stream: { close(): void } | undefined;
 

@@ -177,7 +177,7 @@ function entryOf<T>({ key, load }: Query<T>): Entry {
   return entry;
 }
 
-/** The only place that assumes the type of a cached value: a key always belongs to the same query. */
+/** Asserts the type of a cached value, nowhere else: a key always belongs to the same query. */
 function typed<T>(data: unknown): T {
   // biome-ignore lint/suspicious/noExplicitAny: the type is that of the query
   const value: any = data;

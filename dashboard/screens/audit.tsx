@@ -6,7 +6,7 @@ import { dateTime } from '../lib/format.ts';
 import { audit } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 
-/** The audit log, which also lists refused requests. */
+/** Shows the audit log, which also lists refused requests. */
 export function Audit() {
   const { data, problem, loading, loadMore, reload } = useList(audit);
   return (

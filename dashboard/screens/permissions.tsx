@@ -7,7 +7,7 @@ import { permissions } from '../lib/queries.ts';
 import { useList } from '../lib/resource.ts';
 import { useCan } from '../lib/session.ts';
 
-/** The tool calls that wait for permission. */
+/** Lists the tool calls that wait for permission. */
 export function Permissions() {
   const can = useCan();
   const { data, problem, loading } = useList(permissions);

@@ -10,7 +10,7 @@ import { useResource } from '../lib/resource.ts';
 import { useAutoScroll } from '../lib/use-auto-scroll.ts';
 import { RunView } from './ticket/run-view.tsx';
 
-/** The page of a single run. */
+/** Shows the page of a single run. */
 export function RunScreen() {
   const { params } = useRoute();
   const { data: run, problem, loading } = useResource(queries.run(params.id ?? ''));

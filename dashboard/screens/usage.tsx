@@ -65,7 +65,7 @@ function tokensOf({ input_tokens, output_tokens }: UsageItem): number {
   return input_tokens + output_tokens;
 }
 
-/** The tokens of each day as bars. The table below has the same figures for screen readers. */
+/** Shows the tokens of each day as bars. The table below has the same figures for screen readers. */
 function Chart({ report }: { report: UsageReport }) {
   const container = useRef<HTMLDivElement>(null);
   useEffect(() => {

@@ -114,7 +114,7 @@ export default fp(
       throw new AppError('cross_origin', 'Another site sent this request, and CORS_ORIGINS does not list it.');
     }
 
-    /** An expired session is no authentication failure: its page may send many requests, and 32 bytes cannot be guessed. */
+    /** An expired session is not an authentication failure: its page may send many requests, and 32 bytes cannot be guessed. */
     async function bySession(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
       const sameOrigin = isSameOrigin(request);
       const caller = sameOrigin ? request.sessionCaller() : undefined;

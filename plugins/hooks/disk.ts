@@ -6,7 +6,7 @@ declare module 'fastify' {
     disk: DiskGuard;
   }
   interface FastifyContextConfig {
-    /** Starts work that needs disk space: refused while the disk is full or read-only. */
+    /** Refuses requests while the disk is full or read-only. */
     needsDisk?: true;
   }
 }

@@ -56,7 +56,7 @@ export type AgentDefinition = {
   replayEndsWith?: string;
   /** Escapes a prompt that the agent would take for a command of its own. */
   promptText(text: string): string;
-  /** Whether a line of stderr is not worth a log event. */
+  /** Returns whether a line of stderr is not worth a log event. */
   isNoise(line: string): boolean;
   /** Returns the meaning of an error that has a particular one. */
   classifyError(failure: AgentFailure): AppError | undefined;

@@ -114,7 +114,7 @@ export class ServerUnreachable extends TypeError {
     this.code = code;
   }
 
-  /** Whether `fetch` timed out, after five minutes without an answer. The server may still work on the request. */
+  /** Returns whether `fetch` timed out, after five minutes without an answer. The server may still work on the request. */
   get isTimeout(): boolean {
     return this.code === HEADERS_TIMEOUT;
   }

@@ -12,12 +12,12 @@ type Flight<Want, Result, Progress> = {
 };
 
 /**
- * Shares one execution of `work` among all callers of a key. A call during an execution joins the next one, since the result
+ * Shares one execution of `task` among all callers of a key. A call during an execution joins the next one, since the result
  * of the running one could be older than the call. An execution is aborted when its last caller gives up.
- * @returns runs `work`, or joins it; throws AppError `canceled`, or the signal's reason when that is an AppError
+ * @returns runs `task`, or joins it; throws AppError `canceled`, or the signal's reason when that is an AppError
  */
 export function createSingleFlight<Want, Result, Progress>(
-  work: (
+  task: (
     wants: readonly Want[],
     options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
   ) => Promise<Result>,
@@ -41,7 +41,7 @@ export function createSingleFlight<Want, Result, Progress>(
         for (const caller of callers) caller.onProgress?.(progress);
       };
       const wants = [...callers].map((caller) => caller.want);
-      return work(wants, { signal: controller.signal, onProgress });
+      return task(wants, { signal: controller.signal, onProgress });
     };
     const flight = { callers, controller, result: execute() };
     queue.next = flight;

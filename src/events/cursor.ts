@@ -20,7 +20,7 @@ export type Cursor = {
   keepAlive: () => void;
 };
 
-/** Entries of one read. */
+/** Number of entries of one read. */
 const MIN_PAGE = 8;
 const MAX_PAGE = 256;
 
@@ -73,7 +73,7 @@ export function createCursor<Entry>(source: Source<Entry>, onClose: () => void):
     }
   }
 
-  /** Pushes entries while the client wants more. It reads the others again later, so the size of a page follows the demand. */
+  /** Pushes entries while the client wants more. A later read returns the other entries, so the page size follows the demand. */
   function push(entries: readonly Entry[]): void {
     let taken = 0;
     for (const entry of entries) {

@@ -101,7 +101,7 @@ export function createEventLog(store: Pick<Store, 'runs' | 'events' | 'changes'>
       };
     },
 
-    /** Ends the streams of all readers of a run whose events were deleted. */
+    /** Closes the streams of all readers of a run whose events were deleted. */
     closeRun(runId: string): void {
       redactions.delete(runId);
       for (const watcher of readers.get(runId)?.watchers ?? []) watcher.end();

@@ -24,7 +24,7 @@ type Deps = {
 };
 
 /**
- * The change feed: a snapshot of all tickets and runs, then their changes. An entry holds the state that was reached, so
+ * Creates the change feed: a snapshot of all tickets and runs, then their changes. An entry holds the state that was reached, so
  * several changes in a short time become one entry. A reader that cannot resume gets a new snapshot: it is too far behind,
  * or its position is of an earlier process.
  */

@@ -4,12 +4,12 @@ import type { Redactor } from '../redaction/redactor.ts';
 /** Size of the buffered frames, in characters. */
 const MAX_BUFFERED_CHARS = 8_000_000;
 
-/** A frame for all readers who may see its repository; without a repository, for the one reader that requested it. */
+/** A frame for all readers who may see its repository; without a repository, for the reader that requested it. */
 export type Entry = { position: number; repoUrl?: string; frame: string };
 
 /** Buffers the newest frames of the feed, for readers that resume. Positions count up without gaps. */
 export function createFrameBuffer(redactor: Pick<Redactor, 'value'>) {
-  /** Part of each id: a position of an earlier process means nothing in this one. */
+  /** Part of each id: positions of an earlier process are invalid. */
   const epoch = randomBytes(6).toString('hex');
   const entries: Entry[] = [];
   let newest = 0;
@@ -23,7 +23,7 @@ export function createFrameBuffer(redactor: Pick<Redactor, 'value'>) {
   return {
     format,
 
-    /** Position of the last entry. */
+    /** Returns the position of the last entry. */
     newest: () => newest,
 
     append(repoUrl: string, type: string, data: object): void {
@@ -41,14 +41,14 @@ export function createFrameBuffer(redactor: Pick<Redactor, 'value'>) {
       return entries.slice(position - oldest, position - oldest + limit);
     },
 
-    /** Drops all entries, so that every reader gets a new snapshot. */
+    /** Removes all entries, so that every reader receives a new snapshot. */
     clear(): void {
       entries.length = 0;
       size = 0;
       newest++;
     },
 
-    /** Parses the id of a frame of this process. */
+    /** Parses the id of a frame of this process; returns undefined for any other id. */
     positionOf(id: string | undefined): number | undefined {
       const [, from, position] = /^([0-9a-f]{12})-(0|[1-9]\d{0,14})$/.exec(id ?? '') ?? [];
       return from === epoch ? Number(position) : undefined;

@@ -33,8 +33,8 @@ export async function forEachEntry(
 }
 
 /** Resolves to undefined when a file has vanished or has become a folder. */
-async function ignoreMissing<T>(work: Promise<T>): Promise<T | undefined> {
-  return work.catch((error) => {
+async function ignoreMissing<T>(promise: Promise<T>): Promise<T | undefined> {
+  return promise.catch((error) => {
     if (isMissing(error) || hasCode(error, 'ERR_FS_EISDIR')) return undefined;
     throw error;
   });

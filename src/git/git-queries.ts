@@ -14,7 +14,7 @@ export type GitQueries = {
   mergeBase(one: string, other: string): Promise<string | undefined>;
   /** Counts the commits of `head` that are in none of `without`. Merges do not count. */
   count(head: string, without: readonly string[]): Promise<number>;
-  /** Lists such commits, oldest first. */
+  /** Lists the commits of `head` that are not in `without`, oldest first. Omits merges. */
   commits(head: string, without: string): Promise<CommitLine[]>;
 };
 

@@ -37,7 +37,7 @@ export function createProgressReader(onProgress: (progress: GitProgress) => void
 
   return (chunk) => {
     const lines = (rest + chunk).split(/[\r\n]/);
-    // The incomplete line; those of git are short.
+    // The incomplete line; lines of git are short.
     rest = (lines.pop() ?? '').slice(-200);
     for (const line of lines) readLine(line);
   };

@@ -51,7 +51,7 @@ const MAX_CREATE_ATTEMPTS = 3;
 /** Longest text that GitHub accepts, in characters. */
 const MAX_BODY = 65_536;
 
-/** The parts of GitHub that the server uses, through `gh api`. */
+/** Creates a client of GitHub, through `gh api`. */
 export function createGitHub(deps: {
   config: GitHubConfig & Pick<Config, 'DATA_DIR'>;
   parentEnv: Environment;

@@ -38,9 +38,9 @@ export async function cleanUp(deps: CleanUpDeps): Promise<CleanUp> {
   const started = performance.now();
 
   /** Runs a step. A failure, such as on a full disk, must not prevent the other steps from freeing space. */
-  async function attempt<T>(step: string, otherwise: T, work: () => Promise<T>): Promise<T> {
+  async function attempt<T>(step: string, otherwise: T, task: () => Promise<T>): Promise<T> {
     if (closing.aborted) return otherwise;
-    return work().catch((err) => {
+    return task().catch((err) => {
       logger.error({ err, step }, 'clean-up step failed');
       return otherwise;
     });

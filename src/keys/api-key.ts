@@ -2,7 +2,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 
 const API_KEY = /^pw_(?<id>[0-9a-f]{12})_(?<secret>[A-Za-z0-9_-]{43})$/;
 
-/** Makes a key, `pw_<id>_<secret>`: an id of 12 hex digits, and 32 random bytes as base64url. */
+/** Creates a key, `pw_<id>_<secret>`: an id of 12 hex digits, and 32 random bytes as base64url. */
 export function makeApiKey(): { id: string; secret: string; text: string } {
   const id = randomBytes(6).toString('hex');
   const secret = randomBytes(32).toString('base64url');

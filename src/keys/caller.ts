@@ -16,7 +16,7 @@ export type Caller = {
 /** The scope that a run of each action needs. */
 export const ACTION_SCOPES = { chat: 'chat', make_plan: 'plan', dev: 'dev' } as const satisfies Record<Action, Scope>;
 
-/** Whether scopes grant a scope: `admin` grants all, and every scope except `metrics` grants `read`. */
+/** Returns whether scopes grant a scope: `admin` grants all, and every scope except `metrics` grants `read`. */
 function grant(scopes: readonly Scope[], scope: Scope): boolean {
   return (
     scopes.includes(scope) || scopes.includes('admin') || (scope === 'read' && scopes.some((own) => own !== 'metrics'))
@@ -35,7 +35,7 @@ export function requireScope(caller: Caller, anyOf: readonly Scope[]): void {
   );
 }
 
-/** Whether a caller's key covers a repository, given as `https://HOST/OWNER/NAME`. */
+/** Returns whether a caller's key covers a repository, given as `https://HOST/OWNER/NAME`. */
 export function canAccess({ repositories }: Caller, repoUrl: string): boolean {
   if (repositories === undefined) return true;
   const repository = repoUrl.toLowerCase().replace(/^https:\/\//, '');

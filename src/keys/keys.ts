@@ -51,8 +51,8 @@ export async function createKeys({ config, store, logger }: Deps) {
   }
 
   /**
-   * Whether requests need a key. They do from the first key on. An expired key still counts, so that time alone never opens the
-   * server; a revoked one does not.
+   * Returns whether requests need a key. They do from the first key on. An expired key still counts, so that time alone
+   * never opens the server; a revoked key does not count.
    */
   function isRequired(): boolean {
     return environmentHash !== undefined || [...entries.values()].some(({ row }) => row.revoked_at === null);

@@ -4,7 +4,7 @@ import type { KeyRow } from '../store/keys.ts';
 import { hashOf, makeApiKey } from './api-key.ts';
 
 /**
- * Makes a key and its row. Only the returned `text` contains the secret.
+ * Creates a key and its row. Only the returned `text` contains the secret.
  * @throws AppError `invalid_request`
  */
 export function makeKey(request: CreateKey, allowedHosts: readonly string[]): { row: KeyRow; text: string } {

@@ -79,13 +79,13 @@ export async function createSessions(deps: { store: Pick<Store, 'sessions'>; key
       return caller.session === undefined ? undefined : rows.get(caller.session)?.expires_at;
     },
 
-    /** Ends the session of a caller and closes its streams. Other sessions of the key stay open. */
+    /** Deletes the session of a caller and closes its streams. Other sessions of the key stay open. */
     signOut(caller: Caller): void {
       const row = caller.session === undefined ? undefined : rows.get(caller.session);
       if (row !== undefined) remove([row]);
     },
 
-    /** Does as `keys.onInvalid`, and also calls back when the session of a caller ends. */
+    /** Calls back like `keys.onInvalid`, and when the session of a caller becomes invalid. */
     onInvalid(caller: Caller, callback: () => void): () => void {
       const { session } = caller;
       const unwatchKey = keys.onInvalid(caller, callback);

@@ -1,8 +1,8 @@
 export type MirrorLock = ReturnType<typeof createMirrorLock>;
 
 /**
- * A shared/exclusive lock per mirror. Fetches and checkouts share it; maintenance holds it exclusively. A shared holder never
- * waits for maintenance to finish: it aborts it.
+ * Creates a shared/exclusive lock per mirror. Fetches and checkouts share it; maintenance holds it exclusively. A shared
+ * holder never waits for maintenance to finish: it aborts it.
  */
 export function createMirrorLock() {
   const sharedHolders = new Map<string, number>();
@@ -10,14 +10,14 @@ export function createMirrorLock() {
   const exclusiveHolders = new Map<string, { stop: AbortController; done: Promise<unknown> }>();
 
   return {
-    /** Runs work that needs the mirror to stay as it is, or that adds to it. */
-    async shared<T>(mirror: string, work: () => Promise<T>): Promise<T> {
+    /** Runs a task that reads the mirror or adds to it. */
+    async shared<T>(mirror: string, task: () => Promise<T>): Promise<T> {
       sharedHolders.set(mirror, (sharedHolders.get(mirror) ?? 0) + 1);
       try {
         const exclusive = exclusiveHolders.get(mirror);
         exclusive?.stop.abort();
         await exclusive?.done;
-        return await work();
+        return await task();
       } finally {
         lastUsedAt.set(mirror, Date.now());
         const left = (sharedHolders.get(mirror) ?? 1) - 1;
@@ -27,13 +27,13 @@ export function createMirrorLock() {
     },
 
     /**
-     * Runs work that changes what the mirror has. Its signal is aborted when a shared holder arrives.
+     * Runs a task that changes the content of the mirror. Its signal is aborted when a shared holder arrives.
      * @returns undefined, without running it, when anybody else holds the lock
      */
-    async tryExclusive<T>(mirror: string, work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
+    async tryExclusive<T>(mirror: string, task: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
       if (sharedHolders.has(mirror) || exclusiveHolders.has(mirror)) return undefined;
       const stop = new AbortController();
-      const result = work(stop.signal);
+      const result = task(stop.signal);
       exclusiveHolders.set(mirror, { stop, done: result.catch(() => {}) });
       try {
         return await result;

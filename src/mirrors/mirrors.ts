@@ -32,7 +32,7 @@ const STALE_OK_MS = 300_000;
 /** A prefetch starts a process, which delays the event loop, so the caller's own answer goes first. */
 const PREFETCH_DELAY_MS = 500;
 
-/** One bare repository per remote, with the branches that tickets need. */
+/** Creates the mirrors: one bare repository per remote, with the branches that tickets need. */
 export function createMirrors(deps: {
   config: Pick<Config, 'FETCH_TTL_SECONDS'>;
   git: Git;
@@ -119,10 +119,10 @@ export function createMirrors(deps: {
     /** Keeps commits that a ticket borrows, even when the remote deletes its branches or a person runs `git gc`. */
     protect: (mirror: string, ticketId: string, commits: readonly string[]) => addRefs(git, mirror, ticketId, commits),
 
-    /** Ends the protection of a ticket's commits. */
+    /** Releases the protection of a ticket's commits. */
     release: (mirror: string, ticketId: string) => deleteRefs(git, mirror, (id) => id === ticketId),
 
-    /** Ends the protection for all tickets that are not in the set. */
+    /** Releases the protection for all tickets that are not in the set. */
     releaseAllBut: (mirror: string, ticketIds: ReadonlySet<string>) =>
       deleteRefs(git, mirror, (id) => !ticketIds.has(id)),
 

@@ -6,7 +6,7 @@ import { isMissing } from '../files/errors.ts';
 /** The file of git that lists the commits at which a history is cut off (gitrepository-layout(5)). */
 export const SHALLOW = 'shallow';
 
-/** Whether a mirror lacks a part of its history. */
+/** Returns whether a mirror lacks a part of its history. */
 export function isShallow(mirror: string): Promise<boolean> {
   return exists(join(mirror, SHALLOW));
 }

@@ -9,7 +9,7 @@ import type { Git } from '../git/git.ts';
 import type { Trash } from '../trees/trash.ts';
 import type { MirrorLock } from './mirror-lock.ts';
 
-/** The object directory of a mirror's uncompressed pack. Only checkouts read it. */
+/** Returns the object directory of a mirror's uncompressed pack. Only checkouts read it. */
 export function uncompressedObjects(mirror: string): string {
   return join(mirror, 'plain');
 }

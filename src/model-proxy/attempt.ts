@@ -44,7 +44,7 @@ export async function attemptCall(exchange: Exchange): Promise<FailedAttempt | u
     [api.keyHeader]: api.key,
   });
   const bytes = { sent: body.length, received: 0 };
-  const begun = performance.now();
+  const startedAt = performance.now();
   let status: number | 'unreachable' | 'broken_off' = 'broken_off';
   let reader: ReturnType<typeof createUsageReader> | undefined;
   // An aborted attempt counts too: the model has worked on it.
@@ -80,7 +80,7 @@ export async function attemptCall(exchange: Exchange): Promise<FailedAttempt | u
     return unreachable(api, error);
   } finally {
     response.off('close', onClose);
-    measurements.emit('modelCall', { model: call.model, status, seconds: secondsSince(begun) });
+    measurements.emit('modelCall', { model: call.model, status, seconds: secondsSince(startedAt) });
   }
 }
 

@@ -17,12 +17,12 @@ export type LimitTracker = ReturnType<typeof trackLimits>;
 
 /** Tracks the limits of one turn. The unit `turns` counts model calls, as `max_turn_requests` of ACP does. */
 export function trackLimits(limits: readonly Limit[]) {
-  const begun = performance.now();
+  const startedAt = performance.now();
   const used = { tokens: 0, turns: 0 };
   let lastCallTokens = 0;
 
   function usedOf({ unit, used: before }: Limit): number {
-    return before + (unit === 'seconds' ? (performance.now() - begun) / 1000 : used[unit]);
+    return before + (unit === 'seconds' ? (performance.now() - startedAt) / 1000 : used[unit]);
   }
 
   /** Assumes that the next call costs as much as the last one. A run with few turns keeps at least the last one to finish. */
@@ -56,7 +56,7 @@ export function trackLimits(limits: readonly Limit[]) {
       return { setting: limit.setting, detail: `${Math.floor(usedOf(limit))} of ${limit.limit} ${USED[limit.unit]}` };
     },
 
-    /** Seconds until the run times out; infinite without a limit. */
+    /** Returns the seconds until the run times out; infinite without a limit. */
     secondsLeft(): number {
       const left = limits.flatMap((limit) => (limit.unit === 'seconds' ? [limit.limit - usedOf(limit)] : []));
       return Math.min(...left);

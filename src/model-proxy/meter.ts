@@ -7,9 +7,9 @@ import { trackLimits } from './limits.ts';
 import type { ModelCall } from './model-api.ts';
 import type { ModelTurn } from './model-turn.ts';
 
-/** Most concurrent calls of a turn without limits on tokens or turns. */
-const MAX_CALLS = 8;
-/** For the estimate of a call that reported no tokens. */
+/** Applies to a turn without limits on tokens or turns. */
+const MAX_CONCURRENT_CALLS = 8;
+/** Estimates the tokens of a call without reported usage. */
 const BYTES_PER_TOKEN = 4;
 
 export type Meter = ReturnType<typeof createMeter>;
@@ -18,7 +18,7 @@ export type Meter = ReturnType<typeof createMeter>;
 export function createMeter(turn: ModelTurn, redact: (text: string) => string) {
   const { notify } = turn;
   const limits = trackLimits(turn.limits);
-  const run = createLimiter(limits.isSequential ? 1 : MAX_CALLS);
+  const run = createLimiter(limits.isSequential ? 1 : MAX_CONCURRENT_CALLS);
   const runLarge = createLimiter(1);
   const ended = new AbortController();
   const attempts = new Set<() => void>();
@@ -76,7 +76,7 @@ export function createMeter(turn: ModelTurn, redact: (text: string) => string) {
           measurements.emit('tokens', { model: call.model, usage });
           notify({ type: 'usage', usage, model: call.model });
         },
-        /** For an attempt that the model did not process. */
+        /** Removes an attempt that the model did not process. */
         ignore(): void {
           attempts.delete(abort);
         },

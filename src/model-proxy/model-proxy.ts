@@ -91,10 +91,10 @@ export function createModelProxy(api: ModelApi, upstream: Upstream, redactor: Re
     server,
     token,
     begin(turn) {
-      const begun = createMeter(turn, redactor.text);
-      meter = begun;
+      const next = createMeter(turn, redactor.text);
+      meter = next;
       return () => {
-        begun.end();
+        next.end();
         meter = undefined;
       };
     },

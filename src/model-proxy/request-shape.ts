@@ -48,7 +48,7 @@ export function createShapeCheck<Name extends string>(table: Shapes<Name>) {
     objects.set(object, spellings);
   }
 
-  /** Whether the value has the type of a shape; does not look inside. */
+  /** Returns whether the value has the type of a shape; does not look inside. */
   function hasType(value: unknown, shape: Shape<Name>): boolean {
     if (typeof shape === 'string') {
       if (shape === 'json' || typeof value === shape) return value !== Number.POSITIVE_INFINITY;

@@ -2,7 +2,7 @@ import { StringDecoder } from 'node:string_decoder';
 import type { Usage } from '../../schemas/run.ts';
 import { createJsonScan } from '../json/scan.ts';
 
-/** Longest event, or response that is no stream, in characters. */
+/** Longest event, or response that is not a stream, in characters. */
 const MAX_PART_CHARS = 16 * 1024 * 1024;
 
 /**
@@ -56,7 +56,7 @@ export function createUsageReader(contentType: string, usageOf: (value: unknown)
       return !isInvalid;
     },
 
-    /** The tokens reported so far. */
+    /** Returns the tokens reported so far. */
     usage: () => usage,
   };
 }

@@ -5,7 +5,7 @@ import type { PlanRow } from '../store/plans.ts';
 
 export type Plans = ReturnType<typeof createPlans>;
 
-/** Plans of tickets, in numbered versions: an edit of a person and a plan of the agent each add the next version. */
+/** Creates the plans of tickets, in numbered versions: an edit of a person and a plan of the agent each add the next version. */
 export function createPlans(store: Pick<Store, 'plans' | 'tickets'>) {
   return {
     /**

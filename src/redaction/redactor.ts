@@ -8,7 +8,7 @@ import { MIN_SECRET_LENGTH, secretForms, secretLines } from './secret-forms.ts';
  */
 export type Redactor = {
   /**
-   * Adds a secret. One that is too short to search for is ignored.
+   * Adds a secret. Ignores a secret that is too short to search for.
    * @param until milliseconds since the epoch after which the secret is no longer valid and can be removed
    */
   addSecret(secret: string, until?: number): void;

@@ -18,11 +18,11 @@ export type Attempt = {
   finalizing: boolean;
 };
 
-/** Executes an attempt: afterwards its run is final or queued for the next attempt. Never rejects. */
+/** Executes an attempt. Afterwards its run has finished, or is queued for the next attempt. Never rejects. */
 export async function executeAttempt(deps: AttemptDeps, attempt: Attempt): Promise<void> {
   const { store, config } = deps;
   const { row, controller } = attempt;
-  // If the store cannot be read, it takes no events either, and the first event fails the attempt.
+  // A store that fails to read also fails to append, so the first event fails the attempt.
   const written = row.attempt === 1 ? 0 : await store.events.size(row.run_id).catch(() => 0);
   const writer = createRunWriter(deps, row, written, (error) => controller.abort(error));
   const timeLeftMs = Math.max(0, timeLimit(config, row).limit * 1000 - writer.spentMs());

@@ -6,7 +6,7 @@ import type { EngineContext } from './engine-context.ts';
 import { terminalChange } from './outcomes.ts';
 import type { AttemptDeps } from './run-context.ts';
 
-/** As `RunEngine.cancel`. */
+/** Implements `RunEngine.cancel`. */
 export async function cancelRun(context: EngineContext, runId: string): Promise<Run> {
   const { store, dispatcher, queries } = context;
   for (;;) {
@@ -34,7 +34,7 @@ export async function cancelRun(context: EngineContext, runId: string): Promise<
   }
 }
 
-/** As `RunEngine.cancelTicket`. */
+/** Implements `RunEngine.cancelTicket`. */
 export async function cancelRunsOfTicket(context: EngineContext, ticketId: string): Promise<void> {
   for (const { run_id } of await context.store.runs.listOpen(ticketId)) {
     await cancelRun(context, run_id).catch((error) => {

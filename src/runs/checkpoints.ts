@@ -5,11 +5,11 @@ import type { Progress } from './run-writer.ts';
 /** Errors after which the run must finish quickly, without a checkpoint. */
 const NO_CHECKPOINT: ReadonlySet<string> = new Set(['canceled', 'interrupted']);
 
-/** Runs agent work that writes files. If it fails, saves the workspace as a checkpoint, which outlives the workspace. */
-export async function withCheckpoint<T>(deps: ActionDeps, context: RunContext, work: () => Promise<T>): Promise<T> {
+/** Runs an agent task that writes files. If it fails, saves the workspace as a checkpoint, which outlives the workspace. */
+export async function withCheckpoint<T>(deps: ActionDeps, context: RunContext, task: () => Promise<T>): Promise<T> {
   const { writer, signal } = context;
   try {
-    return await work();
+    return await task();
   } catch (error) {
     const reason = toAppError(signal.aborted ? signal.reason : error);
     if (!NO_CHECKPOINT.has(reason.code)) {

@@ -8,7 +8,7 @@ export type InactivityTimer = ReturnType<typeof createInactivityTimer>;
 
 /**
  * Detects an agent that neither emits an event nor calls its model for a period. These times do not count:
- * - a running tool call, which only the time limit of the run ends;
+ * - a running tool call, which only the time limit of the run stops;
  * - an announced wait (`extend`);
  * - a permission that waits for a person (`suspend`).
  * @param onTimeout called once, after `seconds` of inactivity

@@ -18,7 +18,7 @@ export type Permissions = ReturnType<typeof createPermissions>;
 type Count = { open: number; requested: number; refused: boolean };
 type Resolve = (decision: Decision, by: string) => Promise<void>;
 
-/** Permissions: tool calls that wait for a person's answer. */
+/** Creates the permissions: tool calls that wait for a person's answer. */
 export function createPermissions(deps: {
   config: Pick<Config, 'PERMISSION_TIMEOUT_SECONDS'>;
   store: Store;

@@ -71,7 +71,7 @@ export function wrapUpHint(action: Action, mode: 'read' | 'write', limit: { sett
   return `${FROM_SERVER} this run nears its limit (${limit.setting}: ${limit.detail}). ${request}`;
 }
 
-/** Tells a running agent that it repeats a failing call. */
+/** Asks a running agent to stop repeating a failing call. */
 export function repeatedFailureHint(call: string, times: number): string {
   return `${FROM_SERVER} this call failed ${times} times in a row, in the same way each time: ${call}\nRepeating it will not help. Find out why it fails, try something else, or finish and report the obstacle.`;
 }

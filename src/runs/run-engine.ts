@@ -18,7 +18,7 @@ type EngineDeps = Omit<AttemptDeps, 'hidePaths' | 'stopping'> & {
 };
 
 /**
- * Runs: commands to an agent, each executed in one or more attempts. The states of a run and their transitions:
+ * Creates the engine of runs: commands to an agent, each executed in one or more attempts. The states of a run and their transitions:
  *
  *     (none)  → queued     `submit` (`run.queued`)
  *     queued  → running    the dispatcher claims the run and increments `attempt` (`run.started`)

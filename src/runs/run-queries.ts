@@ -16,7 +16,7 @@ type RunPage = {
   repositories?: readonly string[] | undefined;
 };
 
-/** The reads of runs. */
+/** Creates the reads of runs. */
 export function createRunQueries(store: RunStore, estimates: QueueEstimates) {
   /** @throws AppError `run_not_found` */
   async function row(runId: string): Promise<RunRow> {

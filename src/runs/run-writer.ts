@@ -42,7 +42,7 @@ export type Progress = {
 export type RunWriter = ReturnType<typeof createRunWriter>;
 
 /**
- * The only writer of a run's events. `emit` never waits: events that arrive while a batch is committed go into the next
+ * Creates the only writer of a run's events. `emit` never waits: events that arrive while a batch is committed go into the next
  * batch, with consecutive text deltas joined.
  * @param written size of the run's events so far, in bytes
  * @param onFailure called when a write fails, such as after a newer attempt started, and once when the events exceed
@@ -163,7 +163,7 @@ export function createRunWriter(
     },
 
     /** Runs a step between its two events; its changes of `progress` are durable when this resolves. */
-    step: <T>(step: Step, work: () => Promise<T>): Promise<T> => runStep(writer, step, work),
+    step: <T>(step: Step, task: () => Promise<T>): Promise<T> => runStep(writer, step, task),
   };
   return writer;
 }
@@ -201,12 +201,12 @@ function createSizeLimit(
 async function runStep<T>(
   { progress, emit, save }: Pick<RunWriter, 'progress' | 'emit' | 'save'>,
   step: Step,
-  work: () => Promise<T>,
+  task: () => Promise<T>,
 ): Promise<T> {
   const started = performance.now();
   const before = JSON.stringify(progress);
   emit({ type: 'step.started', data: { step } });
-  const value = await work();
+  const value = await task();
   const duration_ms = Math.round(performance.now() - started);
   const after = JSON.stringify(progress);
   emit({ type: 'step.finished', data: { step, duration_ms } });

@@ -15,7 +15,7 @@ export type SubmitRequest = {
   idempotencyId?: string | undefined;
 };
 
-/** As `RunEngine.submit`. */
+/** Implements `RunEngine.submit`. */
 export async function submitRun(context: EngineContext, request: SubmitRequest): Promise<Run> {
   const { config, store, agents, dispatcher, estimates, queries, stopping } = context;
   const { action, keyId, idempotencyId, budget, agent = config.AGENT } = request;

@@ -16,9 +16,9 @@ export type Identities = {
   of(folder: string): number | undefined;
   /** Returns the uid that owns a path, without following links. */
   owner(path: string): number | undefined;
-  /** Gives a new folder, without its content, to a uid that owns no other folder of TICKETS_ROOT. */
+  /** Assigns a new folder, without its content, to a uid that owns no other folder of TICKETS_ROOT. */
   assign(folder: string): Promise<void>;
-  /** Gives new files and folders to the owner of a folder. */
+  /** Assigns new files and folders to the owner of a folder. */
   share(folder: string, paths: readonly string[]): Promise<void>;
   /** Returns the reason why sandboxes cannot have separate uids, if any. */
   failure(): { detail: string; remedy: string } | undefined;

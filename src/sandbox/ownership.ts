@@ -7,7 +7,7 @@ const TIMEOUT_MS = 60_000;
 const LIMITS = { cpuSeconds: 30, memoryMib: 512, fileMib: 1 };
 
 /**
- * Gives the content of a folder to the owner of the folder, when the server is root.
+ * Assigns the content of a folder to the owner of the folder, when the server is root.
  * @throws AppError `agent_unavailable` when chown fails
  */
 export async function unifyOwner(confine: Confine, identities: Identities, folder: string): Promise<void> {
@@ -22,7 +22,7 @@ export async function unifyOwner(confine: Confine, identities: Identities, folde
   });
 }
 
-/** Gives a folder with its content to the owner of another folder, unless it has the same owner. */
+/** Assigns a folder with its content to the owner of another folder, unless it has the same owner. */
 export async function giveToOwnerOf(
   confine: Confine,
   identities: Identities,

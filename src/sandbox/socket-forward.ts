@@ -18,7 +18,7 @@ export type SocketForward = {
 };
 
 /**
- * Lets a server listen on a Unix socket, to which a loopback port inside forwards.
+ * Starts a server on a Unix socket, to which a loopback port inside forwards.
  * @param parent folder for the socket; a path too long for a socket goes to the temporary folder instead
  */
 export async function createSocketForward(server: Server, port: number, parent: string): Promise<SocketForward> {
@@ -36,7 +36,7 @@ export async function createSocketForward(server: Server, port: number, parent: 
   };
 }
 
-/** Lets a server listen on a free loopback port of the host. */
+/** Starts a server on a free loopback port of the host. */
 export async function listenOnLoopback(server: Server): Promise<SocketForward> {
   const close = await listen(server, { host: '127.0.0.1', port: 0 });
   const address = server.address();

@@ -4,7 +4,7 @@ import { OPEN_STATES } from './run-states.ts';
 import type { Database, RunRow } from './schema.ts';
 import type { TicketRow } from './tickets.ts';
 
-/** Reads that the change feed makes. */
+/** Creates the queries of the change feed. */
 export function createFeedQueries(db: Kysely<Database>) {
   return {
     tickets(ticketKeys: readonly string[]): Promise<TicketRow[]> {

@@ -142,7 +142,7 @@ function machineIdentity(): Pick<Holder, 'boot' | 'pid_namespace'> {
   };
 }
 
-/** Whether exactly this process runs here and can be killed; false where there is no /proc. */
+/** Returns whether exactly this process runs here and can be killed; false where there is no /proc. */
 function isLocalProcess({ pid, started, boot, pid_namespace }: Holder): boolean {
   const here = machineIdentity();
   // The first process of a PID namespace cannot be killed from within.

@@ -29,7 +29,8 @@ export type Store = Awaited<ReturnType<typeof openStore>>;
  * Opens the embedded store, SQLite in `DIRECTORY/pullwright.db`, and migrates its tables. A write is on the disk when its
  * promise resolves (WAL, synchronous=FULL).
  * @param takeOver lease after which a frozen server that holds the folder is killed; by default it is left alone
- * @throws Error when another server holds the folder; the driver's error when the folder is not writable or the file is no database
+ * @throws Error when another server holds the folder; the driver's error when the folder is not writable, or the file is
+ *   not a database
  */
 export async function openStore(directory: string, takeOver?: { leaseSeconds: number; logger: Logger }) {
   rejectUnfinishedRestore(directory);

@@ -29,7 +29,7 @@ export function decodeCursor(list: List, cursor: string): string[] {
   });
 }
 
-/** The digest rejects cursors of other lists. It is no signature: a caller may read every row that a cursor can point to. */
+/** The digest rejects cursors of other lists. It is not a signature: a caller may read every row that a cursor can point to. */
 function encode(list: List, key: string): string {
   const digest = createHash('sha256').update(`${list}\n${key}`).digest().subarray(0, DIGEST_BYTES);
   return Buffer.concat([digest, Buffer.from(key)]).toString('base64url');

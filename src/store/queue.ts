@@ -7,10 +7,10 @@ import type { Database, RunRow } from './schema.ts';
 const ACTIVE = sql.join(ACTIVE_STATES.map((state) => sql.lit(state)));
 
 /**
- * The queued runs in the order in which the dispatcher claims them:
+ * Selects the queued runs in the order in which the dispatcher claims them:
  * 1. Runs with an earlier attempt.
- * 2. Keys take turns. A key with fewer active runs comes first. Its runs follow each other, the ticket that was served
- *    least recently first.
+ * 2. Keys alternate. A key with fewer active runs comes first. Within a key, the ticket that was served least recently
+ *    comes first.
  * 3. Among equals: the key, then the ticket, that was served least recently, then the oldest run.
  *
  * Runs of one ticket keep the order of their requests, whichever key made them. `served` counts claimed runs; no clock is
@@ -29,18 +29,18 @@ const QUEUE = sql`
     select queued.*, coalesce(busy.active, 0) + row_number() over
       (partition by queued.holder order by is_new, nth, ticket_served, run_id) as rank
     from queued left join busy on busy.holder = queued.holder
-  ), turns as (
+  ), rounds as (
     -- A run never overtakes an earlier run of its ticket, whichever key is next.
-    select *, max(rank) over (partition by ticket_key order by nth) as turn from ranked
+    select *, max(rank) over (partition by ticket_key order by nth) as key_round from ranked
   )
-  select run_id from turns`;
-const ORDER = sql`order by is_new, turn, nth, key_served, ticket_served, run_id`;
+  select run_id from rounds`;
+const ORDER = sql`order by is_new, key_round, nth, key_served, ticket_served, run_id`;
 
 const ALL = sql<{ run_id: string }>`${QUEUE} ${ORDER}`;
 
-/** The first run of a ticket without an active run. */
+/** Selects the first run whose ticket has no active run. */
 const NEXT = sql<{ run_id: string }>`${QUEUE} where not exists (
-    select 1 from runs as active where active.ticket_key = turns.ticket_key and active.state in (${ACTIVE})
+    select 1 from runs as active where active.ticket_key = rounds.ticket_key and active.state in (${ACTIVE})
   ) ${ORDER} limit 1`;
 
 /** Returns the positions of the queued runs, by run id; 1 is next. */

@@ -104,7 +104,7 @@ export function createRetentionQueries(db: Kysely<Database>) {
 
 type RunConditions = ExpressionBuilder<Database, 'runs'>;
 
-/** Whether the next run of the ticket continues from this one: the newest run with a conversation, or with a commit. */
+/** Returns whether the ticket continues from this run: it is the newest run with a conversation, or with a commit. */
 function isNeeded(eb: RunConditions) {
   const ofConversation = newerRuns(eb)
     .whereRef('newer.agent', '=', 'runs.agent')

@@ -17,7 +17,7 @@ const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-
 
 export type RunTracer = ReturnType<typeof createRunTracer>;
 
-/** Exports traces of runs by OTLP over HTTP. If the collector does not answer, traces are dropped and one warning is logged. */
+/** Exports traces of runs by OTLP over HTTP. If the collector does not answer, logs one warning and skips the traces. */
 export function createRunTracer(options: {
   endpoint: string;
   headers: Readonly<Record<string, string>>;

@@ -18,7 +18,7 @@ export type CreatedTicket = {
   notes: string[];
 };
 
-/** As `Tickets.create`. */
+/** Implements `Tickets.create`. */
 export async function createTicket(
   context: TicketContext,
   request: CreateTicket,

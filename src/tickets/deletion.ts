@@ -4,7 +4,7 @@ import type { Workspaces } from '../workspaces/workspaces.ts';
 import { beingCreated, withExistingTicket } from './existing-ticket.ts';
 import type { TicketContext } from './ticket-context.ts';
 
-/** As `Tickets.delete`. The state `deleting` is persisted first, so that the next start can finish the deletion. */
+/** Implements `Tickets.delete`. Persists the state `deleting` first, so that the next start can finish the deletion. */
 export async function deleteTicket(
   context: TicketContext,
   ticketId: string,
@@ -31,8 +31,8 @@ export async function deleteTicket(
 }
 
 /**
- * Deletes everything of a ticket in the state `deleting`. One deletion at a time: after the first one the id may belong to
- * a new ticket, which the others must not touch.
+ * Deletes everything of a ticket in the state `deleting`. Runs one deletion of a ticket at a time: after the first, the id
+ * may belong to a new ticket, which later deletions must not touch.
  * @param options.cancelRuns false before the server listens, when no run is active
  */
 export function finishDeletion(
@@ -58,8 +58,8 @@ async function checkPushed(workspaces: Workspaces, ticketId: string): Promise<vo
   if (!(await hasWorkspace(workspaces, ticketId))) return;
   const { dirty, unpushed } = await workspaces.status(ticketId);
   if (!dirty && !unpushed) return;
-  const work = dirty ? 'uncommitted changes' : 'unpushed commits';
-  throw new AppError('unpushed_work', `The workspace of ${ticketId} has ${work}.`);
+  const unpublished = dirty ? 'uncommitted changes' : 'unpushed commits';
+  throw new AppError('unpushed_work', `The workspace of ${ticketId} has ${unpublished}.`);
 }
 
 /** Returns whether the workspace of a ticket is complete. */

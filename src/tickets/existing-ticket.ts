@@ -3,17 +3,17 @@ import type { Store } from '../store/open-store.ts';
 import type { TicketRow } from '../store/tickets.ts';
 
 /**
- * Runs work in the workspace of a ticket. A deletion meanwhile removes its folders, and the work can fail in many ways; the
- * caller gets one error for all of them.
+ * Runs a task in the workspace of a ticket. A deletion meanwhile removes its folders, and the task can fail in many ways; the
+ * caller receives one error for all of them.
  * @throws AppError `ticket_not_found` when the ticket was or is being deleted
  */
 export async function withExistingTicket<T>(
   store: Pick<Store, 'tickets'>,
   ticket: TicketRow,
-  work: () => Promise<T>,
+  task: () => Promise<T>,
 ): Promise<T> {
   try {
-    return await work();
+    return await task();
   } catch (cause) {
     if (await exists(store, ticket)) throw cause;
     throw new AppError('ticket_not_found', `Ticket ${ticket.ticket_id} was deleted.`, { cause });
@@ -25,12 +25,12 @@ export async function checkExists(store: Pick<Store, 'tickets'>, ticket: TicketR
   if (!(await exists(store, ticket))) throw beingDeleted(ticket.ticket_id);
 }
 
-/** The error of a request to create a ticket that is being deleted. */
+/** Returns the error of a request to create a ticket that is being deleted. */
 export function beingDeleted(ticketId: string, cause?: unknown): AppError {
   return new AppError('ticket_busy', `Ticket ${ticketId} is being deleted.`, { retryAfter: 5, cause });
 }
 
-/** The error of a request that needs a ticket which is being created. */
+/** Returns the error of a request that needs a ticket which is being created. */
 export function beingCreated(ticketId: string): AppError {
   return new AppError('ticket_busy', `Ticket ${ticketId} is being created.`, { retryAfter: 5 });
 }

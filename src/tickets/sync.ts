@@ -6,7 +6,7 @@ import type { TicketContext } from './ticket-context.ts';
 
 type SyncContext = Pick<TicketContext, 'store' | 'workspaces'>;
 
-/** As `Tickets.sync`. */
+/** Implements `Tickets.sync`. */
 export async function syncTicket(
   context: SyncContext & Pick<TicketContext, 'queries'>,
   ticketId: string,
@@ -21,7 +21,7 @@ export async function syncTicket(
   return { ticket_id, updated, head, base, notes };
 }
 
-/** Syncs a ticket that is created again. A conflict is no error: the ticket works, and a person or the agent resolves it. */
+/** Syncs a ticket that is created again. A conflict is not an error: the ticket works, and a person or the agent resolves it. */
 export async function mergeBase(
   context: SyncContext,
   ticketId: string,

@@ -19,7 +19,7 @@ type TicketPage = {
 };
 
 /**
- * The reads of tickets.
+ * Creates the reads of tickets.
  * @param checkouts progress of the running checkouts, by key of the ticket
  */
 export function createTicketQueries(store: Store, workspaces: Workspaces, checkouts: ReadonlyMap<string, GitProgress>) {

@@ -12,7 +12,7 @@ import { createTicketQueries } from './ticket-queries.ts';
 export type Tickets = ReturnType<typeof createTickets>;
 
 /**
- * Tickets and their workspaces. The states of a ticket and their transitions:
+ * Creates the tickets and their workspaces. The states of a ticket and their transitions:
  *
  *     (none)   → creating   `create` persists the row
  *     creating → ready      its workspace is complete
@@ -21,8 +21,8 @@ export type Tickets = ReturnType<typeof createTickets>;
  *     ready    → deleting   `delete`: without unfinished runs and unpushed work, or with `force`
  *     deleting → (none)     its runs are canceled; agents, conversation, workspace and row are deleted
  *
- * Only a `ready` ticket accepts runs. A creation or deletion that fails is retried in the background; one that the end of
- * the server interrupts is finished by `recover` at the next start.
+ * Only a `ready` ticket accepts runs. The server retries a failed creation or deletion in the background. After
+ * an interruption by the end of the server, `recover` finishes it at the next start.
  */
 export function createTickets(deps: TicketDeps) {
   const checkouts = new Map<string, GitProgress>();
@@ -34,7 +34,7 @@ export function createTickets(deps: TicketDeps) {
   return {
     ...reads,
 
-    /** To be called before any run starts. */
+    /** Finishes interrupted creations and deletions. The caller starts no run before. */
     recover: (): Promise<void> => recoverTickets(context),
 
     /**

@@ -99,7 +99,7 @@ export function createTreePrograms(confine: Confine, identities: Identities) {
       return moved;
     },
 
-    /** Gives all that a tree holds to the owner of the tree, where the server is root. */
+    /** Assigns the content of a tree to the owner of the tree, where the server is root. */
     unifyOwner: (tree: string): Promise<void> => unifyOwner(confine, identities, tree),
 
     /** Moves the `.git` of a nested repository out of the tree, so that its other files become ordinary files. */

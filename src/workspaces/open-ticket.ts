@@ -61,7 +61,7 @@ export async function findTicket(git: Git, layout: Layout, ticketId: string): Pr
   return { ...ticket, parked };
 }
 
-/** Whether it has commits that no remote-tracking branch has: of a branch, a checkpoint or a detached HEAD. */
+/** Returns whether a branch, a checkpoint or a detached HEAD has commits that no remote-tracking branch has. */
 async function hasUnpushed(git: Git, gitDir: string): Promise<boolean> {
   const { stdout } = await git.run(['rev-list', '--max-count=1', '--all', '--not', '--remotes'], { gitDir });
   return stdout.length > 0;

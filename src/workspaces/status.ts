@@ -63,10 +63,10 @@ export async function diffOf(
   await scans.checkSize(ticket.gitDir, base);
   if (!ticket.parked) await checkWorkspace(ticket);
   return withWorktree(tools, ticket, signal, async (worktree) => {
-    const work = ticket.parked ? await parkedTree(tools, ticket) : await currentTree(worktree);
-    const { files, ...compared } = await diffTrees(git, worktree.indexed, base, work.tree);
+    const current = ticket.parked ? await parkedTree(tools, ticket) : await currentTree(worktree);
+    const { files, ...compared } = await diffTrees(git, worktree.indexed, base, current.tree);
     const listed = files.slice(0, MAX_DIFF_FILES);
-    const omitted_files = work.omitted + files.length - listed.length;
+    const omitted_files = current.omitted + files.length - listed.length;
     return { base, head, ...compared, files: listed, omitted_files };
   });
 }

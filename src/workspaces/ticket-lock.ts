@@ -7,35 +7,35 @@ import { finishMove } from './worktree/move-workspace.ts';
 import type { TreeTools } from './worktree/snapshot.ts';
 
 /** Runs the writes of a ticket one at a time. Ids that differ by case only share a lock. */
-export type TicketLock = <T>(ticketId: string, signal: AbortSignal | undefined, work: () => Promise<T>) => Promise<T>;
+export type TicketLock = <T>(ticketId: string, signal: AbortSignal | undefined, task: () => Promise<T>) => Promise<T>;
 
 export function createTicketLock(): TicketLock {
   const mutex = createKeyedMutex();
-  return (ticketId, signal, work) => mutex(ticketId.toLowerCase(), signal, work).catch(throwStorageFailure);
+  return (ticketId, signal, task) => mutex(ticketId.toLowerCase(), signal, task).catch(throwStorageFailure);
 }
 
 /**
- * Runs a write alone with its ticket. A parked workspace is restored first, and an interrupted move is completed.
- * @throws AppError `ticket_not_found`; those of `unpark`, `finishMove` and the write itself
+ * Runs a write under the lock of its ticket. Restores a parked workspace and completes an interrupted move first.
+ * @throws AppError `ticket_not_found`; the errors of `unpark`, `finishMove` and the write
  */
 export function withTicketLock<T>(
   deps: UnparkDeps & { ticketLock: TicketLock },
   ticketId: string,
   signal: AbortSignal | undefined,
-  work: (ticket: OpenTicket) => Promise<T>,
+  task: (ticket: OpenTicket) => Promise<T>,
 ): Promise<T> {
   const { tools, layout, ticketLock } = deps;
   return ticketLock(ticketId, signal, async () => {
     const ticket = await openTicket(tools.git, layout, ticketId);
     if (ticket.parked) await unpark(deps, ticket, { signal });
     await finishMove(tools, ticket, ticket.ref, signal);
-    return work(ticket);
+    return task(ticket);
   });
 }
 
 /**
  * Runs a read without waiting for writes. It runs again when the workspace was parked or restored meanwhile.
- * @throws AppError `ticket_not_found`; those of the read itself
+ * @throws AppError `ticket_not_found`; the errors of the read
  */
 export async function withTicket<T>(
   { tools, layout }: { tools: Pick<TreeTools, 'git'>; layout: Layout },

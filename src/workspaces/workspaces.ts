@@ -20,7 +20,7 @@ import { throwStorageFailure, withTicket, withTicketLock } from './ticket-lock.t
 import { hasGitFile, restoreGitFile } from './worktree/git-file.ts';
 
 /**
- * The workspaces of tickets. A workspace is a plain checkout in TICKETS_ROOT. Its git directory is in DATA_DIR, where no agent
+ * Creates the workspaces of tickets. A workspace is a plain checkout in TICKETS_ROOT. Its git directory is in DATA_DIR, where no agent
  * can write, and borrows its objects from the mirror of the repository. The disk holds the state, no database does:
  *
  *     state      on disk

@@ -17,7 +17,7 @@ type PromptOptions = Partial<PromptRequest> & {
   drained?: () => Promise<void>;
 };
 
-export type Owner = { teardown(work: () => unknown): unknown };
+export type Owner = { teardown(task: () => unknown): unknown };
 
 /** Creates the folders of a server and one workspace. Agents from `agents` close with the test. */
 export async function makeWorld(t: Owner, files: Record<string, string> = {}) {

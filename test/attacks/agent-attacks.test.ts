@@ -40,7 +40,7 @@ async function startArena(t: Test, user: ServerUser) {
 }
 
 /**
- * Carries out every attack of the table with the real agent in the real server, several in a run, for each user in parallel.
+ * Runs every attack of the table with the real agent in the real server, several in a run, for each user in parallel.
  * `node test/attacks/prove-agent-attacks.ts` shows that the attacks succeed without the defences.
  */
 t.jobs = SERVER_USERS.length;

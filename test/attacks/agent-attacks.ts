@@ -57,7 +57,7 @@ export type AgentAttack = {
   calls?(arena: AgentArena): ToolCall[];
   /** Description, when neither files nor calls show the attack. */
   by?: string;
-  /** Whether the attack succeeded. */
+  /** Returns whether the attack succeeded. */
   harm(evidence: Evidence, arena: AgentArena): boolean | Promise<boolean>;
   /** Why the attack is not carried out without the defences. */
   skipProof?: string;

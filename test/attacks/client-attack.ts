@@ -13,7 +13,7 @@ export type ClientAttack = {
   given?: Conditions;
   /** Needs a separate server, because the attack exhausts a limit that others need. */
   alone?: true;
-  /** Carries out the attack; returns whether it succeeded. */
+  /** Runs the attack; returns whether it succeeded. */
   harm(arena: ClientArena): Promise<boolean>;
   /** Removes the defence. */
   without?: Conditions;

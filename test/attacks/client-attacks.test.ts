@@ -7,7 +7,7 @@ import type { ClientAttack } from './client-attack.ts';
 import { CLIENT_ATTACKS } from './client-attacks.ts';
 
 /**
- * Carries out every attack of the table on the real server, for each user.
+ * Runs every attack of the table on the real server, for each user.
  * `node test/attacks/prove-client-attacks.ts` shows that the attacks succeed without the defences.
  */
 t.jobs = SERVER_USERS.length;

@@ -11,7 +11,7 @@ import type { Edit } from './remove-defences.ts';
 const PROCESS = fileURLToPath(new URL('egress-process.ts', import.meta.url));
 
 /**
- * Carries out an attack on the egress proxy in a separate process.
+ * Runs an attack on the egress proxy in a separate process.
  * @param edits changes that remove defences
  * @returns the addresses and ports that it dialed, one a line, the status line of each answer, and the number of denials
  */

@@ -3,7 +3,7 @@ import { attackProxy } from './egress-arena.ts';
 import { EGRESS_ATTACKS } from './egress-attacks.ts';
 
 /**
- * Carries out every attack of the table on the egress proxy. `node test/attacks/prove-client-attacks.ts` shows that the
+ * Runs every attack of the table on the egress proxy. `node test/attacks/prove-client-attacks.ts` shows that the
  * attacks succeed without the defences.
  */
 for (const attack of EGRESS_ATTACKS) {

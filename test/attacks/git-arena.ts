@@ -92,7 +92,7 @@ export async function createArenas(root: string, github: GitHub, repositories = 
   return {
     home,
 
-    /** Adds a repository with a few files and those of the attack. */
+    /** Adds a repository with a few files and the files of the attack. */
     async addRepository(repository: string, entries: readonly Entry[]): Promise<void> {
       const { directory } = await github.addRepository(repository, { private: true });
       commitEntries(directory, [

@@ -6,7 +6,7 @@ import { createArenas } from './git-arena.ts';
 import { GIT_ATTACKS } from './git-attacks.ts';
 
 /**
- * Carries out every attack of the table on the server's git, with a whole clone that the agent controls.
+ * Runs every attack of the table on the server's git, with a whole clone that the agent controls.
  * `git-attacks.test.ts` runs this program as each user.
  */
 const { github, dir, path, parentEnv } = await makeWorld(t);

@@ -8,7 +8,7 @@ import { type Entry, TOKEN } from '../workspaces/world.ts';
 import { type Arena, createArenas } from './git-arena.ts';
 
 /**
- * Carries out the worst families of `git-attacks.ts` end to end. A ticket on a hostile repository has a `dev` run whose agent
+ * Runs the worst families of `git-attacks.ts` end to end. A ticket on a hostile repository has a `dev` run whose agent
  * attacks with its shell in the sandbox; the server then publishes a pull request.
  */
 const FSMONITOR = (program: string) => `[core]\n\tfsmonitor = ${program}\n\thooksPath = /work/evil\n`;

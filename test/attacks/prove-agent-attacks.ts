@@ -9,7 +9,7 @@ import { createAgentArena } from './agent-arena.ts';
 import { AGENT_ATTACKS, KEY, MESSAGES, PROMPTS, type Prompt, TOKEN } from './agent-attacks.ts';
 
 /**
- * Carries out the attacks of the table without the server's defences: on a plain Gemini CLI in a clone that it trusts, with
+ * Runs the attacks of the table without the server's defences: on a plain Gemini CLI in a clone that it trusts, with
  * the real key, every tool, and neither sandbox nor policy. Prints the result of each, and fails when an attack does no
  * harm: its test would prove nothing. Not part of the suite, because the attacks are real. They stay in a temporary folder
  * and on loopback; attacks that cannot are skipped.

@@ -7,7 +7,7 @@ import { attackProxy } from './egress-arena.ts';
 import { EGRESS_ATTACKS } from './egress-attacks.ts';
 
 /**
- * Carries out each attack of clients, and of programs in the sandbox on the egress proxy, without the one defence against
+ * Runs each attack of clients, and of programs in the sandbox on the egress proxy, without the one defence against
  * it. Prints the result of each, and fails when an attack does no harm: its test would prove nothing. Not part of the
  * suite, because the attacks are real. They stay in a temporary folder and on loopback; attacks that cannot are skipped.
  * @param argv words that the names of the selected attacks contain
@@ -18,13 +18,13 @@ const selected = chosen.filter(({ skipProof }) => skipProof === undefined);
 
 async function succeeds(attack: ClientAttack, user: ServerUser): Promise<boolean> {
   const cleanups: (() => unknown)[] = [];
-  const owner = { teardown: (work: () => unknown) => void cleanups.unshift(work) };
+  const owner = { teardown: (task: () => unknown) => void cleanups.unshift(task) };
   try {
     const world = await makeWorld(owner);
     const arena = await enterArena(owner, world, [attack.given ?? {}, attack.without ?? {}], user);
     return await attack.harm(arena);
   } finally {
-    for (const work of cleanups) await work();
+    for (const task of cleanups) await task();
   }
 }
 

@@ -8,7 +8,7 @@ import { createArenas, plainEnvironment } from './git-arena.ts';
 import { GIT_ATTACKS } from './git-attacks.ts';
 
 /**
- * Carries out the attacks of the table on a git without the server's defences: it runs the commands of a naive server in a
+ * Runs the attacks of the table on a git without the server's defences: it runs the commands of a naive server in a
  * plain clone that the agent controls. Prints the effects of each, and fails when an attack has none: its test would prove
  * nothing. Not part of the suite, because it runs the hostile programs, which are harmless.
  */

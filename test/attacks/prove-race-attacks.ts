@@ -3,7 +3,7 @@ import { startRaceArena, UNCONFINED } from './race-arena.ts';
 import { RACE_ATTACKS } from './race-attacks.ts';
 
 /**
- * Carries out the races of the table against a server whose own programs are not confined. Prints the result of each, and
+ * Runs the races of the table against a server whose own programs are not confined. Prints the result of each, and
  * fails when one is lost: its test would prove nothing. Not part of the suite, because the attacks are real. They stay in
  * a temporary folder.
  */
@@ -15,7 +15,7 @@ let tried = 0;
 for (const user of SERVER_USERS.filter(({ skip }) => skip === false)) {
   const cleanups: (() => unknown)[] = [];
   try {
-    const owner = { teardown: (work: () => unknown) => void cleanups.unshift(work) };
+    const owner = { teardown: (task: () => unknown) => void cleanups.unshift(task) };
     const { arena, isHarm } = await startRaceArena(owner, user, [UNCONFINED]);
     for (const { name, times, attempt, skipProof } of RACE_ATTACKS) {
       if (skipProof !== undefined) {
@@ -34,7 +34,7 @@ for (const user of SERVER_USERS.filter(({ skip }) => skip === false)) {
       console.log(`${harm ? 'SUCCEEDED' : 'no harm  '}  ${name}, as ${user.name}: ${time} times`);
     }
   } finally {
-    for (const work of cleanups) await work();
+    for (const task of cleanups) await task();
   }
 }
 console.log(`${succeeded} of ${tried} races were won`);

@@ -4,11 +4,11 @@ import { effectsIn, publishWords, WITHOUT_INERT_TEXT } from './word-arena.ts';
 import { LINE_ATTACKS, WORD_ATTACKS } from './word-attacks.ts';
 
 /**
- * Carries out the attacks by text on a server that forwards it unchanged. Prints where each has its effect, and fails when
+ * Runs the attacks by text on a server that forwards it unchanged. Prints where each has its effect, and fails when
  * one has none in a commit or in a pull request: its test would prove nothing. Not part of the suite.
  */
 const cleanups: (() => unknown)[] = [];
-const owner = { teardown: (work: () => unknown) => void cleanups.unshift(work) };
+const owner = { teardown: (task: () => unknown) => void cleanups.unshift(task) };
 let succeeded = 0;
 try {
   const world = await makeWorld(owner);
@@ -24,7 +24,7 @@ try {
     console.log(`${both ? 'SUCCEEDED' : 'no harm  '}  ${attack.name}: ${attack.effect} in ${fields.join(', ')}`);
   }
 } finally {
-  for (const work of cleanups) await work();
+  for (const task of cleanups) await task();
 }
 const all = WORD_ATTACKS.length + LINE_ATTACKS.length;
 console.log(`${succeeded} of ${all} attacks succeeded`);

@@ -4,7 +4,7 @@ import { startRaceArena } from './race-arena.ts';
 import { RACE_ATTACKS } from './race-attacks.ts';
 
 /**
- * Carries out every race of the table against a server of each user. `node test/attacks/prove-race-attacks.ts` shows that
+ * Runs every race of the table against a server of each user. `node test/attacks/prove-race-attacks.ts` shows that
  * the races can be won without the confinement.
  */
 t.jobs = SERVER_USERS.length;

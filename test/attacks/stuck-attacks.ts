@@ -6,7 +6,7 @@ export type StuckAttack = {
   name: string;
   /** Shell commands in the workspace. */
   command: string;
-  /** Whether git blocks forever, so that only a cancellation ends the run. */
+  /** Whether git blocks forever, so that only a cancellation stops the run. */
   endless?: true;
 };
 

@@ -7,7 +7,7 @@ import { LINE_ATTACKS, WORD_ATTACKS } from './word-attacks.ts';
 import { effectsOf, trailersOf } from './word-effects.ts';
 
 /**
- * Carries out every attack of the tables end to end, in each field of a commit and a pull request.
+ * Runs every attack of the tables end to end, in each field of a commit and a pull request.
  * `node test/attacks/prove-word-attacks.ts` shows that the attacks succeed without the defence.
  */
 const NOTHING = { commitText: [], title: [], body: [] };

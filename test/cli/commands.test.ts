@@ -124,7 +124,7 @@ t.test('a closed pipe ends the command but not the run', async (t) => {
   world.gemini.on(/Action: chat.*FAIL-1/s, [
     { text: 'First.\n', calls: [{ name: 'read_file', args: { file_path: 'package.json' } }] },
     { hang: true },
-    // Held again, so that the command notices the closed pipe before the run ends.
+    // Held again, so that the command notices the closed pipe before the run finishes.
     { text: 'Second.\n\n', hang: true },
     { text: 'Third.' },
   ]);

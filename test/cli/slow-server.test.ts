@@ -31,7 +31,7 @@ writeFileSync(
 const NODE_OPTIONS = `--import ${pathToFileURL(shortTimeout)}`;
 const ticket = { ticket_id: 'SLOW-1', repo_url: REPO, branch: 'ticket_SLOW-1', base_branch: 'main' };
 
-/** Makes a server that never answers a POST. Each GET of the ticket returns the next state, then 404. */
+/** Creates a server that never answers a POST. Each GET of the ticket returns the next state, then 404. */
 function slowServer(...states: string[]) {
   return createServer((request, response) => {
     if (request.method === 'POST') return;

@@ -13,7 +13,7 @@ function setup(args: string[], env: Record<string, string> = {}, script = SETUP)
   return spawnSync(process.execPath, [script, ...args], { encoding: 'utf8', env: { ...process.env, ...env } });
 }
 
-/** Makes a PATH with the named programs of this machine and the given scripts. */
+/** Creates a PATH with the named programs of this machine and the given scripts. */
 function pathOf(folder: string, programs: string[], scripts: Record<string, string> = {}): string {
   for (const name of programs) {
     const found = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim();

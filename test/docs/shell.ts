@@ -31,7 +31,7 @@ export function commandsOf(block: Block): string[] {
     .filter((line) => line !== '' && !line.startsWith('#'));
 }
 
-/** Makes a folder of links to the checkout, so that commands write into this folder. */
+/** Creates a folder of links to the checkout, so that commands write into this folder. */
 export function makeCheckout(folder: string): string {
   mkdirSync(folder);
   for (const name of readdirSync(ROOT)) {

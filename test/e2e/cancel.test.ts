@@ -36,7 +36,7 @@ async function cancel(t: Test, runId: string): Promise<RunEvent | undefined> {
 const changed = async (ticketId: string): Promise<string[]> =>
   (await call(server, 'GET', `/v1/tickets/${ticketId}/diff`)).body.files.map((file: { path: string }) => file.path);
 
-t.test('cancel ends a run while the server fetches the repository', async (t) => {
+t.test('cancel stops a run while the server fetches the repository', async (t) => {
   await call(server, 'POST', '/v1/tickets', { ticket_id: 'C-1', repo_url: REPO });
   const reached = github.hang({ match: /upload-pack/ });
   const { body } = await call<Run>(server, 'POST', '/v1/tickets/C-1/runs', { action: 'chat', message: 'hello' });
@@ -44,14 +44,14 @@ t.test('cancel ends a run while the server fetches the repository', async (t) =>
   await cancel(t, body.run_id);
 });
 
-t.test('cancel ends a run while it waits for the model', async (t) => {
+t.test('cancel stops a run while it waits for the model', async (t) => {
   const runId = await dev('C-2', [write('HALF.md'), { hang: true }]);
   await gemini.waitFor((request) => /Action: dev.*C-2/s.test(request.prompt) && request.state === 'held');
   t.match(await cancel(t, runId), { data: { error: { detail: NOT_COMMITTED } } });
   t.strictSame(await changed('C-2'), ['HALF.md']);
 });
 
-t.test('cancel ends a run during a tool call', async (t) => {
+t.test('cancel stops a run during a tool call', async (t) => {
   const runId = await dev('C-3', [shell('echo x > HALF.md; sleep 100000')]);
   await events(server, runId, { until: (event) => event.type === 'tool.started' && event.data.kind === 'execute' });
   while ((await changed('C-3')).length === 0) await new Promise((resolve) => setImmediate(resolve));
@@ -63,14 +63,14 @@ t.test('cancel ends a run during a tool call', async (t) => {
   t.strictSame(await changed('C-3'), ['HALF.md']);
 });
 
-t.test('cancel ends a run during its check command', async (t) => {
+t.test('cancel stops a run during its check command', async (t) => {
   const runId = await dev('C-4', [write('wait-for-ever'), { text: 'Done.' }]);
   await events(server, runId, { until: (event) => event.type === 'step.started' && event.data.step === 'verify' });
   t.match(await cancel(t, runId), { data: { error: { detail: NOT_COMMITTED } } });
   t.strictSame(await changed('C-4'), ['wait-for-ever']);
 });
 
-t.test('cancel ends a run while it commits thousands of files', async (t) => {
+t.test('cancel stops a run while it commits thousands of files', async (t) => {
   const runId = await dev('C-5', [shell('mkdir many; seq 20000 | split -l 1 -a 4 - many/file'), { text: 'Done.' }]);
   await events(server, runId, { until: (event) => event.type === 'step.started' && event.data.step === 'commit' });
   t.match(await cancel(t, runId), { data: { error: { detail: NOT_COMMITTED } } });
@@ -79,7 +79,7 @@ t.test('cancel ends a run while it commits thousands of files', async (t) => {
   t.equal((await call(server, 'DELETE', '/v1/tickets/C-5')).body.code, 'unpushed_work', 'the workspace keeps the work');
 });
 
-t.test('cancel ends a run during its push', async (t) => {
+t.test('cancel stops a run during its push', async (t) => {
   const reached = github.hang({ match: /receive-pack/ });
   const runId = await dev('C-6', [write('DONE.md'), { text: 'Done.' }]);
   await reached;
@@ -87,7 +87,7 @@ t.test('cancel ends a run during its push', async (t) => {
   t.ok((await events(server, runId)).some((event) => event.type === 'commit.created'));
 });
 
-t.test('cancel ends a run while it opens the pull request', async (t) => {
+t.test('cancel stops a run while it opens the pull request', async (t) => {
   const reached = github.hang({ match: /POST .*\/pulls$/ });
   const runId = await dev('C-7', [write('DONE.md'), { text: 'Done.' }]);
   await reached;

@@ -103,7 +103,7 @@ t.test('keys rotate, expire and can be revoked', async (t) => {
     const seen = await oldStream.rest();
     t.notOk(
       seen.some((frame) => frame.event?.startsWith('run.succeeded')),
-      'the stream closed before the run ended',
+      'the stream closed before the run finished',
     );
     t.match(await call(server, 'GET', '/v1/tickets', undefined, old.headers), {
       status: 401,

@@ -31,7 +31,7 @@ for (const ticket_id of ['Q-1', 'Q-2', 'Q-3', 'Q-4']) {
   await call(server, 'POST', '/v1/tickets', { ticket_id, repo_url: REPO }, asAdmin);
 }
 
-t.test('keys take turns, and each run reports its queue position', async (t) => {
+t.test('keys alternate, and each run reports its queue position', async (t) => {
   gemini.on('first of one', [{ hang: true }, { text: 'at last' }]);
   await ask('Q-1', 'first of one', one.headers);
   await held('first of one');
@@ -54,7 +54,7 @@ t.test('keys take turns, and each run reports its queue position', async (t) => 
   t.strictSame(await order([second, third, late]), ['first of other', 'second of one', 'third of one']);
 });
 
-t.test('tickets of a key take turns, and runs of a ticket keep their order across keys', async (t) => {
+t.test('tickets of a key alternate, and runs of a ticket keep their order across keys', async (t) => {
   gemini.on('hold up', [{ hang: true }, { text: 'at last' }]);
   await ask('Q-1', 'hold up', one.headers);
   await held('hold up');

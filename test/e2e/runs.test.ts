@@ -100,7 +100,7 @@ t.test('a reader that reconnects gets every event exactly once', async (t) => {
   });
 });
 
-t.test('cancel ends queued and running runs', async (t) => {
+t.test('cancel stops queued and running runs', async (t) => {
   gemini.on('never ends', [{ hang: true }]);
   const first = await start('A-1', 'never ends');
   const second = await start('A-1', 'never begins');

@@ -265,7 +265,7 @@ function mountSkipReason(): string | undefined {
 }
 
 /** Mounts small file systems on the folders of a server before it starts. */
-export function mountSmallDisks(world: { path(...names: string[]): string; onEnd(work: () => unknown): void }): void {
+export function mountSmallDisks(world: { path(...names: string[]): string; onEnd(task: () => unknown): void }): void {
   for (const folder of [world.path('data'), world.path('tickets')]) {
     mkdirSync(folder, { recursive: true });
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=48m,mode=0700', 'faults', folder]);

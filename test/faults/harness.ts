@@ -96,10 +96,10 @@ async function waitForPoint(stage: Stage, point: Point): Promise<void> {
   await pause(random.below(20));
 }
 
-async function withTimeout(stage: Stage, work: Promise<unknown>, problem: string): Promise<void> {
+async function withTimeout(stage: Stage, promise: Promise<unknown>, problem: string): Promise<void> {
   const timer = new AbortController();
   const late = pause(RUN_TIMEOUT_MS).then(() => !timer.signal.aborted && stage.violations.push(problem));
-  await Promise.race([work, late]);
+  await Promise.race([promise, late]);
   timer.abort();
 }
 

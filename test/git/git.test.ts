@@ -71,8 +71,8 @@ t.test('run() fails with an error code for each kind of failure', async (t) => {
     const target = repo(name);
     return from.run(['ls-remote', '--', remoteUrl(target)], { repo: target });
   };
-  const failsWith = async (code: string, detail: RegExp, work: Promise<unknown>) => {
-    const error = await work.then(
+  const failsWith = async (code: string, detail: RegExp, promise: Promise<unknown>) => {
+    const error = await promise.then(
       () => undefined,
       (thrown: unknown) => thrown,
     );

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { COMPILED_AGENT, makeWorld, startServer } from './server.ts';
 
 const teardowns: (() => unknown)[] = [];
-const owner = { teardown: (work: () => unknown) => teardowns.unshift(work) };
+const owner = { teardown: (task: () => unknown) => teardowns.unshift(task) };
 try {
   const world = await makeWorld(owner);
   const server = await startServer(owner, world, { AGENT_POOL_SPARE: '1' });

@@ -12,7 +12,7 @@ import { type GeminiApi, startGeminiApi } from '../../standins/gemini-api.ts';
 import { type GitHub, startGitHub } from '../../standins/github.ts';
 
 /** Registers clean-up work; tap's `t` is one. */
-export type Owner = { teardown(work: () => unknown): unknown };
+export type Owner = { teardown(task: () => unknown): unknown };
 
 export type LogRecord = { level: number; msg?: string; [field: string]: unknown };
 

@@ -18,7 +18,7 @@ export async function noSmallDisks(): Promise<string | false> {
 }
 
 /**
- * Makes small file systems in memory, one per name and size such as `64m`, that only the processes of one mount
+ * Creates small file systems in memory, one per name and size such as `64m`, that only the processes of one mount
  * namespace see. They exist until the test ends, even if its server crashes.
  */
 export async function makeSmallDisks(t: Owner, dir: string, sizes: Record<string, string>) {

@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import type { World } from './server.ts';
 
-/** Opens the store of a stopped server for `work`. */
-export function inStore<T>(world: Pick<World, 'dir'>, work: (store: SQLite.Database) => T): T {
+/** Opens the store of a stopped server for a task. */
+export function inStore<T>(world: Pick<World, 'dir'>, task: (store: SQLite.Database) => T): T {
   const store = new SQLite(join(world.dir, 'data', 'pullwright.db'));
   try {
-    return work(store);
+    return task(store);
   } finally {
     store.close();
   }

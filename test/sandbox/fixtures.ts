@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createIdentities } from '../../src/sandbox/identity.ts';
 import { createSandbox, type Sandbox, type SandboxDependencies } from '../../src/sandbox/sandbox.ts';
 
-export type Owner = { teardown(work: () => unknown): unknown };
+export type Owner = { teardown(task: () => unknown): unknown };
 
 const SANDBOX_UIDS = { first: 1_900_000_000, last: 1_900_065_535 };
 export const LIMITS = { EGRESS_ALLOW: [], MAX_WORKSPACE_MB: 1024, SANDBOX_MEMORY_MB: 4096, SANDBOX_UIDS };

@@ -204,7 +204,7 @@ t.test('git works in a sandbox when the git directory and the mirror are read-on
   t.not((await sh(`echo x > ${gitDir}/config`, repository)).code, 0, 'the configuration is read-only');
 });
 
-t.test('a sandbox is refused when .git is a link', async (t) => {
+t.test('sandbox.spawn() fails when .git is a link', async (t) => {
   const folders = await makeFolders(t);
   symlinkSync(folders.DATA_DIR, join(folders.workspace, '.git'));
   const { sh } = makeSandbox(folders, 'auto');
@@ -250,7 +250,7 @@ t.test('a run kills its child processes when it finishes, times out or is aborte
   }
 });
 
-t.test('a command is killed when it exceeds the disk quota', async (t) => {
+t.test('the sandbox kills a command when it exceeds the disk quota', async (t) => {
   const folders = await makeFolders(t);
   const kept = join(folders.DATA_DIR, 'kept');
   const home = { folder: join(folders.DATA_DIR, 'home'), writable: { kept } };

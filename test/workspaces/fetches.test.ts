@@ -10,9 +10,9 @@ t.test('create() and sync() reuse a fetch for FETCH_TTL_SECONDS', async (t) => {
   const first = await github.commit('acme/widgets', { branch: 'feature', files: { 'f.txt': 'f\n' } });
   const create = (ticketId: string, baseBranch?: string) =>
     workspaces.create({ ticketId, repo: repo('acme/widgets'), baseBranch });
-  const sendsRequest = async (work: () => Promise<unknown>) => {
+  const sendsRequest = async (task: () => Promise<unknown>) => {
     const before = github.requests.length;
-    await work();
+    await task();
     return github.requests.length > before;
   };
   t.ok(await sendsRequest(() => create('T-1')));

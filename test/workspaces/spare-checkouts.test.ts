@@ -113,7 +113,7 @@ t.test('create() gives each ticket separate files when several start at once', a
   await again;
 });
 
-t.test('create() succeeds after an earlier one failed with a spare checkout', async (t) => {
+t.test('create() succeeds when an earlier attempt failed with a spare checkout', async (t) => {
   const { workspaces, create, nextSpare, spares, path, read } = await setUpRepository(t);
   const ready = nextSpare();
   await create('F-1');
@@ -128,7 +128,7 @@ t.test('create() succeeds after an earlier one failed with a spare checkout', as
   t.equal(await read('F-2', 'd1', '1.txt'), 'file 1\n');
 });
 
-t.test('the oldest spare checkout is deleted when SPARE_CHECKOUTS is exceeded', async (t) => {
+t.test('create() deletes the oldest spare checkout when their number exceeds SPARE_CHECKOUTS', async (t) => {
   const { workspaces, github, create, nextSpare, spares } = await setUpRepository(t, { SPARE_CHECKOUTS: 1 });
   const { directory } = await github.addRepository('acme/more', { empty: true });
   commitEntries(directory, FILES);

@@ -17,7 +17,7 @@ export const API_KEY = 'key+with/"odd" \\characters & ümlaut';
 /** The uids from which a server that runs as root assigns one to each workspace. */
 export const SANDBOX_UIDS = { first: 1_900_000_000, last: 1_900_065_535 };
 
-type Owner = { teardown(work: () => unknown): unknown };
+type Owner = { teardown(task: () => unknown): unknown };
 type Settings = {
   PROTECTED_PATHS?: readonly string[];
   FETCH_TTL_SECONDS?: number;

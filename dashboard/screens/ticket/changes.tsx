@@ -13,7 +13,7 @@ const MAX_EXPANDED_LINES = 400;
 const GENERATED =
   /(?:^|\/)(?:package-lock\.json|yarn\.lock|pnpm-lock\.yaml|Cargo\.lock|poetry\.lock|go\.sum|composer\.lock|Gemfile\.lock)$|\.(?:min\.(?:js|css)|snap|map)$/;
 
-/** The changes of the ticket branch since its base. */
+/** Shows the changes of the ticket branch since its base. */
 export function Changes({ ticket }: { ticket: Ticket }) {
   const { data: diff, problem, loading, reload } = useResource(queries.diff(ticket.ticket_id));
   const patches = useMemo(() => readPatch(diff?.patch ?? ''), [diff?.patch]);
@@ -62,7 +62,7 @@ export function Changes({ ticket }: { ticket: Ticket }) {
   );
 }
 
-/** The id of a file in the page, for links. */
+/** Returns the id of a file in the page, for links. */
 function anchorOf(path: string): string {
   return `file-${encodeURIComponent(path)}`;
 }

@@ -17,7 +17,7 @@ const COMMANDS: readonly { action: Action; name: string; send: string; hint: str
   { action: 'dev', name: 'Dev', send: 'Start dev', hint: 'Instructions beyond the plan (optional)' },
 ];
 
-/** The form that starts a run. */
+/** Shows the form that starts a run. */
 export function Composer({ ticket, onSent }: { ticket: Ticket; onSent(): void }) {
   const can = useCan();
   const commands = COMMANDS.filter(({ action }) => can(SCOPE_OF[action]));

@@ -10,7 +10,7 @@ import { RunView } from './run-view.tsx';
 
 type Runs = ReturnType<typeof useList<Run>>;
 
-/** The runs of a ticket, oldest first, and the form that starts a run. */
+/** Shows the runs of a ticket, oldest first, and the form that starts a run. */
 export function Conversation({ ticket, runs }: { ticket: Ticket; runs: Runs }) {
   const { query } = useLocation();
   const end = useRef<HTMLDivElement>(null);

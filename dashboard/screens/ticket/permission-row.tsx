@@ -1,7 +1,7 @@
 import { AnswerPermission, PermissionRequest } from '../../components/permission.tsx';
 import type { PermissionItem } from '../../lib/run-log.ts';
 
-/** A permission request in the conversation, and its outcome. */
+/** Shows a permission request in the conversation, and its outcome. */
 export function PermissionRow({ runId, item }: { runId: string; item: PermissionItem }) {
   const { request, resolved } = item;
   if (resolved !== undefined) {

@@ -18,7 +18,7 @@ import { useCan } from '../../lib/session.ts';
 import { loadDraft } from '../../lib/use-draft.ts';
 import { draftName, PlanEditor } from './plan-editor.tsx';
 
-/** The plan. The query `version` selects an older version, `against` a version to compare with. */
+/** Shows the plan. The query `version` selects an older version, `against` a version to compare with. */
 export function PlanScreen({ ticket }: { ticket: Ticket }) {
   const { query, path, route } = useLocation();
   const can = useCan();

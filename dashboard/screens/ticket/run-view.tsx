@@ -20,7 +20,7 @@ import { ToolRow } from './tool-row.tsx';
 /** Items that are rendered at first. Each click on the button adds as many. */
 const PAGE_SIZE = 800;
 
-/** A run: its message, its log and its outcome. */
+/** Shows a run: its message, its log and its outcome. */
 export function RunView({ run }: { run: Run }) {
   const waitsInQueue = run.state === 'queued' && (run.queue_position ?? 1) > 1;
   const { log, problem } = useRunLog(run.run_id, waitsInQueue);
@@ -85,7 +85,7 @@ function Queued({ run }: { run: Run }) {
   );
 }
 
-/** The last items of the log. While the log grows, an item disappears only when it is out of sight. */
+/** Lists the last items of the log. While the log grows, an item disappears only when it is out of sight. */
 function Items({ run, log, live }: { run: Run; log: RunLog; live: boolean }) {
   const [shown, setShown] = useState(PAGE_SIZE);
   const list = useRef<HTMLDivElement>(null);
@@ -129,7 +129,7 @@ const ItemView = memo(
   (a, b) => a.item === b.item && a.growing === b.growing,
 );
 
-/** An action of the server, with a link to its result. */
+/** Shows an action of the server, with a link to its result. */
 function Note({ item: { tone, text, href }, ticketId }: { item: NoteItem; ticketId: string }) {
   const external = href?.startsWith('https://') === true;
   return (

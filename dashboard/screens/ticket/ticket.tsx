@@ -24,7 +24,7 @@ const TABS = [
   { tab: 'changes', name: 'Changes' },
 ] as const;
 
-/** The page of a ticket: conversation, plan and changes. */
+/** Shows the page of a ticket: conversation, plan and changes. */
 export function TicketScreen() {
   const { params } = useRoute();
   const id = params.id ?? '';
@@ -140,7 +140,7 @@ function PullRequestCard({ ticket }: { ticket: Ticket }) {
   );
 }
 
-/** The to-do list of the agent in the current run, otherwise in the last one. */
+/** Shows the to-do list of the agent in the current run, otherwise in the last one. */
 function CurrentTodo({ run }: { run: Run }) {
   const { log } = useRunLog(run.run_id);
   return log.todo.length === 0 ? null : (

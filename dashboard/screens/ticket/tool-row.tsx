@@ -10,7 +10,7 @@ const STATUS: Record<string, [mark: string, name: string]> = {
   failed: ['✕', 'failed'],
 };
 
-/** A tool call. Its diff and output expand below it. */
+/** Shows a tool call. Its diff and output expand below it. */
 export function ToolRow({ item }: { item: ToolItem }) {
   const { call, startedAt, endedAt } = item;
   const [open, setOpen] = useState(false);

@@ -96,7 +96,7 @@ function canAllow(options: RequestPermissionRequest['options']): boolean {
   return isUnambiguous(options) && options.some(({ kind }) => kind === 'allow_once');
 }
 
-/** Whether the kind of each option can be trusted: two options with the same id are ambiguous. */
+/** Returns whether the kind of each option can be trusted: two options with the same id are ambiguous. */
 function isUnambiguous(options: RequestPermissionRequest['options']): boolean {
   return options.length <= MAX_OPTIONS && new Set(options.map(({ optionId }) => optionId)).size === options.length;
 }

@@ -65,7 +65,7 @@ export function createTurn({ mode, root, redactor, asked }: TurnContext, { notif
   }
 
   return {
-    /** Whether the agent has sent an answer or called a tool. */
+    /** Returns whether the agent has sent an answer or called a tool. */
     answered: () => answered,
 
     /** Emits the `update` of a `session/update`. Resolves when the next one may be read. */

@@ -64,11 +64,11 @@ export async function acquireAgent(
   const reused = await reuse(deps.ticketAgents, definition, request, workspace, signal);
   if (reused) return reused;
   await deps.ticketAgents.close(request.ticketId);
-  const begun = performance.now();
+  const startedAt = performance.now();
   try {
     return await start(deps, definition, request, workspace, signal);
   } catch (error) {
-    measure(definition, 'failed', begun);
+    measure(definition, 'failed', startedAt);
     throw error;
   }
 }
@@ -103,7 +103,7 @@ async function start(
 ): Promise<AcquiredAgent> {
   const { config, logger, starts, ticketAgents, trash, trashFolder } = deps;
   const { ticketId, runId, mode, sessionId } = request;
-  const begun = performance.now();
+  const startedAt = performance.now();
   const isMatch = (agent: StartedAgent, itsWorkspace: string) =>
     itsWorkspace === workspace && matches(agent, definition, mode);
   const writer = mode === 'write' ? await deps.prestartedWriters.take(ticketId, isMatch, signal) : undefined;
@@ -131,9 +131,9 @@ async function start(
 
   const { agent, session } = opened;
   const { continued } = session;
-  measure(definition, writer ? 'early' : 'cold', begun);
+  measure(definition, writer ? 'early' : 'cold', startedAt);
   const ids = { run_id: runId, ticket_id: ticketId, agent: definition.name, mode, pid: agent.process.pid };
-  const duration_ms = Math.round(performance.now() - begun);
+  const duration_ms = Math.round(performance.now() - startedAt);
   logger?.info({ ...ids, continued, duration_ms }, writer ? 'prestarted writer acquired' : 'agent started');
   ticketAgents.add(ticketId, agent, workspace, runId).opened.resolve(session);
   return { ...opened, continued };
@@ -149,6 +149,6 @@ export function launchRequest(
   return { definition, mode, workspace, conversation, git: mode === 'read' ? undefined : git };
 }
 
-function measure({ name }: AgentDefinition, kind: AgentStart, begun = performance.now()): void {
-  measurements.emit('agentStart', { agent: name, kind, seconds: secondsSince(begun) });
+function measure({ name }: AgentDefinition, kind: AgentStart, startedAt = performance.now()): void {
+  measurements.emit('agentStart', { agent: name, kind, seconds: secondsSince(startedAt) });
 }

@@ -49,20 +49,20 @@ export function createCompileCache(deps: Deps) {
   }
 
   return {
-    /** Creates the cache of the installed agent if it is missing. Never fails: without a cache, starts take a little longer. */
+    /** Creates the cache of the installed agent if it is missing. Never fails: agents also start without a cache. */
     async ensure(definition: AgentDefinition, signal: AbortSignal): Promise<void> {
       try {
         if (existsSync(folderOf(definition)) || (await definition.check(config)) !== undefined) return;
-        const begun = performance.now();
+        const startedAt = performance.now();
         const timeout = AbortSignal.timeout(config.AGENT_START_SECONDS * 1000);
         await create(definition, AbortSignal.any([signal, timeout]));
-        logger?.info({ duration_ms: Math.round(performance.now() - begun) }, 'compile cache created');
+        logger?.info({ duration_ms: Math.round(performance.now() - startedAt) }, 'compile cache created');
       } catch (err) {
         if (!signal.aborted) logger?.warn({ err }, 'failed to create compile cache');
       }
     },
 
-    /** Returns the launch with the cache mounted, if there is one. */
+    /** Returns the launch with the cache mounted, or unchanged without a cache. */
     addTo(definition: AgentDefinition, launch: Launch): Launch {
       const host = folderOf(definition);
       if (sandbox.kind === 'none' || !existsSync(host)) return launch;

@@ -15,16 +15,16 @@ const DEFAULT_SPARE_BYTES = 200 * MIB;
 /** An agent that no run and no ticket waits for. */
 export type IdleAgent = {
   agent: StartedAgent;
-  /** A time of `Date.now()`. */
+  /** Time of the last use, in milliseconds since the epoch. */
   usedAt: number;
-  /** Closes it; undefined when it is no longer idle. */
+  /** Closes the agent; returns undefined when the agent is no longer idle. */
   evict(): Promise<void> | undefined;
 };
 
 /**
- * Creates the eviction of idle agents: those above the limits of number and memory, outdated ones, and those that hang.
+ * Creates the eviction of idle agents. It closes agents above the limits of number and memory, outdated and unresponsive agents.
  * @param deps.all all agents
- * @param deps.idle those with a ticket, and prestarted writers
+ * @param deps.idle idle ticket agents, and prestarted writers
  * @param deps.refillSpares called after each sweep
  */
 export function createEviction(deps: {
@@ -65,7 +65,7 @@ export function createEviction(deps: {
     return sizes.reduce((sum, size) => sum + size, 0);
   }
 
-  /** Whether one more spare fits, so that it evicts no other agent and is not evicted at once. */
+  /** Returns whether one more spare fits, so that it evicts no other agent and stays itself. */
   async function hasRoom(): Promise<boolean> {
     const taken = await measureMemory();
     const size = largestSpare || DEFAULT_SPARE_BYTES;
@@ -82,7 +82,7 @@ export function createEviction(deps: {
     for (const surplus of kept.slice(0, Math.max(0, kept.length - config.AGENT_POOL_SIZE))) {
       await evict(surplus, 'AGENT_POOL_SIZE');
     }
-    // Measuring an agent takes the kernel milliseconds: only when there are more of them, not after each command.
+    // A measurement takes the kernel milliseconds an agent. So the pool measures when the number grows, not after each command.
     if (all().length > measured) await trimMemory();
     measured = Math.min(measured, all().length);
   }
@@ -97,9 +97,9 @@ export function createEviction(deps: {
 
   async function sweep(): Promise<void> {
     await Promise.all(
-      [...idle(), ...spares()].map(async (one) => {
-        if (!isCurrent(one.agent)) await evict(one, 'outdated version');
-        else if (!(await answers(one.agent))) await evict(one, 'unresponsive');
+      [...idle(), ...spares()].map(async (entry) => {
+        if (!isCurrent(entry.agent)) await evict(entry, 'outdated version');
+        else if (!(await isResponsive(entry.agent))) await evict(entry, 'unresponsive');
       }),
     );
     await trim();
@@ -107,7 +107,7 @@ export function createEviction(deps: {
     refillSpares();
   }
 
-  /** Runs tasks one at a time, since each depends on the agents that the last one left. */
+  /** Runs tasks one at a time, since each depends on the agents that the previous task left. */
   function enqueue(task: () => Promise<void>): Promise<void> {
     last = last.then(task).catch((err) => logger?.error({ err }, 'failed to evict idle agents'));
     return last;
@@ -133,7 +133,7 @@ export function createEviction(deps: {
   };
 }
 
-async function answers(agent: StartedAgent): Promise<boolean> {
+async function isResponsive(agent: StartedAgent): Promise<boolean> {
   const timeout = pause(PING_TIMEOUT_MS, false, { ref: false });
   const answered = agent.ping().then(
     () => true,

@@ -23,7 +23,7 @@ export type PrestartedWriters = ReturnType<typeof createPrestartedWriters>;
 export function createPrestartedWriters(idleMs: number, logger: Logger | undefined) {
   const entries = new Map<string, Entry>();
 
-  /** Whether no run has taken it. */
+  /** Returns whether no run has taken the writer. */
   const isWaiting = (entry: Entry) => entries.get(entry.ticketId) === entry;
 
   async function close(entry: Entry): Promise<void> {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { AgentDefinition, AgentMode } from '../agent-definition.ts';
 import type { StartedAgent } from './launch-agent.ts';
 
-/** Whether the process runs the version that is installed now. */
+/** Returns whether the process runs the version that is installed now. */
 export function isCurrent({ definition, version }: StartedAgent): boolean {
   try {
     return definition.version() === version;
@@ -13,7 +13,7 @@ export function isCurrent({ definition, version }: StartedAgent): boolean {
   }
 }
 
-/** Whether a process can serve a request. */
+/** Returns whether a process can serve a request. */
 export function matches(agent: StartedAgent, definition: AgentDefinition, mode: AgentMode): boolean {
   return agent.definition === definition && agent.mode === mode && isCurrent(agent);
 }

@@ -11,7 +11,7 @@ const CONVERSATION_FAILURES: ReadonlySet<string> = new Set([
   'workspace_unreadable',
 ]);
 
-/** Whether an agent that failed to start might start without its conversation. */
+/** Returns whether an agent that failed to start might start without its conversation. */
 export function mayBeConversation(error: unknown): boolean {
   return !(error instanceof AppError) || CONVERSATION_FAILURES.has(error.code);
 }
@@ -27,7 +27,7 @@ export async function setAside<T>(
   task: () => Promise<T>,
 ): Promise<T> {
   const aside = `${folder}.aside`;
-  // A killed server may have left one.
+  // A killed server may have left this folder.
   await trash.add(aside, trashFolder);
   await rename(folder, aside);
   try {

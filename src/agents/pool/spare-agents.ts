@@ -56,14 +56,14 @@ export function createSpareAgents(deps: {
     const name = `spare-${randomUUID()}`;
     const folders = { workspace: join(layout.tickets.staging, name), conversation: join(layout.data.tmp, name) };
     await mkdir(folders.workspace, { mode: 0o700 });
-    const begun = performance.now();
+    const startedAt = performance.now();
     const agent = await start(folders, closing.signal).catch(async (error) => {
       await removeFolders(folders);
       throw error;
     });
     const spare = { agent, ...folders };
     const fields = { agent: agent.definition.name, pid: agent.process.pid };
-    logger?.info({ ...fields, duration_ms: Math.round(performance.now() - begun) }, 'spare agent ready');
+    logger?.info({ ...fields, duration_ms: Math.round(performance.now() - startedAt) }, 'spare agent ready');
     ready.add(spare);
     void agent.process.exited.then(async (exit) => {
       const evicted = evict(spare);

@@ -54,7 +54,7 @@ export function createTicketAgents(deps: { idleMs: number; logger: Logger | unde
     entry.uses += 1;
   }
 
-  /** Ends one use. A reader becomes idle; a writer closes, since a process that it left behind could change the workspace. */
+  /** Releases one use. A reader becomes idle; a writer closes, since its remaining processes could change the workspace. */
   async function release(ticketId: string): Promise<void> {
     const entry = agents.get(ticketId);
     if (!entry || entry.closing) return;

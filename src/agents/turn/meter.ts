@@ -49,7 +49,7 @@ export function meterTurn(
   const end = model?.begin({ limits, hints, notify: onModel });
   return {
     usage,
-    /** Why the agent lost its model; the error of the turn, whatever the agent makes of it. */
+    /** Returns the reason why the agent lost its model: the error of the turn, whatever the agent makes of it. */
     failure: () => failure,
     end() {
       clearTimeout(endTimer);

@@ -44,7 +44,7 @@ export const accessSettings = {
   MAX_STREAMS_PER_KEY: count(100, 1, 100_000, 'Open event streams per API key. A further stream gets 429.'),
 };
 
-/** Whether a text is an IP address, or a range of them in CIDR notation (RFC 4632). */
+/** Returns whether a text is an IP address, or a range of them in CIDR notation (RFC 4632). */
 function isAddressRange(text: string): boolean {
   const [address = '', bits, ...more] = text.split('/');
   const maxBits = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0;

@@ -5,7 +5,7 @@ import { checkItem, count, decoded, httpUrl, limit, list, oneOf, SettingError, t
 const ASKABLE_KINDS = ['read', 'edit', 'delete', 'move', 'search', 'execute', 'fetch', 'other'] as const;
 export type AskableKind = (typeof ASKABLE_KINDS)[number];
 
-/** A name of at least two labels, the last of which is no number: neither an address nor a name of the local network. */
+/** A name of at least two labels, the last of which is not a number: neither an address nor a name of the local network. */
 const EGRESS_HOST =
   /^(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
 
@@ -18,35 +18,35 @@ const MAX_UID = 2 ** 32 - 2;
 const MIN_UIDS = 1000;
 
 export const agentSettings = {
-  AGENT: text('Agent of a run that names none.', 'gemini'),
+  AGENT: text('Agent of a run whose request names no agent.', 'gemini'),
   AGENT_IDLE_SECONDS: count(
     300,
     0,
     86_400,
-    'How long an idle agent stays with its ticket for the next command. This also holds for an agent that was started because a plan was approved.',
+    'Time that an idle agent stays with its ticket for the next command. The same applies to a prestarted writer.',
   ),
   AGENT_POOL_SPARE: count(
     1,
     0,
     100,
-    'Number of spare agents. The first command of a new ticket takes one and need not wait for a start. Each uses about 200 MiB of memory. None without a sandbox.',
+    'Number of spare agents. The first command of a new ticket claims one and does not wait for a start. Each uses about 200 MiB of memory. Without a sandbox, the server starts no spare agents.',
   ),
   AGENT_POOL_SIZE: count(
     8,
     0,
     1000,
-    'Number of idle agents that stay with their tickets. Above it, the least recently used one is stopped.',
+    'Number of idle agents that stay with their tickets. Above it, the server stops the least recently used agent.',
   ),
   AGENT_POOL_MEMORY_MB: limit(
     100_000_000,
-    'Memory of all agents in MiB above which idle agents are stopped: the least recently used first, spare agents last. A spare agent starts only if it fits in, so below about 200 there is none. A quarter of the memory of the machine by default.',
+    'Memory of all agents in MiB above which the server stops idle agents: the least recently used first, spare agents last. A spare agent starts only if its memory fits, so below about 200 none starts. A quarter of the memory of the machine by default.',
   ),
   AGENT_START_SECONDS: count(60, 1, 3600, 'Time limit for the start of an agent.'),
   AGENT_SILENCE_SECONDS: count(
     300,
     1,
     86_400,
-    'How long a working agent may send no output and make no call to its model. Tool calls, announced waits and open permission requests do not count.',
+    'Maximum time without output and model calls of a working agent. Tool calls, announced waits and open permission requests do not count.',
   ),
   SANDBOX: oneOf(
     ['auto', 'bubblewrap', 'none'],
@@ -85,7 +85,7 @@ export const agentSettings = {
     300,
     1,
     86_400,
-    'How long a permission request stays open. Without an answer, the tool call is rejected.',
+    'Time that a permission request stays open. Without an answer, the server rejects the tool call.',
   ),
   EGRESS_ALLOW: list(
     '',
@@ -106,11 +106,11 @@ export const agentSettings = {
     32,
     1,
     100_000,
-    'Maximum size of the events of a run in MiB, which contain the output of its agent. A run that exceeds it is stopped.',
+    'Maximum size of the events of a run in MiB, which contain the output of its agent. The server stops a run that exceeds it.',
   ),
   MAX_TOKENS_PER_RUN: limit(
     1_000_000_000_000,
-    'Input and output tokens after which a run is stopped; no limit by default.',
+    'Input and output tokens after which the server stops a run; no limit by default.',
   ),
   MAX_TOKENS_PER_KEY_PER_DAY: limit(
     1_000_000_000_000,

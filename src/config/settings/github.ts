@@ -55,7 +55,7 @@ export const githubSettings = {
     15,
     0,
     300,
-    'How long the result of a fetch is reused when a ticket is created or `make_plan` starts. `chat` accepts a result of up to five minutes and fetches for the next command. `dev` and sync always fetch. 0: all of them fetch.',
+    'Time for which the server reuses the result of a fetch when it creates a ticket or starts `make_plan`. `chat` accepts a result of up to five minutes and fetches for the next command. `dev` and sync always fetch. 0: all of them fetch.',
   ),
   SPARE_CHECKOUTS: count(
     3,

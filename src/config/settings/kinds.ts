@@ -19,7 +19,7 @@ export const flag = (fallback: boolean, description: string) => Type.Boolean({ d
 export const count = (fallback: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: fallback, minimum, maximum, description });
 
-/** A limit that does not apply by default. */
+/** Creates a limit that does not apply by default. */
 export const limit = (maximum: number, description: string) =>
   Type.Optional(Type.Integer({ minimum: 1, maximum, description }));
 
@@ -37,15 +37,15 @@ export const oneOf = <const Value extends string>(values: readonly Value[], fall
     ),
   );
 
-/** A setting whose value in `Config` differs from its text. `decode` throws SettingError. */
+/** Creates a setting whose value in `Config` differs from its text. `decode` throws SettingError. */
 export const decoded = <Value>(schema: TString, decode: (text: string) => Value) =>
   Type.Transform(schema).Decode(decode).Encode(String);
 
-/** A path; it decodes to an absolute one. */
+/** Creates a path that decodes to an absolute path. */
 export const folder = (fallback: string, description: string) =>
   decoded(text(description, fallback), (path) => resolve(path));
 
-/** A comma-separated list. `parse` decodes an item, or throws SettingError. */
+/** Creates a comma-separated list. `parse` decodes an item, or throws SettingError. */
 export const list = <Item>(fallback: string, description: string, parse: (item: string) => Item) =>
   decoded(Type.String({ default: fallback, description: `${description} Comma-separated.` }), (value) =>
     parseItems(splitList(value), parse),

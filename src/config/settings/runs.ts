@@ -11,7 +11,7 @@ export const runSettings = {
     100,
     'Number of attempts at a run when the server or the agent stops during it; 1: no second attempt.',
   ),
-  MAX_TURNS_PER_RUN: limit(1_000_000, 'Calls to the model after which a run is stopped; no limit by default.'),
+  MAX_TURNS_PER_RUN: limit(1_000_000, 'Calls to the model after which the server stops a run; no limit by default.'),
   REQUIRE_PLAN_APPROVAL: flag(false, 'Whether `dev` requires an approved plan.'),
   VERIFY_COMMAND: Type.Optional(
     decoded(

@@ -20,6 +20,6 @@ export const serverSettings = {
     15,
     5,
     3600,
-    'How long the server that holds DATA_DIR may miss its heartbeat before a starting server kills it and takes over.',
+    'Time without a heartbeat after which a starting server kills the server that holds DATA_DIR, and takes over.',
   ),
 };

@@ -18,7 +18,7 @@ export const traceSettings = {
       const headers = parseOtlpHeaders(value);
       if (headers !== undefined) return headers;
       throw new SettingError(
-        'is (not shown), which is no list of headers. Write it like authorization=Bearer%20TOKEN.',
+        'is (not shown), which is not a list of headers. Write it like authorization=Bearer%20TOKEN.',
       );
     },
   ),

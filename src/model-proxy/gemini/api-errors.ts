@@ -36,7 +36,7 @@ export function classifyGeminiFailure(status: number, body: string): ModelFailur
   return { next, error: new AppError('model_failed', summary), summary, waitSeconds };
 }
 
-/** Whether the quota of a day is exhausted. The quota of a minute recovers within a run. */
+/** Returns whether the quota of a day is exhausted. The quota of a minute recovers within a run. */
 function isDailyQuota(failure: Record<string, unknown> | undefined): boolean {
   const violations = Array.isArray(failure?.violations) ? failure.violations.filter(isRecord) : [];
   return violations.some(({ quotaId }) => /PerDay|Daily/.test(String(quotaId)));

@@ -65,7 +65,7 @@ export async function hideFolders(folders: readonly string[]): Promise<string[]>
   return hidden.flatMap((path) => ['--tmpfs', path]);
 }
 
-/** Creates the folders above mount points. Those that bubblewrap creates itself are closed to other users. */
+/** Creates the folders above mount points. Folders that bubblewrap creates itself are closed to other users. */
 export function parents(mountPoints: readonly string[], mode = '0755'): string[] {
   const folders = new Set(mountPoints.flatMap(foldersAbove));
   return [...folders].sort().flatMap((folder) => ['--perms', mode, '--dir', folder]);

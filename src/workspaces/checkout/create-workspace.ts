@@ -37,8 +37,8 @@ export type MaterializeOptions = Pick<GitOptions, 'signal' | 'onProgress'> & {
 };
 
 /**
- * Writes the files of a prepared workspace, or restores those of an existing one that is parked.
- * @throws AppError `ticket_repo_mismatch`, `ticket_not_found`, `disk_full`, `workspace_tampered`; those of TreeScans
+ * Writes the files of a prepared workspace, or restores the files of a parked workspace.
+ * @throws AppError `ticket_repo_mismatch`, `ticket_not_found`, `disk_full`, `workspace_tampered`; the errors of TreeScans
  */
 export async function materializeWorkspace(
   context: WorkspaceContext,

@@ -35,7 +35,7 @@ export type CheckoutPlan = {
 
 /**
  * Fetches the branches of a new ticket, chooses its base and scans the tree that is to be checked out.
- * @throws AppError `invalid_request`, `workspace_tampered`, `push_rejected`; those of `chooseBase`, TreeScans and a fetch
+ * @throws AppError `invalid_request`, `workspace_tampered`, `push_rejected`; the errors of `chooseBase`, TreeScans and a fetch
  */
 export async function prepareWorkspace(
   { git, layout, mirrors, scans }: WorkspaceContext,
@@ -68,7 +68,7 @@ async function refuseOccupied(layout: Layout, ticketId: string): Promise<void> {
   throw new AppError('invalid_request', `The id ${ticketId} differs from the existing ${other} by case only.`);
 }
 
-/** The error for a folder in TICKETS_ROOT that belongs to no ticket. */
+/** Returns the error for a folder in TICKETS_ROOT that belongs to no ticket. */
 export function notAWorkspace(ticketId: string, cause?: unknown): AppError {
   return new AppError('workspace_tampered', `${ticketId} in TICKETS_ROOT is not a workspace of this server.`, {
     cause,

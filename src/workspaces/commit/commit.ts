@@ -98,7 +98,7 @@ export async function commitWorkspace(
       const made = await git.run(['commit-tree', '-p', parent, tree], { gitDir, input: message.text });
       const sha = made.stdout.toString().trim();
       if (signal?.aborted) throw canceled(signal);
-      // Without the signal: after an abort, nobody would know whether the branch was updated.
+      // Without the signal: after an abort, the state of the branch would be uncertain.
       await tools.git.run(['update-ref', '-m', 'commit', ref, sha, parent], { gitDir });
       commit = { sha, subject: message.subject, filesChanged };
     }

@@ -31,7 +31,7 @@ export function withoutProtected(
   };
 }
 
-/** Whether a name is the protected name, or may be its short name on NTFS, such as `GITHUB~1` of `.github`. */
+/** Returns whether a name is the protected name, or may be its short name on NTFS, such as `GITHUB~1` of `.github`. */
 function isSameName(name: string, other: string | undefined): boolean {
   if (other === name) return true;
   const short = /^(.{1,6})~\d+$/.exec(other ?? '')?.[1];

@@ -47,7 +47,7 @@ export async function park({ tools, layout, trash }: Deps, ticket: OpenTicket): 
 
 /**
  * Checks the files of a parked workspace out in a staging folder and publishes them by a rename.
- * @throws AppError `disk_full`; those of TreeScans. The ticket is then still parked
+ * @throws AppError `disk_full`; the errors of TreeScans. The ticket is then still parked
  */
 export async function unpark(
   { tools, layout, trash, uncompressedPacks, scans }: UnparkDeps,
@@ -57,8 +57,8 @@ export async function unpark(
   const { git, identities } = tools;
   const { gitDir, workspace } = ticket;
   const head = await headOf(git, ticket);
-  const work = (await git.query(gitDir).commit(WORK_REF)) ?? head;
-  await refuseWithoutRoom(await abortable(scans.check(gitDir, work), options.signal), layout.tickets.root);
+  const restored = (await git.query(gitDir).commit(WORK_REF)) ?? head;
+  await refuseWithoutRoom(await abortable(scans.check(gitDir, restored), options.signal), layout.tickets.root);
   const staged = join(layout.tickets.staging, randomUUID());
   try {
     await makeOwnedFolder(identities, staged);
@@ -66,9 +66,9 @@ export async function unpark(
     await withWorktree(tools, { ...ticket, workspace: staged }, options.signal, async (worktree) => {
       const where = { ...worktree.writing, alternateObjects, onProgress: options.onProgress };
       await git.run(['read-tree', '--empty'], worktree.indexed);
-      await git.run(['read-tree', '-m', '-u', '-v', work], where);
+      await git.run(['read-tree', '-m', '-u', '-v', restored], where);
       // Work that was uncommitted at the backup stays uncommitted.
-      if (work !== head) await git.run(['read-tree', '-m', head], worktree.indexed);
+      if (restored !== head) await git.run(['read-tree', '-m', head], worktree.indexed);
       await writeGitFile(staged, gitDir);
       await publishIndex(worktree);
     });

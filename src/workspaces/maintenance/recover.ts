@@ -52,9 +52,9 @@ export async function recoverFolders({ tools, layout, mirrors, trash, logger }: 
   }
 
   /** Logs a failure, so that recovery continues. A broken ticket counts as existing, and fails when it is used. */
-  async function tolerate<T>(work: Promise<T>, about: object): Promise<T | true> {
+  async function tolerate<T>(promise: Promise<T>, about: object): Promise<T | true> {
     try {
-      return await work;
+      return await promise;
     } catch (err) {
       logger?.warn({ err, ...about }, 'failed to recover');
       return true;

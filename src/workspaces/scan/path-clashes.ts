@@ -1,5 +1,5 @@
 /**
- * Finds names that are equal to a file system that ignores case and Unicode normalization.
+ * Finds names that are equal on a file system that ignores case and Unicode normalization.
  * @returns a function to call with each path of a tree, a folder before its entries. It returns the earlier path of the same
  *   folder that clashes, if any
  */

@@ -9,7 +9,7 @@ import { listPaths } from '../worktree/format-paths.ts';
  * Merges the commit `theirs` into `ours`, without a work tree.
  * @param names the branches of both, for the message
  * @returns the commit with both: one of them, or a new merge
- * @throws AppError `merge_conflict` with the files; those of TreeScans for `theirs` or a new merge
+ * @throws AppError `merge_conflict` with the files; the errors of TreeScans for `theirs` or a new merge
  */
 export async function mergeCommits(
   git: Git,

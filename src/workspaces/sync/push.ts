@@ -8,7 +8,7 @@ import { headOf, type OpenTicket } from '../open-ticket.ts';
 /**
  * Pushes the ticket's branch without force.
  * @returns the full name of the branch, and its commit on the remote
- * @throws AppError `push_rejected`, also when the branch is the remote's default branch; those of `git.run`
+ * @throws AppError `push_rejected`, also when the branch is the remote's default branch; the errors of `git.run`
  */
 export async function pushTicket(
   { git, mirrors, allowedHosts }: WorkspaceContext,

@@ -20,7 +20,8 @@ export type SyncCache = Map<string, { heads: WeakRef<RemoteHeads>; refs: string;
 /**
  * Fetches, and merges the remote's ticket branch and base branch into the ticket's branch. Uncommitted work stays. When it blocks
  * the merge, nothing changes and a note is returned.
- * @throws AppError `merge_conflict` and those of TreeScans, with the workspace unchanged; `base_branch_not_found`; those of a fetch
+ * @throws AppError `merge_conflict` and the errors of TreeScans, with the workspace unchanged; `base_branch_not_found`;
+ *   the errors of a fetch
  */
 export async function syncTicket(
   deps: {

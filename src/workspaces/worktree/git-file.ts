@@ -24,7 +24,7 @@ export async function restoreGitFile(
     : [];
 }
 
-/** Whether the `.git` of a workspace is a file. An agent in mode `write` needs that; its content does not matter. */
+/** Returns whether the `.git` of a workspace is a file. An agent in mode `write` needs that; its content does not matter. */
 export async function hasGitFile(workspace: string): Promise<boolean> {
   return lstat(join(workspace, '.git')).then(
     (found) => found.isFile(),

@@ -14,8 +14,8 @@ const JOURNAL = 'moving';
 /**
  * Moves a workspace and its branch from one commit to another, and keeps uncommitted work.
  * @returns a path whose uncommitted work blocks the move, with nothing changed; undefined when the move is complete
- * @throws AppError `workspace_tampered` when the move failed and was undone; those of `undoMove`; the signal's, and then the next
- *   command completes the move
+ * @throws AppError `workspace_tampered` when the move failed and was undone; the errors of `undoMove`; the reason of
+ *   the signal, and then the next command completes the move
  */
 export async function moveWorkspace(
   tools: TreeTools,
@@ -50,7 +50,7 @@ export async function moveWorkspace(
 
 /**
  * Completes an interrupted move, or else undoes it.
- * @throws AppError those of `undoMove`; the signal's
+ * @throws the errors of `undoMove`; the signal's reason
  */
 export async function finishMove(
   tools: TreeTools,

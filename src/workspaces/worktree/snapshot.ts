@@ -55,22 +55,22 @@ export async function checkWorkspace({ workspace }: Pick<WorktreePaths, 'workspa
 }
 
 /**
- * Runs work with a copy of the index and an object directory in a scratch folder, which is deleted afterwards. git updates an index
- * in place under a lock. A copy that replaces the original leaves no lock and no incomplete index after a kill.
+ * Runs a task with a copy of the index and an object directory in a scratch folder, and deletes the folder. git updates an
+ * index in place under a lock. A copy that replaces the original leaves no lock and no incomplete index after a kill.
  * @param paths the workspace need not exist
  */
 export async function withWorktree<T>(
   { git, programs, identities, staging }: TreeTools,
   paths: WorktreePaths,
   signal: AbortSignal | undefined,
-  work: (tree: Worktree) => Promise<T>,
+  task: (tree: Worktree) => Promise<T>,
 ): Promise<T> {
   const scratch = join(staging, randomUUID());
   try {
     await prepareScratch(scratch, paths, identities);
     const view = { scratch, mirror: paths.mirror };
     const options = { gitDir: paths.gitDir, signal };
-    return await work({
+    return await task({
       ...paths,
       git,
       programs,

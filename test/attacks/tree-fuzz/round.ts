@@ -270,11 +270,11 @@ function objectsContain(gitDir: string, text: string): boolean {
 }
 
 /** Runs an asynchronous function on each value, `CONCURRENCY` at a time. */
-async function forEachConcurrently<T>(values: readonly T[], work: (value: T) => Promise<void>): Promise<void> {
+async function forEachConcurrently<T>(values: readonly T[], task: (value: T) => Promise<void>): Promise<void> {
   const left = [...values];
   await Promise.all(
     Array.from({ length: CONCURRENCY }, async () => {
-      for (let value = left.shift(); value !== undefined; value = left.shift()) await work(value);
+      for (let value = left.shift(); value !== undefined; value = left.shift()) await task(value);
     }),
   );
 }

@@ -198,7 +198,10 @@ t.test('`backup` works without a server, and `restore` refuses a truncated file'
   t.match(await pullwright(world, foldersIn(world, 'none'), 'backup', join(dir, 'x')), { code: 1, stderr: /no store/ });
   writeFileSync(join(dir, 'half'), readFileSync(file).subarray(0, statSync(file).size / 2));
   const fourth = foldersIn(world, 'fourth');
-  t.match(await pullwright(world, fourth, 'restore', join(dir, 'half')), { code: 1, stderr: /is not a readable backup/ });
+  t.match(await pullwright(world, fourth, 'restore', join(dir, 'half')), {
+    code: 1,
+    stderr: /is not a readable backup/,
+  });
   t.notOk(existsSync(fourth.DATA_DIR ?? ''), 'no folder was created');
 });
 

@@ -39,19 +39,22 @@ for (const [index, { name, upstream = [], plant, refused }] of GIT_ATTACKS.entri
 
     const before = arenas.otherRefs(arena);
     const publish = async () => {
-      await workspaces.status(ticketId);
-      await workspaces.diff(ticketId);
       await workspaces.commit(ticketId, { subject: 'Work' });
       await workspaces.push(ticketId);
     };
+    const readAndPublish = async () => {
+      await workspaces.status(ticketId);
+      await workspaces.diff(ticketId);
+      await publish();
+    };
     if (refused !== undefined) {
-      const error = await publish().catch((thrown: unknown) => thrown);
+      const error = await readAndPublish().catch((thrown: unknown) => thrown);
       t.ok(error instanceof AppError, 'the server refuses the operation');
       if (error instanceof AppError) t.equal(error.code, refused);
       t.strictSame(await arenas.damage(arena, before), ['lost the work']);
       return;
     }
-    await publish();
+    await readAndPublish();
     await arenas.moveUpstream(arena);
     const moved = arenas.otherRefs(arena);
     t.match(await workspaces.sync(ticketId), { updated: true });

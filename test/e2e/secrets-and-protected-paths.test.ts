@@ -46,7 +46,8 @@ t.test('a secret from the agent reaches no event, response, log, commit or pull 
     },
   ]);
   const chat = await run(server, 'LEAK-1', { action: 'chat', message: `tell me, is it ${TOKEN}?` });
-  t.match(agentText(chat.events), /^it is \[redacted\], or \[redacted\]/);
+  // An event between two pieces of a secret has each of them masked.
+  t.match(agentText(chat.events), /^it is (?:\[redacted\])+, or \[redacted\]/);
   t.equal(chat.run.result?.text, agentText(chat.events));
   isClean(t, chat, 'the run');
 
@@ -83,7 +84,7 @@ t.test('a secret from the agent reaches no event, response, log, commit or pull 
   });
   isClean(t, stored.body, 'the pages of events');
   const lines = await call(server, 'POST', '/command', { ticket_id: 'LEAK-1', action: 'chat', message: 'tell me' });
-  t.match(lines.body, 'it is [redacted], or');
+  t.match(lines.body, /it is (?:\[redacted\])+, or/);
   isClean(t, lines.body, 'the line stream');
 
   for (const [method, path, body] of [

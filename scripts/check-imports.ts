@@ -47,16 +47,16 @@ function checkFile(file: string): string[] {
 }
 
 function checkLibraryImport(file: string, specifier: string): string | undefined {
-  const name = specifier.startsWith('@opentelemetry/') ? '@opentelemetry' : specifier;
+  const name = Object.keys(LIBRARIES).find((library) => specifier === library || specifier.startsWith(`${library}/`));
   const [top, folder = ''] = file.split('/');
   if (top === 'plugins') {
-    if (folder === 'routes' && name === 'fastify-plugin')
+    if (folder === 'routes' && specifier === 'fastify-plugin')
       return 'A route must be encapsulated, without fastify-plugin.';
-    return name in LIBRARIES ? `Only src/ imports ${name}.` : undefined;
+    return name === undefined ? undefined : `Only src/ imports ${name}.`;
   }
-  if (isModule(folder) && /^@?fastify\b/.test(name))
+  if (isModule(folder) && /^@?fastify\b/.test(specifier))
     return 'Only plugins/ and the files directly in src/ import Fastify.';
-  const allowed = LIBRARIES[name.replace(/^kysely\/.*/, 'kysely')];
+  const allowed = name === undefined ? undefined : LIBRARIES[name];
   if (allowed === undefined || allowed.includes(folder)) return undefined;
   return `Only src/${allowed.join(', src/')} imports ${name}.`;
 }
@@ -88,5 +88,5 @@ function isModule(folder: string): boolean {
 }
 
 function rank(module: string): number {
-  return MODULES.findIndex((each) => each === module || each.includes(module));
+  return MODULES.findIndex((each) => [each].flat().includes(module));
 }

@@ -86,9 +86,9 @@ function readSecrets(given: Record<string, string>, problems: string[]): void {
     if (file !== undefined && given[name] !== undefined) {
       problems.push(`${name} and ${name}_FILE are both set. Keep one of them.`);
     }
-    const secret = file === undefined ? given[name] : readSecretFile(`${name}_FILE`, file, problems);
+    const secret = file === undefined ? given[name]?.trim() : readSecretFile(`${name}_FILE`, file, problems);
     // Only whitespace counts as unset, like an empty value.
-    if (secret?.trim()) given[name] = secret.trim();
+    if (secret) given[name] = secret;
     else delete given[name];
   }
 }

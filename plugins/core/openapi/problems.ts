@@ -2,24 +2,19 @@ import { Problem } from '../../../schemas/problem.ts';
 import { ERROR_CODES, type ErrorCode } from '../../../src/errors/error-codes.ts';
 import { TREE_REFUSALS } from '../../../src/workspaces/scan/tree-limits.ts';
 
+const CREATION_ERRORS: readonly ErrorCode[] = [
+  'repo_url_invalid',
+  'ticket_repo_mismatch',
+  'repo_not_found',
+  'base_branch_not_found',
+  'merge_conflict',
+  ...TREE_REFUSALS,
+];
+
 /** Errors of single operations, besides those that follow from the shape of the route. */
 const OPERATION_ERRORS: Readonly<Record<string, readonly ErrorCode[]>> = {
-  createTicket: [
-    'repo_url_invalid',
-    'ticket_repo_mismatch',
-    'repo_not_found',
-    'base_branch_not_found',
-    'merge_conflict',
-    ...TREE_REFUSALS,
-  ],
-  createTicketSimple: [
-    'repo_url_invalid',
-    'ticket_repo_mismatch',
-    'repo_not_found',
-    'base_branch_not_found',
-    'merge_conflict',
-    ...TREE_REFUSALS,
-  ],
+  createTicket: CREATION_ERRORS,
+  createTicketSimple: CREATION_ERRORS,
   backUp: ['backup_under_way'],
   deleteTicket: ['unpushed_work', 'ticket_busy'],
   syncTicket: ['merge_conflict', ...TREE_REFUSALS],
